@@ -1,0 +1,330 @@
+//! Given a picture of any size, what exactly does the model see? [`Preprocess`] says.
+
+use fast_image_resize as fr;
+use fr::images::{Image, ImageRef};
+
+use crate::{Pixels, PixelsError};
+
+/// How a picture is brought to the model's input size. All sizes in pixels.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Resize {
+    /// The shorter side becomes `0`, the longer one follows; then the centre square is cut out.
+    ShortestEdge(u32),
+    /// Both sides become the input size; the aspect ratio is lost.
+    Exact,
+    /// The longer side becomes the input size; the rest is filled with this colour.
+    Pad {
+        /// Red, green, blue.
+        fill: [u8; 3],
+    },
+}
+
+/// The resampling filter, antialiased when shrinking, as Pillow does it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Interpolation {
+    /// Triangle filter.
+    Bilinear,
+    /// Catmull-Rom (a = −0.5), what Pillow calls BICUBIC.
+    Bicubic,
+    /// Lanczos with 3 lobes.
+    Lanczos3,
+}
+
+/// Everything that lies between [`Pixels`] and a model's input tensor.
+///
+/// The result is `(pixel / 255 − mean) / std`, channels first.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Preprocess {
+    size: u32,
+    resize: Resize,
+    interpolation: Interpolation,
+    mean: [f32; 3],
+    std: [f32; 3],
+}
+
+/// Why a preprocessing cannot be, or could not be done.
+#[derive(Debug, thiserror::Error, PartialEq)]
+#[non_exhaustive]
+pub enum PreprocessError {
+    /// Input size out of range.
+    #[error("the input size is 1 to 4,096 pixels, got {0}")]
+    Size(u32),
+    /// The centre square would not fit.
+    #[error("the shortest edge ({edge}) is smaller than the input size ({size})")]
+    Crop {
+        /// Shortest edge after resizing.
+        edge: u32,
+        /// Input size.
+        size: u32,
+    },
+    /// A mean or a deviation nothing can be normalised by.
+    #[error("mean and std must be finite and std over zero, got mean {mean:?}, std {std:?}")]
+    Normalisation {
+        /// Per channel.
+        mean: [f32; 3],
+        /// Per channel.
+        std: [f32; 3],
+    },
+    /// The picture, blown up to the input size, would be too large (a 1 × 100,000 line).
+    #[error("a {width} × {height} picture cannot be brought to the model's input size")]
+    Shape {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// What stood in the way.
+        #[source]
+        source: PixelsError,
+    },
+}
+
+/// A model's input for one picture: `3 × size × size` numbers, channels first, normalised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageTensor {
+    size: u32,
+    data: Vec<f32>,
+}
+
+impl ImageTensor {
+    /// Height and width in pixels.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// `3 × size × size` numbers in the order channel, row, column.
+    pub fn data(&self) -> &[f32] {
+        &self.data
+    }
+}
+
+impl Preprocess {
+    /// Checks and keeps a preprocessing. `size` is the model's input side in pixels.
+    ///
+    /// # Errors
+    /// `Size` outside 1..=4096, `Crop` if `ShortestEdge` is below `size`,
+    /// `Normalisation` for a mean or std that is not finite or a std not over 0.
+    pub fn new(
+        size: u32,
+        resize: Resize,
+        interpolation: Interpolation,
+        mean: [f32; 3],
+        std: [f32; 3],
+    ) -> Result<Self, PreprocessError> {
+        if !(1..=4096).contains(&size) {
+            return Err(PreprocessError::Size(size));
+        }
+        if let Resize::ShortestEdge(edge) = resize
+            && edge < size
+        {
+            return Err(PreprocessError::Crop { edge, size });
+        }
+        let fine = mean.iter().chain(&std).all(|v| v.is_finite()) && std.iter().all(|&s| s > 0.0);
+        if !fine {
+            return Err(PreprocessError::Normalisation { mean, std });
+        }
+        Ok(Self { size, resize, interpolation, mean, std })
+    }
+
+    /// The model's input side in pixels.
+    pub fn size(&self) -> u32 {
+        self.size
+    }
+
+    /// How the input size is reached.
+    pub fn resize(&self) -> Resize {
+        self.resize
+    }
+
+    /// The pixels the model will see, before normalisation: `size × size`.
+    ///
+    /// # Errors
+    /// `Shape` if an extreme aspect ratio would need too large an intermediate.
+    pub fn pixels(&self, picture: &Pixels) -> Result<Pixels, PreprocessError> {
+        let (w, h) = (picture.width(), picture.height());
+        let shape = |source| PreprocessError::Shape { width: w, height: h, source };
+        let size = self.size;
+        match self.resize {
+            Resize::Exact => self.scale(picture, size, size).map_err(shape),
+            Resize::ShortestEdge(edge) => {
+                // torchvision: the long side is truncated, not rounded.
+                let long = |short: u32, long: u32| {
+                    u32::try_from(u64::from(edge) * u64::from(long) / u64::from(short))
+                        .unwrap_or(u32::MAX)
+                };
+                let (nw, nh) = if w <= h { (edge, long(w, h)) } else { (long(h, w), edge) };
+                let scaled = self.scale(picture, nw, nh).map_err(shape)?;
+                Ok(crop_centre(&scaled, size))
+            }
+            Resize::Pad { fill } => {
+                let fit = |side: u32| {
+                    let ratio = f64::from(side) / f64::from(w.max(h));
+                    ((f64::from(size) * ratio).round() as u32).max(1)
+                };
+                let scaled = self.scale(picture, fit(w), fit(h)).map_err(shape)?;
+                Ok(pad_centre(&scaled, size, fill))
+            }
+        }
+    }
+
+    /// The model's input for a picture.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`].
+    pub fn tensor(&self, picture: &Pixels) -> Result<ImageTensor, PreprocessError> {
+        Ok(self.normalise(&self.pixels(picture)?))
+    }
+
+    fn normalise(&self, pixels: &Pixels) -> ImageTensor {
+        let plane = pixels.rgb().len() / 3;
+        let mut data = vec![0f32; plane * 3];
+        for (channel, out) in data.chunks_exact_mut(plane).enumerate() {
+            let scale = 1.0 / (255.0 * self.std[channel]);
+            let shift = self.mean[channel] / self.std[channel];
+            for (o, px) in out.iter_mut().zip(pixels.rgb().chunks_exact(3)) {
+                *o = f32::from(px[channel]) * scale - shift;
+            }
+        }
+        ImageTensor { size: self.size, data }
+    }
+
+    fn scale(&self, picture: &Pixels, width: u32, height: u32) -> Result<Pixels, PixelsError> {
+        Pixels::check_size(width, height)?;
+        if (picture.width(), picture.height()) == (width, height) {
+            return Ok(picture.clone());
+        }
+        let filter = match self.interpolation {
+            Interpolation::Bilinear => fr::FilterType::Bilinear,
+            Interpolation::Bicubic => fr::FilterType::CatmullRom,
+            Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
+        };
+        let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter));
+        let source =
+            ImageRef::new(picture.width(), picture.height(), picture.rgb(), fr::PixelType::U8x3)
+                .expect("Pixels holds exactly width × height × 3 bytes");
+        let mut target = Image::new(width, height, fr::PixelType::U8x3);
+        fr::Resizer::new()
+            .resize(&source, &mut target, &options)
+            .expect("both sides are U8x3 and not empty");
+        Pixels::new(width, height, target.into_vec())
+    }
+}
+
+/// The centre `size × size` of a picture that is at least as large.
+fn crop_centre(picture: &Pixels, size: u32) -> Pixels {
+    // torchvision rounds half to even: round((h − size) / 2.0).
+    let offset = |side: u32| (f64::from(side - size) / 2.0).round_ties_even() as usize;
+    let (left, top) = (offset(picture.width()), offset(picture.height()));
+    let row = picture.width() as usize * 3;
+    let cut = size as usize * 3;
+    let rgb = picture
+        .rgb()
+        .chunks_exact(row)
+        .skip(top)
+        .take(size as usize)
+        .flat_map(|line| &line[left * 3..left * 3 + cut])
+        .copied()
+        .collect();
+    Pixels::new(size, size, rgb).expect("the square lies inside the picture")
+}
+
+/// The picture in the middle of a `size × size` square of `fill`.
+fn pad_centre(picture: &Pixels, size: u32, fill: [u8; 3]) -> Pixels {
+    let mut rgb = fill.repeat(size as usize * size as usize);
+    let left = (size - picture.width()) as usize / 2;
+    let top = (size - picture.height()) as usize / 2;
+    let width = picture.width() as usize * 3;
+    for (y, line) in picture.rgb().chunks_exact(width).enumerate() {
+        let start = ((top + y) * size as usize + left) * 3;
+        rgb[start..start + width].copy_from_slice(line);
+    }
+    Pixels::new(size, size, rgb).expect("a square of the input size")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn preprocess(size: u32, resize: Resize) -> Preprocess {
+        Preprocess::new(size, resize, Interpolation::Bicubic, [0.5; 3], [0.25; 3]).expect("valid")
+    }
+
+    fn flat(w: u32, h: u32, colour: [u8; 3]) -> Pixels {
+        Pixels::new(w, h, colour.repeat((w * h) as usize)).expect("valid")
+    }
+
+    #[test]
+    fn normalises_channels_first() {
+        let p = preprocess(2, Resize::Exact);
+        let t = p.tensor(&flat(2, 2, [0, 255, 51])).expect("valid");
+        assert_eq!(t.size(), 2);
+        let expected = [[-2.0; 4], [2.0; 4], [-1.2; 4]].concat();
+        for (got, want) in t.data().iter().zip(expected) {
+            assert!((got - want).abs() < 1e-6, "{:?}", t.data());
+        }
+    }
+
+    #[test]
+    fn padding_keeps_the_whole_picture() {
+        let p = preprocess(8, Resize::Pad { fill: [255, 255, 255] });
+        let out = p.pixels(&flat(20, 10, [9, 9, 9])).expect("valid");
+        let dark = out.rgb().chunks(3).filter(|px| px[0] == 9).count();
+        assert_eq!(dark, 8 * 4, "the middle half of the rows");
+        assert_eq!(&out.rgb()[..3], [255, 255, 255]);
+    }
+
+    #[test]
+    fn cropping_keeps_the_middle() {
+        let mut rgb = vec![0u8; 6 * 2 * 3];
+        rgb[2 * 3..4 * 3].fill(200);
+        rgb[8 * 3..10 * 3].fill(200);
+        let picture = Pixels::new(6, 2, rgb).expect("valid");
+        let out = preprocess(2, Resize::ShortestEdge(2)).pixels(&picture).expect("valid");
+        assert!(out.rgb().iter().all(|&v| v == 200), "{:?}", out.rgb());
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_cropped_is_an_error_not_a_bomb() {
+        let p = preprocess(224, Resize::ShortestEdge(256));
+        let line = flat(1, 5_000_000, [1, 2, 3]);
+        assert!(matches!(p.tensor(&line), Err(PreprocessError::Shape { .. })));
+        let padded = preprocess(224, Resize::Pad { fill: [0; 3] });
+        assert!(padded.tensor(&line).is_ok());
+    }
+
+    #[test]
+    fn nonsense_is_refused() {
+        let make = |size, resize, std| {
+            Preprocess::new(size, resize, Interpolation::Bicubic, [0.0; 3], std)
+        };
+        assert_eq!(make(0, Resize::Exact, [1.0; 3]), Err(PreprocessError::Size(0)));
+        assert!(matches!(
+            make(224, Resize::ShortestEdge(200), [1.0; 3]),
+            Err(PreprocessError::Crop { .. })
+        ));
+        assert!(matches!(
+            make(224, Resize::Exact, [0.0; 3]),
+            Err(PreprocessError::Normalisation { .. })
+        ));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn every_shape_comes_out_square(
+            w in 1u32..300, h in 1u32..300, size in 1u32..64, extra in 0u32..20, kind in 0..3
+        ) {
+            let resize = match kind {
+                0 => Resize::Exact,
+                1 => Resize::ShortestEdge(size + extra),
+                _ => Resize::Pad { fill: [7, 8, 9] },
+            };
+            let out = preprocess(size, resize).pixels(&flat(w, h, [120, 50, 10])).expect("small");
+            prop_assert_eq!((out.width(), out.height()), (size, size));
+            // A flat picture stays flat: no filter, crop or pad may invent other colours.
+            for px in out.rgb().chunks(3) {
+                prop_assert!(px == [120, 50, 10] || (kind == 2 && px == [7, 8, 9]));
+            }
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Encoders on ONNX Runtime and tokenizers, model manifests, picture decoding

@@ -1,0 +1,211 @@
+//! What one may ask the engine and what it answers. Plain types: the edges
+//! (command line, HTTP) turn them into their own wire forms.
+
+use std::path::PathBuf;
+
+use ekphrasis_embed::Embedding;
+use ekphrasis_index::{Item, ItemId, Kind};
+
+/// Where a picture comes from.
+#[derive(Clone, Debug)]
+pub enum Source {
+    /// A file.
+    Path(PathBuf),
+    /// The bytes of a file, as uploaded.
+    Bytes(Vec<u8>),
+}
+
+/// One part of a query.
+#[derive(Clone, Debug)]
+pub struct Part {
+    /// What to look for.
+    pub what: PartQuery,
+    /// How much it counts; below zero it pushes away. Finite, not zero.
+    pub weight: f32,
+}
+
+/// What a part looks for.
+#[derive(Clone, Debug)]
+pub enum PartQuery {
+    /// Words.
+    Text(String),
+    /// A picture.
+    Image(Source),
+    /// An item that is in the store ("more like this").
+    Id(ItemId),
+    /// A vector someone already has, in the store's space.
+    Embedding(Embedding),
+}
+
+/// Which rankings take part in a search.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Mode {
+    /// Vectors and words, fused by reciprocal rank.
+    #[default]
+    Hybrid,
+    /// Vectors only.
+    Vector,
+    /// Words only (BM25 over captions, file and folder names, tags).
+    Text,
+}
+
+/// A search.
+#[derive(Clone, Debug)]
+pub struct SearchRequest {
+    /// What to look for; at least one part with a positive weight.
+    pub parts: Vec<Part>,
+    /// Hits wanted, 1..=1000.
+    pub k: usize,
+    /// Hits to skip.
+    pub offset: usize,
+    /// Which rankings.
+    pub mode: Mode,
+    /// Only this kind of item.
+    pub kind: Option<Kind>,
+    /// Compare with every vector.
+    pub exact: bool,
+    /// Fill [`SearchHit::parts`].
+    pub explain: bool,
+}
+
+impl SearchRequest {
+    /// Ten hybrid hits for `parts`, of any kind.
+    pub fn new(parts: Vec<Part>) -> Self {
+        Self {
+            parts,
+            k: 10,
+            offset: 0,
+            mode: Mode::default(),
+            kind: None,
+            exact: false,
+            explain: false,
+        }
+    }
+}
+
+/// What a search found.
+#[derive(Clone, Debug)]
+pub struct SearchReply {
+    /// The best first.
+    pub hits: Vec<SearchHit>,
+    /// How many items could have been found (the filter lets them through).
+    pub total_candidates: u64,
+    /// Milliseconds from request to reply, encoding included.
+    pub took_ms: f64,
+}
+
+/// One found item.
+#[derive(Clone, Debug)]
+pub struct SearchHit {
+    /// From 1, offset included.
+    pub rank: usize,
+    /// The item.
+    pub item: Item,
+    /// Cosine in vector mode, BM25 in text mode, fused RRF score in hybrid mode.
+    pub score: f32,
+    /// Calibrated probability of being relevant; `None`: the model is not calibrated.
+    pub confidence: Option<f32>,
+    /// Found by its vector.
+    pub via_vector: bool,
+    /// Found by its words.
+    pub via_text: bool,
+    /// Each part's own score, if asked for.
+    pub parts: Vec<PartScore>,
+}
+
+/// How much one part agrees with a hit.
+#[derive(Clone, Debug)]
+pub struct PartScore {
+    /// The words, `image`, the item's id, or `words` for the BM25 part.
+    pub part: String,
+    /// Cosine (or BM25 for the `words` part).
+    pub score: f32,
+    /// The part's weight.
+    pub weight: f32,
+}
+
+/// Zero-shot classification of pictures.
+#[derive(Clone, Debug)]
+pub struct LabelRequest {
+    /// At least two different labels.
+    pub labels: Vec<String>,
+    /// Prompt templates with `{}` for the label; empty: the model's own.
+    pub templates: Vec<String>,
+}
+
+/// What one picture was classified as.
+#[derive(Clone, Debug)]
+pub struct LabelReply {
+    /// Every label, the most probable first; probabilities and `none_of_these` sum to 1.
+    pub labels: Vec<LabelScore>,
+    /// The probability that none of the labels fits; `None`: the model is not calibrated for it.
+    pub none_of_these: Option<f32>,
+}
+
+/// One label's share.
+#[derive(Clone, Debug)]
+pub struct LabelScore {
+    /// The label as given.
+    pub label: String,
+    /// In 0..=1.
+    pub probability: f32,
+    /// Cosine between picture and label.
+    pub score: f32,
+}
+
+/// A text near a picture.
+#[derive(Clone, Debug)]
+pub struct Description {
+    /// The text.
+    pub text: String,
+    /// Cosine.
+    pub score: f32,
+    /// The text item, if it is one of the store and not of the vocabulary.
+    pub id: Option<ItemId>,
+}
+
+/// A store's state in short.
+#[derive(Clone, Debug)]
+pub struct Status {
+    /// Where the store lies.
+    pub data: PathBuf,
+    /// Pictures in the store.
+    pub images: u64,
+    /// Texts in the store.
+    pub texts: u64,
+    /// Files that could not be indexed.
+    pub failures: u64,
+    /// The newest commit.
+    pub seq: u64,
+    /// Name of the model.
+    pub model: String,
+    /// Id of its space.
+    pub space: String,
+    /// Width of its embeddings.
+    pub dim: usize,
+    /// A sentence on what the model can and cannot do.
+    pub model_note: String,
+    /// How vectors are searched: `exact scan`, or `graph` and its size.
+    pub vector_index: String,
+    /// Folders the store was made from.
+    pub roots: Vec<PathBuf>,
+    /// Whether a scan of the folders is going on (`ek up`).
+    pub indexing: Option<Progress>,
+}
+
+/// How far an indexing run is.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Progress {
+    /// Files looked at.
+    pub seen: u64,
+    /// Embedded and stored.
+    pub indexed: u64,
+    /// Left alone: nothing changed.
+    pub unchanged: u64,
+    /// Forgotten: the file is gone.
+    pub removed: u64,
+    /// Recorded in the ledger with a reason.
+    pub failed: u64,
+    /// Since the start.
+    pub seconds: f64,
+}

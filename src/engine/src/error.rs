@@ -1,0 +1,81 @@
+//! What can go wrong in the engine, and whose fault it is.
+
+use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError};
+use ekphrasis_index::StoreError;
+use ekphrasis_models::{DecodeError, ModelError, RuntimeError};
+
+/// Whose fault an error is; exit codes and HTTP statuses follow from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The request was wrong; asking otherwise helps.
+    User,
+    /// What was asked for is not there.
+    NotFound,
+    /// Disk, rights, network, a missing library: the machine has to be put right.
+    Environment,
+    /// Ours.
+    Bug,
+}
+
+/// Why the engine did not do something.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum EngineError {
+    /// A request that cannot be answered as it stands.
+    #[error("{0}")]
+    Invalid(String),
+    /// A file or item that is not there.
+    #[error("{0}")]
+    NotFound(String),
+    /// A picture that cannot be read.
+    #[error("{what} is not a picture that can be read: {source}")]
+    Decode {
+        /// Path or `the uploaded picture`.
+        what: String,
+        /// Why.
+        #[source]
+        source: DecodeError,
+    },
+    /// A picture that the model cannot take.
+    #[error("{what} cannot be prepared for the model: {source}")]
+    Preprocess {
+        /// Path or `the uploaded picture`.
+        what: String,
+        /// Why.
+        #[source]
+        source: PreprocessError,
+    },
+    /// The model failed.
+    #[error("the model failed: {0}")]
+    Encode(#[from] EncodeError),
+    /// Vectors that do not go together.
+    #[error("{0}")]
+    Embedding(#[from] EmbeddingError),
+    /// The store failed.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The model could not be opened.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// ONNX Runtime could not be had.
+    #[error("{0}")]
+    Runtime(#[from] RuntimeError),
+    /// A file operation failed; the message names the path.
+    #[error("{0}")]
+    Io(#[from] std::io::Error),
+}
+
+impl EngineError {
+    /// Whose fault it is.
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::Invalid(_) | Self::Decode { .. } | Self::Preprocess { .. } => Fault::User,
+            Self::NotFound(_) => Fault::NotFound,
+            // Parts that cancel out, or a vector of another space: the query's fault.
+            Self::Embedding(_) => Fault::User,
+            Self::Encode(_) => Fault::Bug,
+            Self::Store(e) if e.is_user_fault() => Fault::User,
+            Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The engine: models and index wired together; ingest, search, labels, evaluation, configuration
