@@ -1,1 +1,30 @@
-//! Encoders on ONNX Runtime and tokenizers, model manifests, picture decoding
+//! Everything between a file and an embedding: picture decoding, model
+//! manifests, and encoders on ONNX Runtime and tokenizers.
+//!
+//! - [`decode`] turns the bytes of a picture into upright pixels, or says why not.
+//! - [`Runtime::load`] finds ONNX Runtime, or fetches it once, and loads it.
+//! - [`Model::open`] reads a model folder; [`Model::image_encoder`] and
+//!   [`Model::text_encoder`] give the two towers behind the traits of
+//!   `ekphrasis-embed`.
+//!
+//! Only this crate knows that ONNX Runtime exists.
+
+mod checked;
+mod decode;
+mod encoder;
+mod manifest;
+mod model;
+mod runtime;
+mod thumbnail;
+mod vocabulary;
+
+pub use checked::{FileError, FileProblem, sha256_hex};
+pub use decode::{DecodeError, Decoded, decode};
+pub use encoder::{OrtImageEncoder, OrtTextEncoder};
+pub use manifest::{
+    FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, VocabularyFiles,
+};
+pub use model::{MANIFEST_FILE, Model, ModelError};
+pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
+pub use thumbnail::encode_thumbnail;
+pub use vocabulary::Vocabulary;

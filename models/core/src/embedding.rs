@@ -177,10 +177,7 @@ mod tests {
             Embedding::new(&s, vec![f32::INFINITY, 0.0]),
             Err(EmbeddingError::NotFinite { position: 0, .. })
         ));
-        assert!(matches!(
-            Embedding::new(&s, vec![0.0, -0.0]),
-            Err(EmbeddingError::Zero { .. })
-        ));
+        assert!(matches!(Embedding::new(&s, vec![0.0, -0.0]), Err(EmbeddingError::Zero { .. })));
     }
 
     #[test]

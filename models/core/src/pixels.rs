@@ -111,10 +111,7 @@ mod tests {
     #[test]
     fn sizes_are_checked_before_memory_is() {
         assert!(matches!(Pixels::new(0, 5, vec![]), Err(PixelsError::Empty { .. })));
-        assert!(matches!(
-            Pixels::new(30_000, 30_000, vec![]),
-            Err(PixelsError::TooLarge { .. })
-        ));
+        assert!(matches!(Pixels::new(30_000, 30_000, vec![]), Err(PixelsError::TooLarge { .. })));
         assert!(matches!(
             Pixels::new(u32::MAX, u32::MAX, vec![]),
             Err(PixelsError::TooLarge { .. })

@@ -188,24 +188,53 @@ impl Preprocess {
     }
 
     fn scale(&self, picture: &Pixels, width: u32, height: u32) -> Result<Pixels, PixelsError> {
-        Pixels::check_size(width, height)?;
-        if (picture.width(), picture.height()) == (width, height) {
-            return Ok(picture.clone());
+        scale(picture, width, height, self.interpolation)
+    }
+}
+
+/// The picture at another size.
+fn scale(
+    picture: &Pixels,
+    width: u32,
+    height: u32,
+    interpolation: Interpolation,
+) -> Result<Pixels, PixelsError> {
+    Pixels::check_size(width, height)?;
+    if (picture.width(), picture.height()) == (width, height) {
+        return Ok(picture.clone());
+    }
+    let filter = match interpolation {
+        Interpolation::Bilinear => fr::FilterType::Bilinear,
+        Interpolation::Bicubic => fr::FilterType::CatmullRom,
+        Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
+    };
+    let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter));
+    let source =
+        ImageRef::new(picture.width(), picture.height(), picture.rgb(), fr::PixelType::U8x3)
+            .expect("Pixels holds exactly width × height × 3 bytes");
+    let mut target = Image::new(width, height, fr::PixelType::U8x3);
+    fr::Resizer::new()
+        .resize(&source, &mut target, &options)
+        .expect("both sides are U8x3 and not empty");
+    Pixels::new(width, height, target.into_vec())
+}
+
+impl Pixels {
+    /// The picture with its longer side at most `longest` (at least one) pixels,
+    /// the aspect ratio kept; a smaller picture stays as it is.
+    #[must_use]
+    pub fn fit_within(&self, longest: u32) -> Self {
+        let (w, h) = (self.width(), self.height());
+        let (long, longest) = (w.max(h), longest.max(1));
+        if long <= longest {
+            return self.clone();
         }
-        let filter = match self.interpolation {
-            Interpolation::Bilinear => fr::FilterType::Bilinear,
-            Interpolation::Bicubic => fr::FilterType::CatmullRom,
-            Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
+        let fit = |side: u32| {
+            let ratio = f64::from(longest) / f64::from(long);
+            ((f64::from(side) * ratio).round() as u32).max(1)
         };
-        let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter));
-        let source =
-            ImageRef::new(picture.width(), picture.height(), picture.rgb(), fr::PixelType::U8x3)
-                .expect("Pixels holds exactly width × height × 3 bytes");
-        let mut target = Image::new(width, height, fr::PixelType::U8x3);
-        fr::Resizer::new()
-            .resize(&source, &mut target, &options)
-            .expect("both sides are U8x3 and not empty");
-        Pixels::new(width, height, target.into_vec())
+        scale(self, fit(w), fit(h), Interpolation::Bicubic)
+            .expect("smaller than a picture that was not too large")
     }
 }
 
@@ -310,6 +339,20 @@ mod tests {
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(64))]
+        #[test]
+        fn fitting_keeps_shape_and_never_enlarges(
+            w in 1u32..400, h in 1u32..400, longest in 0u32..300
+        ) {
+            let small = flat(w, h, [3, 4, 5]).fit_within(longest);
+            let long = small.width().max(small.height());
+            prop_assert_eq!(long, w.max(h).min(longest.max(1)));
+            // Within half a pixel of the exact ratio, and never nothing.
+            let exact = f64::from(long) * f64::from(w.min(h)) / f64::from(w.max(h));
+            let short = f64::from(small.width().min(small.height()));
+            prop_assert!((short - exact.max(1.0)).abs() <= 0.51, "{short} for {exact}");
+            prop_assert!(small.rgb().chunks(3).all(|px| px == [3, 4, 5]));
+        }
+
         #[test]
         fn every_shape_comes_out_square(
             w in 1u32..300, h in 1u32..300, size in 1u32..64, extra in 0u32..20, kind in 0..3

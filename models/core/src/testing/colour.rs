@@ -40,14 +40,8 @@ impl ColourEncoder {
         let resize = Resize::Pad { fill: [255; 3] };
         Self {
             space: Space::new(id, 8).expect("a valid space id"),
-            preprocess: Preprocess::new(
-                SIDE,
-                resize,
-                Interpolation::Bilinear,
-                [0.5; 3],
-                [0.5; 3],
-            )
-            .expect("constants"),
+            preprocess: Preprocess::new(SIDE, resize, Interpolation::Bilinear, [0.5; 3], [0.5; 3])
+                .expect("constants"),
         }
     }
 }

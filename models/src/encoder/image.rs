@@ -1,0 +1,132 @@
+//! Given tensors of pictures, how does ONNX Runtime embed them?
+
+use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, ImageTensor, Preprocess, Space};
+use ort::value::{TensorElementType, TensorRef};
+
+use super::session::Graph;
+use crate::manifest::ImageTower;
+use crate::model::{Model, ModelError};
+use crate::runtime::Runtime;
+
+/// Pictures in one run; larger batches are cut, so that memory stays bounded.
+const CHUNK: usize = 16;
+
+/// The picture tower of a model on ONNX Runtime.
+pub struct OrtImageEncoder {
+    graph: Graph,
+    tower: ImageTower,
+    space: Space,
+    chunk: usize,
+}
+
+impl OrtImageEncoder {
+    pub(crate) fn new(
+        model: &Model,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<Self, ModelError> {
+        let tower = model.manifest().image().clone();
+        let graph = Graph::open(model, &tower.file, runtime, sessions)?;
+        let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
+        let size = i64::from(tower.preprocess.size());
+        let wanted = format!("one f32 input {:?} as [batch, 3, {size}, {size}]", tower.input);
+        let [(name, TensorElementType::Float32, shape)] = graph.inputs() else {
+            return Err(bad(format!("expected {wanted}, got {:?}", graph.inputs())));
+        };
+        let is = |i: usize, n: i64| shape.get(i).is_some_and(|&d| d == n || d < 0);
+        if *name != tower.input || shape.len() != 4 || !(is(1, 3) && is(2, size) && is(3, size)) {
+            return Err(bad(format!("expected {wanted}, got {name:?} as {shape:?}")));
+        }
+        let chunk = match shape[0] {
+            1 => 1,
+            n if n < 0 => CHUNK,
+            n => return Err(bad(format!("expected a batch of any size or of 1, got {n}"))),
+        };
+        graph.check_embedding(&tower.output, model.space().dim()).map_err(bad)?;
+        let encoder = Self { graph, space: model.space().clone(), chunk, tower };
+        encoder.check_dim().map_err(|problem| ModelError::Graph {
+            path: model.path(&encoder.tower.file),
+            problem,
+        })?;
+        Ok(encoder)
+    }
+
+    /// Asks the graph itself where it does not declare the width of its output.
+    fn check_dim(&self) -> Result<(), String> {
+        if self.graph.output(&self.tower.output)?[1] >= 0 {
+            return Ok(());
+        }
+        let side = self.tower.preprocess.size() as usize;
+        let zeros = vec![0f32; 3 * side * side];
+        let rows = self.run(&zeros, 1, &[&self.tower.output]).map_err(|e| e.to_string())?;
+        if rows[0].len() != self.space.dim() {
+            return Err(format!(
+                "expected output {:?} as [batch, {}], got [batch, {}]",
+                self.tower.output,
+                self.space.dim(),
+                rows[0].len()
+            ));
+        }
+        Ok(())
+    }
+
+    /// Any f32 outputs of the graph, such as features or logits: for each name
+    /// the rows of all pictures one after another, in input order.
+    ///
+    /// # Errors
+    /// `InputSize` for tensors of another model, `Runtime` for an unknown
+    /// output or a failure of the runtime.
+    pub fn outputs(
+        &self,
+        batch: &[ImageTensor],
+        names: &[&str],
+    ) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let expected = self.tower.preprocess.size();
+        if let Some(wrong) = batch.iter().find(|t| t.size() != expected) {
+            return Err(EncodeError::InputSize { expected, got: wrong.size() });
+        }
+        for name in names {
+            self.graph.output(name).map_err(|what| EncodeError::Runtime { what })?;
+        }
+        let mut all = vec![Vec::new(); names.len()];
+        let mut data = Vec::new();
+        for chunk in batch.chunks(self.chunk) {
+            data.clear();
+            chunk.iter().for_each(|tensor| data.extend_from_slice(tensor.data()));
+            let parts = self.run(&data, chunk.len(), names)?;
+            all.iter_mut().zip(parts).for_each(|(rows, part)| rows.extend(part));
+        }
+        Ok(all)
+    }
+
+    fn run(
+        &self,
+        data: &[f32],
+        batch: usize,
+        names: &[&str],
+    ) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let side = self.tower.preprocess.size() as usize;
+        let tensor = TensorRef::from_array_view(([batch, 3, side, side], data))
+            .map_err(|e| EncodeError::Runtime { what: e.to_string() })?;
+        let inputs = vec![(self.tower.input.as_str().into(), tensor.into())];
+        self.graph.run(inputs, batch, names)
+    }
+}
+
+impl ImageEncoder for OrtImageEncoder {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn preprocess(&self) -> &Preprocess {
+        &self.tower.preprocess
+    }
+
+    fn embed_images(&self, batch: &[ImageTensor]) -> Result<Vec<Embedding>, EncodeError> {
+        let rows = self.outputs(batch, &[&self.tower.output])?;
+        rows.concat()
+            .chunks(self.space.dim())
+            .map(|row| Ok(Embedding::new(&self.space, row.to_vec())?))
+            .collect()
+    }
+}

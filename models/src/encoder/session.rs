@@ -1,0 +1,129 @@
+//! Given a graph file, how does one get sessions that were checked against the
+//! manifest? And how are they run?
+
+use std::borrow::Cow;
+
+use ekphrasis_embed::EncodeError;
+use ort::logging::LogLevel;
+use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::value::{Outlet, TensorElementType, ValueType};
+
+use super::pool::Pool;
+use crate::model::{Model, ModelError};
+use crate::runtime::Runtime;
+
+/// Named inputs of one run.
+pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
+
+/// One graph behind a pool of sessions.
+pub(super) struct Graph {
+    pool: Pool<Session>,
+    /// Name and declared shape, −1 where it varies.
+    inputs: Vec<(String, TensorElementType, Vec<i64>)>,
+    outputs: Vec<(String, Vec<i64>)>,
+}
+
+impl Graph {
+    /// Reads, verifies and loads `file` of `model`.
+    pub(super) fn open(
+        model: &Model,
+        file: &str,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<Self, ModelError> {
+        let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
+        let first = build(runtime, &model.read(file)?).map_err(|e| graph_error(e.to_string()))?;
+        let inputs = first.inputs().iter().map(input).collect::<Result<_, _>>();
+        let inputs = inputs.map_err(graph_error)?;
+        let outputs = first.outputs().iter().filter_map(output).collect();
+        let (model, runtime, file) = (model.clone(), runtime.clone(), file.to_owned());
+        let pool = Pool::new(first, sessions, move || {
+            let bytes = model.read(&file).map_err(|e| e.to_string())?;
+            build(&runtime, &bytes).map_err(|e| e.to_string())
+        });
+        Ok(Self { pool, inputs, outputs })
+    }
+
+    /// The inputs: name, element type, declared shape.
+    pub(super) fn inputs(&self) -> &[(String, TensorElementType, Vec<i64>)] {
+        &self.inputs
+    }
+
+    /// The declared shape of an f32 output.
+    pub(super) fn output(&self, name: &str) -> Result<&[i64], String> {
+        let found = self.outputs.iter().find(|(n, _)| n == name);
+        found.map(|(_, shape)| shape.as_slice()).ok_or_else(|| {
+            let names: Vec<_> = self.outputs.iter().map(|(n, _)| n.as_str()).collect();
+            format!("expected an f32 output {name:?}, got {}", names.join(", "))
+        })
+    }
+
+    /// Whether `name` gives one vector of `dim` numbers a row, as far as declared.
+    pub(super) fn check_embedding(&self, name: &str, dim: usize) -> Result<(), String> {
+        let shape = self.output(name)?;
+        let fits = shape.len() == 2 && (shape[1] == dim as i64 || shape[1] < 0);
+        if !fits {
+            return Err(format!("expected output {name:?} as [batch, {dim}], got {shape:?}"));
+        }
+        Ok(())
+    }
+
+    /// Runs the graph on `batch` rows and gives the named outputs, each with
+    /// its rows one after another.
+    pub(super) fn run(
+        &self,
+        inputs: Inputs<'_>,
+        batch: usize,
+        names: &[&str],
+    ) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let fail = |e: ort::Error| EncodeError::Runtime { what: format!("ONNX Runtime: {e}") };
+        let wanted = names.iter().fold(OutputSelector::no_default(), |s, name| s.with(*name));
+        let options = RunOptions::new().map_err(fail)?.with_outputs(wanted);
+        let run = |session: &mut Session| {
+            let outputs = session.run_with_options(inputs, &options).map_err(fail)?;
+            names
+                .iter()
+                .map(|name| {
+                    let (shape, data) = outputs[*name].try_extract_tensor::<f32>().map_err(fail)?;
+                    if shape.first() != Some(&(batch as i64)) {
+                        let what =
+                            format!("output {name:?} has shape {shape:?} for {batch} inputs");
+                        return Err(EncodeError::Runtime { what });
+                    }
+                    Ok(data.to_vec())
+                })
+                .collect()
+        };
+        self.pool.with(run).map_err(|what| EncodeError::Runtime { what })?
+    }
+}
+
+fn build(runtime: &Runtime, bytes: &[u8]) -> Result<Session, ort::Error> {
+    // One thread a session: many sessions side by side beat one with many
+    // threads, and a spinning thread takes its core from decoding.
+    Session::builder(runtime.environment())?
+        .with_intra_threads(1)?
+        .with_inter_threads(1)?
+        .with_intra_op_spinning(false)?
+        .with_inter_op_spinning(false)?
+        .with_log_level(LogLevel::Error)?
+        .commit_from_memory(bytes)
+}
+
+fn input(outlet: &Outlet) -> Result<(String, TensorElementType, Vec<i64>), String> {
+    match outlet.dtype() {
+        ValueType::Tensor { ty, shape, .. } => {
+            Ok((outlet.name().to_owned(), *ty, shape.iter().copied().collect()))
+        }
+        other => Err(format!("expected tensors as inputs, got {:?}: {other:?}", outlet.name())),
+    }
+}
+
+fn output(outlet: &Outlet) -> Option<(String, Vec<i64>)> {
+    match outlet.dtype() {
+        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
+            Some((outlet.name().to_owned(), shape.iter().copied().collect()))
+        }
+        _ => None,
+    }
+}

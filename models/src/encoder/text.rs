@@ -1,0 +1,149 @@
+//! Given texts, how do tokenizer and ONNX Runtime embed them?
+
+use ekphrasis_embed::{Embedding, EncodeError, Space, TextEncoder};
+use ort::value::{TensorElementType, TensorRef};
+
+use super::session::{Graph, Inputs};
+use super::tokens::{Batch, TokenInput, Tokens};
+use crate::manifest::TextTower;
+use crate::model::{Model, ModelError};
+use crate::runtime::Runtime;
+
+/// Texts in one run, and tokens in one run with padding: attention needs
+/// memory by the square of a text's length.
+const CHUNK: usize = 64;
+const CHUNK_TOKENS: usize = 4096;
+
+/// The text tower of a model on ONNX Runtime.
+pub struct OrtTextEncoder {
+    graph: Graph,
+    tokens: Tokens,
+    tower: TextTower,
+    space: Space,
+    /// What the graph takes, in its own order.
+    inputs: Vec<(String, TokenInput)>,
+    chunk: usize,
+}
+
+impl OrtTextEncoder {
+    pub(crate) fn new(
+        model: &Model,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<Self, ModelError> {
+        let tower = model.manifest().text().clone();
+        let tokens = Tokens::read(model, &tower)?;
+        let graph = Graph::open(model, &tower.file, runtime, sessions)?;
+        let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
+        let (inputs, chunk) = inputs(&graph, tower.context).map_err(bad)?;
+        graph.check_embedding(&tower.output, model.space().dim()).map_err(bad)?;
+        let encoder = Self { graph, tokens, space: model.space().clone(), inputs, chunk, tower };
+        encoder.check_dim().map_err(|problem| ModelError::Graph {
+            path: model.path(&encoder.tower.file),
+            problem,
+        })?;
+        Ok(encoder)
+    }
+
+    fn check_dim(&self) -> Result<(), String> {
+        if self.graph.output(&self.tower.output)?[1] >= 0 {
+            return Ok(());
+        }
+        let got = self.rows(&["a"]).map_err(|e| e.to_string())?[0].len();
+        let (name, dim) = (&self.tower.output, self.space.dim());
+        if got != dim {
+            return Err(format!("expected output {name:?} as [batch, {dim}], got [batch, {got}]"));
+        }
+        Ok(())
+    }
+
+    /// The token ids the graph gets for this text alone: cut to the context,
+    /// special tokens included, padded only if the model always pads.
+    ///
+    /// # Errors
+    /// `Runtime` with the tokenizer's words.
+    pub fn token_ids(&self, text: &str) -> Result<Vec<i64>, EncodeError> {
+        let encoded = self.tokens.encode(&[text])?;
+        Ok(self.tokens.pad(&encoded, &[0]).ids)
+    }
+
+    /// One raw output row a text, in input order.
+    fn rows(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let encoded = self.tokens.encode(texts)?;
+        // By length, so that short texts are not padded to the longest of all.
+        let mut order: Vec<usize> = (0..texts.len()).collect();
+        order.sort_by_key(|&i| encoded[i].len());
+        let mut rows = vec![Vec::new(); texts.len()];
+        let mut rest = order.as_slice();
+        while !rest.is_empty() {
+            let (now, later) = rest.split_at(self.fitting(&encoded, rest));
+            let batch = self.tokens.pad(&encoded, now);
+            let output = self.run(&batch)?;
+            let width = output.len() / now.len();
+            for (&i, row) in now.iter().zip(output.chunks(width.max(1))) {
+                rows[i] = row.to_vec();
+            }
+            rest = later;
+        }
+        Ok(rows)
+    }
+
+    /// How many of `order`, sorted by length, fit into one run.
+    fn fitting(&self, encoded: &[super::tokens::Encoded], order: &[usize]) -> usize {
+        let fits = |n: usize| n * self.tokens.padded(encoded[order[n - 1]].len()) <= CHUNK_TOKENS;
+        (1..=order.len().min(self.chunk)).take_while(|&n| fits(n)).last().unwrap_or(1)
+    }
+
+    fn run(&self, batch: &Batch) -> Result<Vec<f32>, EncodeError> {
+        let inputs = self
+            .inputs
+            .iter()
+            .map(|(name, input)| {
+                let tensor =
+                    TensorRef::from_array_view(([batch.rows, batch.width], batch.get(*input)))
+                        .map_err(|e| EncodeError::Runtime { what: e.to_string() })?;
+                Ok((name.as_str().into(), tensor.into()))
+            })
+            .collect::<Result<Inputs<'_>, EncodeError>>()?;
+        let outputs = self.graph.run(inputs, batch.rows, &[&self.tower.output])?;
+        Ok(outputs.concat())
+    }
+}
+
+/// What the graph takes, and how many texts at a time.
+fn inputs(graph: &Graph, context: usize) -> Result<(Vec<(String, TokenInput)>, usize), String> {
+    let mut found = Vec::new();
+    let mut chunk = CHUNK;
+    for (name, ty, shape) in graph.inputs() {
+        let input = TokenInput::named(name).ok_or_else(|| {
+            format!("expected inputs input_ids, attention_mask, token_type_ids; got {name:?}")
+        })?;
+        let fits = |d: i64| d < 0 || d == context as i64;
+        if *ty != TensorElementType::Int64 || shape.len() != 2 || !fits(shape[1]) {
+            return Err(format!(
+                "expected {name:?} as i64 [batch, up to {context}], got {ty:?} {shape:?}"
+            ));
+        }
+        match shape[0] {
+            1 => chunk = 1,
+            n if n < 0 => {}
+            n => return Err(format!("expected a batch of any size or of 1, got {n}")),
+        }
+        found.push((name.clone(), input));
+    }
+    if !found.iter().any(|(_, input)| *input == TokenInput::Ids) {
+        return Err("expected an input input_ids, got none".into());
+    }
+    Ok((found, chunk))
+}
+
+impl TextEncoder for OrtTextEncoder {
+    fn space(&self) -> &Space {
+        &self.space
+    }
+
+    fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {
+        let rows = self.rows(batch)?;
+        rows.into_iter().map(|row| Ok(Embedding::new(&self.space, row)?)).collect()
+    }
+}

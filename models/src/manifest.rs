@@ -1,0 +1,522 @@
+//! Given a model folder's `model.toml`, what is the model? Read in two stages:
+//! as written (any misspelt key is an error), then checked ([`Manifest`]).
+
+use std::collections::BTreeMap;
+use std::path::{Component, Path};
+
+use ekphrasis_embed::{Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError};
+
+/// The newest format this program reads, and the only one so far.
+const FORMAT: i64 = 1;
+
+/// A model's description, checked: every named file is listed with size and
+/// checksum and lies inside the folder, every number is in range.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Manifest {
+    name: String,
+    summary: String,
+    license: String,
+    languages: Vec<String>,
+    space: Space,
+    image: ImageTower,
+    text: TextTower,
+    templates: Vec<String>,
+    logit_scale: f32,
+    vocabulary: Option<VocabularyFiles>,
+    files: BTreeMap<String, FileEntry>,
+}
+
+/// The picture encoder's file and how it is fed.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageTower {
+    /// Graph file in the model folder.
+    pub file: String,
+    /// The graph's input, f32 `[batch, 3, size, size]`.
+    pub input: String,
+    /// The graph's output, f32 `[batch, dim]`.
+    pub output: String,
+    /// What lies between a picture and the input.
+    pub preprocess: Preprocess,
+}
+
+/// The text encoder's files and how it is fed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TextTower {
+    /// Graph file in the model folder.
+    pub file: String,
+    /// `tokenizer.json` in the model folder.
+    pub tokenizer: String,
+    /// The graph's output, f32 `[batch, dim]`.
+    pub output: String,
+    /// The most tokens of a text, special ones included; the rest is cut.
+    pub context: usize,
+    /// How short texts are filled up.
+    pub padding: Padding,
+    /// The token they are filled up with.
+    pub pad_token: String,
+    /// How the graph makes one vector of many; for the reader, nothing depends on it.
+    pub pooling: String,
+}
+
+/// How the texts of a batch are brought to one length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Padding {
+    /// To the longest text of the batch.
+    Longest,
+    /// Always to the whole context, as CLIP exports want it.
+    Context,
+}
+
+/// Words with ready-made text embeddings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VocabularyFiles {
+    /// One word or phrase a line, UTF-8.
+    pub words: String,
+    /// `words × dim` half floats, little-endian, each row of unit norm.
+    pub vectors: String,
+}
+
+/// What a file of the model must be.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FileEntry {
+    /// Its length.
+    pub bytes: u64,
+    /// SHA-256 in lower-case hexadecimal.
+    pub sha256: String,
+}
+
+/// Why a manifest was refused. The caller names the file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ManifestError {
+    /// No TOML, a missing or unknown key, a value of another type.
+    #[error("{0}")]
+    Syntax(#[from] toml::de::Error),
+    /// A format of another time.
+    #[error("expected format = {FORMAT}, got {got}; a newer program may read it")]
+    Format {
+        /// As written.
+        got: String,
+    },
+    /// A value out of range.
+    #[error("{key}: expected {expected}, got {got}")]
+    Value {
+        /// The key, with its section.
+        key: &'static str,
+        /// What would be right.
+        expected: String,
+        /// As written.
+        got: String,
+    },
+    /// A named file without an entry below `[files]`.
+    #[error("{key} names {file:?}, which has no [files.{file:?}] entry with bytes and sha256")]
+    Unlisted {
+        /// The key, with its section.
+        key: &'static str,
+        /// The file.
+        file: String,
+    },
+    /// Id or width of the space.
+    #[error("[space]: {0}")]
+    Space(#[from] SpaceError),
+    /// A preprocessing that cannot be.
+    #[error("[image.preprocess]: {0}")]
+    Preprocess(#[from] PreprocessError),
+}
+
+impl Manifest {
+    /// Reads and checks the text of a `model.toml`.
+    ///
+    /// # Errors
+    /// Each variant of [`ManifestError`] as it says; the first problem counts.
+    pub fn parse(text: &str) -> Result<Self, ManifestError> {
+        // The format first: another one may have any other keys.
+        let table: toml::Table = toml::from_str(text)?;
+        match table.get("format") {
+            Some(toml::Value::Integer(FORMAT)) => {}
+            other => {
+                let got = other.map_or_else(|| "none".into(), ToString::to_string);
+                return Err(ManifestError::Format { got });
+            }
+        }
+        toml::from_str::<written::Manifest>(text)?.check()
+    }
+
+    /// Short name, such as `lite`.
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// One sentence on what the model can and cannot do.
+    pub fn summary(&self) -> &str {
+        &self.summary
+    }
+
+    /// Licence of the weights.
+    pub fn license(&self) -> &str {
+        &self.license
+    }
+
+    /// Languages of its texts, at least one.
+    pub fn languages(&self) -> &[String] {
+        &self.languages
+    }
+
+    /// The space both towers end in.
+    pub fn space(&self) -> &Space {
+        &self.space
+    }
+
+    /// The picture encoder.
+    pub fn image(&self) -> &ImageTower {
+        &self.image
+    }
+
+    /// The text encoder.
+    pub fn text(&self) -> &TextTower {
+        &self.text
+    }
+
+    /// Prompt templates for labels, each with one `{}`; at least one.
+    pub fn templates(&self) -> &[String] {
+        &self.templates
+    }
+
+    /// What cosines are multiplied by before the softmax over labels.
+    pub fn logit_scale(&self) -> f32 {
+        self.logit_scale
+    }
+
+    /// The vocabulary, if the model has one.
+    pub fn vocabulary(&self) -> Option<&VocabularyFiles> {
+        self.vocabulary.as_ref()
+    }
+
+    /// Every file of the model by its name in the folder.
+    pub fn files(&self) -> &BTreeMap<String, FileEntry> {
+        &self.files
+    }
+}
+
+/// As the file has it.
+mod written {
+    use std::collections::BTreeMap;
+
+    use serde::Deserialize;
+
+    use super::{FileEntry, Padding};
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Manifest {
+        #[expect(dead_code, reason = "checked before the rest is read")]
+        pub(super) format: i64,
+        pub(super) name: String,
+        pub(super) summary: String,
+        pub(super) license: String,
+        pub(super) languages: Vec<String>,
+        pub(super) space: Space,
+        pub(super) image: Image,
+        pub(super) text: Text,
+        pub(super) labels: Labels,
+        pub(super) vocabulary: Option<Vocabulary>,
+        pub(super) files: BTreeMap<String, FileEntry>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Space {
+        pub(super) id: String,
+        pub(super) dim: usize,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Image {
+        pub(super) file: String,
+        pub(super) input: String,
+        pub(super) output: String,
+        pub(super) preprocess: Preprocess,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Preprocess {
+        pub(super) size: u32,
+        pub(super) resize: Resize,
+        pub(super) fill: Option<[u8; 3]>,
+        pub(super) edge: Option<u32>,
+        pub(super) interpolation: Interpolation,
+        pub(super) mean: [f32; 3],
+        pub(super) std: [f32; 3],
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    pub(super) enum Resize {
+        Pad,
+        ShortestEdge,
+        Exact,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Interpolation {
+        Bilinear,
+        Bicubic,
+        Lanczos3,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Text {
+        pub(super) file: String,
+        pub(super) tokenizer: String,
+        pub(super) output: String,
+        pub(super) context: usize,
+        pub(super) padding: Padding,
+        pub(super) pad_token: String,
+        pub(super) pooling: String,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Labels {
+        pub(super) templates: Vec<String>,
+        pub(super) logit_scale: f32,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Vocabulary {
+        pub(super) words: String,
+        pub(super) vectors: String,
+    }
+}
+
+impl written::Manifest {
+    fn check(self) -> Result<Manifest, ManifestError> {
+        for (file, entry) in &self.files {
+            check_entry(file, entry)?;
+        }
+        let listed = |key, file: &str| {
+            if self.files.contains_key(file) {
+                Ok(())
+            } else {
+                Err(ManifestError::Unlisted { key, file: file.into() })
+            }
+        };
+        listed("image.file", &self.image.file)?;
+        listed("text.file", &self.text.file)?;
+        listed("text.tokenizer", &self.text.tokenizer)?;
+        if let Some(vocabulary) = &self.vocabulary {
+            listed("vocabulary.words", &vocabulary.words)?;
+            listed("vocabulary.vectors", &vocabulary.vectors)?;
+        }
+        not_empty("name", &self.name)?;
+        not_empty("summary", &self.summary)?;
+        not_empty("license", &self.license)?;
+        not_empty("languages", self.languages.first().map_or("", String::as_str))?;
+        if !(4..=32_768).contains(&self.text.context) {
+            return Err(value("text.context", "4 to 32768 tokens", &self.text.context));
+        }
+        if self.labels.templates.is_empty() {
+            return Err(value("labels.templates", "at least one template", &"none"));
+        }
+        if let Some(bad) = self.labels.templates.iter().find(|t| t.matches("{}").count() != 1) {
+            return Err(value("labels.templates", "one {} in each template", bad));
+        }
+        let scale = self.labels.logit_scale;
+        if !(scale.is_finite() && scale > 0.0 && scale <= 1000.0) {
+            return Err(value("labels.logit_scale", "a number over 0, at most 1000", &scale));
+        }
+        Ok(Manifest {
+            space: Space::new(&self.space.id, self.space.dim)?,
+            image: ImageTower {
+                preprocess: self.image.preprocess.check()?,
+                file: self.image.file,
+                input: self.image.input,
+                output: self.image.output,
+            },
+            text: TextTower {
+                file: self.text.file,
+                tokenizer: self.text.tokenizer,
+                output: self.text.output,
+                context: self.text.context,
+                padding: self.text.padding,
+                pad_token: self.text.pad_token,
+                pooling: self.text.pooling,
+            },
+            vocabulary: self
+                .vocabulary
+                .map(|v| VocabularyFiles { words: v.words, vectors: v.vectors }),
+            name: self.name,
+            summary: self.summary,
+            license: self.license,
+            languages: self.languages,
+            templates: self.labels.templates,
+            logit_scale: scale,
+            files: self.files,
+        })
+    }
+}
+
+impl written::Preprocess {
+    fn check(self) -> Result<Preprocess, ManifestError> {
+        use written::Resize as Written;
+        let resize = match (self.resize, self.fill, self.edge) {
+            (Written::Pad, Some(fill), None) => Resize::Pad { fill },
+            (Written::ShortestEdge, None, Some(edge)) => Resize::ShortestEdge(edge),
+            (Written::Exact, None, None) => Resize::Exact,
+            (resize, fill, edge) => {
+                let expected = match resize {
+                    Written::Pad => "with \"pad\" a fill colour and no edge",
+                    Written::ShortestEdge => "with \"shortest-edge\" an edge and no fill",
+                    Written::Exact => "with \"exact\" neither fill nor edge",
+                };
+                let got = format!("fill {fill:?} and edge {edge:?}");
+                return Err(value("image.preprocess.resize", expected, &got));
+            }
+        };
+        let interpolation = match self.interpolation {
+            written::Interpolation::Bilinear => Interpolation::Bilinear,
+            written::Interpolation::Bicubic => Interpolation::Bicubic,
+            written::Interpolation::Lanczos3 => Interpolation::Lanczos3,
+        };
+        Ok(Preprocess::new(self.size, resize, interpolation, self.mean, self.std)?)
+    }
+}
+
+fn value(key: &'static str, expected: &str, got: &dyn ToString) -> ManifestError {
+    ManifestError::Value { key, expected: expected.into(), got: got.to_string() }
+}
+
+fn not_empty(key: &'static str, text: &str) -> Result<(), ManifestError> {
+    if text.trim().is_empty() {
+        return Err(value(key, "some text", &"nothing"));
+    }
+    Ok(())
+}
+
+fn check_entry(file: &str, entry: &FileEntry) -> Result<(), ManifestError> {
+    let path = Path::new(file);
+    let inside = path.components().all(|part| matches!(part, Component::Normal(_)));
+    // A backslash or colon means something on another system.
+    if file.is_empty() || !inside || file.contains(['\\', ':', '\0']) {
+        return Err(value("files", "plain names inside the model folder", &format!("{file:?}")));
+    }
+    let hex = entry.sha256.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if entry.sha256.len() != 64 || !hex {
+        let expected = "64 lower-case hexadecimal digits";
+        return Err(value("files.….sha256", expected, &format!("{:?} for {file}", entry.sha256)));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn good() -> String {
+        let files: String = ["image.onnx", "text.onnx", "tokenizer.json", "v.txt", "v.f16"]
+            .iter()
+            .map(|f| format!("[files.{f:?}]\nbytes = 3\nsha256 = \"{}\"\n", "ab".repeat(32)))
+            .collect();
+        format!(
+            r#"format = 1
+name = "lite"
+summary = "a test"
+license = "Apache-2.0"
+languages = ["en"]
+[space]
+id = "lite-1"
+dim = 384
+[image]
+file = "image.onnx"
+input = "pixels"
+output = "embedding"
+[image.preprocess]
+size = 224
+resize = "pad"
+fill = [255, 255, 255]
+interpolation = "bicubic"
+mean = [0.5, 0.5, 0.5]
+std = [0.5, 0.5, 0.5]
+[text]
+file = "text.onnx"
+tokenizer = "tokenizer.json"
+output = "embedding"
+context = 256
+padding = "longest"
+pad_token = "[PAD]"
+pooling = "mean"
+[labels]
+templates = ["{{}}", "a photo of a {{}}"]
+logit_scale = 40.0
+[vocabulary]
+words = "v.txt"
+vectors = "v.f16"
+{files}"#
+        )
+    }
+
+    #[test]
+    fn a_whole_manifest_is_read() {
+        let m = Manifest::parse(&good()).expect("valid");
+        assert_eq!(m.space().to_string(), "lite-1 (384-d)");
+        assert_eq!(m.image().preprocess.resize(), Resize::Pad { fill: [255; 3] });
+        assert_eq!((m.text().context, m.text().padding), (256, Padding::Longest));
+        assert_eq!(m.templates(), ["{}", "a photo of a {}"]);
+        assert_eq!(m.files().len(), 5);
+        assert_eq!(m.vocabulary().map(|v| v.vectors.as_str()), Some("v.f16"));
+    }
+
+    #[test]
+    fn each_mistake_is_named() {
+        let cases = [
+            ("format = 1", "format = 2", "format = 1, got 2"),
+            ("format = 1\n", "", "got none"),
+            ("name = \"lite\"", "name = \" \"", "name: expected some text"),
+            ("name = \"lite\"", "nam = \"lite\"", "nam"),
+            ("languages = [\"en\"]", "languages = []", "languages"),
+            ("id = \"lite-1\"", "id = \"Lite 1\"", "[space]"),
+            ("dim = 384", "dim = 0", "[space]"),
+            ("dim = 384", "dim = \"384\"", "384"),
+            ("size = 224", "size = 0", "[image.preprocess]: the input size"),
+            ("resize = \"pad\"", "resize = \"stretch\"", "stretch"),
+            ("resize = \"pad\"", "resize = \"exact\"", "neither fill nor edge"),
+            ("fill = [255, 255, 255]\n", "", "a fill colour"),
+            ("fill = [255, 255, 255]", "fill = [256, 0, 0]", "256"),
+            (
+                "resize = \"pad\"\nfill = [255, 255, 255]",
+                "resize = \"shortest-edge\"\nedge = 200",
+                "shortest edge (200) is smaller",
+            ),
+            ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "std"),
+            ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.5]", "std"),
+            ("context = 256", "context = 2", "text.context"),
+            ("padding = \"longest\"", "padding = \"none\"", "none"),
+            ("templates = [\"{}\", \"a photo of a {}\"]", "templates = []", "at least one"),
+            ("\"a photo of a {}\"", "\"a photo\"", "one {} in each template, got a photo"),
+            ("logit_scale = 40.0", "logit_scale = nan", "labels.logit_scale"),
+            ("logit_scale = 40.0", "logit_scale = -1.0", "labels.logit_scale"),
+            ("file = \"image.onnx\"", "file = \"other.onnx\"", "image.file names \"other.onnx\""),
+            ("vectors = \"v.f16\"", "vectors = \"w.f16\"", "vocabulary.vectors"),
+            ("[files.\"v.txt\"]", "[files.\"../v.txt\"]", "inside the model folder"),
+            ("[files.\"v.txt\"]", "[files.\"/etc/v.txt\"]", "inside the model folder"),
+            ("[files.\"v.txt\"]", "[files.'a\\v.txt']", "inside the model folder"),
+            ("sha256 = \"abab", "sha256 = \"ABAB", "hexadecimal"),
+            ("sha256 = \"abab", "sha256 = \"ab", "hexadecimal"),
+            ("bytes = 3", "bytes = -3", "bytes"),
+            ("[labels]", "[labels]\nthreshold = 1", "threshold"),
+        ];
+        for (from, to, expected) in cases {
+            let text = good().replacen(from, to, 1);
+            assert_ne!(text, good(), "{from:?} is in the manifest");
+            let error = Manifest::parse(&text).expect_err(to).to_string();
+            assert!(error.contains(expected), "{to:?}: {error}");
+        }
+    }
+}

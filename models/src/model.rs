@@ -1,0 +1,186 @@
+//! Given a model folder, how does one get its encoders? [`Model::open`].
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use ekphrasis_embed::{ImageEncoder, Space, TextEncoder};
+
+use crate::checked::{self, FileError};
+use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
+use crate::manifest::{Manifest, ManifestError};
+use crate::runtime::Runtime;
+use crate::vocabulary::Vocabulary;
+
+/// The name of the manifest in a model folder.
+pub const MANIFEST_FILE: &str = "model.toml";
+
+/// A model folder whose manifest was read and whose files have the right sizes.
+/// Cheap to clone; weights are read (and their checksums verified) when an
+/// encoder is made.
+#[derive(Clone, Debug)]
+pub struct Model {
+    dir: PathBuf,
+    manifest: Arc<Manifest>,
+}
+
+/// Why a model could not be opened or one of its encoders not be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ModelError {
+    /// No folder, or no manifest in it.
+    #[error(
+        "there is no model in {}: {source}; expected a folder with a {MANIFEST_FILE}",
+        dir.display()
+    )]
+    NotFound {
+        /// The folder.
+        dir: PathBuf,
+        /// The system's words.
+        #[source]
+        source: io::Error,
+    },
+    /// A manifest that is none.
+    #[error("{}: {source}", path.display())]
+    Manifest {
+        /// The manifest.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: ManifestError,
+    },
+    /// A file of the model is missing or not the promised one.
+    #[error("{0}")]
+    File(#[from] FileError),
+    /// A graph that is not what the manifest says, or that the runtime refuses.
+    #[error("{}: {problem}", path.display())]
+    Graph {
+        /// The graph file.
+        path: PathBuf,
+        /// Expected and got, or the runtime's words.
+        problem: String,
+    },
+    /// A tokenizer that cannot be used.
+    #[error("{}: {problem}", path.display())]
+    Tokenizer {
+        /// The tokenizer file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A vocabulary whose words and vectors do not go together.
+    #[error("{}: {problem}", path.display())]
+    Vocabulary {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+}
+
+impl Model {
+    /// Reads and checks `model.toml` in `dir` and the sizes of the files it
+    /// names. Cheap: no weights are read.
+    ///
+    /// # Errors
+    /// `NotFound` without a manifest, `Manifest` for a wrong one, `File` for a
+    /// file that is missing or has another length.
+    pub fn open(dir: &Path) -> Result<Self, ModelError> {
+        let path = dir.join(MANIFEST_FILE);
+        let text = fs_err::read_to_string(&path).map_err(|e| ModelError::NotFound {
+            dir: dir.into(),
+            source: e.raw_os_error().map_or(e, io::Error::from_raw_os_error),
+        })?;
+        let manifest =
+            Manifest::parse(&text).map_err(|source| ModelError::Manifest { path, source })?;
+        for (file, entry) in manifest.files() {
+            checked::check_size(&dir.join(file), entry.bytes)?;
+        }
+        Ok(Self { dir: dir.into(), manifest: Arc::new(manifest) })
+    }
+
+    /// The folder, as given.
+    pub fn dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The manifest.
+    pub fn manifest(&self) -> &Manifest {
+        &self.manifest
+    }
+
+    /// The space both towers end in.
+    pub fn space(&self) -> &Space {
+        self.manifest.space()
+    }
+
+    /// The picture encoder behind its trait; see [`OrtImageEncoder`].
+    ///
+    /// # Errors
+    /// As [`Model::ort_image_encoder`].
+    pub fn image_encoder(
+        &self,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<Arc<dyn ImageEncoder>, ModelError> {
+        Ok(Arc::new(self.ort_image_encoder(runtime, sessions)?))
+    }
+
+    /// The text encoder behind its trait; see [`OrtTextEncoder`].
+    ///
+    /// # Errors
+    /// As [`Model::ort_text_encoder`].
+    pub fn text_encoder(
+        &self,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<Arc<dyn TextEncoder>, ModelError> {
+        Ok(Arc::new(self.ort_text_encoder(runtime, sessions)?))
+    }
+
+    /// The picture encoder. At most `sessions` (at least one) calls run at a
+    /// time, each on one thread; the first session is made now, others when
+    /// they are first needed.
+    ///
+    /// # Errors
+    /// `File` if the graph file is not the promised one, `Graph` if it is not
+    /// what the manifest says or the runtime refuses it.
+    pub fn ort_image_encoder(
+        &self,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<OrtImageEncoder, ModelError> {
+        OrtImageEncoder::new(self, runtime, sessions)
+    }
+
+    /// The text encoder, with sessions as for [`Model::ort_image_encoder`].
+    ///
+    /// # Errors
+    /// As there, and `Tokenizer` for a tokenizer that cannot be used.
+    pub fn ort_text_encoder(
+        &self,
+        runtime: &Runtime,
+        sessions: usize,
+    ) -> Result<OrtTextEncoder, ModelError> {
+        OrtTextEncoder::new(self, runtime, sessions)
+    }
+
+    /// The words with ready-made text embeddings, if the model has any.
+    ///
+    /// # Errors
+    /// `File` if a file is not the promised one, `Vocabulary` if words and
+    /// vectors do not go together.
+    pub fn vocabulary(&self) -> Result<Option<Vocabulary>, ModelError> {
+        self.manifest.vocabulary().map(|files| Vocabulary::read(self, files)).transpose()
+    }
+
+    pub(crate) fn path(&self, file: &str) -> PathBuf {
+        self.dir.join(file)
+    }
+
+    /// The bytes of a file the manifest names, verified.
+    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>, FileError> {
+        let entry = &self.manifest.files()[file];
+        checked::read(&self.path(file), entry.bytes, &entry.sha256)
+    }
+}

@@ -1,0 +1,8 @@
+//! The crate's integration tests: one binary, so that ONNX Runtime is fetched
+//! and loaded once.
+
+mod support;
+
+mod pictures;
+mod runtime;
+mod tiny_clip;
