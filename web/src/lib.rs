@@ -1,1 +1,29 @@
-//! The HTTP API and the page
+//! The HTTP API and the page: given an engine and an address, [`serve`] answers
+//! browsers and programs until it is told to stop.
+//!
+//! Nothing here knows how search works; this crate turns requests into the
+//! engine's types, the engine's types into [`wire`] types, and errors into RFC
+//! 9457 problem documents.
+
+#[cfg(feature = "server")]
+mod assets;
+#[cfg(feature = "server")]
+mod body;
+#[cfg(feature = "server")]
+mod fields;
+#[cfg(feature = "server")]
+mod guard;
+#[cfg(feature = "server")]
+mod problem;
+#[cfg(feature = "server")]
+mod request;
+#[cfg(feature = "server")]
+mod routes;
+#[cfg(feature = "server")]
+mod serve;
+#[cfg(feature = "server")]
+mod stop;
+pub mod wire;
+
+#[cfg(feature = "server")]
+pub use serve::{ServeError, ServeOptions, serve};

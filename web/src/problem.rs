@@ -1,0 +1,208 @@
+//! Given an error, what does the client read? An RFC 9457 problem document.
+
+use std::fmt;
+
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::{HttpResponse, ResponseError};
+use ekphrasis_engine::{EngineError, Fault};
+use serde::Serialize;
+
+/// Why a request was not answered as asked.
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    slug: &'static str,
+    title: &'static str,
+    detail: String,
+    field: Option<String>,
+    allow: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct Document<'a> {
+    #[serde(rename = "type")]
+    kind: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<&'a str>,
+}
+
+impl Problem {
+    fn new(
+        status: StatusCode,
+        slug: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self { status, slug, title, detail: detail.into(), field: None, allow: None }
+    }
+
+    /// 400: the request cannot be read.
+    pub(crate) fn malformed(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "malformed-request",
+            "The request cannot be read",
+            detail,
+        )
+    }
+
+    /// 400: one field of the request is wrong.
+    pub(crate) fn field(field: impl Into<String>, detail: impl Into<String>) -> Self {
+        Self {
+            field: Some(field.into()),
+            ..Self::new(
+                StatusCode::BAD_REQUEST,
+                "invalid-field",
+                "A field of the request is wrong",
+                detail,
+            )
+        }
+    }
+
+    /// 401: the key is missing or wrong.
+    pub(crate) fn key_needed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, "key-needed", "The server's key is needed", detail)
+    }
+
+    /// 403: another site, or a name that is not ours.
+    pub(crate) fn forbidden(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "forbidden", "The request comes from elsewhere", detail)
+    }
+
+    /// 404: no such route or item.
+    pub(crate) fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_FOUND, "not-found", "There is no such thing here", detail)
+    }
+
+    /// 405: the route exists, for other methods.
+    pub(crate) fn wrong_method(allow: &'static str, detail: impl Into<String>) -> Self {
+        Self {
+            allow: Some(allow),
+            ..Self::new(
+                StatusCode::METHOD_NOT_ALLOWED,
+                "wrong-method",
+                "The method does not fit the address",
+                detail,
+            )
+        }
+    }
+
+    /// 413: over the limit for bodies.
+    pub(crate) fn too_large(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
+    }
+
+    /// 415: a body in a format nobody here reads.
+    pub(crate) fn wrong_format(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "wrong-format",
+            "The body's format is not supported",
+            detail,
+        )
+    }
+
+    /// 500: ours.
+    pub(crate) fn bug(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "The server made a mistake",
+            detail,
+        )
+    }
+}
+
+impl From<EngineError> for Problem {
+    fn from(error: EngineError) -> Self {
+        let detail = error.to_string();
+        match error.fault() {
+            Fault::User => Self::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "cannot-answer",
+                "The request cannot be answered as it stands",
+                detail,
+            ),
+            Fault::NotFound => Self::not_found(detail),
+            Fault::Environment => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "not-available",
+                "The machine has to be put right first",
+                detail,
+            ),
+            Fault::Bug => Self::bug(detail),
+        }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.detail)
+    }
+}
+
+impl ResponseError for Problem {
+    fn status_code(&self) -> StatusCode {
+        self.status
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut reply = HttpResponse::build(self.status);
+        reply.insert_header((header::CACHE_CONTROL, "no-store"));
+        if let Some(allow) = self.allow {
+            reply.insert_header((header::ALLOW, allow));
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            reply.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"ekphrasis\""));
+        }
+        let mut reply = reply.json(Document {
+            kind: format!("urn:ekphrasis:problem:{}", self.slug),
+            title: self.title,
+            status: self.status.as_u16(),
+            detail: &self.detail,
+            field: self.field.as_deref(),
+        });
+        let kind = HeaderValue::from_static("application/problem+json");
+        reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+        reply
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::body::to_bytes;
+
+    #[actix_web::test]
+    async fn a_problem_is_a_problem_document() {
+        let reply = Problem::field("parts[1].weight", "the weight is zero").error_response();
+        assert_eq!(reply.status(), 400);
+        assert_eq!(reply.headers()["content-type"], "application/problem+json");
+        let body = to_bytes(reply.into_body()).await.expect("in memory");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(
+            body,
+            serde_json::json!({
+                "type": "urn:ekphrasis:problem:invalid-field",
+                "title": "A field of the request is wrong",
+                "status": 400,
+                "detail": "the weight is zero",
+                "field": "parts[1].weight",
+            })
+        );
+    }
+
+    #[test]
+    fn the_fault_decides_the_status() {
+        let status = |error: EngineError| Problem::from(error).status_code().as_u16();
+        assert_eq!(status(EngineError::Invalid("x".into())), 422);
+        assert_eq!(status(EngineError::NotFound("x".into())), 404);
+        assert_eq!(status(std::io::Error::other("disk full").into()), 503);
+        let reply = Problem::wrong_method("GET", "x").error_response();
+        assert_eq!(reply.headers()["allow"], "GET");
+    }
+}

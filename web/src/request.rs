@@ -1,0 +1,317 @@
+//! Given a request's fields, what is the engine asked?
+
+use ekphrasis_engine::{ItemId, Kind, LabelRequest, Mode, Part, PartQuery, SearchRequest, Source};
+
+use crate::fields::Fields;
+use crate::problem::Problem;
+
+/// Characters a query, label or template may have.
+const TEXT_LIMIT: usize = 10_000;
+const PART_LIMIT: usize = 32;
+const LABEL_LIMIT: usize = 1_000;
+const TEMPLATE_LIMIT: usize = 100;
+const WEIGHT_LIMIT: f32 = 1_000.0;
+
+const KINDS: &[(&str, Kind)] = &[("images", Kind::Image), ("texts", Kind::Text)];
+const MODES: &[(&str, Mode)] =
+    &[("hybrid", Mode::Hybrid), ("vector", Mode::Vector), ("text", Mode::Text)];
+
+/// A search from the body of a POST.
+pub(crate) fn search(mut fields: Fields) -> Result<SearchRequest, Problem> {
+    let mut parts = single_parts(&mut fields, "text")?;
+    for mut part in fields.objects("parts")? {
+        let weight = weight(&mut part)?;
+        let mut what = single_parts(&mut part, "text")?;
+        let name = part.whole_name().to_owned();
+        part.finish()?;
+        let (Some(mut only), true) = (what.pop(), what.is_empty()) else {
+            let detail = format!("{name} needs exactly one of text, image and id");
+            return Err(Problem::field(name, detail));
+        };
+        only.weight = weight;
+        parts.push(only);
+    }
+    finish_search(fields, parts)
+}
+
+/// A search from an address: `q`, `id` and the plain options.
+pub(crate) fn search_link(mut fields: Fields) -> Result<SearchRequest, Problem> {
+    let mut parts = Vec::new();
+    parts.extend(words(&mut fields, "q")?.map(PartQuery::Text));
+    parts.extend(fields.id("id")?.map(PartQuery::Id));
+    let parts: Vec<_> = parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect();
+    if parts.is_empty() {
+        return Err(Problem::field("q", "q is missing: say in words what to look for"));
+    }
+    finish_search(fields, parts)
+}
+
+fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, Problem> {
+    let mut request = SearchRequest::new(parts);
+    request.k = fields.whole("k", 1..=1_000)?.unwrap_or(request.k);
+    request.offset = fields.whole("offset", 0..=100_000)?.unwrap_or_default();
+    request.mode = fields.choice("mode", MODES)?.unwrap_or_default();
+    request.kind = fields.choice("for", KINDS)?;
+    request.exact = fields.flag("exact")?;
+    request.explain = fields.flag("explain")?;
+    fields.finish()?;
+    if request.parts.is_empty() {
+        return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
+    }
+    if request.parts.len() > PART_LIMIT {
+        let got = request.parts.len();
+        let detail = format!("a search has {PART_LIMIT} parts at most, got {got}");
+        return Err(Problem::field("parts", detail));
+    }
+    if !request.parts.iter().any(|part| part.weight > 0.0) {
+        let detail = "at least one part needs a weight above zero: a search cannot only push away";
+        return Err(Problem::field("parts", detail));
+    }
+    Ok(request)
+}
+
+/// Those of text, image and id that are there.
+fn single_parts(fields: &mut Fields, text: &'static str) -> Result<Vec<Part>, Problem> {
+    let mut parts = Vec::new();
+    parts.extend(words(fields, text)?.map(PartQuery::Text));
+    parts.extend(fields.picture("image")?.map(PartQuery::Image));
+    parts.extend(fields.id("id")?.map(PartQuery::Id));
+    Ok(parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect())
+}
+
+fn words(fields: &mut Fields, name: &'static str) -> Result<Option<String>, Problem> {
+    match fields.text(name, TEXT_LIMIT)? {
+        Some(text) if text.trim().is_empty() => {
+            Err(Problem::field(name, format!("{name} is empty")))
+        }
+        other => Ok(other),
+    }
+}
+
+fn weight(part: &mut Fields) -> Result<f32, Problem> {
+    let weight = part.number("weight")?.unwrap_or(1.0);
+    if weight == 0.0 || weight.abs() > WEIGHT_LIMIT {
+        let field = format!("{}.weight", part.whole_name());
+        let detail = format!(
+            "{field} must be between -{WEIGHT_LIMIT} and {WEIGHT_LIMIT} and not zero, got {weight}"
+        );
+        return Err(Problem::field(field, detail));
+    }
+    Ok(weight)
+}
+
+/// A picture that something is to be said about.
+#[derive(Debug)]
+pub(crate) enum Picture {
+    /// Sent along.
+    Sent(Source),
+    /// In the store.
+    Stored(ItemId),
+}
+
+fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
+    match (fields.picture("image")?, fields.id("id")?) {
+        (Some(source), None) => Ok(Picture::Sent(source)),
+        (None, Some(id)) => Ok(Picture::Stored(id)),
+        (Some(_), Some(_)) => Err(Problem::field("id", "give image or id, not both")),
+        (None, None) => Err(Problem::field("image", "image is missing: upload one, or give an id")),
+    }
+}
+
+/// A picture and the labels to judge it by.
+pub(crate) fn label(mut fields: Fields) -> Result<(Picture, LabelRequest), Problem> {
+    let picture = picture(&mut fields)?;
+    let labels = limited(&mut fields, "labels", LABEL_LIMIT)?;
+    let templates = limited(&mut fields, "templates", TEMPLATE_LIMIT)?;
+    fields.finish()?;
+    if labels.is_empty() {
+        let detail = "labels is missing: give at least two, such as [\"cat\", \"dog\"]";
+        return Err(Problem::field("labels", detail));
+    }
+    Ok((picture, LabelRequest { labels, templates }))
+}
+
+fn limited(fields: &mut Fields, name: &'static str, limit: usize) -> Result<Vec<String>, Problem> {
+    let texts = fields.texts(name)?;
+    if texts.len() > limit {
+        let detail = format!("{name} has {limit} entries at most, got {}", texts.len());
+        return Err(Problem::field(name, detail));
+    }
+    if let Some(i) = texts.iter().position(|text| text.chars().count() > TEXT_LIMIT) {
+        let detail = format!("{name}[{i}] has more than {TEXT_LIMIT} characters");
+        return Err(Problem::field(format!("{name}[{i}]"), detail));
+    }
+    Ok(texts)
+}
+
+/// A picture and how many texts are wanted for it.
+pub(crate) fn describe(mut fields: Fields) -> Result<(Picture, usize), Problem> {
+    let picture = picture(&mut fields)?;
+    let k = fields.whole("k", 1..=1_000)?.unwrap_or(10);
+    fields.finish()?;
+    Ok((picture, k))
+}
+
+/// What is to become a vector.
+#[derive(Debug)]
+pub(crate) enum Embeddable {
+    /// Words; the empty text has a vector too.
+    Text(String),
+    /// A picture.
+    Picture(Picture),
+}
+
+/// A text or a picture to embed.
+pub(crate) fn embed(mut fields: Fields) -> Result<Embeddable, Problem> {
+    let what = match fields.text("text", TEXT_LIMIT)? {
+        Some(text) => {
+            if fields.picture("image")?.is_some() || fields.id("id")?.is_some() {
+                return Err(Problem::field("text", "give text, image or id, only one of them"));
+            }
+            Embeddable::Text(text)
+        }
+        None => Embeddable::Picture(picture(&mut fields)?),
+    };
+    fields.finish()?;
+    Ok(what)
+}
+
+/// Which stretch of the items is wanted.
+#[derive(Debug)]
+pub(crate) struct Listing {
+    pub(crate) after: Option<ItemId>,
+    pub(crate) limit: usize,
+    pub(crate) kind: Option<Kind>,
+}
+
+/// A listing from an address.
+pub(crate) fn listing(mut fields: Fields) -> Result<Listing, Problem> {
+    let after = fields.id("after")?;
+    let limit = fields.whole("limit", 1..=1_000)?.unwrap_or(100);
+    let kind = fields.choice("for", KINDS)?;
+    fields.finish()?;
+    Ok(Listing { after, limit, kind })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::body::{FormValue, Raw};
+    use actix_web::ResponseError as _;
+    use actix_web::body::to_bytes;
+
+    fn fields(json: &str) -> Fields {
+        Fields::from_body(Raw::Json(json.to_owned().into())).expect("a JSON object")
+    }
+
+    /// The `field` and `detail` of the problem.
+    async fn told<T: std::fmt::Debug>(result: Result<T, Problem>) -> (String, String) {
+        let reply = result.expect_err("must be refused").error_response();
+        assert_eq!(reply.status(), 400);
+        let body = to_bytes(reply.into_body()).await.expect("in memory");
+        let body: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        let get = |name: &str| body[name].as_str().unwrap_or_default().to_owned();
+        (get("field"), get("detail"))
+    }
+
+    #[test]
+    fn a_full_search_is_understood() {
+        let request = search(fields(
+            r#"{"text":"cat","parts":[{"text":"dog","weight":-0.5},{"image":"data:image/png;base64,AAEC"},
+                {"id":"00000000000000000000000000000007"}],
+               "k":7,"offset":3,"mode":"vector","for":"images","explain":true,"exact":null}"#,
+        ))
+        .expect("valid");
+        let [cat, dog, image, id] = &request.parts[..] else { panic!("{:?}", request.parts) };
+        assert!(matches!(&cat.what, PartQuery::Text(t) if t == "cat") && cat.weight == 1.0);
+        assert!(matches!(&dog.what, PartQuery::Text(t) if t == "dog") && dog.weight == -0.5);
+        assert!(matches!(&image.what, PartQuery::Image(Source::Bytes(b)) if b == &[0, 1, 2]));
+        assert!(matches!(&id.what, PartQuery::Id(id) if id.to_bytes()[15] == 7));
+        assert_eq!((request.k, request.offset), (7, 3));
+        assert_eq!((request.mode, request.kind), (Mode::Vector, Some(Kind::Image)));
+        assert!(request.explain && !request.exact);
+    }
+
+    #[actix_web::test]
+    async fn every_mistake_in_a_search_names_its_field() {
+        for (json, field, words) in [
+            (r#"{"txt":"cat"}"#, "txt", "there is no field \"txt\"; the fields here are text,"),
+            (r#"{"text":5}"#, "text", "must be a string, got a number"),
+            (r#"{"text":"  "}"#, "text", "is empty"),
+            (r#"{"text":"a","k":0}"#, "k", "from 1 to 1000, got 0"),
+            (r#"{"text":"a","k":1001}"#, "k", "got 1001"),
+            (r#"{"text":"a","k":2.5}"#, "k", "got 2.5"),
+            (r#"{"text":"a","k":"3"}"#, "k", "got a string"),
+            (r#"{"text":"a","offset":100001}"#, "offset", "got 100001"),
+            (r#"{"text":"a","offset":-1}"#, "offset", "got -1"),
+            (r#"{"text":"a","mode":"fast"}"#, "mode", "hybrid or vector or text, got \"fast\""),
+            (r#"{"text":"a","for":"image"}"#, "for", "images or texts"),
+            (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
+            (r#"{"image":"%%%"}"#, "image", "no base64"),
+            (r#"{"image":""}"#, "image", "got nothing"),
+            (r#"{"id":"12"}"#, "id", "32 hexadecimal digits"),
+            (r#"{"parts":{}}"#, "parts", "a list of objects, got an object"),
+            (r#"{"parts":[{"text":"a"},7]}"#, "parts[1]", "an object, got a number"),
+            (
+                r#"{"parts":[{"text":"a","id":"00000000000000000000000000000007"}]}"#,
+                "parts[0]",
+                "exactly one",
+            ),
+            (r#"{"parts":[{}]}"#, "parts[0]", "exactly one"),
+            (r#"{"parts":[{"text":"a","wait":1}]}"#, "parts[0].wait", "no field"),
+            (r#"{"parts":[{"text":"a","weight":0}]}"#, "parts[0].weight", "not zero"),
+            (r#"{"parts":[{"text":"a","weight":1e60}]}"#, "parts[0].weight", "finite"),
+            (r#"{"parts":[{"text":"a","weight":-1}]}"#, "parts", "above zero"),
+            (r#"{}"#, "", "nothing to look for"),
+        ] {
+            let (got_field, got_detail) = told(search(fields(json))).await;
+            assert_eq!(got_field, field, "{json}: {got_detail}");
+            assert!(got_detail.contains(words), "{json}: {got_detail}");
+        }
+    }
+
+    #[actix_web::test]
+    async fn links_and_forms_are_read_as_text() {
+        let link = |pairs: &[(&str, &str)]| {
+            let pairs = pairs.iter().map(|(n, v)| ((*n).into(), (*v).into()));
+            search_link(Fields::from_query(pairs.collect()))
+        };
+        let request = link(&[("q", "a cat"), ("k", "5"), ("exact", "true")]).expect("valid");
+        assert_eq!((request.k, request.exact, request.parts.len()), (5, true, 1));
+        assert_eq!(told(link(&[("k", "5")])).await.0, "q");
+        assert_eq!(told(link(&[("q", "a"), ("k", "five")])).await.0, "k");
+        assert_eq!(told(link(&[("q", "a"), ("q", "b")])).await.0, "q");
+        assert_eq!(told(link(&[("q", "a"), ("text", "b")])).await.0, "text");
+
+        let form = Raw::Form(vec![
+            ("labels".into(), FormValue::Text("cat, dog".into())),
+            ("image".into(), FormValue::File(vec![1, 2])),
+            ("labels".into(), FormValue::Text("bird".into())),
+        ]);
+        let (picture, request) = label(Fields::from_body(form).expect("a form")).expect("valid");
+        assert_eq!(request.labels, ["cat", "dog", "bird"]);
+        assert!(matches!(picture, Picture::Sent(Source::Bytes(b)) if b == [1, 2]));
+    }
+
+    #[actix_web::test]
+    async fn labels_and_embeddings_say_what_is_missing() {
+        assert_eq!(told(label(fields(r#"{"image":"AAEC"}"#))).await.0, "labels");
+        assert_eq!(told(label(fields(r#"{"labels":["a","b"]}"#))).await.0, "image");
+        assert_eq!(
+            told(label(fields(r#"{"image":"AAEC","labels":["a",1]}"#))).await.0,
+            "labels[1]"
+        );
+        assert_eq!(told(describe(fields(r#"{"image":"AAEC","k":0}"#))).await.0, "k");
+        assert_eq!(told(embed(fields(r#"{"text":"a","image":"AAEC"}"#))).await.0, "text");
+        assert_eq!(told(embed(fields(r#"{}"#))).await.0, "image");
+        assert!(matches!(embed(fields(r#"{"text":""}"#)), Ok(Embeddable::Text(t)) if t.is_empty()));
+    }
+
+    #[test]
+    fn a_body_that_is_no_object_is_refused() {
+        for json in ["", "[]", "{", "\"x\"", "{} {}"] {
+            let raw = Raw::Json(json.to_owned().into());
+            assert!(Fields::from_body(raw).is_err(), "{json}");
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! Given an engine and an address, how does it become a server? [`serve`]
+//! listens, says that it does, and answers until the process is told to stop.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use actix_web::web::Data;
+use actix_web::{App, HttpServer, middleware, rt};
+use ekphrasis_engine::Engine;
+use futures_util::future::{Either, select};
+use futures_util::pin_mut;
+
+use crate::guard::{Guard, guard};
+use crate::routes::routes;
+use crate::stop::told_to_stop;
+
+/// Where to listen, and who may ask.
+#[derive(Clone, Debug)]
+pub struct ServeOptions {
+    /// The address to listen on.
+    pub bind: IpAddr,
+    /// The port; 0 for any that is free.
+    pub port: u16,
+    /// The key that requests must carry; needed beyond loopback.
+    pub api_key: Option<String>,
+}
+
+/// Why the server did not run.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ServeError {
+    /// Somebody else has the port.
+    #[error(
+        "{addr} is in use by another program (is another `ek up` running?); choose one with --port"
+    )]
+    PortInUse {
+        /// The address that is taken.
+        addr: SocketAddr,
+    },
+    /// Other machines would get in without a key.
+    #[error(
+        "listening on {bind} lets other machines in, so a key is needed: set EK_API_KEY, or bind to 127.0.0.1"
+    )]
+    KeyNeeded {
+        /// The address that was asked for.
+        bind: IpAddr,
+    },
+    /// Listening or answering failed.
+    #[error("cannot serve on {addr}: {source}")]
+    Io {
+        /// The address that was asked for.
+        addr: SocketAddr,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+/// How long requests under way may take to end once the server is to stop.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// Serves `engine` until SIGINT or SIGTERM; requests under way are finished.
+/// `on_ready` is called once, with the address that is listened on.
+///
+/// # Errors
+/// `PortInUse` and `KeyNeeded` before anything is served, `Io` otherwise.
+pub fn serve(
+    engine: Arc<Engine>,
+    options: ServeOptions,
+    on_ready: impl FnOnce(SocketAddr),
+) -> Result<(), ServeError> {
+    let addr = SocketAddr::new(options.bind, options.port);
+    // An empty key would let in whoever sends an empty one.
+    let key = options.api_key.filter(|key| !key.is_empty());
+    if !options.bind.is_loopback() && key.is_none() {
+        return Err(ServeError::KeyNeeded { bind: options.bind });
+    }
+    let failed = |source| ServeError::Io { addr, source };
+    let listener = TcpListener::bind(addr).map_err(|source| match source.kind() {
+        io::ErrorKind::AddrInUse => ServeError::PortInUse { addr },
+        _ => failed(source),
+    })?;
+    let addr = listener.local_addr().map_err(failed)?;
+
+    let rules = Data::new(Guard::new(options.bind, key.as_deref()));
+    let engine = Data::from(engine);
+    // The work is the engine's and runs on blocking threads; a few workers
+    // move the bytes. Threads are few, as each may hold a decoded picture.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    rt::System::new().block_on(async move {
+        let server = HttpServer::new(move || {
+            App::new()
+                .app_data(rules.clone())
+                .app_data(engine.clone())
+                .wrap(middleware::from_fn(guard))
+                .configure(routes)
+        })
+        .workers(cores.min(4))
+        .worker_max_blocking_threads(cores.clamp(4, 16))
+        .disable_signals()
+        .shutdown_timeout(FAREWELL.as_secs())
+        .listen(listener)
+        .map_err(failed)?
+        .run();
+        let handle = server.handle();
+        let server = rt::spawn(server);
+        on_ready(addr);
+        let stop = told_to_stop();
+        pin_mut!(stop);
+        let ended = match select(server, stop).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), server)) => {
+                handle.stop(true).await;
+                server.await
+            }
+        };
+        ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
+    })
+}
