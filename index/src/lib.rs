@@ -1,1 +1,48 @@
-//! The index: catalogue, vectors (exact and HNSW), full text, fusion, behind the Store traits
+//! The index: what was embedded, on disk, and how it is found again.
+//!
+//! [`StoreRead`] and [`StoreWrite`] say what any store does; [`LocalStore`] is
+//! the durable one in a directory, [`MemoryStore`] the plain one that tests
+//! compare with.
+//!
+//! ```
+//! use ekphrasis_embed::{Embedding, Space};
+//! use ekphrasis_index::{Item, ItemId, Kind, MemoryStore, Query, Record, StoreRead, StoreWrite};
+//!
+//! let space = Space::new("toy", 2)?;
+//! let store = MemoryStore::new(&space);
+//! let text = "a red bicycle";
+//! let item = Item {
+//!     id: ItemId::for_text(text),
+//!     kind: Kind::Text,
+//!     path: None,
+//!     text: Some(text.into()),
+//!     tags: vec![],
+//!     file: None,
+//! };
+//! store.upsert(&[Record { item, embedding: Embedding::new(&space, vec![1.0, 0.0])? }])?;
+//! let query = Query { words: Some("bicycles".into()), k: 10, ..Query::default() };
+//! assert_eq!(store.search(&query)?[0].id, ItemId::for_text(text));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod catalogue;
+mod error;
+mod fusion;
+mod local;
+mod lock;
+mod oracle;
+mod store;
+mod text;
+mod topk;
+mod vector;
+
+pub use error::StoreError;
+pub use fusion::{RRF_K, reciprocal_rank_fusion};
+pub use local::{Access, LocalStore, Options, Report};
+pub use lock::{Holder, HolderInfo};
+pub use oracle::MemoryStore;
+pub use store::{
+    Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,
+    StoreRead, StoreWrite,
+};
+pub use text::TextError;

@@ -268,6 +268,14 @@ pub trait StoreWrite: StoreRead {
     fn delete(&self, ids: &[ItemId]) -> Result<u64, StoreError>;
 }
 
+/// Refuses a vector's space unless it is the store's.
+pub(crate) fn same_space(expected: &Space, got: &Space) -> Result<(), StoreError> {
+    if expected == got {
+        return Ok(());
+    }
+    Err(StoreError::SpaceMismatch { expected: expected.clone(), got: got.clone(), path: None })
+}
+
 /// A file that is not in the store, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Failure {

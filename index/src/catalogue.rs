@@ -1,0 +1,652 @@
+//! What is in the store, according to the catalogue?
+//!
+//! `catalogue.db` is a SQLite database in WAL mode with full synchronisation:
+//! its commit is the store's commit. SQLite has no page checksums, so the rows
+//! carry their own: every item a hash of all it says, and the table of items an
+//! XOR of them, so that neither a changed nor a vanished row goes unseen.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ekphrasis_embed::Space;
+use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+
+use crate::vector::Added;
+use crate::{FileFacts, Filter, Item, ItemId, Kind, Seq, StoreError};
+
+/// Name of the database.
+pub(crate) const FILE: &str = "catalogue.db";
+
+/// Version of the tables below, in `user_version`.
+const VERSION: u32 = 1;
+
+const SCHEMA: &str = "
+CREATE TABLE state (
+    one INTEGER PRIMARY KEY CHECK (one = 1),
+    space TEXT NOT NULL, dim INTEGER NOT NULL, generation INTEGER NOT NULL,
+    seq INTEGER NOT NULL, rows INTEGER NOT NULL, items INTEGER NOT NULL, digest INTEGER NOT NULL,
+    hash INTEGER NOT NULL
+);
+CREATE TABLE items (
+    id BLOB PRIMARY KEY, kind INTEGER NOT NULL, row INTEGER NOT NULL, seq INTEGER NOT NULL,
+    path BLOB, text TEXT, tags TEXT NOT NULL, standalone INTEGER NOT NULL,
+    size INTEGER, mtime_ns INTEGER, content BLOB, width INTEGER, height INTEGER, format TEXT,
+    hash INTEGER NOT NULL, head INTEGER NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX items_by_seq ON items (seq);
+CREATE INDEX items_by_path ON items (path) WHERE path IS NOT NULL;
+CREATE TABLE dead (row INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
+CREATE INDEX dead_by_seq ON dead (seq);
+CREATE TABLE captions (
+    owner BLOB NOT NULL, text BLOB NOT NULL, PRIMARY KEY (owner, text)
+) WITHOUT ROWID;
+CREATE INDEX captions_by_text ON captions (text);
+CREATE TABLE failures (path BLOB PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
+CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+";
+
+/// The columns of an item, in the order in which [`StoredItem`] reads them.
+pub(crate) const ITEM: &str = "id, kind, row, seq, path, text, tags, standalone, \
+     size, mtime_ns, content, width, height, format, hash, head";
+
+/// The one row that says which state the store is in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct State {
+    pub(crate) space: Space,
+    pub(crate) generation: u32,
+    pub(crate) seq: Seq,
+    /// Rows of the vector file that count.
+    pub(crate) rows: u64,
+    pub(crate) items: u64,
+    /// XOR of all items' `head`.
+    pub(crate) digest: i64,
+}
+
+impl State {
+    fn hash(&self) -> i64 {
+        hash(&[
+            self.space.id().as_bytes(),
+            &(self.space.dim() as u64).to_le_bytes(),
+            &self.generation.to_le_bytes(),
+            &self.seq.to_le_bytes(),
+            &self.rows.to_le_bytes(),
+            &self.items.to_le_bytes(),
+            &self.digest.to_le_bytes(),
+        ])
+    }
+}
+
+/// 64 bits of the parts, each with its length, so that no two lists are alike.
+fn hash(parts: &[&[u8]]) -> i64 {
+    let mut hasher = blake3::Hasher::new();
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
+    }
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
+    i64::from_le_bytes(bytes)
+}
+
+/// An item as a row of the catalogue.
+#[derive(Clone, Debug)]
+pub(crate) struct StoredItem {
+    pub(crate) item: Item,
+    pub(crate) row: u64,
+    pub(crate) seq: Seq,
+    /// Whether it is there in its own right, not only as someone's caption.
+    pub(crate) standalone: bool,
+}
+
+impl StoredItem {
+    fn tags_json(&self) -> String {
+        serde_json::Value::from(self.item.tags.clone()).to_string()
+    }
+
+    fn hash(&self, tags: &str) -> i64 {
+        let item = &self.item;
+        // Absent and empty must differ, hence the leading byte.
+        let optional = |bytes: Option<&[u8]>| match bytes {
+            Some(bytes) => [&[1], bytes].concat(),
+            None => vec![0],
+        };
+        let facts = item.file.as_ref().map(|f| {
+            let mut bytes = f.size.to_le_bytes().to_vec();
+            bytes.extend(f.mtime_ns.to_le_bytes());
+            bytes.extend(f.content);
+            bytes.extend(f.width.to_le_bytes());
+            bytes.extend(f.height.to_le_bytes());
+            bytes.extend(f.format.as_bytes());
+            bytes
+        });
+        hash(&[
+            &item.id.to_bytes(),
+            &[kind_code(item.kind) as u8, u8::from(self.standalone)],
+            &self.row.to_le_bytes(),
+            &self.seq.to_le_bytes(),
+            &optional(item.path.as_ref().map(|p| path_bytes(p))),
+            &optional(item.text.as_ref().map(|t| t.as_bytes())),
+            tags.as_bytes(),
+            &optional(facts.as_deref()),
+        ])
+    }
+
+    /// Reads a row of [`ITEM`] and checks its hashes.
+    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, String>> {
+        let head = Head::read(
+            row.get(0)?,
+            row.get(1)?,
+            row.get(2)?,
+            row.get(3)?,
+            row.get(14)?,
+            row.get(15)?,
+        );
+        let head = match head {
+            Ok(head) => head,
+            Err(what) => return Ok(Err(what)),
+        };
+        let tags: String = row.get(6)?;
+        let size: Option<i64> = row.get(8)?;
+        let file = match size {
+            None => None,
+            Some(size) => Some(FileFacts {
+                size: size as u64,
+                mtime_ns: row.get(9)?,
+                content: row.get(10)?,
+                width: row.get(11)?,
+                height: row.get(12)?,
+                format: row.get(13)?,
+            }),
+        };
+        let Ok(tag_list) = serde_json::from_str(&tags) else {
+            return Ok(Err(format!("the tags of item {} are not as written", head.id)));
+        };
+        let path: Option<Vec<u8>> = row.get(4)?;
+        let stored = Self {
+            item: Item {
+                id: head.id,
+                kind: head.kind,
+                path: path.map(path_from_bytes),
+                text: row.get(5)?,
+                tags: tag_list,
+                file,
+            },
+            row: head.row,
+            seq: head.seq,
+            standalone: row.get(7)?,
+        };
+        if stored.hash(&tags) == head.hash {
+            Ok(Ok(stored))
+        } else {
+            Ok(Err(format!("the checksum of item {} is wrong", head.id)))
+        }
+    }
+}
+
+/// What of an item is read when opening: enough to find it, and proven by its own hash.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Head {
+    pub(crate) id: ItemId,
+    pub(crate) kind: Kind,
+    pub(crate) row: u64,
+    pub(crate) seq: Seq,
+    hash: i64,
+    pub(crate) head: i64,
+}
+
+impl Head {
+    fn compute(id: ItemId, kind: Kind, row: u64, seq: Seq, content: i64) -> i64 {
+        hash(&[
+            &id.to_bytes(),
+            &[kind_code(kind) as u8],
+            &row.to_le_bytes(),
+            &seq.to_le_bytes(),
+            &content.to_le_bytes(),
+        ])
+    }
+
+    fn read(
+        id: Vec<u8>,
+        kind: i64,
+        row: i64,
+        seq: i64,
+        hash: i64,
+        head: i64,
+    ) -> Result<Self, String> {
+        let wrong = || "the checksum of an item is wrong".to_owned();
+        let id = ItemId::from_bytes(id.try_into().map_err(|_| wrong())?);
+        let kind = match kind {
+            0 => Kind::Image,
+            1 => Kind::Text,
+            _ => return Err(wrong()),
+        };
+        let (row, seq) = (row as u64, seq as u64);
+        if Self::compute(id, kind, row, seq, hash) != head {
+            return Err(wrong());
+        }
+        Ok(Self { id, kind, row, seq, hash, head })
+    }
+
+    pub(crate) fn added(&self) -> Added {
+        Added { row: self.row, id: self.id, kind: self.kind }
+    }
+}
+
+pub(crate) fn kind_code(kind: Kind) -> i64 {
+    match kind {
+        Kind::Image => 0,
+        Kind::Text => 1,
+    }
+}
+
+/// The filter's kind as the catalogue's code; SQL lets everything through for NULL.
+pub(crate) fn filter_code(filter: &Filter) -> Option<i64> {
+    filter.kind.map(kind_code)
+}
+
+pub(crate) fn path_bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_encoded_bytes()
+}
+
+pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
+    #[cfg(unix)]
+    {
+        PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&bytes))
+    }
+    #[cfg(not(unix))]
+    {
+        // Elsewhere names are Unicode but for rare lone surrogates.
+        PathBuf::from(OsStr::new(&*String::from_utf8_lossy(&bytes)))
+    }
+}
+
+/// A connection to the catalogue. Its methods inside one transaction see one state.
+pub(crate) struct Catalogue {
+    conn: Connection,
+    path: PathBuf,
+}
+
+impl Catalogue {
+    /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
+    pub(crate) fn open_writer(dir: &Path, space: &Space) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
+            | OpenFlags::SQLITE_OPEN_CREATE
+            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let this = Self::open(path, flags)?;
+        this.sql(|c| {
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "synchronous", "FULL")
+        })?;
+        if this.is_blank()? {
+            let state =
+                State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
+            this.transaction(|this| {
+                this.sql(|c| {
+                    c.execute_batch(SCHEMA)?;
+                    c.pragma_update(None, "user_version", VERSION)
+                })?;
+                this.set_state(&state)
+            })?;
+        } else {
+            this.check_version()?;
+        }
+        Ok(this)
+    }
+
+    /// Whether the database at `dir`, which exists, has no tables yet.
+    pub(crate) fn open_blank(dir: &Path) -> Result<bool, StoreError> {
+        Self::open_unchecked(dir)?.is_blank()
+    }
+
+    /// Opens the database for reading.
+    pub(crate) fn open_reader(dir: &Path) -> Result<Self, StoreError> {
+        let this = Self::open_unchecked(dir)?;
+        this.check_version()?;
+        Ok(this)
+    }
+
+    fn open_unchecked(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(FILE);
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        Ok(match Self::open(path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
+            // SQLite wants to lay a shared-memory file beside the database; where nothing can
+            // be written, nobody else writes either, and the database alone is the whole state.
+            Err(StoreError::Catalogue { .. }) if !has_wal(dir) => {
+                let uri = format!("file:{}?immutable=1", percent(path_bytes(&path)));
+                let flags = flags | OpenFlags::SQLITE_OPEN_URI;
+                let conn = Connection::open_with_flags(uri, flags)
+                    .map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
+                Self { conn, path }
+            }
+            other => other?,
+        })
+    }
+
+    fn open(path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
+        let open = || {
+            let conn = Connection::open_with_flags(&path, flags)?;
+            conn.busy_timeout(Duration::from_secs(10))?;
+            conn.set_prepared_statement_cache_capacity(64);
+            Ok(conn)
+        };
+        let conn = open().map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
+        Ok(Self { conn, path })
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Whether there are no tables yet.
+    pub(crate) fn is_blank(&self) -> Result<bool, StoreError> {
+        self.sql(|c| c.query_row("SELECT COUNT(*) = 0 FROM sqlite_schema", [], |r| r.get(0)))
+    }
+
+    fn check_version(&self) -> Result<(), StoreError> {
+        let found: u32 = self.sql(|c| c.pragma_query_value(None, "user_version", |r| r.get(0)))?;
+        if found == VERSION {
+            return Ok(());
+        }
+        Err(StoreError::Version {
+            path: self.path.clone(),
+            found: found.into(),
+            supported: VERSION.into(),
+        })
+    }
+
+    /// Runs `f` and puts the path to its error.
+    pub(crate) fn sql<T>(
+        &self,
+        f: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, StoreError> {
+        f(&self.conn).map_err(|source| match source.sqlite_error_code() {
+            Some(rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase) => {
+                StoreError::corrupt(&self.path, source.to_string())
+            }
+            _ => StoreError::Catalogue { path: self.path.clone(), source },
+        })
+    }
+
+    /// Runs `f` in a writing transaction: all of it is committed, or nothing.
+    pub(crate) fn transaction<T>(
+        &self,
+        f: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.within("BEGIN IMMEDIATE", f)
+    }
+
+    /// Runs `f` on one committed state.
+    pub(crate) fn snapshot<T>(
+        &self,
+        f: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.within("BEGIN", f)
+    }
+
+    fn within<T>(
+        &self,
+        begin: &str,
+        f: impl FnOnce(&Self) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        self.sql(|c| c.execute_batch(begin))?;
+        let result = f(self).and_then(|value| {
+            self.sql(|c| c.execute_batch("COMMIT"))?;
+            Ok(value)
+        });
+        if result.is_err() && !self.conn.is_autocommit() {
+            // The first error is the one to report; closing the connection rolls back, too.
+            let _ = self.conn.execute_batch("ROLLBACK");
+        }
+        result
+    }
+
+    pub(crate) fn corrupt(&self, what: impl Into<String>) -> StoreError {
+        StoreError::corrupt(&self.path, what)
+    }
+
+    pub(crate) fn state(&self) -> Result<State, StoreError> {
+        let row = self.sql(|c| {
+            c.prepare_cached(
+                "SELECT space, dim, generation, seq, rows, items, digest, hash FROM state",
+            )?
+            .query_row([], |r| {
+                let number = |i| r.get::<_, i64>(i);
+                Ok((
+                    r.get::<_, String>(0)?,
+                    [number(1)?, number(2)?, number(3)?, number(4)?, number(5)?],
+                    number(6)?,
+                    number(7)?,
+                ))
+            })
+            .optional()
+        })?;
+        let wrong = || self.corrupt("the row that says its state is not as written");
+        let (space, [dim, generation, seq, rows, items], digest, hash) = row.ok_or_else(wrong)?;
+        let state = State {
+            space: Space::new(&space, dim as usize).map_err(|_| wrong())?,
+            generation: generation as u32,
+            seq: seq as u64,
+            rows: rows as u64,
+            items: items as u64,
+            digest,
+        };
+        if state.hash() == hash { Ok(state) } else { Err(wrong()) }
+    }
+
+    pub(crate) fn set_state(&self, state: &State) -> Result<(), StoreError> {
+        self.sql(|c| {
+            c.prepare_cached("INSERT OR REPLACE INTO state VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?)")?
+                .execute(params![
+                    state.space.id(),
+                    state.space.dim() as i64,
+                    state.generation,
+                    state.seq as i64,
+                    state.rows as i64,
+                    state.items as i64,
+                    state.digest,
+                    state.hash(),
+                ])
+        })?;
+        Ok(())
+    }
+
+    /// All heads of items changed after `seq`, in the order of ids if `seq` is `None`.
+    /// Of all, checks that they are what `state` says.
+    pub(crate) fn heads(
+        &self,
+        state: &State,
+        after: Option<Seq>,
+        mut each: impl FnMut(Head),
+    ) -> Result<(), StoreError> {
+        let (mut count, mut digest, mut last) = (0, 0, None);
+        let clause = if after.is_some() { "WHERE seq > ?" } else { "WHERE ? IS NULL ORDER BY id" };
+        let query = format!("SELECT id, kind, row, seq, hash, head FROM items {clause}");
+        let damage = self.sql(|c| {
+            let mut statement = c.prepare_cached(&query)?;
+            let mut rows = statement.query([after.map(|s| s as i64)])?;
+            while let Some(r) = rows.next()? {
+                let read =
+                    Head::read(r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?);
+                let head = match read {
+                    Ok(head) => head,
+                    Err(what) => return Ok(Some(what)),
+                };
+                if head.row >= state.rows {
+                    return Ok(Some(format!("item {} has no row", head.id)));
+                }
+                if after.is_none() {
+                    if last >= Some(head.id) {
+                        return Ok(Some("the items are not in order".into()));
+                    }
+                    last = Some(head.id);
+                    count += 1;
+                    digest ^= head.head;
+                }
+                each(head);
+            }
+            Ok(None)
+        })?;
+        if let Some(what) = damage {
+            return Err(self.corrupt(what));
+        }
+        if after.is_none() && (count, digest) != (state.items, state.digest) {
+            return Err(self.corrupt(format!(
+                "it holds {count} items where {} were written, or not the same",
+                state.items
+            )));
+        }
+        Ok(())
+    }
+
+    /// Rows that died after `seq`.
+    pub(crate) fn dead_after(&self, seq: Seq) -> Result<Vec<u64>, StoreError> {
+        self.sql(|c| {
+            let mut statement = c.prepare_cached("SELECT row FROM dead WHERE seq > ?")?;
+            let rows = statement.query_map([seq as i64], |r| Ok(r.get::<_, i64>(0)? as u64))?;
+            rows.collect()
+        })
+    }
+
+    /// Items of `SELECT … FROM items {rest}`, every one checked.
+    pub(crate) fn select(
+        &self,
+        rest: &str,
+        params: impl rusqlite::Params,
+        mut each: impl FnMut(StoredItem) -> Result<(), StoreError>,
+    ) -> Result<(), StoreError> {
+        self.sql(|c| {
+            let mut statement = c.prepare_cached(&format!("SELECT {ITEM} FROM items {rest}"))?;
+            let mut rows = statement.query(params)?;
+            while let Some(row) = rows.next()? {
+                let outcome =
+                    StoredItem::read(row)?.map_err(|what| self.corrupt(what)).and_then(&mut each);
+                if outcome.is_err() {
+                    return Ok(outcome);
+                }
+            }
+            Ok(Ok(()))
+        })?
+    }
+
+    pub(crate) fn item(&self, id: ItemId) -> Result<Option<StoredItem>, StoreError> {
+        let mut found = None;
+        self.select("WHERE id = ?", [id.to_bytes()], |stored| {
+            found = Some(stored);
+            Ok(())
+        })?;
+        Ok(found)
+    }
+
+    /// An item's head and whether it is standalone.
+    pub(crate) fn head(&self, id: ItemId) -> Result<Option<(Head, bool)>, StoreError> {
+        let found = self.sql(|c| {
+            c.prepare_cached(
+                "SELECT id, kind, row, seq, hash, head, standalone FROM items WHERE id = ?",
+            )?
+            .query_row([id.to_bytes()], |r| {
+                let head =
+                    Head::read(r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?);
+                Ok((head, r.get(6)?))
+            })
+            .optional()
+        })?;
+        match found {
+            None => Ok(None),
+            Some((Ok(head), standalone)) => Ok(Some((head, standalone))),
+            Some((Err(what), _)) => Err(self.corrupt(what)),
+        }
+    }
+
+    /// Writes an item over whatever has its id, and returns its head's hash.
+    pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
+        let (item, tags) = (&stored.item, stored.tags_json());
+        let file = item.file.as_ref();
+        let hash = stored.hash(&tags);
+        let head = Head::compute(item.id, item.kind, stored.row, stored.seq, hash);
+        self.sql(|c| {
+            c.prepare_cached(
+                "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+            )?
+            .execute(params![
+                item.id.to_bytes(),
+                kind_code(item.kind),
+                stored.row as i64,
+                stored.seq as i64,
+                item.path.as_ref().map(|p| path_bytes(p)),
+                item.text,
+                tags,
+                stored.standalone,
+                file.map(|f| f.size as i64),
+                file.map(|f| f.mtime_ns),
+                file.map(|f| f.content),
+                file.map(|f| f.width),
+                file.map(|f| f.height),
+                file.map(|f| &f.format),
+                hash,
+                head,
+            ])
+        })?;
+        Ok(head)
+    }
+
+    /// Removes an item's row, and nothing that hangs on it.
+    pub(crate) fn remove(&self, id: ItemId) -> Result<(), StoreError> {
+        self.execute("DELETE FROM items WHERE id = ?", [id.to_bytes()]).map(|_| ())
+    }
+
+    pub(crate) fn bury(&self, row: u64, seq: Seq) -> Result<(), StoreError> {
+        self.execute("INSERT OR REPLACE INTO dead VALUES (?, ?)", [row as i64, seq as i64])
+            .map(|_| ())
+    }
+
+    pub(crate) fn execute(
+        &self,
+        statement: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<usize, StoreError> {
+        self.sql(|c| c.prepare_cached(statement)?.execute(params))
+    }
+
+    /// The first column, 16-byte ids, of a query.
+    pub(crate) fn ids(
+        &self,
+        query: &str,
+        params: impl rusqlite::Params,
+    ) -> Result<Vec<ItemId>, StoreError> {
+        self.sql(|c| {
+            let mut statement = c.prepare_cached(query)?;
+            let rows = statement.query_map(params, |r| Ok(ItemId::from_bytes(r.get(0)?)))?;
+            rows.collect()
+        })
+    }
+
+    /// A number that changes when another connection commits.
+    pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
+        self.sql(|c| c.pragma_query_value(None, "data_version", |r| r.get(0)))
+    }
+
+    /// SQLite's own check of its pages and indices; what it finds, line by line.
+    pub(crate) fn check_pages(&self) -> Result<Vec<String>, StoreError> {
+        let lines: Vec<String> = self.sql(|c| {
+            let mut statement = c.prepare("PRAGMA integrity_check(20)")?;
+            let rows = statement.query_map([], |r| r.get(0))?;
+            rows.collect()
+        })?;
+        Ok(lines.into_iter().filter(|line| line != "ok").collect())
+    }
+}
+
+fn has_wal(dir: &Path) -> bool {
+    let path = dir.join(format!("{FILE}-wal"));
+    fs_err::metadata(path).is_ok_and(|m| m.len() > 0)
+}
+
+fn percent(bytes: &[u8]) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+    bytes
+        .iter()
+        .map(|&b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
+}

@@ -1,0 +1,45 @@
+//! How are vectors searched right now, in words?
+
+use super::LocalStore;
+use crate::Filter;
+
+impl LocalStore {
+    /// `exact scan of 1,234 vectors`, or `graph over 60,000 vectors + scan of 12 newer`.
+    pub fn describe_vector_index(&self) -> String {
+        let rows = &self.inner.snapshot().rows;
+        let live = rows.count(&Filter::default());
+        match self.inner.graph() {
+            Some(graph) if live >= self.inner.options.graph_from as u64 => {
+                let tail = rows.len().saturating_sub(graph.covered());
+                let graph = grouped(graph.size() as u64);
+                format!("graph over {graph} vectors + scan of {} newer", grouped(tail))
+            }
+            _ => format!("exact scan of {} vectors", grouped(live)),
+        }
+    }
+}
+
+/// `1,234,567`
+fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, digit) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::grouped;
+
+    #[test]
+    fn thousands() {
+        for (n, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (12_345_678, "12,345,678")] {
+            assert_eq!(grouped(n), text);
+        }
+    }
+}

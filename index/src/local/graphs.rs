@@ -1,0 +1,70 @@
+//! When is the graph built anew, and without anyone waiting for it?
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use super::{Inner, LocalStore, lock};
+use crate::Filter;
+use crate::vector::Graph;
+
+impl LocalStore {
+    /// Starts building in the background if there is enough to build for.
+    pub(super) fn build_graph_if_due(&self) {
+        if self.writer.is_none() || !self.inner.graph_due() {
+            return;
+        }
+        let mut builder = lock(&self.builder);
+        if self.inner.building.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let inner = Arc::clone(&self.inner);
+        let spawned = std::thread::Builder::new().name("graph".into()).spawn(move || {
+            let done = Done(&inner);
+            inner.build_graph();
+            drop(done);
+        });
+        match spawned {
+            Ok(handle) => *builder = Some(handle),
+            // Without a thread there is no graph, and searches scan.
+            Err(_) => self.inner.building.store(false, Ordering::Release),
+        }
+    }
+}
+
+/// Takes the flag down however building ends.
+struct Done<'a>(&'a Inner);
+
+impl Drop for Done<'_> {
+    fn drop(&mut self) {
+        self.0.building.store(false, Ordering::Release);
+    }
+}
+
+impl Inner {
+    fn graph_due(&self) -> bool {
+        if self.building.load(Ordering::Acquire) {
+            return false;
+        }
+        let rows = &self.snapshot().rows;
+        let live = rows.count(&Filter::default());
+        if live < self.options.graph_from as u64 {
+            return false;
+        }
+        let Some(graph) = self.graph() else { return true };
+        let size = graph.size() as u64;
+        let tail = rows.len().saturating_sub(graph.covered());
+        let dead = (size + tail).saturating_sub(live);
+        let limit = (self.options.graph_tail as u64).max(size / 5);
+        tail > limit || dead > limit
+    }
+
+    fn build_graph(&self) {
+        let snapshot = self.snapshot();
+        let threads = self.options.graph_threads;
+        if let Some(graph) = Graph::of(&snapshot.rows, snapshot.seq, threads, &self.cancel) {
+            // A graph that cannot be saved serves all the same, until the process ends.
+            let _ = graph.save(&self.dir, &self.space, self.generation);
+            self.set_graph(graph);
+        }
+    }
+}

@@ -1,0 +1,168 @@
+//! What was tried and failed, what was indexed, from where, with which settings?
+//!
+//! Bookkeeping beside the items: durable, but no change of what can be found,
+//! so it does not count as a commit.
+
+use std::path::{MAIN_SEPARATOR, Path, PathBuf};
+
+use super::LocalStore;
+use crate::catalogue::{path_bytes, path_from_bytes};
+use crate::{Failure, FileFacts, ItemId, StoreError};
+
+impl LocalStore {
+    /// Notes files that could not be indexed; a path's newest failure replaces the former.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn record_failures(&self, failures: &[Failure]) -> Result<(), StoreError> {
+        self.writer()?.catalogue.transaction(|c| {
+            for f in failures {
+                c.execute(
+                    "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)",
+                    (path_bytes(&f.path), &f.reason, f.at),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Forgets the failures of these paths: they were indexed after all, or are gone.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn clear_failures(&self, paths: &[PathBuf]) -> Result<(), StoreError> {
+        self.writer()?.catalogue.transaction(|c| {
+            for path in paths {
+                c.execute("DELETE FROM failures WHERE path = ?", [path_bytes(path)])?;
+            }
+            Ok(())
+        })
+    }
+
+    /// All failures, by path.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn failures(&self) -> Result<Vec<Failure>, StoreError> {
+        self.inner.read(|c| {
+            c.sql(|conn| {
+                let mut statement =
+                    conn.prepare_cached("SELECT path, reason, at FROM failures ORDER BY path")?;
+                let rows = statement.query_map([], |r| {
+                    Ok(Failure {
+                        path: path_from_bytes(r.get(0)?),
+                        reason: r.get(1)?,
+                        at: r.get(2)?,
+                    })
+                })?;
+                rows.collect()
+            })
+        })
+    }
+
+    /// How many failures there are.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn failure_count(&self) -> Result<u64, StoreError> {
+        let count: i64 = self.inner.read(|c| {
+            c.sql(|conn| conn.query_row("SELECT COUNT(*) FROM failures", [], |r| r.get(0)))
+        })?;
+        Ok(count as u64)
+    }
+
+    /// Every indexed file that is `root` or lies under it, by path. `/a/b` is
+    /// under `/a`, `/ab` is not.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn files_under(
+        &self,
+        root: &Path,
+    ) -> Result<Vec<(PathBuf, ItemId, FileFacts)>, StoreError> {
+        let exact = path_bytes(root).to_vec();
+        let mut from = exact.clone();
+        if from.last() != Some(&(MAIN_SEPARATOR as u8)) {
+            from.push(MAIN_SEPARATOR as u8);
+        }
+        // The first name that no longer starts with the separator.
+        let mut to = from.clone();
+        if let Some(last) = to.last_mut() {
+            *last += 1;
+        }
+        let mut files = vec![];
+        self.inner.read(|c| {
+            let clause = "WHERE path = ?1 OR (path >= ?2 AND path < ?3) ORDER BY path";
+            c.select(clause, (exact, from, to), |stored| {
+                let item = stored.item;
+                if let (Some(path), Some(file)) = (item.path, item.file) {
+                    files.push((path, item.id, file));
+                }
+                Ok(())
+            })
+        })?;
+        Ok(files)
+    }
+
+    /// The folders the store was made from, by path.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn roots(&self) -> Result<Vec<PathBuf>, StoreError> {
+        self.inner.read(|c| {
+            c.sql(|conn| {
+                let mut statement = conn.prepare_cached("SELECT path FROM roots ORDER BY path")?;
+                let rows = statement.query_map([], |r| Ok(path_from_bytes(r.get(0)?)))?;
+                rows.collect()
+            })
+        })
+    }
+
+    /// Notes a folder the store is made from; noting it twice changes nothing.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn add_root(&self, root: &Path) -> Result<(), StoreError> {
+        let catalogue = &self.writer()?.catalogue;
+        catalogue.execute("INSERT OR IGNORE INTO roots VALUES (?)", [path_bytes(root)]).map(|_| ())
+    }
+
+    /// Forgets a folder, not the items from it. Says whether it was there.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn remove_root(&self, root: &Path) -> Result<bool, StoreError> {
+        let catalogue = &self.writer()?.catalogue;
+        Ok(catalogue.execute("DELETE FROM roots WHERE path = ?", [path_bytes(root)])? > 0)
+    }
+
+    /// A setting kept with the store.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn get_setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.inner.read(|c| {
+            c.sql(|conn| {
+                let mut statement =
+                    conn.prepare_cached("SELECT value FROM settings WHERE key = ?")?;
+                let mut rows = statement.query([key])?;
+                rows.next()?.map(|row| row.get(0)).transpose()
+            })
+        })
+    }
+
+    /// Keeps a setting with the store; `None` forgets it.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn set_setting(&self, key: &str, value: Option<&str>) -> Result<(), StoreError> {
+        let catalogue = &self.writer()?.catalogue;
+        match value {
+            Some(value) => {
+                catalogue.execute("INSERT OR REPLACE INTO settings VALUES (?, ?)", [key, value])
+            }
+            None => catalogue.execute("DELETE FROM settings WHERE key = ?", [key]),
+        }
+        .map(|_| ())
+    }
+}

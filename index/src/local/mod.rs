@@ -1,0 +1,219 @@
+//! How does a store in a directory stay true while it is written, read and killed?
+//!
+//! The catalogue's commit is the store's commit. A vector is durable before the
+//! row that names it; the graph and the word index are derived and may lag or be
+//! lost. One writer, held apart from others by a lock file, publishes immutable
+//! [`Snapshot`]s; readers keep the one they have.
+
+mod describe;
+mod graphs;
+mod ledger;
+mod open;
+mod read;
+mod texts;
+mod verify;
+mod write;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::thread::JoinHandle;
+
+use ekphrasis_embed::Space;
+
+use self::texts::TextState;
+pub use self::verify::Report;
+use crate::catalogue::{Catalogue, State};
+use crate::lock::{self, WriterLock};
+use crate::vector::{Graph, Rows, VectorFile};
+use crate::{Holder, HolderInfo, Seq, StoreError};
+
+/// What a store is opened for.
+#[derive(Clone, Debug)]
+pub enum Access {
+    /// Reading: changes nothing of the store and works while another process writes.
+    Read,
+    /// Reading and writing, as this holder; at most one at a time.
+    Write(Holder),
+}
+
+/// When the store does what. The default suits everyone but tests and measurements.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// From how many candidates on the graph is asked instead of scanning all.
+    /// 50,000: below, a scan is exact and about as fast.
+    pub graph_from: usize,
+    /// The graph is built anew when more rows than this, and more than a fifth
+    /// of it, are not in it.
+    pub graph_tail: usize,
+    /// How many candidates a graph search keeps, at least. 128 for recall@10 over 0.95.
+    pub graph_ef: usize,
+    /// Threads that build the graph. With one, building is deterministic.
+    pub graph_threads: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            graph_from: 50_000,
+            graph_tail: 10_000,
+            graph_ef: 128,
+            graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
+        }
+    }
+}
+
+/// One committed state, as far as searching needs it in memory.
+#[derive(Debug)]
+struct Snapshot {
+    seq: Seq,
+    rows: Arc<Rows>,
+}
+
+/// A durable store in a directory of its own.
+///
+/// ```
+/// use ekphrasis_embed::Space;
+/// use ekphrasis_index::{Access, Filter, Holder, LocalStore, StoreRead};
+/// # let parent = tempfile::tempdir()?;
+/// # let dir = parent.path().join("store");
+/// let space = Space::new("lite-1", 384)?;
+/// let holder = Holder { command: "ek index".into(), address: None };
+/// let store = LocalStore::open(&dir, &space, Access::Write(holder))?;
+/// assert_eq!(store.count(&Filter::default())?, 0);
+///
+/// // While it is open for writing, others may read, and learn who writes.
+/// let reader = LocalStore::open(&dir, &space, Access::Read)?;
+/// assert_eq!(LocalStore::holder(&dir)?.expect("someone").command, "ek index");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct LocalStore {
+    inner: Arc<Inner>,
+    writer: Option<Mutex<Writer>>,
+    /// Sees that another process committed; only without a writer of our own.
+    watch: Option<Mutex<Watch>>,
+    builder: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Inner {
+    dir: PathBuf,
+    space: Space,
+    generation: u32,
+    options: Options,
+    file: VectorFile,
+    snapshot: RwLock<Arc<Snapshot>>,
+    readers: Mutex<Vec<Catalogue>>,
+    text: Mutex<TextState>,
+    graph: RwLock<Option<Arc<Graph>>>,
+    building: AtomicBool,
+    cancel: AtomicBool,
+}
+
+struct Writer {
+    catalogue: Catalogue,
+    lock: WriterLock,
+}
+
+struct Watch {
+    catalogue: Catalogue,
+    version: i64,
+}
+
+/// A lock whose holder panicked guards data that is replaced whole, never left half.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl LocalStore {
+    /// Who is writing to the store at `dir` now, if anyone. Opens nothing.
+    ///
+    /// # Errors
+    /// `Io` if the lock file cannot be read.
+    pub fn holder(dir: &Path) -> Result<Option<HolderInfo>, StoreError> {
+        lock::holder(dir)
+    }
+
+    /// Says where this writer can be asked from now on, for those it locks out.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or `Io` if the lock file cannot be written.
+    pub fn set_address(&self, address: Option<String>) -> Result<(), StoreError> {
+        self.writer()?.lock.set_address(address)
+    }
+
+    /// The directory.
+    pub fn dir(&self) -> &Path {
+        &self.inner.dir
+    }
+
+    /// Whether it was opened for writing.
+    pub fn is_writable(&self) -> bool {
+        self.writer.is_some()
+    }
+
+    fn writer(&self) -> Result<MutexGuard<'_, Writer>, StoreError> {
+        match &self.writer {
+            Some(writer) => Ok(lock(writer)),
+            None => Err(StoreError::ReadOnly(self.inner.dir.clone())),
+        }
+    }
+
+    /// Waits until background work (building the graph) is done.
+    pub fn settle(&self) {
+        let handle = lock(&self.builder).take();
+        if let Some(handle) = handle {
+            // A builder that panicked has built nothing: searches go on scanning.
+            let _ = handle.join();
+        }
+    }
+}
+
+impl Inner {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn publish(&self, snapshot: Snapshot) {
+        *self.snapshot.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(snapshot);
+    }
+
+    /// Runs `f` on a connection for reading, of which there are as many as readers at once.
+    fn read<T>(
+        &self,
+        f: impl FnOnce(&Catalogue) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let pooled = lock(&self.readers).pop();
+        let catalogue = match pooled {
+            Some(catalogue) => catalogue,
+            None => Catalogue::open_reader(&self.dir)?,
+        };
+        let result = catalogue.snapshot(f);
+        // A connection on which something failed is not used again.
+        if result.is_ok() {
+            lock(&self.readers).push(catalogue);
+        }
+        result
+    }
+
+    /// Loads all rows that `state` of the catalogue names.
+    fn load(
+        file: &VectorFile,
+        catalogue: &Catalogue,
+        state: &State,
+    ) -> Result<Snapshot, StoreError> {
+        let mut added = Vec::new();
+        catalogue.heads(state, None, |head| added.push(head.added()))?;
+        let rows = Rows::empty().next(file, state.rows, &added, &[])?;
+        Ok(Snapshot { seq: state.seq, rows: Arc::new(rows) })
+    }
+}
+
+impl Drop for LocalStore {
+    fn drop(&mut self) {
+        self.inner.cancel.store(true, Ordering::Relaxed);
+        self.settle();
+        // What the word index lacks is caught up when the store is opened again.
+        let _ = self.flush();
+    }
+}

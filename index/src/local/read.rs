@@ -1,0 +1,144 @@
+//! How is a question answered from one committed state?
+
+use ekphrasis_embed::{Embedding, Space};
+
+use super::{Inner, LocalStore, Snapshot};
+use crate::catalogue::filter_code;
+use crate::store::same_space;
+use crate::topk::{Scored, TopK};
+use crate::vector::{cosine, scan_rows, scan_tail};
+use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
+
+/// Rankings by the graph are made at least this deep, so that the usual pages
+/// are cut from one and the same ranking.
+const PAGES: usize = 64;
+
+impl StoreRead for LocalStore {
+    fn space(&self) -> &Space {
+        &self.inner.space
+    }
+
+    fn seq(&self) -> Seq {
+        // A reader that cannot look sees what it saw last.
+        let _ = self.refresh();
+        self.inner.seq()
+    }
+
+    fn items(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
+        self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())
+    }
+
+    fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
+        let inner = &self.inner;
+        inner.read(|c| {
+            let one = |&id| {
+                let Some((head, _)) = c.head(id)? else { return Ok(None) };
+                let values = inner.file.read(head.row, id)?;
+                // What passes the checksum was an embedding when it was written.
+                Ok(values.and_then(|v| Embedding::new(&inner.space, v).ok()))
+            };
+            ids.iter().map(one).collect()
+        })
+    }
+
+    fn search(&self, query: &Query) -> Result<Vec<Hit>, StoreError> {
+        if let Some(vector) = &query.vector {
+            same_space(&self.inner.space, vector.space())?;
+        }
+        self.refresh()?;
+        let inner = &self.inner;
+        let end = query.offset.saturating_add(query.k);
+        let vector = query.vector.as_ref().map(Embedding::values);
+        match (vector, &query.words) {
+            (None, None) => Ok(vec![]),
+            _ if query.k == 0 => Ok(vec![]),
+            (Some(vector), None) => {
+                let ranking = inner.nearest(&inner.snapshot(), vector, end, query);
+                Ok(page(&ranking, query).iter().map(vector_hit).collect())
+            }
+            (None, Some(words)) => {
+                let (snapshot, searcher) = inner.words()?;
+                let ranking = searcher.search(&snapshot.rows, words, end, &query.filter)?;
+                Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
+            }
+            (Some(vector), Some(words)) => {
+                let (snapshot, searcher) = inner.words()?;
+                let depth = fusion::depth(end);
+                let by_words = searcher.search(&snapshot.rows, words, depth, &query.filter)?;
+                let by_vector = inner.nearest(&snapshot, vector, depth, query);
+                let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
+                Ok(fusion::fused_page(&by_vector, &by_words, cosine_of, query))
+            }
+        }
+    }
+
+    fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
+        self.refresh()?;
+        Ok(self.inner.snapshot().rows.count(filter))
+    }
+
+    fn scan(
+        &self,
+        after: Option<ItemId>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Item>, StoreError> {
+        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut items = vec![];
+        self.inner.read(|c| {
+            c.select(
+                "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3",
+                (after, filter_code(filter), limit),
+                |stored| {
+                    items.push(stored.item);
+                    Ok(())
+                },
+            )
+        })?;
+        Ok(items)
+    }
+}
+
+impl Inner {
+    /// The nearest rows: by the graph where that pays, else by looking at all.
+    fn nearest(
+        &self,
+        snapshot: &Snapshot,
+        vector: &[f32],
+        want: usize,
+        query: &Query,
+    ) -> Vec<Scored> {
+        let (rows, filter) = (&*snapshot.rows, &query.filter);
+        let candidates = rows.count(filter) as usize;
+        let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
+        // Asking for a good part of everything is what a scan is for.
+        if !query.exact
+            && candidates >= self.options.graph_from.max(4 * deep)
+            && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
+        {
+            let share = (candidates as f64 / graph.size() as f64).min(1.0);
+            let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;
+            let tail = scan_tail(rows, graph.covered(), vector, deep, filter);
+            let mut ranking = graph.search(rows, vector, ef, filter, tail).into_ranking();
+            if ranking.len() >= want {
+                ranking.truncate(want);
+                return ranking;
+            }
+        }
+        let top: TopK = scan_rows(rows, vector, want, filter);
+        top.into_ranking()
+    }
+}
+
+fn page<'a>(ranking: &'a [Scored], query: &Query) -> &'a [Scored] {
+    ranking.get(query.offset..).unwrap_or(&[])
+}
+
+pub(crate) fn vector_hit(s: &Scored) -> Hit {
+    Hit { id: s.id, score: s.score, cosine: Some(s.score), bm25: None, via_vector: true }
+}
+
+pub(crate) fn text_hit(s: &Scored, cosine: Option<f32>) -> Hit {
+    Hit { id: s.id, score: s.score, cosine, bm25: Some(s.score), via_vector: false }
+}

@@ -1,0 +1,182 @@
+//! How does the word index keep up with the catalogue?
+//!
+//! The writer notes every change at once and commits the index when someone
+//! searches words, at most a second later while it writes on, and on closing. A
+//! reader takes what is on disk; if that is damaged or missing, it makes an
+//! index in memory.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use super::{Inner, LocalStore, Snapshot, lock};
+use crate::catalogue::{Catalogue, State, StoredItem};
+use crate::text::{TextError, TextIndex, TextSearcher};
+use crate::{Item, StoreError};
+
+/// While writing, the index is committed this often (searching commits, too).
+const COMMIT_AFTER: Duration = Duration::from_secs(1);
+
+pub(super) struct TextState {
+    /// `None` after damage, until it is needed.
+    index: Option<TextIndex>,
+    dir: PathBuf,
+    write: bool,
+    /// Made in memory by a reader.
+    own: bool,
+    committed: Instant,
+}
+
+impl TextState {
+    pub(super) fn open(
+        dir: &Path,
+        catalogue: &Catalogue,
+        state: &State,
+        write: bool,
+    ) -> Result<Self, StoreError> {
+        let mut this = Self {
+            index: None,
+            dir: dir.join(TextIndex::name(state.generation)),
+            write,
+            own: false,
+            committed: Instant::now(),
+        };
+        let sound = |index: &TextIndex| {
+            index.covered() <= state.seq
+                && (index.covered() < state.seq || index.documents() == state.items)
+        };
+        this.index = TextIndex::open(&this.dir, write).ok().filter(sound);
+        if write {
+            match &mut this.index {
+                Some(index) => {
+                    if catch_up(index, catalogue, state).is_err() {
+                        this.index = None;
+                        this.rebuild(catalogue, state)?;
+                    }
+                }
+                None => this.rebuild(catalogue, state)?,
+            }
+        }
+        Ok(this)
+    }
+
+    /// Makes the index anew from the catalogue.
+    fn rebuild(&mut self, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
+        self.index = None;
+        let mut index = if self.write {
+            match fs_err::remove_dir_all(&self.dir) {
+                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
+            fs_err::create_dir_all(&self.dir)?;
+            TextIndex::create(&self.dir)?
+        } else {
+            self.own = true;
+            TextIndex::in_memory()?
+        };
+        catch_up(&mut index, catalogue, state)?;
+        self.index = Some(index);
+        self.committed = Instant::now();
+        Ok(())
+    }
+
+    /// Notes a commit of the catalogue by this process.
+    pub(super) fn note<'a>(
+        &mut self,
+        seq: u64,
+        added: impl Iterator<Item = (u64, &'a Item)>,
+        dead: &[u64],
+    ) {
+        let due = self.committed.elapsed() > COMMIT_AFTER;
+        let Some(index) = &mut self.index else { return };
+        let noted = || -> Result<(), TextError> {
+            dead.iter().for_each(|&row| index.remove(row));
+            for (row, item) in added {
+                index.add(row, item)?;
+            }
+            if due {
+                index.commit(seq)?;
+            }
+            Ok(())
+        };
+        if noted().is_err() {
+            // The catalogue has it all: the next search makes the index anew.
+            self.index = None;
+        } else if due {
+            self.committed = Instant::now();
+        }
+    }
+
+    /// Follows a commit of another process.
+    pub(super) fn follow(&mut self, catalogue: &Catalogue, state: &State) {
+        let followed = match &mut self.index {
+            Some(index) if self.own => catch_up(index, catalogue, state),
+            Some(index) => index.reload().map_err(StoreError::from),
+            None => Ok(()),
+        };
+        if followed.is_err() {
+            self.index = None;
+        }
+    }
+
+    pub(super) fn index(&self) -> Option<&TextIndex> {
+        self.index.as_ref()
+    }
+}
+
+fn catch_up(index: &mut TextIndex, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
+    let from = index.covered();
+    if from == state.seq && state.seq > 0 {
+        return Ok(());
+    }
+    for row in catalogue.dead_after(from)? {
+        index.remove(row);
+    }
+    let mut each = |stored: StoredItem| Ok(index.add(stored.row, &stored.item)?);
+    catalogue.select("WHERE seq > ?", [from as i64], &mut each)?;
+    index.commit(state.seq)?;
+    Ok(())
+}
+
+impl LocalStore {
+    /// Makes every change searchable by words for other processes, too.
+    /// Changes themselves are durable without it.
+    ///
+    /// # Errors
+    /// `Text` if the word index cannot be written.
+    pub fn flush(&self) -> Result<(), StoreError> {
+        if self.writer.is_none() {
+            return Ok(());
+        }
+        let mut text = lock(&self.inner.text);
+        let seq = self.inner.seq();
+        if let Some(index) = &mut text.index
+            && (index.pending() > 0 || index.covered() < seq)
+        {
+            index.commit(seq)?;
+            text.committed = Instant::now();
+        }
+        Ok(())
+    }
+}
+
+impl Inner {
+    /// A state of the store, and the word index as of that state (of a reader: or an older one).
+    pub(super) fn words(&self) -> Result<(Arc<Snapshot>, TextSearcher), StoreError> {
+        let mut text = lock(&self.text);
+        // Noting and publishing happen under this lock, so both are of one commit.
+        let snapshot = self.snapshot();
+        if let (true, Some(index)) = (text.write, &mut text.index)
+            && (index.pending() > 0 || index.covered() < snapshot.seq)
+            && index.commit(snapshot.seq).is_err()
+        {
+            text.index = None;
+        }
+        if text.index.is_none() {
+            self.read(|catalogue| text.rebuild(catalogue, &catalogue.state()?))?;
+        }
+        let searcher = text.index.as_ref().map(TextIndex::searcher);
+        let damaged = || TextError::Damaged("they could not be made anew".into());
+        Ok((snapshot, searcher.ok_or_else(damaged)?))
+    }
+}

@@ -1,0 +1,289 @@
+//! How do vectors lie on disk, so that every row proves itself?
+//!
+//! `vectors-0001.ekv` is a 256-byte header and then rows of one length:
+//! `dim` × f32, the item's 16-byte id, a CRC-32 over both and the row's number.
+//! Everything is little-endian. The file only grows: how many rows count is
+//! said by the catalogue, and what lies behind them is left from a crash and
+//! overwritten by the next append.
+//!
+//! Header: magic `EKVECTOR`, format version u32, `dim` u32, generation u32,
+//! length of the space id u32, the id in 64 bytes, zeros, CRC-32 of the rest.
+//!
+//! Lengths are checked before mapping. A file that someone truncates *while* it
+//! is mapped ends the process (SIGBUS): nobody but this crate may touch it.
+
+use std::io::{Seek, SeekFrom, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use ekphrasis_embed::Space;
+use memmap2::{Mmap, MmapOptions};
+
+use crate::{ItemId, StoreError};
+
+const MAGIC: &[u8; 8] = b"EKVECTOR";
+const VERSION: u32 = 1;
+const HEADER: usize = 256;
+const KEY: usize = 16;
+const CRC: usize = 4;
+
+/// Whether rows are kept as they lie in memory: f32 of a little-endian machine.
+const _: () = assert!(cfg!(target_endian = "little"), "the vector file is read in place");
+
+/// An open vector file. Appending needs the store's write lock.
+#[derive(Debug)]
+pub(crate) struct VectorFile {
+    file: fs_err::File,
+    dim: usize,
+}
+
+impl VectorFile {
+    /// Length of a file without rows.
+    pub(crate) const EMPTY: u64 = HEADER as u64;
+
+    pub(crate) fn name(generation: u32) -> String {
+        format!("vectors-{generation:04}.ekv")
+    }
+
+    /// Makes an empty file. What a crash while doing so left is overwritten;
+    /// a file with rows is not.
+    pub(crate) fn create(dir: &Path, space: &Space, generation: u32) -> Result<(), StoreError> {
+        let path = dir.join(Self::name(generation));
+        let mut file =
+            fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
+        if file.metadata()?.len() > HEADER as u64 {
+            return Err(StoreError::corrupt(&path, "it holds vectors, but its catalogue is gone"));
+        }
+        file.write_all(&encode_header(space, generation))?;
+        file.sync_all()?;
+        Ok(())
+    }
+
+    /// Opens a file and checks that it is the one the catalogue speaks of.
+    pub(crate) fn open(
+        dir: &Path,
+        space: &Space,
+        generation: u32,
+        write: bool,
+    ) -> Result<Self, StoreError> {
+        let path = dir.join(Self::name(generation));
+        let file = match fs_err::OpenOptions::new().read(true).write(write).open(&path) {
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+                return Err(StoreError::corrupt(&path, "the file is gone"));
+            }
+            other => other?,
+        };
+        let mut header = [0; HEADER];
+        std::io::Read::read_exact(&mut &file, &mut header)
+            .map_err(|_| StoreError::corrupt(&path, "it is shorter than its header"))?;
+        if &header[..8] != MAGIC {
+            return Err(StoreError::corrupt(&path, "it does not start like a vector file"));
+        }
+        let crc = crc32fast::hash(&header[..HEADER - CRC]).to_le_bytes();
+        if header[HEADER - CRC..] != crc {
+            return Err(StoreError::corrupt(&path, "the checksum of its header is wrong"));
+        }
+        let version = u32::from_le_bytes([header[8], header[9], header[10], header[11]]);
+        if version != VERSION {
+            return Err(StoreError::Version {
+                path,
+                found: version.into(),
+                supported: VERSION.into(),
+            });
+        }
+        if header != encode_header(space, generation) {
+            return Err(StoreError::corrupt(
+                &path,
+                format!("it is not the file of {space}, generation {generation}"),
+            ));
+        }
+        Ok(Self { file, dim: space.dim() })
+    }
+
+    fn stride(&self) -> usize {
+        stride(self.dim)
+    }
+
+    /// Writes rows from number `first` on and makes them durable.
+    pub(crate) fn append<'a>(
+        &self,
+        first: u64,
+        rows: impl Iterator<Item = (ItemId, &'a [f32])>,
+    ) -> Result<(), StoreError> {
+        const BUFFER: usize = 4 << 20;
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset(self.dim, first)))?;
+        let mut buffer = Vec::new();
+        for (row, (id, values)) in (first..).zip(rows) {
+            let start = buffer.len();
+            buffer.extend_from_slice(bytemuck::cast_slice(values));
+            buffer.extend_from_slice(&id.to_bytes());
+            let crc = row_crc(row, &buffer[start..]);
+            buffer.extend_from_slice(&crc.to_le_bytes());
+            if buffer.len() >= BUFFER {
+                file.write_all(&buffer)?;
+                buffer.clear();
+            }
+        }
+        file.write_all(&buffer)?;
+        self.file.sync_data()?;
+        Ok(())
+    }
+
+    /// Maps `count` rows from `first` on, or fewer if the file is too short.
+    pub(crate) fn map(&self, first: u64, count: usize) -> Result<RowMap, StoreError> {
+        let (start, stride) = (offset(self.dim, first), self.stride());
+        let there = self.file.metadata()?.len().saturating_sub(start) / stride as u64;
+        let rows = count.min(usize::try_from(there).unwrap_or(usize::MAX));
+        let map = if rows == 0 {
+            None
+        } else {
+            // SAFETY: rows that the catalogue counts are never written again, the file is
+            // never shortened by this crate, and its length was checked just now.
+            let map = unsafe {
+                MmapOptions::new().offset(start).len(rows * stride).map(self.file.file())
+            };
+            Some(Arc::new(map?))
+        };
+        Ok(RowMap { map, first, rows, dim: self.dim })
+    }
+
+    /// One row, if it is in the file, undamaged and of this item.
+    pub(crate) fn read(&self, row: u64, id: ItemId) -> Result<Option<Vec<f32>>, StoreError> {
+        let map = self.map(row, 1)?;
+        Ok(map.check(0, Some(id)).then(|| map.values(0).to_vec()))
+    }
+}
+
+/// Consecutive rows in memory.
+#[derive(Clone, Debug)]
+pub(crate) struct RowMap {
+    map: Option<Arc<Mmap>>,
+    first: u64,
+    rows: usize,
+    dim: usize,
+}
+
+impl RowMap {
+    /// How many rows there are.
+    pub(crate) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn bytes(&self, i: usize) -> &[u8] {
+        let stride = stride(self.dim);
+        match &self.map {
+            Some(map) if i < self.rows => &map[i * stride..(i + 1) * stride],
+            _ => &[],
+        }
+    }
+
+    /// The vector of the `i`-th row, checked or not; empty if it is not there.
+    pub(crate) fn values(&self, i: usize) -> &[f32] {
+        // The header and the rows are whole numbers of f32 long, so this never misaligns.
+        self.bytes(i).get(..self.dim * 4).map_or(&[], bytemuck::cast_slice)
+    }
+
+    /// Whether the `i`-th row is as it was written, and of `id` if that is known.
+    pub(crate) fn check(&self, i: usize, id: Option<ItemId>) -> bool {
+        let bytes = self.bytes(i);
+        if bytes.is_empty() {
+            return false;
+        }
+        let (content, crc) = bytes.split_at(bytes.len() - CRC);
+        row_crc(self.first + i as u64, content).to_le_bytes() == crc
+            && id.is_none_or(|id| content[self.dim * 4..] == id.to_bytes())
+    }
+}
+
+fn stride(dim: usize) -> usize {
+    dim * 4 + KEY + CRC
+}
+
+fn offset(dim: usize, row: u64) -> u64 {
+    HEADER as u64 + row * stride(dim) as u64
+}
+
+/// The row's number is part of it: a row in the wrong place is a wrong row.
+fn row_crc(row: u64, content: &[u8]) -> u32 {
+    let mut hasher = crc32fast::Hasher::new();
+    hasher.update(&row.to_le_bytes());
+    hasher.update(content);
+    hasher.finalize()
+}
+
+fn encode_header(space: &Space, generation: u32) -> [u8; HEADER] {
+    let mut header = [0; HEADER];
+    let id = space.id().as_bytes();
+    header[..8].copy_from_slice(MAGIC);
+    for (i, number) in
+        [VERSION, space.dim() as u32, generation, id.len() as u32].into_iter().enumerate()
+    {
+        header[8 + i * 4..12 + i * 4].copy_from_slice(&number.to_le_bytes());
+    }
+    header[24..24 + id.len()].copy_from_slice(id);
+    let crc = crc32fast::hash(&header[..HEADER - CRC]);
+    header[HEADER - CRC..].copy_from_slice(&crc.to_le_bytes());
+    header
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(i: u64) -> ItemId {
+        ItemId::for_text(&i.to_string())
+    }
+
+    #[test]
+    fn rows_come_back_and_flips_are_seen() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let space = Space::new("toy", 3).expect("valid");
+        VectorFile::create(dir.path(), &space, 1).expect("created");
+        let file = VectorFile::open(dir.path(), &space, 1, true).expect("opened");
+        let rows: Vec<[f32; 3]> = (0..5u8).map(|i| [f32::from(i), 1.0, -2.0]).collect();
+        let with_ids = |range: std::ops::Range<u64>| {
+            range.map(|i| (id(i), &rows[i as usize][..])).collect::<Vec<_>>().into_iter()
+        };
+        file.append(0, with_ids(0..5)).expect("appended");
+        // A second append at the same place is what happens after a crash.
+        file.append(3, with_ids(3..5)).expect("appended");
+        for i in 0..5 {
+            let row = file.read(i, id(i)).expect("read");
+            assert_eq!(row.as_deref(), Some(&rows[i as usize][..]));
+        }
+        assert_eq!(file.read(0, id(1)).expect("read"), None, "another item's row");
+        assert_eq!(file.read(5, id(5)).expect("read"), None, "behind the end");
+
+        let path = dir.path().join(VectorFile::name(1));
+        let bytes = fs_err::read(&path).expect("read");
+        for position in HEADER..HEADER + file.stride() {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0x10;
+            fs_err::write(&path, &flipped).expect("written");
+            let file = VectorFile::open(dir.path(), &space, 1, false).expect("opened");
+            assert_eq!(file.read(0, id(0)).expect("read"), None, "flip at {position}");
+            assert!(file.read(1, id(1)).expect("read").is_some());
+        }
+        for position in 0..HEADER {
+            let mut flipped = bytes.clone();
+            flipped[position] ^= 0x10;
+            fs_err::write(&path, &flipped).expect("written");
+            assert!(VectorFile::open(dir.path(), &space, 1, false).is_err(), "flip at {position}");
+        }
+    }
+
+    #[test]
+    fn a_file_with_vectors_is_not_made_anew() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let space = Space::new("toy", 2).expect("valid");
+        VectorFile::create(dir.path(), &space, 1).expect("created");
+        VectorFile::create(dir.path(), &space, 1).expect("still empty");
+        let file = VectorFile::open(dir.path(), &space, 1, true).expect("opened");
+        file.append(0, std::iter::once((id(0), &[1.0, 0.0][..]))).expect("appended");
+        let error = VectorFile::create(dir.path(), &space, 1).expect_err("it holds vectors");
+        assert!(error.to_string().contains("its catalogue is gone"), "{error}");
+        let other = Space::new("other", 2).expect("valid");
+        assert!(VectorFile::open(dir.path(), &other, 1, false).is_err());
+    }
+}

@@ -1,0 +1,179 @@
+//! Which rows of the vector file count in one committed state?
+//!
+//! [`Rows`] is immutable: a commit makes the next one, which shares every
+//! chunk that did not change. A row's checksum is verified when it is first
+//! looked at; what fails is left out and counted.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use super::file::RowMap;
+use super::{VectorFile, cosine};
+use crate::{Filter, ItemId, Kind, StoreError};
+
+/// Rows per chunk.
+pub(super) const CHUNK: usize = 4096;
+
+const UNKNOWN: u8 = 0;
+const GOOD: u8 = 1;
+const BAD: u8 = 2;
+
+/// A row that came with a commit.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Added {
+    pub(crate) row: u64,
+    pub(crate) id: ItemId,
+    pub(crate) kind: Kind,
+}
+
+/// The rows of one committed state.
+#[derive(Clone, Debug)]
+pub(crate) struct Rows {
+    chunks: Vec<Arc<Chunk>>,
+    len: u64,
+    images: u64,
+    texts: u64,
+}
+
+#[derive(Clone, Debug)]
+struct Chunk {
+    map: RowMap,
+    /// Whether rows were checked; outlives this state, since rows never change.
+    checks: Arc<[AtomicU8]>,
+    ids: Vec<ItemId>,
+    kinds: Vec<Option<Kind>>,
+}
+
+impl Rows {
+    pub(crate) fn empty() -> Self {
+        Self { chunks: vec![], len: 0, images: 0, texts: 0 }
+    }
+
+    /// The state after a commit: `len` rows in all, `added` alive, `dead` not any more.
+    pub(crate) fn next(
+        &self,
+        file: &VectorFile,
+        len: u64,
+        added: &[Added],
+        dead: &[u64],
+    ) -> Result<Self, StoreError> {
+        let mut next = self.clone();
+        let count = usize::try_from(len).unwrap_or(usize::MAX).div_ceil(CHUNK);
+        for c in (self.len as usize / CHUNK)..count {
+            let first = (c * CHUNK) as u64;
+            let rows = CHUNK.min((len - first) as usize);
+            let map = file.map(first, rows)?;
+            if let Some(chunk) = next.chunks.get_mut(c) {
+                let chunk = Arc::make_mut(chunk);
+                chunk.map = map;
+                chunk.ids.resize(rows, ItemId::from_bytes([0; 16]));
+                chunk.kinds.resize(rows, None);
+            } else {
+                next.chunks.push(Arc::new(Chunk {
+                    map,
+                    checks: (0..CHUNK).map(|_| AtomicU8::new(UNKNOWN)).collect(),
+                    ids: vec![ItemId::from_bytes([0; 16]); rows],
+                    kinds: vec![None; rows],
+                }));
+            }
+        }
+        next.len = len;
+        for &row in dead {
+            next.set(row, None);
+        }
+        for a in added {
+            next.set(a.row, Some((a.id, a.kind)));
+        }
+        Ok(next)
+    }
+
+    fn set(&mut self, row: u64, state: Option<(ItemId, Kind)>) {
+        let (c, i) = (row as usize / CHUNK, row as usize % CHUNK);
+        let Some(chunk) = self.chunks.get_mut(c).map(Arc::make_mut) else { return };
+        let Some(kind) = chunk.kinds.get_mut(i) else { return };
+        let old = std::mem::replace(kind, state.map(|s| s.1));
+        if let Some((id, _)) = state {
+            chunk.ids[i] = id;
+        }
+        for (kind, by) in [(old, -1), (state.map(|s| s.1), 1)] {
+            let counter = match kind {
+                Some(Kind::Image) => &mut self.images,
+                Some(Kind::Text) => &mut self.texts,
+                None => continue,
+            };
+            *counter = counter.saturating_add_signed(by);
+        }
+    }
+
+    /// Rows, dead ones included.
+    pub(crate) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Living rows that the filter lets through.
+    pub(crate) fn count(&self, filter: &Filter) -> u64 {
+        match filter.kind {
+            None => self.images + self.texts,
+            Some(Kind::Image) => self.images,
+            Some(Kind::Text) => self.texts,
+        }
+    }
+
+    /// Whose row this is, if it lives.
+    pub(crate) fn live(&self, row: u64) -> Option<(ItemId, Kind)> {
+        let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
+        let chunk = self.chunks.get(c)?;
+        Some((*chunk.ids.get(i)?, (*chunk.kinds.get(i)?)?))
+    }
+
+    /// A row's vector, dead or alive, unless it is damaged.
+    pub(crate) fn vector(&self, row: u64) -> Option<&[f32]> {
+        let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
+        self.chunks.get(c)?.vector(i)
+    }
+
+    /// Calls `found` with id, row and cosine of every undamaged living row of
+    /// chunk `c` from row `from` on that the filter lets through.
+    pub(super) fn each_in_chunk(
+        &self,
+        c: usize,
+        from: u64,
+        query: &[f32],
+        filter: &Filter,
+        mut found: impl FnMut(ItemId, u64, f32),
+    ) {
+        let Some(chunk) = self.chunks.get(c) else { return };
+        let first = (c * CHUNK) as u64;
+        let skip = from.saturating_sub(first) as usize;
+        for (i, kind) in chunk.kinds.iter().enumerate().skip(skip) {
+            let Some(kind) = *kind else { continue };
+            if filter.kind.is_none_or(|k| k == kind)
+                && let Some(vector) = chunk.vector(i)
+            {
+                found(chunk.ids[i], first + i as u64, cosine(query, vector));
+            }
+        }
+    }
+
+    pub(super) fn chunk_count(&self) -> usize {
+        self.chunks.len()
+    }
+}
+
+impl Chunk {
+    fn vector(&self, i: usize) -> Option<&[f32]> {
+        let kind = self.kinds.get(i)?;
+        // Relaxed: the flag only spares work; two threads that check at once agree.
+        let check = self.checks.get(i)?;
+        let good = match check.load(Ordering::Relaxed) {
+            UNKNOWN => {
+                let id = kind.is_some().then(|| self.ids[i]);
+                let good = i < self.map.rows() && self.map.check(i, id);
+                check.store(if good { GOOD } else { BAD }, Ordering::Relaxed);
+                good
+            }
+            known => known == GOOD,
+        };
+        good.then(|| self.map.values(i))
+    }
+}
