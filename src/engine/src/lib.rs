@@ -1,1 +1,35 @@
-//! The engine: models and index wired together; ingest, search, labels, evaluation, configuration
+//! The engine: models and index wired together. Given a folder, a phrase or a
+//! picture, [`Engine`] indexes, searches, labels and describes; everything
+//! about where things lie and what the environment says is in [`Config`].
+
+mod api;
+mod config;
+mod doctor;
+mod engine;
+mod error;
+pub mod eval;
+pub mod ingest;
+mod labels;
+pub mod pairs;
+mod pictures;
+mod search;
+mod thumbnails;
+mod towers;
+mod watch;
+
+pub use api::{
+    Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
+    SearchHit, SearchReply, SearchRequest, Source, Status,
+};
+pub use config::{Config, ConfigError, Flags};
+pub use doctor::{Check, diagnose};
+pub use engine::{Engine, OpenFor};
+pub use error::{EngineError, Fault};
+pub use ingest::{IndexOptions, IndexReport};
+pub use labels::{describe, label_all};
+pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
+pub use watch::{WatchEvent, watch};
+
+// What the edges meet in requests and replies.
+pub use ekphrasis_embed::{Embedding, Space};
+pub use ekphrasis_index::{Failure, FileFacts, Filter, Holder, Item, ItemId, Kind};

@@ -1,0 +1,222 @@
+//! What can be typed after `ek`. The names are a promise to scripts.
+
+use std::net::IpAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Search pictures by phrase, find the words for a picture.
+#[derive(Debug, Parser)]
+#[command(
+    name = "ek",
+    version,
+    disable_help_subcommand = true,
+    after_help = "Exit codes: 0 done, 1 nothing found or some files failed, 2 wrong use, 3 something on this machine is missing or broken."
+)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+/// Options of every verb.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// The store's folder [default: EK_DATA, or the platform's data folder]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Print JSON on standard output
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print results and errors only
+    #[arg(long, short, global = true)]
+    pub(crate) quiet: bool,
+    /// A model's folder [default: models/lite]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) model: Option<PathBuf>,
+    /// The ONNX Runtime library to load [default: ORT_DYLIB_PATH, or found, or fetched once]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Index folders (or the demo gallery), serve the page, and keep watching
+    Up(UpArgs),
+    /// Bring the store up to date with folders
+    Index(IndexArgs),
+    /// Find items by words, pictures, or both
+    Search(SearchArgs),
+    /// Find the nearest words for pictures
+    Describe(DescribeArgs),
+    /// Classify pictures against words of your choice
+    Label(LabelArgs),
+    /// Show what is in the store
+    Status(StatusArgs),
+    /// Forget files or folders; the files themselves are never touched
+    Remove(RemoveArgs),
+    /// Measure retrieval and zero-shot accuracy on captioned pictures
+    Eval(EvalArgs),
+    /// Check the library, the model and the store
+    Doctor,
+    /// Serve the page and the API over the store as it is
+    Serve(ServeArgs),
+}
+
+/// Where to listen.
+#[derive(Debug, Args)]
+pub(crate) struct ServeArgs {
+    /// The port to listen on
+    #[arg(long, default_value_t = 7733)]
+    pub(crate) port: u16,
+    /// The address to listen on; beyond this machine needs EK_API_KEY
+    #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
+    pub(crate) bind: IpAddr,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct UpArgs {
+    /// Folders to index and watch [default: those indexed before, or the demo gallery]
+    #[arg(value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct IndexArgs {
+    /// Folders or files
+    #[arg(required = true, value_name = "DIR")]
+    pub(crate) dirs: Vec<PathBuf>,
+    /// Captions, tags and texts, as JSONL or CSV
+    #[arg(long, value_name = "FILE")]
+    pub(crate) captions: Option<PathBuf>,
+    /// Leave out what matches this glob (again for more)
+    #[arg(long, value_name = "GLOB")]
+    pub(crate) exclude: Vec<String>,
+    /// Follow symbolic links
+    #[arg(long)]
+    pub(crate) follow_links: bool,
+    /// Stay and follow changes until interrupted
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ModeArg {
+    /// Vectors and words, fused
+    Hybrid,
+    /// Vectors only
+    Vector,
+    /// Words only
+    Text,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum ForArg {
+    /// Pictures
+    Images,
+    /// Texts and captions
+    Texts,
+    /// Both
+    All,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SearchArgs {
+    /// What to look for
+    #[arg(value_name = "WORDS")]
+    pub(crate) words: Vec<String>,
+    /// A picture to look for: a file, or the id of an indexed one (again for more)
+    #[arg(long, value_name = "FILE|ID")]
+    pub(crate) image: Vec<String>,
+    /// What to avoid: words, or a picture file (again for more)
+    #[arg(long, value_name = "WORDS|FILE")]
+    pub(crate) not: Vec<String>,
+    /// Weights of the words, then each --image, then each --not, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "W,…")]
+    pub(crate) weight: Vec<f32>,
+    /// How many hits
+    #[arg(short, default_value_t = 10)]
+    pub(crate) n: usize,
+    /// Hits to skip
+    #[arg(long, default_value_t = 0)]
+    pub(crate) offset: usize,
+    /// Which rankings to use
+    #[arg(long, value_enum, default_value_t = ModeArg::Hybrid)]
+    pub(crate) mode: ModeArg,
+    /// What to find
+    #[arg(long = "for", value_enum, default_value_t = ForArg::Images)]
+    pub(crate) kind: ForArg,
+    /// Compare with every vector
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Show each part's own score
+    #[arg(long)]
+    pub(crate) explain: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DescribeArgs {
+    /// Pictures
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// How many words or captions each
+    #[arg(short, default_value_t = 5)]
+    pub(crate) n: usize,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct LabelArgs {
+    /// Pictures
+    #[arg(required = true, value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// The labels to choose from, separated by commas
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C", required_unless_present = "labels_file")]
+    pub(crate) labels: Vec<String>,
+    /// A file with one label a line
+    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+    pub(crate) labels_file: Option<PathBuf>,
+    /// How a label is put, with {} for it (again for more) [default: the model's own]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) template: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StatusArgs {
+    /// List the files that could not be indexed, with the reasons
+    #[arg(long)]
+    pub(crate) failures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RemoveArgs {
+    /// Files, or folders with all below them
+    #[arg(required = true, value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct EvalArgs {
+    /// Captioned pictures, as JSONL or CSV
+    #[arg(value_name = "PAIRS")]
+    pub(crate) pairs: PathBuf,
+    /// Only the lines of this split
+    #[arg(long, value_name = "NAME")]
+    pub(crate) split: Option<String>,
+    /// How a class is put for zero-shot, with {} for it [default: the model's own]
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) template: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_is_sound() {
+        Cli::command().debug_assert();
+    }
+}

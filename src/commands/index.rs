@@ -1,0 +1,112 @@
+//! `ek index` and `ek remove`.
+
+use std::path::PathBuf;
+
+use ekphrasis_engine::{IndexOptions, IndexReport, WatchEvent, watch};
+use ekphrasis_web::wire;
+
+use super::{Done, config, open_to_write, stop_on_interrupt};
+use crate::cli::{Global, IndexArgs, RemoveArgs};
+use crate::failure::Failure;
+use crate::output::{self, ProgressLine, count};
+
+/// Reasons shown at the end of a run; all are in `ek status --failures`.
+const SHOWN_FAILURES: usize = 20;
+
+pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let engine = open_to_write(global, &config, "ek index", None)?;
+    let stop = stop_on_interrupt()?;
+    let options = IndexOptions {
+        captions: args.captions.clone(),
+        exclude: args.exclude.clone(),
+        follow_links: args.follow_links,
+        workers: 0,
+    };
+    let shown = ProgressLine::new(global.quiet);
+    let result = engine.index(&args.dirs, &options, &|p, path| shown.show(p, path), &stop);
+    shown.clear();
+    let report = result?;
+    tell(global, &report)?;
+    if args.watch && !report.stopped {
+        if !global.quiet {
+            output::note("watching for changes; Ctrl-C ends it");
+        }
+        let roots = absolute(&args.dirs)?;
+        watch(&engine, &roots, &options, &|event| tell_event(global.quiet, &event), &stop)?;
+    }
+    let partly = report.progress.failed > 0 || report.stopped;
+    Ok(if partly { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// What a run did: JSON on standard output, or a sentence and the failures.
+fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
+    if !global.quiet {
+        for failure in report.failures.iter().take(SHOWN_FAILURES) {
+            output::note(&format!("not indexed: {}: {}", failure.path.display(), failure.reason));
+        }
+        if report.failures.len() > SHOWN_FAILURES {
+            let more = report.failures.len() - SHOWN_FAILURES;
+            output::note(&format!("… and {more} more; `ek status --failures` lists all"));
+        }
+    }
+    if global.json {
+        return output::json(&wire::Progress::from(&report.progress));
+    }
+    if !global.quiet {
+        output::line(&sentence(report))?;
+    }
+    Ok(())
+}
+
+pub(super) fn sentence(report: &IndexReport) -> String {
+    let p = &report.progress;
+    let mut text = format!("{} indexed", count(p.indexed, "item", "items"));
+    for (n, what) in [(p.unchanged, "unchanged"), (p.removed, "forgotten"), (p.failed, "failed")] {
+        if n > 0 {
+            text.push_str(&format!(", {n} {what}"));
+        }
+    }
+    text.push_str(&format!(", in {:.1} s", p.seconds));
+    if report.stopped {
+        text.push_str("; stopped before the end, the next run goes on from here");
+    }
+    text
+}
+
+pub(super) fn tell_event(quiet: bool, event: &WatchEvent) {
+    match event {
+        WatchEvent::Indexed(report) if !quiet => output::note(&sentence(report)),
+        WatchEvent::Failed(error) => output::note(&format!("ek: {error}")),
+        WatchEvent::SweepOnly(root, why) if !quiet => output::note(&format!(
+            "{} sends no change notices ({why}); it is looked through every ten minutes",
+            root.display()
+        )),
+        _ => {}
+    }
+}
+
+/// The real paths of what was typed: items are known by those.
+pub(super) fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    paths
+        .iter()
+        .map(|path| {
+            // A file that is gone has no real path, but may still be forgotten.
+            std::fs::canonicalize(path)
+                .or_else(|_| std::path::absolute(path))
+                .map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
+        })
+        .collect()
+}
+
+pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let engine = open_to_write(global, &config, "ek remove", None)?;
+    let removed = engine.remove(&absolute(&args.paths)?)?;
+    if global.json {
+        output::json(&serde_json::json!({ "removed": removed }))?;
+    } else if !global.quiet {
+        output::line(&format!("{} forgotten; no file was touched", count(removed, "item", "items")))?;
+    }
+    Ok(if removed == 0 { Done::NothingOrPartly } else { Done::Well })
+}

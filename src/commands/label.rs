@@ -1,0 +1,113 @@
+//! `ek label` and `ek describe`.
+
+use std::path::{Path, PathBuf};
+
+use ekphrasis_engine::{Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source};
+use ekphrasis_web::wire;
+
+use super::{Done, config, towers};
+use crate::cli::{DescribeArgs, Global, LabelArgs};
+use crate::failure::Failure;
+use crate::output;
+
+/// Labels shown for a picture on the terminal; JSON has all.
+const SHOWN: usize = 5;
+
+pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> {
+    let request = LabelRequest { labels: labels(args)?, templates: args.template.clone() };
+    let sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).collect();
+    let config = config(global)?;
+    let towers = towers(global, &config, 1)?;
+    // Labelling needs no store, so it works before anything is indexed.
+    let replies = ekphrasis_engine::label_all(&*towers, &sources, &request)?;
+    let labelled = keep_good(&args.files, replies)?;
+    if global.json {
+        let images =
+            labelled.iter().map(|(path, r)| wire::LabelledImage::new(Some(path), r)).collect();
+        output::json(&wire::LabelReply { images })?;
+    } else {
+        for (path, reply) in &labelled {
+            show(path, reply, labelled.len() > 1)?;
+        }
+    }
+    Ok(if labelled.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
+}
+
+fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
+    if name {
+        output::line(&path.display().to_string())?;
+    }
+    for label in reply.labels.iter().take(SHOWN) {
+        output::line(&format!("{:>6.1} %  {}", label.probability * 100.0, label.label))?;
+    }
+    Ok(())
+}
+
+/// Separates what worked from what did not, which is told. If nothing worked,
+/// the first failure is the command's.
+fn keep_good<T>(
+    files: &[PathBuf],
+    results: Vec<Result<T, EngineError>>,
+) -> Result<Vec<(PathBuf, T)>, Failure> {
+    let mut good = Vec::new();
+    let mut bad = Vec::new();
+    for (path, result) in files.iter().zip(results) {
+        match result {
+            Ok(value) => good.push((path.clone(), value)),
+            Err(error) => bad.push(error),
+        }
+    }
+    if good.is_empty()
+        && let Some(first) = bad.pop()
+    {
+        bad.iter().for_each(|error| output::note(&format!("ek: {error}")));
+        return Err(first.into());
+    }
+    bad.iter().for_each(|error| output::note(&format!("ek: {error}")));
+    Ok(good)
+}
+
+fn labels(args: &LabelArgs) -> Result<Vec<String>, Failure> {
+    let Some(file) = &args.labels_file else {
+        return Ok(args.labels.iter().map(|l| l.trim().to_owned()).collect());
+    };
+    let text = fs_err::read_to_string(file).map_err(|e| Failure::Usage(e.to_string()))?;
+    Ok(text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect())
+}
+
+pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let towers = towers(global, &config, 1)?;
+    // Without a store the model's own vocabulary still answers.
+    let engine = match Engine::exists(&config.data)? {
+        true => Some(Engine::open(&config.data, towers.clone(), OpenFor::Reading)?),
+        false => None,
+    };
+    let results = args
+        .files
+        .iter()
+        .map(|file| {
+            let source = Source::Path(file.clone());
+            match &engine {
+                Some(engine) => engine.describe(&source, args.n),
+                None => ekphrasis_engine::describe(&*towers, None, &source, args.n),
+            }
+        })
+        .collect();
+    let described = keep_good(&args.files, results)?;
+    if global.json {
+        let images =
+            described.iter().map(|(path, d)| wire::DescribedImage::new(Some(path), d)).collect();
+        output::json(&wire::DescribeReply { images })?;
+    } else {
+        for (path, descriptions) in &described {
+            if described.len() > 1 {
+                output::line(&path.display().to_string())?;
+            }
+            for description in descriptions {
+                output::line(&format!("{:.3}  {}", description.score, description.text))?;
+            }
+        }
+    }
+    Ok(if described.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
+}

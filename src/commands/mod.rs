@@ -1,0 +1,101 @@
+//! One file a verb (or two that belong together).
+
+mod doctor;
+mod eval;
+mod index;
+mod label;
+mod search;
+mod serve;
+mod status;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ekphrasis_engine::{Config, Engine, Flags, Holder, OnnxTowers, OpenFor};
+
+use crate::cli::{Cli, Global, Verb};
+use crate::failure::Failure;
+use crate::output;
+
+/// How a verb ended that did not fail.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Done {
+    /// Exit code 0.
+    Well,
+    /// Nothing found, or some files failed: exit code 1.
+    NothingOrPartly,
+}
+
+pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
+    let global = &cli.global;
+    match &cli.verb {
+        Verb::Up(args) => serve::up(global, args),
+        Verb::Index(args) => index::index(global, args),
+        Verb::Search(args) => search::search(global, args),
+        Verb::Describe(args) => label::describe(global, args),
+        Verb::Label(args) => label::label(global, args),
+        Verb::Status(args) => status::status(global, args),
+        Verb::Remove(args) => index::remove(global, args),
+        Verb::Eval(args) => eval::eval(global, args),
+        Verb::Doctor => doctor::doctor(global),
+        Verb::Serve(args) => serve::serve(global, args),
+    }
+}
+
+fn config(global: &Global) -> Result<Config, Failure> {
+    Ok(Config::resolve(&Flags {
+        data: global.data.clone(),
+        model: global.model.clone(),
+        onnxruntime: global.onnxruntime.clone(),
+        // So that `cargo install --path .` finds the model from anywhere.
+        repository: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))),
+    })?)
+}
+
+fn towers(global: &Global, config: &Config, sessions: usize) -> Result<Arc<OnnxTowers>, Failure> {
+    let quiet = global.quiet;
+    let log = move |line: &str| {
+        if !quiet {
+            output::note(line);
+        }
+    };
+    Ok(Arc::new(OnnxTowers::open(config, sessions, log)?))
+}
+
+fn open_to_read(global: &Global) -> Result<Engine, Failure> {
+    let config = config(global)?;
+    let towers = towers(global, &config, 1)?;
+    Ok(Engine::open(&config.data, towers, OpenFor::Reading)?)
+}
+
+fn open_to_write(
+    global: &Global,
+    config: &Config,
+    command: &str,
+    address: Option<String>,
+) -> Result<Engine, Failure> {
+    let towers = towers(global, config, cores())?;
+    let holder = Holder { command: command.into(), address };
+    Ok(Engine::open(&config.data, towers, OpenFor::Writing(holder))?)
+}
+
+/// As many as the machine has.
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// A flag that Ctrl-C raises, so that what is in flight can be finished.
+fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let raised = Arc::clone(&stop);
+    ctrlc::set_handler(move || {
+        if raised.swap(true, Ordering::Relaxed) {
+            // A second time: now. Everything acknowledged is on disk.
+            std::process::exit(130);
+        }
+        output::note("\nstopping after what is in flight; once more to stop at once");
+    })
+    .map_err(|e| Failure::Environment(format!("cannot listen for Ctrl-C: {e}")))?;
+    Ok(stop)
+}

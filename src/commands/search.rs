@@ -1,0 +1,111 @@
+//! `ek search`.
+
+use std::path::{Path, PathBuf};
+
+use ekphrasis_engine::{Item, Kind, Mode, Part, PartQuery, SearchHit, SearchRequest, Source};
+use ekphrasis_web::wire;
+
+use super::{Done, open_to_read};
+use crate::cli::{ForArg, Global, ModeArg, SearchArgs};
+use crate::failure::Failure;
+use crate::output;
+
+pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
+    let request = SearchRequest {
+        parts: parts(args)?,
+        k: args.n,
+        offset: args.offset,
+        mode: match args.mode {
+            ModeArg::Hybrid => Mode::Hybrid,
+            ModeArg::Vector => Mode::Vector,
+            ModeArg::Text => Mode::Text,
+        },
+        kind: match args.kind {
+            ForArg::Images => Some(Kind::Image),
+            ForArg::Texts => Some(Kind::Text),
+            ForArg::All => None,
+        },
+        exact: args.exact,
+        explain: args.explain,
+    };
+    let reply = open_to_read(global)?.search(&request)?;
+    if global.json {
+        output::json(&wire::SearchReply::new(&reply, &request))?;
+    } else {
+        for hit in &reply.hits {
+            show(hit)?;
+        }
+        if reply.hits.is_empty() && !global.quiet {
+            output::note(if reply.total_candidates == 0 {
+                "the store has nothing of this kind yet; `ek index DIR` fills it"
+            } else {
+                "nothing found"
+            });
+        }
+    }
+    Ok(if reply.hits.is_empty() { Done::NothingOrPartly } else { Done::Well })
+}
+
+fn show(hit: &SearchHit) -> Result<(), Failure> {
+    output::line(&format!("{:>3}  {:.3}  {}", hit.rank, hit.score, name(&hit.item)))?;
+    for part in &hit.parts {
+        output::line(&format!("            {:.3} × {:.2}  {}", part.score, part.weight, part.part))?;
+    }
+    Ok(())
+}
+
+/// What a person knows an item by.
+fn name(item: &Item) -> String {
+    match (&item.path, &item.text) {
+        (Some(path), _) => path.display().to_string(),
+        (None, Some(text)) => format!("“{text}”"),
+        (None, None) => item.id.to_string(),
+    }
+}
+
+fn parts(args: &SearchArgs) -> Result<Vec<Part>, Failure> {
+    let mut wanted = Vec::new();
+    if !args.words.is_empty() {
+        wanted.push(PartQuery::Text(args.words.join(" ")));
+    }
+    for image in &args.image {
+        wanted.push(picture(image)?);
+    }
+    let wanted_count = wanted.len();
+    wanted.extend(args.not.iter().map(|not| {
+        let path = Path::new(not);
+        // A file of that name is meant as a picture; anything else as words.
+        if path.is_file() {
+            PartQuery::Image(Source::Path(path.into()))
+        } else {
+            PartQuery::Text(not.clone())
+        }
+    }));
+    if args.weight.len() > wanted.len() {
+        return Err(Failure::Usage(format!(
+            "--weight has {} numbers for {} parts (the words, then each --image, then each --not)",
+            args.weight.len(),
+            wanted.len()
+        )));
+    }
+    // Something to avoid counts half, so that it steers and does not take over.
+    let weight = |i: usize| {
+        let given = args.weight.get(i).copied();
+        if i < wanted_count { given.unwrap_or(1.0) } else { -given.unwrap_or(0.5) }
+    };
+    Ok(wanted
+        .into_iter()
+        .enumerate()
+        .map(|(i, what)| Part { what, weight: weight(i) })
+        .collect())
+}
+
+fn picture(image: &str) -> Result<PartQuery, Failure> {
+    let path = PathBuf::from(image);
+    if path.exists() {
+        return Ok(PartQuery::Image(Source::Path(path)));
+    }
+    image.parse().map(PartQuery::Id).map_err(|_| {
+        Failure::Usage(format!("--image {image}: there is no such file, and it is no item's id"))
+    })
+}

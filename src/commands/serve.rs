@@ -1,0 +1,149 @@
+//! `ek up` and `ek serve`. Without the feature `server` both say how to get it.
+
+use super::Done;
+use crate::cli::{Global, ServeArgs, UpArgs};
+use crate::failure::Failure;
+
+#[cfg(not(feature = "server"))]
+fn absent(verb: &str) -> Result<Done, Failure> {
+    Err(Failure::Environment(format!(
+        "this ek was built without the server, so it has no `ek {verb}`; \
+         `cargo install --path . --features server` builds one that has"
+    )))
+}
+
+#[cfg(not(feature = "server"))]
+pub(super) fn up(_: &Global, _: &UpArgs) -> Result<Done, Failure> {
+    absent("up")
+}
+
+#[cfg(not(feature = "server"))]
+pub(super) fn serve(_: &Global, _: &ServeArgs) -> Result<Done, Failure> {
+    absent("serve")
+}
+
+#[cfg(feature = "server")]
+pub(super) use with_server::{serve, up};
+
+#[cfg(feature = "server")]
+mod with_server {
+    use std::net::SocketAddr;
+    use std::path::PathBuf;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use ekphrasis_engine::{Config, Engine, IndexOptions, OpenFor, watch};
+    use ekphrasis_web::{ServeError, ServeOptions};
+
+    use super::super::index::{sentence, tell_event};
+    use super::super::{config, cores, open_to_write, towers};
+    use super::{Done, Failure, Global, ServeArgs, UpArgs};
+    use crate::output::{self, ProgressLine};
+
+    impl From<ServeError> for Failure {
+        fn from(error: ServeError) -> Self {
+            match error {
+                ServeError::KeyNeeded { .. } => Self::Usage(error.to_string()),
+                _ => Self::Environment(error.to_string()),
+            }
+        }
+    }
+
+    pub(in super::super) fn up(global: &Global, args: &UpArgs) -> Result<Done, Failure> {
+        let config = config(global)?;
+        for dir in &args.dirs {
+            if !dir.exists() {
+                return Err(Failure::Usage(format!("there is no folder {}", dir.display())));
+            }
+        }
+        let address = SocketAddr::new(args.serve.bind, args.serve.port);
+        let engine = open_to_write(global, &config, "ek up", Some(format!("http://{address}")))?;
+        let engine = Arc::new(engine);
+        let roots = roots(&args.dirs, &engine, &config)?;
+
+        // Searching works from the first moment; indexing goes on beside it.
+        let stop = Arc::new(AtomicBool::new(false));
+        let (indexer, raised, quiet) = (Arc::clone(&engine), Arc::clone(&stop), global.quiet);
+        let indexing = std::thread::spawn(move || keep_indexed(&indexer, &roots, quiet, &raised));
+        let served = listen(global, &args.serve, &config, engine);
+        stop.store(true, Ordering::Relaxed);
+        // A panic there has been printed already; the server's own result counts.
+        let _ = indexing.join();
+        served
+    }
+
+    pub(in super::super) fn serve(global: &Global, args: &ServeArgs) -> Result<Done, Failure> {
+        let config = config(global)?;
+        let towers = towers(global, &config, cores())?;
+        let engine = Engine::open(&config.data, towers, OpenFor::Reading)?;
+        listen(global, args, &config, Arc::new(engine))
+    }
+
+    /// What was named; or else what was indexed before; or else the gallery.
+    fn roots(
+        named: &[PathBuf],
+        engine: &Engine,
+        config: &Config,
+    ) -> Result<Vec<PathBuf>, Failure> {
+        if !named.is_empty() {
+            return super::super::index::absolute(named);
+        }
+        let before = engine.roots()?;
+        if !before.is_empty() {
+            return Ok(before);
+        }
+        match &config.gallery {
+            Some(gallery) => Ok(vec![gallery.clone()]),
+            None => Err(Failure::Usage("name a folder to index: `ek up DIR`".into())),
+        }
+    }
+
+    fn keep_indexed(engine: &Engine, roots: &[PathBuf], quiet: bool, stop: &AtomicBool) {
+        let options = IndexOptions::default();
+        // A folder on a disk that is not there now waits for the watcher's sweeps.
+        let there: Vec<PathBuf> = roots.iter().filter(|r| r.exists()).cloned().collect();
+        for missing in roots.iter().filter(|r| !r.exists()) {
+            output::note(&format!("{} is not there now; what is known of it stays", missing.display()));
+        }
+        if !there.is_empty() {
+            let shown = ProgressLine::new(quiet);
+            let result = engine.index(&there, &options, &|p, path| shown.show(p, path), stop);
+            shown.clear();
+            match result {
+                Ok(report) if !quiet => output::note(&sentence(&report)),
+                Ok(_) => {}
+                Err(error) => output::note(&format!("ek: {error}")),
+            }
+        }
+        if stop.load(Ordering::Relaxed) {
+            return;
+        }
+        let result = watch(engine, roots, &options, &|event| tell_event(quiet, &event), stop);
+        if let Err(error) = result {
+            output::note(&format!("ek: changes are not followed: {error}"));
+        }
+    }
+
+    fn listen(
+        global: &Global,
+        args: &ServeArgs,
+        config: &Config,
+        engine: Arc<Engine>,
+    ) -> Result<Done, Failure> {
+        let options =
+            ServeOptions { bind: args.bind, port: args.port, api_key: config.api_key.clone() };
+        let (json, quiet) = (global.json, global.quiet);
+        ekphrasis_web::serve(engine, options, |address| {
+            // On standard output, so that scripts can wait for it.
+            let said = if json {
+                output::json(&serde_json::json!({ "listening": format!("http://{address}") }))
+            } else if quiet {
+                Ok(())
+            } else {
+                output::line(&format!("Ekphrasis is at http://{address} (Ctrl-C ends it)"))
+            };
+            let _ = said;
+        })?;
+        Ok(Done::Well)
+    }
+}

@@ -1,0 +1,43 @@
+//! `ek status`.
+
+use ekphrasis_web::wire;
+
+use super::{Done, open_to_read};
+use crate::cli::{Global, StatusArgs};
+use crate::failure::Failure;
+use crate::output::{self, count};
+
+pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure> {
+    let engine = open_to_read(global)?;
+    if args.failures {
+        let failures = engine.failures()?;
+        if global.json {
+            output::json(&wire::FailureList::new(&failures))?;
+        } else {
+            for failure in &failures {
+                output::line(&format!("{}: {}", failure.path.display(), failure.reason))?;
+            }
+        }
+        return Ok(if failures.is_empty() { Done::Well } else { Done::NothingOrPartly });
+    }
+    let status = engine.status()?;
+    if global.json {
+        output::json(&wire::Status::from(&status))?;
+        return Ok(Done::Well);
+    }
+    let roots: Vec<String> = status.roots.iter().map(|r| r.display().to_string()).collect();
+    let lines = [
+        ("store", status.data.display().to_string()),
+        ("pictures", count(status.images, "picture", "pictures")),
+        ("texts", count(status.texts, "text", "texts")),
+        ("not indexed", count(status.failures, "file", "files")),
+        ("folders", if roots.is_empty() { "none".into() } else { roots.join(", ") }),
+        ("model", format!("{} ({}, {}-d)", status.model, status.space, status.dim)),
+        ("", status.model_note),
+        ("vectors", status.vector_index),
+    ];
+    for (name, value) in lines {
+        output::line(&format!("{name:<12} {value}"))?;
+    }
+    Ok(Done::Well)
+}

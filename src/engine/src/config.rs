@@ -1,0 +1,211 @@
+//! Where does everything lie? Flag, then environment, then the platform's
+//! custom: resolved here once. No other file reads the environment.
+
+use std::path::{Path, PathBuf};
+
+/// What was given on the command line, as written.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// `--data DIR`: the store.
+    pub data: Option<PathBuf>,
+    /// `--model DIR`: a model's folder.
+    pub model: Option<PathBuf>,
+    /// `--onnxruntime FILE`: the library to load.
+    pub onnxruntime: Option<PathBuf>,
+    /// The repository this executable was built in, if it is a build from source.
+    pub repository: Option<PathBuf>,
+}
+
+/// Where everything lies. All paths absolute.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The store's folder: `--data` → `EK_DATA` → the platform's data folder + `/ekphrasis`.
+    pub data: PathBuf,
+    /// The model's folder: `--model` → the first home that has `models/lite`.
+    pub model: PathBuf,
+    /// The demo gallery's pictures, if a home has them.
+    pub gallery: Option<PathBuf>,
+    /// What can be fetched again: `EK_CACHE` → the platform's cache folder + `/ekphrasis`.
+    pub cache: PathBuf,
+    /// `--onnxruntime`.
+    pub onnxruntime: Option<PathBuf>,
+    /// `ORT_DYLIB_PATH`.
+    pub onnxruntime_env: Option<PathBuf>,
+    /// `EK_API_KEY`, for the server.
+    pub api_key: Option<String>,
+}
+
+/// Why the configuration could not be resolved.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No model anywhere.
+    #[error(
+        "the default model was not found; looked for models/lite/model.toml in {}. \
+         Name a model's folder with --model, or set EK_HOME to the folder that holds models/lite",
+        list(.looked)
+    )]
+    NoModel {
+        /// Where it was looked for.
+        looked: Vec<PathBuf>,
+    },
+    /// Neither a flag nor a home folder to derive the place from.
+    #[error("no {what} folder is known on this machine (HOME is not set); name one with {how}")]
+    NoHome {
+        /// `data` or `cache`.
+        what: &'static str,
+        /// The flag or variable.
+        how: &'static str,
+    },
+    /// A path that cannot be made absolute.
+    #[error("{path}: {source}", path = path.display())]
+    Path {
+        /// As given.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+fn list(paths: &[PathBuf]) -> String {
+    let shown: Vec<_> = paths.iter().map(|p| p.display().to_string()).collect();
+    shown.join(", ")
+}
+
+/// The environment, as a function, so that tests need not change the real one.
+type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+impl Config {
+    /// Resolves flags against the process's environment.
+    ///
+    /// # Errors
+    /// [`ConfigError`] where no place can be found.
+    pub fn resolve(flags: &Flags) -> Result<Self, ConfigError> {
+        #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
+        let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf()));
+        Self::resolve_in(flags, &env, beside)
+    }
+
+    fn resolve_in(flags: &Flags, env: Env<'_>, beside: Option<PathBuf>) -> Result<Self, ConfigError> {
+        let data = match flags.data.clone().or_else(|| env("EK_DATA").map(PathBuf::from)) {
+            Some(dir) => dir,
+            None => platform_dir(env, "XDG_DATA_HOME", ".local/share", "Library/Application Support")
+                .ok_or(ConfigError::NoHome { what: "data", how: "--data or EK_DATA" })?,
+        };
+        let cache = match env("EK_CACHE").map(PathBuf::from) {
+            Some(dir) => dir,
+            None => platform_dir(env, "XDG_CACHE_HOME", ".cache", "Library/Caches")
+                .ok_or(ConfigError::NoHome { what: "cache", how: "EK_CACHE" })?,
+        };
+        // One layout everywhere: a release archive and the repository look alike.
+        let homes: Vec<PathBuf> = env("EK_HOME")
+            .map(PathBuf::from)
+            .into_iter()
+            .chain(beside)
+            .chain(flags.repository.clone())
+            .collect();
+        let model = match &flags.model {
+            Some(dir) => dir.clone(),
+            None => homes
+                .iter()
+                .map(|home| home.join("models/lite"))
+                .find(|dir| dir.join("model.toml").is_file())
+                .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
+        };
+        let gallery =
+            homes.iter().map(|home| home.join("web/gallery/pictures")).find(|dir| dir.is_dir());
+        Ok(Self {
+            data: absolute(&data)?,
+            model: absolute(&model)?,
+            gallery: gallery.as_deref().map(absolute).transpose()?,
+            cache: absolute(&cache)?,
+            onnxruntime: flags.onnxruntime.clone(),
+            onnxruntime_env: env("ORT_DYLIB_PATH").map(PathBuf::from),
+            api_key: env("EK_API_KEY"),
+        })
+    }
+}
+
+fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {
+    std::path::absolute(path).map_err(|source| ConfigError::Path { path: path.into(), source })
+}
+
+fn platform_dir(env: Env<'_>, xdg: &str, linux: &str, macos: &str) -> Option<PathBuf> {
+    let home = || env("HOME").or_else(|| env("USERPROFILE")).map(PathBuf::from);
+    let base = if cfg!(target_os = "macos") {
+        home()?.join(macos)
+    } else if cfg!(windows) {
+        env("LOCALAPPDATA").map(PathBuf::from)?
+    } else {
+        // The XDG specification: a relative path is to be ignored.
+        match env(xdg).map(PathBuf::from).filter(|p| p.is_absolute()) {
+            Some(dir) => dir,
+            None => home()?.join(linux),
+        }
+    };
+    Some(base.join("ekphrasis"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
+        move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+    }
+
+    fn home_with_model() -> tempfile::TempDir {
+        let home = tempfile::tempdir().expect("a temporary folder");
+        fs_err::create_dir_all(home.path().join("models/lite")).expect("created");
+        fs_err::write(home.path().join("models/lite/model.toml"), "").expect("written");
+        fs_err::create_dir_all(home.path().join("web/gallery/pictures")).expect("created");
+        home
+    }
+
+    #[test]
+    fn flag_beats_environment_beats_platform() {
+        let repository = home_with_model();
+        let mut flags =
+            Flags { repository: Some(repository.path().into()), ..Flags::default() };
+        let variables = env(&[("HOME", "/home/a"), ("EK_DATA", "/env/data")]);
+        let config = Config::resolve_in(&flags, &variables, None).expect("resolves");
+        assert_eq!(config.data, Path::new("/env/data"));
+        flags.data = Some("/flag/data".into());
+        let config = Config::resolve_in(&flags, &variables, None).expect("resolves");
+        assert_eq!(config.data, Path::new("/flag/data"));
+        assert_eq!(config.model, repository.path().join("models/lite"));
+        assert_eq!(config.gallery, Some(repository.path().join("web/gallery/pictures")));
+    }
+
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn platform_folders_follow_xdg() {
+        let flags = Flags { model: Some("/m".into()), ..Flags::default() };
+        let variables = env(&[("HOME", "/home/a"), ("XDG_CACHE_HOME", "relative")]);
+        let config = Config::resolve_in(&flags, &variables, None).expect("resolves");
+        assert_eq!(config.data, Path::new("/home/a/.local/share/ekphrasis"));
+        assert_eq!(config.cache, Path::new("/home/a/.cache/ekphrasis"));
+    }
+
+    #[test]
+    fn what_is_beside_the_executable_beats_the_repository() {
+        let (beside, repository) = (home_with_model(), home_with_model());
+        let flags = Flags { repository: Some(repository.path().into()), ..Flags::default() };
+        let variables = env(&[("HOME", "/home/a")]);
+        let config = Config::resolve_in(&flags, &variables, Some(beside.path().into()));
+        assert_eq!(config.expect("resolves").model, beside.path().join("models/lite"));
+    }
+
+    #[test]
+    fn what_is_missing_is_named() {
+        let variables = env(&[("HOME", "/home/a"), ("EK_HOME", "/nowhere")]);
+        let error = Config::resolve_in(&Flags::default(), &variables, None).expect_err("no model");
+        let message = error.to_string();
+        assert!(message.contains("/nowhere") && message.contains("--model"), "{message}");
+        let flags = Flags { model: Some("/m".into()), ..Flags::default() };
+        let error = Config::resolve_in(&flags, &|_| None, None).expect_err("no home");
+        assert!(error.to_string().contains("--data"), "{error}");
+    }
+}

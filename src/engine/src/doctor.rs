@@ -1,0 +1,111 @@
+//! Is everything there that is needed, and what exactly is in use?
+
+use std::time::Instant;
+
+use ekphrasis_embed::Pixels;
+use ekphrasis_index::{Access, LocalStore};
+
+use crate::{Config, OnnxTowers, Towers};
+
+/// One thing that was looked at.
+#[derive(Clone, Debug)]
+pub struct Check {
+    /// What: `model`, `ONNX Runtime`, `store`…
+    pub name: &'static str,
+    /// Whether it is as it should be.
+    pub ok: bool,
+    /// What was found, or what is wrong and what to do.
+    pub detail: String,
+}
+
+fn check<T, E: std::fmt::Display>(
+    checks: &mut Vec<Check>,
+    name: &'static str,
+    result: Result<T, E>,
+    detail: impl FnOnce(&T) -> String,
+) -> Option<T> {
+    let (ok, detail) = match &result {
+        Ok(value) => (true, detail(value)),
+        Err(error) => (false, error.to_string()),
+    };
+    checks.push(Check { name, ok, detail });
+    result.ok()
+}
+
+/// Looks at everything a search needs: the library, the model, the store. Loads
+/// and runs both towers; fetches ONNX Runtime if it is not there yet.
+pub fn diagnose(config: &Config, log: impl Fn(&str) + Send + Sync + 'static) -> Vec<Check> {
+    let mut checks = Vec::new();
+    let towers = check(&mut checks, "model", OnnxTowers::open(config, 1, log), |towers| {
+        format!("{} in {}: {}", towers.name(), config.model.display(), towers.space())
+    });
+    if let Some(towers) = towers {
+        let runtime = check(&mut checks, "ONNX Runtime", towers.runtime(), |runtime| {
+            format!(
+                "{} ({} provider), {}, {}",
+                runtime.version(),
+                runtime.provider(),
+                runtime.origin(),
+                runtime.path().display()
+            )
+        });
+        if runtime.is_some() {
+            check_towers(&mut checks, &towers);
+        }
+        check_store(&mut checks, config, &towers);
+    }
+    checks
+}
+
+fn check_towers(checks: &mut Vec<Check>, towers: &OnnxTowers) {
+    let start = Instant::now();
+    let loaded = towers.text();
+    let loading = start.elapsed();
+    let start = Instant::now();
+    let ran = loaded.and_then(|text| Ok(text.embed_texts(&["a photo of a cat"])?));
+    check(checks, "text tower", ran, |_| {
+        format!("loads in {loading:.0?}, encodes a phrase in {:.0?}", start.elapsed())
+    });
+    let start = Instant::now();
+    let loaded = towers.image();
+    let loading = start.elapsed();
+    let start = Instant::now();
+    let ran = loaded.and_then(|image| {
+        let grey = Pixels::new(64, 64, vec![128; 64 * 64 * 3]).expect("64 × 64 RGB");
+        let tensor = image.preprocess().tensor(&grey).map_err(|source| {
+            crate::EngineError::Preprocess { what: "a grey square".into(), source }
+        })?;
+        Ok(image.embed_images(&[tensor])?)
+    });
+    check(checks, "image tower", ran, |_| {
+        format!("loads in {loading:.0?}, encodes a picture in {:.0?}", start.elapsed())
+    });
+}
+
+fn check_store(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers) {
+    let there = LocalStore::space_of(&config.data);
+    if let Ok(None) = there {
+        let detail = format!("none yet in {}; `ek index DIR` makes one", config.data.display());
+        checks.push(Check { name: "store", ok: true, detail });
+        return;
+    }
+    let verified = LocalStore::open(&config.data, towers.space(), Access::Read)
+        .and_then(|store| store.verify());
+    let sound = verified.as_ref().is_ok_and(ekphrasis_index::Report::is_sound);
+    check(checks, "store", verified, |report| {
+        let mut text = format!(
+            "{}: {} vectors checked, {} damaged",
+            config.data.display(),
+            report.checked,
+            report.bad_vectors.len()
+        );
+        for problem in &report.problems {
+            text.push_str("; ");
+            text.push_str(problem);
+        }
+        text
+    });
+    if let Some(last) = checks.last_mut() {
+        last.ok = sound;
+    }
+}

@@ -1,0 +1,64 @@
+//! Given a pairs file, which words belong to which file?
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+use crate::pairs::{self, Pair, PairsError};
+
+/// Why captions could not be read.
+pub type CaptionError = PairsError;
+
+/// The words for files, and texts of their own.
+#[derive(Debug, Default)]
+pub struct Captions {
+    by_path: HashMap<PathBuf, Words>,
+    texts: Vec<Words>,
+}
+
+/// The words of one file or text.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Words {
+    pub(super) texts: Vec<String>,
+    pub(super) tags: Vec<String>,
+}
+
+impl Captions {
+    /// Reads a pairs file. Several lines for one picture add up.
+    ///
+    /// # Errors
+    /// As [`pairs::read`].
+    pub fn read(file: &Path) -> Result<Self, CaptionError> {
+        let mut captions = Self::default();
+        for Pair { path, texts, tags, .. } in pairs::read(file)? {
+            match path {
+                None => captions.texts.push(Words { texts, tags }),
+                Some(path) => {
+                    // The walk meets real paths, so links and `..` are resolved here too.
+                    let path = fs_err::canonicalize(&path).unwrap_or(path);
+                    let words = captions.by_path.entry(path).or_default();
+                    add(&mut words.texts, texts);
+                    add(&mut words.tags, tags);
+                }
+            }
+        }
+        Ok(captions)
+    }
+
+    /// The words for a file, if the pairs file names it.
+    pub(super) fn of(&self, path: &Path) -> Option<&Words> {
+        self.by_path.get(path)
+    }
+
+    /// The texts that belong to no file.
+    pub(super) fn standalone(&self) -> &[Words] {
+        &self.texts
+    }
+}
+
+fn add(to: &mut Vec<String>, from: Vec<String>) {
+    for value in from {
+        if !to.contains(&value) {
+            to.push(value);
+        }
+    }
+}

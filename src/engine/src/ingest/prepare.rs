@@ -1,0 +1,114 @@
+//! Given one file, what becomes of it? A record, or a reason why not. Runs on
+//! several threads at once; nothing here touches the store.
+
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender};
+use std::sync::{Mutex, PoisonError};
+
+use ekphrasis_embed::{Embedding, ImageEncoder};
+use ekphrasis_index::{FileFacts, ItemId};
+use ekphrasis_models::decode;
+
+use super::walk;
+use crate::{EngineError, Towers};
+
+/// A file larger than this is no picture one would search; reading it whole
+/// would take the memory of everything else.
+const MAX_FILE: u64 = 1 << 30;
+
+/// A file to be embedded.
+pub(super) struct Task {
+    pub(super) path: PathBuf,
+    pub(super) size: u64,
+    pub(super) mtime_ns: i64,
+    /// Its item, if an older version is in the store.
+    pub(super) known: Option<ItemId>,
+}
+
+/// What became of a file (or of the walk).
+pub(super) enum Outcome {
+    /// Embedded.
+    Ready { path: PathBuf, facts: FileFacts, embedding: Embedding },
+    /// Nothing changed.
+    Unchanged { path: PathBuf },
+    /// Nothing changed, but its caption may have.
+    Recaption { path: PathBuf, id: ItemId },
+    /// Not indexed. `gone`: the item of an older version that no longer exists.
+    Failed { path: PathBuf, reason: String, gone: Option<ItemId> },
+    /// The walk is through; these items' files are not there any more.
+    Walked { gone: Vec<ItemId> },
+    /// The model cannot be had at all: no use going on.
+    Hopeless(EngineError),
+}
+
+/// Takes tasks until there are no more.
+pub(super) fn work(
+    tasks: &Mutex<Receiver<Task>>,
+    done: &SyncSender<Outcome>,
+    towers: &dyn Towers,
+    stop: &AtomicBool,
+) {
+    loop {
+        let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(task) = task else { return };
+        if stop.load(Ordering::Relaxed) {
+            continue; // Take the rest without doing it, so that the walker can end.
+        }
+        let outcome = match towers.image() {
+            Ok(encoder) => prepare(task, &*encoder),
+            Err(error) => Outcome::Hopeless(error),
+        };
+        if done.send(outcome).is_err() {
+            return;
+        }
+    }
+}
+
+fn prepare(task: Task, encoder: &dyn ImageEncoder) -> Outcome {
+    let Task { path, size, mtime_ns, known } = task;
+    let bytes = match read_whole(&path, size, mtime_ns) {
+        Ok(bytes) => bytes,
+        // The old version may still be there once the disk is: keep its item.
+        Err(reason) => return Outcome::Failed { path, reason, gone: None },
+    };
+    match embed(&bytes, encoder) {
+        Ok((embedding, width, height, format)) => {
+            let content = *blake3::hash(&bytes).as_bytes();
+            let facts = FileFacts { size, mtime_ns, content, width, height, format };
+            Outcome::Ready { path, facts, embedding }
+        }
+        Err(reason) => Outcome::Failed { path, reason, gone: known },
+    }
+}
+
+fn embed(
+    bytes: &[u8],
+    encoder: &dyn ImageEncoder,
+) -> Result<(Embedding, u32, u32, String), String> {
+    let decoded = decode(bytes).map_err(|e| e.to_string())?;
+    let (width, height) = (decoded.pixels.width(), decoded.pixels.height());
+    let tensor = encoder.preprocess().tensor(&decoded.pixels).map_err(|e| e.to_string())?;
+    drop(decoded.pixels);
+    let mut embeddings =
+        encoder.embed_images(std::slice::from_ref(&tensor)).map_err(|e| e.to_string())?;
+    Ok((embeddings.swap_remove(0), width, height, decoded.format.to_ascii_lowercase()))
+}
+
+/// The whole file as it was when it was looked at, or why not.
+fn read_whole(path: &Path, size: u64, mtime_ns: i64) -> Result<Vec<u8>, String> {
+    if size > MAX_FILE {
+        return Err(format!("{size} bytes, over the limit of {MAX_FILE} for a picture file"));
+    }
+    let plain = |e: std::io::Error| e.to_string();
+    let mut file = fs_err::File::open(path).map_err(plain)?;
+    let mut bytes = Vec::with_capacity(size as usize);
+    // One byte more than expected, to notice a file that grows.
+    file.by_ref().take(size + 1).read_to_end(&mut bytes).map_err(plain)?;
+    let now = file.metadata().map_err(plain)?;
+    if (bytes.len() as u64, walk::mtime_ns(&now)) != (size, mtime_ns) {
+        return Err("changed while it was being read; the next run takes it".into());
+    }
+    Ok(bytes)
+}

@@ -1,0 +1,209 @@
+//! Given a picture, which of these labels fits, and which words are near it?
+
+use std::collections::HashSet;
+
+use ekphrasis_embed::Embedding;
+use ekphrasis_index::{Filter, Kind, Query, StoreRead};
+
+use crate::{
+    Description, Engine, EngineError, LabelReply, LabelRequest, LabelScore, Source, Towers,
+    pictures,
+};
+
+impl Engine {
+    /// Classifies a picture against words the model need not have seen; see [`label_all`].
+    ///
+    /// # Errors
+    /// As [`label_all`], the picture's own included.
+    pub fn label(
+        &self,
+        picture: &Source,
+        request: &LabelRequest,
+    ) -> Result<LabelReply, EngineError> {
+        label_all(&*self.towers, std::slice::from_ref(picture), request)?.swap_remove(0)
+    }
+
+    /// The nearest words for a picture: captions in the store and the model's vocabulary.
+    ///
+    /// # Errors
+    /// As [`describe`].
+    pub fn describe(&self, picture: &Source, k: usize) -> Result<Vec<Description>, EngineError> {
+        describe(&*self.towers, Some(&self.store), picture, k)
+    }
+}
+
+/// Classifies pictures against words the model need not have seen; needs no store.
+///
+/// A label's vector is the mean of the unit embeddings of its prompts, scaled
+/// to unit length (as open_clip does); probabilities are the softmax of cosine
+/// × the model's logit scale, over the labels given.
+///
+/// # Errors
+/// The outer one is the request's: `Invalid` for fewer than two different
+/// labels, an empty one, or a template without `{}`. Each picture has its own.
+pub fn label_all(
+    towers: &dyn Towers,
+    pictures: &[Source],
+    request: &LabelRequest,
+) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
+    let vectors = label_vectors(towers, &request.labels, &request.templates)?;
+    let encoder = towers.image()?;
+    Ok(pictures
+        .iter()
+        .map(|picture| {
+            let image = pictures::embed(&*encoder, picture)?;
+            classify(&image, &request.labels, &vectors, towers.labels().logit_scale)
+        })
+        .collect())
+}
+
+fn classify(
+    image: &Embedding,
+    labels: &[String],
+    vectors: &[Embedding],
+    logit_scale: f32,
+) -> Result<LabelReply, EngineError> {
+    let scores = vectors.iter().map(|v| v.cosine(image)).collect::<Result<Vec<_>, _>>()?;
+    let probabilities = softmax(&scores, logit_scale);
+    let mut labels: Vec<LabelScore> = labels
+        .iter()
+        .zip(scores.iter().zip(probabilities))
+        .map(|(label, (&score, probability))| LabelScore { label: label.clone(), probability, score })
+        .collect();
+    labels.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.label.cmp(&b.label)));
+    Ok(LabelReply { labels, none_of_these: None })
+}
+
+/// The nearest words for a picture: captions in the store, if there is one, and
+/// the model's vocabulary.
+///
+/// # Errors
+/// `Invalid` for a `k` outside 1..=1000; otherwise as reading the picture, the
+/// model or the store fails.
+pub fn describe(
+    towers: &dyn Towers,
+    store: Option<&dyn StoreRead>,
+    picture: &Source,
+    k: usize,
+) -> Result<Vec<Description>, EngineError> {
+    if !(1..=1000).contains(&k) {
+        return Err(EngineError::Invalid(format!("k is 1 to 1000, got {k}")));
+    }
+    let image = pictures::embed(&*towers.image()?, picture)?;
+    let mut found = Vec::new();
+    if let Some(store) = store {
+        let query = Query {
+            vector: Some(image.clone()),
+            k,
+            filter: Filter { kind: Some(Kind::Text) },
+            ..Query::default()
+        };
+        let hits = store.search(&query)?;
+        let ids: Vec<_> = hits.iter().map(|hit| hit.id).collect();
+        for (hit, item) in hits.iter().zip(store.items(&ids)?) {
+            if let Some(text) = item.and_then(|item| item.text) {
+                found.push(Description { text, score: hit.score, id: Some(hit.id) });
+            }
+        }
+    }
+    if let Some(vocabulary) = towers.vocabulary()? {
+        let known: HashSet<String> = found.iter().map(|d| d.text.to_lowercase()).collect();
+        // Enough of them to have k left after those that are captions as well.
+        for (word, score) in vocabulary.nearest(&image, k + known.len())? {
+            if !known.contains(&word.to_lowercase()) {
+                found.push(Description { text: word.to_owned(), score, id: None });
+            }
+        }
+    }
+    found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));
+    found.truncate(k);
+    Ok(found)
+}
+
+/// One unit vector a label: the mean over the prompt templates. Empty
+/// `templates`: the model's own.
+pub(crate) fn label_vectors(
+    towers: &dyn Towers,
+    labels: &[String],
+    templates: &[String],
+) -> Result<Vec<Embedding>, EngineError> {
+    let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
+    check(labels, templates)?;
+    let prompts: Vec<String> = labels
+        .iter()
+        .flat_map(|label| templates.iter().map(|t| t.replace("{}", label.trim())))
+        .collect();
+    let encoder = towers.text()?;
+    let mut embedded = Vec::with_capacity(prompts.len());
+    for batch in prompts.chunks(32) {
+        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
+        embedded.extend(encoder.embed_texts(&batch)?);
+    }
+    embedded
+        .chunks(templates.len())
+        .map(|prompts| {
+            let parts: Vec<_> = prompts.iter().map(|e| (e, 1.0)).collect();
+            Ok(Embedding::combine(towers.space(), &parts)?)
+        })
+        .collect()
+}
+
+fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+    let different: HashSet<&str> = labels.iter().map(|l| l.trim()).collect();
+    if different.contains("") {
+        return Err(EngineError::Invalid("one of the labels is empty".into()));
+    }
+    if different.len() < 2 {
+        return Err(EngineError::Invalid(
+            "labelling compares labels with each other: give at least two different ones".into(),
+        ));
+    }
+    if different.len() < labels.len() {
+        return Err(EngineError::Invalid("a label is given twice".into()));
+    }
+    match templates.iter().find(|t| !t.contains("{}")) {
+        Some(t) => Err(EngineError::Invalid(format!(
+            "the template {t:?} has no {{}} where the label goes, as in \"a photo of a {{}}\""
+        ))),
+        None => Ok(()),
+    }
+}
+
+/// Softmax of `scale · scores`, in f64 and shifted by the largest, so that it
+/// neither overflows nor loses the small ones.
+pub(crate) fn softmax(scores: &[f32], scale: f32) -> Vec<f32> {
+    let logits: Vec<f64> = scores.iter().map(|&s| f64::from(s) * f64::from(scale)).collect();
+    let largest = logits.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    let exps: Vec<f64> = logits.iter().map(|l| (l - largest).exp()).collect();
+    let sum: f64 = exps.iter().sum();
+    exps.iter().map(|e| (e / sum) as f32).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn softmax_agrees_with_hand_worked_values() {
+        // e^0 / (e^0 + e^ln3) = 1/4.
+        let p = softmax(&[0.0, 3f32.ln() / 40.0], 40.0);
+        assert!((p[0] - 0.25).abs() < 1e-6 && (p[1] - 0.75).abs() < 1e-6, "{p:?}");
+        let p = softmax(&[1.0, -1.0], 1e6);
+        assert_eq!(p, [1.0, 0.0]);
+    }
+
+    #[test]
+    fn wrong_labels_are_named() {
+        let labels = |names: &[&str]| names.iter().map(|n| (*n).to_owned()).collect::<Vec<_>>();
+        let one = ["{}".to_owned()];
+        for (names, word) in
+            [(&["cat"][..], "two"), (&["cat", " "], "empty"), (&["cat", "dog", "cat "], "twice")]
+        {
+            let error = check(&labels(names), &one).expect_err("refused").to_string();
+            assert!(error.contains(word), "{names:?}: {error}");
+        }
+        let error = check(&labels(&["cat", "dog"]), &["a photo".into()]).expect_err("refused");
+        assert!(error.to_string().contains("a photo"), "{error}");
+        assert!(check(&labels(&["cat", "dog"]), &one).is_ok());
+    }
+}

@@ -1,0 +1,190 @@
+//! Given phrases and pictures with weights, which items fit best?
+
+use std::time::Instant;
+
+use ekphrasis_embed::Embedding;
+use ekphrasis_index::{Filter, ItemId, Query, StoreRead};
+
+use crate::{
+    Engine, EngineError, Mode, Part, PartQuery, PartScore, SearchHit, SearchReply, SearchRequest,
+};
+
+/// The most hits one request may ask for.
+const MAX_K: usize = 1000;
+/// How deep paging goes.
+const MAX_OFFSET: usize = 100_000;
+
+/// A part with its vector (where the mode needs one).
+struct Resolved {
+    name: String,
+    weight: f32,
+    embedding: Option<Embedding>,
+}
+
+impl Engine {
+    /// Finds the items that fit the request best.
+    ///
+    /// # Errors
+    /// `Invalid` for a request without a positive part, a weight of zero or NaN,
+    /// or a `k` or offset out of range; `NotFound` for an unknown id; otherwise
+    /// as reading the picture, the model or the store fails.
+    pub fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
+        let start = Instant::now();
+        check(request)?;
+        let parts = self.resolve(request)?;
+        let vector = match request.mode {
+            Mode::Text => None,
+            Mode::Hybrid | Mode::Vector => Some(self.combine(&parts)?),
+        };
+        let words = match request.mode {
+            Mode::Vector => None,
+            Mode::Hybrid | Mode::Text => words(&request.parts),
+        };
+        if request.mode == Mode::Text && words.is_none() {
+            return Err(EngineError::Invalid(
+                "text mode needs words to look for; pictures have none".into(),
+            ));
+        }
+        let query = Query {
+            vector,
+            words,
+            k: request.k,
+            offset: request.offset,
+            filter: filter_of(request),
+            exact: request.exact,
+        };
+        let found = self.store.search(&query)?;
+        let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
+        let items = self.store.items(&ids)?;
+        let embeddings = if request.explain { self.store.embeddings(&ids)? } else { Vec::new() };
+
+        let mut hits = Vec::with_capacity(found.len());
+        for (position, (hit, item)) in found.into_iter().zip(items).enumerate() {
+            // Deleted between the two reads: not there any more, so not a hit.
+            let Some(item) = item else { continue };
+            let embedding = embeddings.get(position).and_then(Option::as_ref);
+            let mut explained = Vec::new();
+            if request.explain {
+                explained = explain(&parts, embedding)?;
+                if let Some(bm25) = hit.bm25 {
+                    explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
+                }
+            }
+            hits.push(SearchHit {
+                rank: request.offset + hits.len() + 1,
+                item,
+                score: hit.score,
+                confidence: None,
+                via_vector: hit.via_vector,
+                via_text: hit.bm25.is_some(),
+                parts: explained,
+            });
+        }
+        Ok(SearchReply {
+            hits,
+            total_candidates: self.store.count(&filter_of(request))?,
+            took_ms: start.elapsed().as_secs_f64() * 1e3,
+        })
+    }
+
+    fn resolve(&self, request: &SearchRequest) -> Result<Vec<Resolved>, EngineError> {
+        let vectors = request.mode != Mode::Text || request.explain;
+        request
+            .parts
+            .iter()
+            .map(|part| {
+                Ok(Resolved {
+                    name: part_name(&part.what),
+                    weight: part.weight,
+                    embedding: if vectors { Some(self.embed_part(&part.what)?) } else { None },
+                })
+            })
+            .collect()
+    }
+
+    fn embed_part(&self, part: &PartQuery) -> Result<Embedding, EngineError> {
+        match part {
+            PartQuery::Text(text) => self.embed_text(text),
+            PartQuery::Image(source) => self.embed_image(source),
+            PartQuery::Embedding(embedding) => Ok(embedding.clone()),
+            PartQuery::Id(id) => self
+                .store
+                .embeddings(&[*id])?
+                .pop()
+                .flatten()
+                .ok_or_else(|| EngineError::NotFound(format!("there is no item {id}"))),
+        }
+    }
+
+    fn combine(&self, parts: &[Resolved]) -> Result<Embedding, EngineError> {
+        let weighted: Vec<_> =
+            parts.iter().filter_map(|p| Some((p.embedding.as_ref()?, p.weight))).collect();
+        Ok(Embedding::combine(self.towers.space(), &weighted)?)
+    }
+}
+
+fn filter_of(request: &SearchRequest) -> Filter {
+    Filter { kind: request.kind }
+}
+
+fn check(request: &SearchRequest) -> Result<(), EngineError> {
+    let invalid = |message: String| Err(EngineError::Invalid(message));
+    if request.parts.is_empty() {
+        return invalid("there is nothing to look for: give words, a picture or an id".into());
+    }
+    for part in &request.parts {
+        if !part.weight.is_finite() || part.weight == 0.0 {
+            return invalid(format!("a weight is a number other than 0, got {}", part.weight));
+        }
+        if matches!(&part.what, PartQuery::Text(text) if text.trim().is_empty()) {
+            return invalid("the words to look for are empty".into());
+        }
+    }
+    if request.parts.iter().all(|part| part.weight < 0.0) {
+        return invalid("there is only something to avoid; say also what to look for".into());
+    }
+    if !(1..=MAX_K).contains(&request.k) {
+        return invalid(format!("k is 1 to {MAX_K}, got {}", request.k));
+    }
+    if request.offset > MAX_OFFSET {
+        return invalid(format!("offset is at most {MAX_OFFSET}, got {}", request.offset));
+    }
+    Ok(())
+}
+
+/// The words to rank by: all wanted texts. Unwanted ones only steer the vector.
+fn words(parts: &[Part]) -> Option<String> {
+    let wanted: Vec<&str> = parts
+        .iter()
+        .filter(|part| part.weight > 0.0)
+        .filter_map(|part| match &part.what {
+            PartQuery::Text(text) => Some(text.as_str()),
+            _ => None,
+        })
+        .collect();
+    (!wanted.is_empty()).then(|| wanted.join(" "))
+}
+
+fn part_name(part: &PartQuery) -> String {
+    match part {
+        PartQuery::Text(text) => text.clone(),
+        PartQuery::Image(_) => "image".into(),
+        PartQuery::Id(id) => id.to_string(),
+        PartQuery::Embedding(_) => "embedding".into(),
+    }
+}
+
+fn explain(
+    parts: &[Resolved],
+    embedding: Option<&Embedding>,
+) -> Result<Vec<PartScore>, EngineError> {
+    let Some(embedding) = embedding else { return Ok(Vec::new()) };
+    let mut scores = Vec::with_capacity(parts.len() + 1);
+    for part in parts {
+        if let Some(query) = &part.embedding {
+            let score = query.cosine(embedding)?;
+            scores.push(PartScore { part: part.name.clone(), score, weight: part.weight });
+        }
+    }
+    Ok(scores)
+}

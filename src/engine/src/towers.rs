@@ -1,0 +1,233 @@
+//! Given a model's folder, where do encoders come from, and when are they
+//! loaded? When first asked: `ek status` loads none, a text search only one.
+
+use std::path::Path;
+use std::sync::{Arc, Mutex, OnceLock};
+
+use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
+use ekphrasis_models::{Model, Runtime, RuntimeSearch, Vocabulary};
+
+use crate::{Config, EngineError};
+
+/// How a model wants labels put, and how sharp its scores are.
+#[derive(Clone, Debug)]
+pub struct LabelDefaults {
+    /// Prompt templates with `{}` for the label.
+    pub templates: Vec<String>,
+    /// What cosines are multiplied by before softmax (inverse temperature).
+    pub logit_scale: f32,
+}
+
+/// A model as the engine sees it.
+pub trait Towers: Send + Sync {
+    /// The model's name.
+    fn name(&self) -> &str;
+
+    /// A sentence on what it can and cannot do.
+    fn note(&self) -> &str;
+
+    /// The space both towers end in.
+    fn space(&self) -> &Space;
+
+    /// The image tower; loaded at the first call.
+    ///
+    /// # Errors
+    /// If the runtime or the tower cannot be loaded.
+    fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError>;
+
+    /// The text tower; loaded at the first call.
+    ///
+    /// # Errors
+    /// If the runtime or the tower cannot be loaded.
+    fn text(&self) -> Result<Arc<dyn TextEncoder>, EngineError>;
+
+    /// How labels are put.
+    fn labels(&self) -> &LabelDefaults;
+
+    /// Words that `describe` may answer with, beside the store's own texts.
+    ///
+    /// # Errors
+    /// If the model has a vocabulary that cannot be read.
+    fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError>;
+}
+
+/// Towers that somebody already has: encoders of one's own, or a fake in tests.
+pub struct GivenTowers {
+    name: String,
+    image: Arc<dyn ImageEncoder>,
+    text: Arc<dyn TextEncoder>,
+    labels: LabelDefaults,
+}
+
+impl GivenTowers {
+    /// Takes a pair of encoders; labels are put as they are, with a logit scale of 40.
+    ///
+    /// # Errors
+    /// `Embedding(SpaceMismatch)` if the encoders end in different spaces.
+    pub fn new(
+        name: &str,
+        image: Arc<dyn ImageEncoder>,
+        text: Arc<dyn TextEncoder>,
+    ) -> Result<Self, EngineError> {
+        if image.space() != text.space() {
+            let (left, right) = (image.space().clone(), text.space().clone());
+            return Err(EmbeddingError::SpaceMismatch { left, right }.into());
+        }
+        let labels = LabelDefaults { templates: vec!["{}".into()], logit_scale: 40.0 };
+        Ok(Self { name: name.into(), image, text, labels })
+    }
+}
+
+impl Towers for GivenTowers {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn note(&self) -> &str {
+        "encoders given by the program"
+    }
+
+    fn space(&self) -> &Space {
+        self.image.space()
+    }
+
+    fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {
+        Ok(Arc::clone(&self.image))
+    }
+
+    fn text(&self) -> Result<Arc<dyn TextEncoder>, EngineError> {
+        Ok(Arc::clone(&self.text))
+    }
+
+    fn labels(&self) -> &LabelDefaults {
+        &self.labels
+    }
+
+    fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError> {
+        Ok(None)
+    }
+}
+
+/// A value made at first use; a failure is not kept, so that it may be tried again.
+struct Lazy<T> {
+    value: OnceLock<T>,
+    making: Mutex<()>,
+}
+
+impl<T: Clone> Lazy<T> {
+    fn new() -> Self {
+        Self { value: OnceLock::new(), making: Mutex::new(()) }
+    }
+
+    fn get(&self, make: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+        if let Some(value) = self.value.get() {
+            return Ok(value.clone());
+        }
+        // Two threads that come at once must not load a model twice.
+        let _guard = self.making.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        if let Some(value) = self.value.get() {
+            return Ok(value.clone());
+        }
+        let value = make()?;
+        Ok(self.value.get_or_init(|| value).clone())
+    }
+}
+
+/// Called with one line when something slow goes on (a fetch).
+pub(crate) type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// Towers on ONNX Runtime.
+pub struct OnnxTowers {
+    model: Model,
+    labels: LabelDefaults,
+    sessions: usize,
+    search: Config,
+    log: Log,
+    runtime: Lazy<Runtime>,
+    image: Lazy<Arc<dyn ImageEncoder>>,
+    text: Lazy<Arc<dyn TextEncoder>>,
+    vocabulary: Lazy<Option<Arc<Vocabulary>>>,
+}
+
+impl OnnxTowers {
+    /// Reads the manifest of `config.model`; loads nothing yet. Each tower will
+    /// have up to `sessions` sessions of one thread.
+    ///
+    /// # Errors
+    /// If the manifest is missing or wrong.
+    pub fn open(
+        config: &Config,
+        sessions: usize,
+        log: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, EngineError> {
+        let model = Model::open(&config.model)?;
+        let labels = LabelDefaults {
+            templates: model.manifest().templates().to_vec(),
+            logit_scale: model.manifest().logit_scale(),
+        };
+        Ok(Self {
+            model,
+            labels,
+            sessions: sessions.max(1),
+            search: config.clone(),
+            log: Arc::new(log),
+            runtime: Lazy::new(),
+            image: Lazy::new(),
+            text: Lazy::new(),
+            vocabulary: Lazy::new(),
+        })
+    }
+
+    /// ONNX Runtime, loaded (and fetched) at the first call.
+    ///
+    /// # Errors
+    /// If it can be neither found nor fetched.
+    pub fn runtime(&self) -> Result<Runtime, EngineError> {
+        self.runtime.get(|| {
+            Ok(Runtime::load(&RuntimeSearch {
+                flag: self.search.onnxruntime.clone(),
+                env: self.search.onnxruntime_env.clone(),
+                cache: self.search.cache.clone(),
+                fetch: true,
+                log: &*self.log,
+            })?)
+        })
+    }
+
+    /// The model's folder.
+    pub fn dir(&self) -> &Path {
+        self.model.dir()
+    }
+}
+
+impl Towers for OnnxTowers {
+    fn name(&self) -> &str {
+        &self.model.manifest().name()
+    }
+
+    fn note(&self) -> &str {
+        &self.model.manifest().summary()
+    }
+
+    fn space(&self) -> &Space {
+        self.model.space()
+    }
+
+    fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {
+        let runtime = self.runtime()?;
+        self.image.get(|| Ok(self.model.image_encoder(&runtime, self.sessions)?))
+    }
+
+    fn text(&self) -> Result<Arc<dyn TextEncoder>, EngineError> {
+        let runtime = self.runtime()?;
+        self.text.get(|| Ok(self.model.text_encoder(&runtime, self.sessions)?))
+    }
+
+    fn labels(&self) -> &LabelDefaults {
+        &self.labels
+    }
+
+    fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError> {
+        self.vocabulary.get(|| Ok(self.model.vocabulary()?.map(Arc::new)))
+    }
+}

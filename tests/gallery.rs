@@ -1,0 +1,113 @@
+//! A phrase finds the photograph, over the gallery that ships with the repository.
+
+use std::path::PathBuf;
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{Home, reference, repository};
+
+/// A store of the gallery, made once for all tests of this file.
+fn gallery() -> &'static Home {
+    static HOME: OnceLock<Home> = OnceLock::new();
+    HOME.get_or_init(|| {
+        let home = Home::new();
+        let pictures = repository().join("web/gallery/pictures");
+        let run = home.ek(&["index", &pictures.display().to_string(), "--json"]).exits(0);
+        let report = run.json();
+        let indexed = report["indexed"].as_u64().expect("a number");
+        assert!((150..=250).contains(&indexed), "{report}");
+        assert_eq!(report["failed"], 0);
+        home
+    })
+}
+
+/// What the gallery's list says a picture is: (caption, is a photograph).
+fn caption(path: &str) -> (String, bool) {
+    let list = repository().join("web/gallery/captions.jsonl");
+    let name = PathBuf::from(path);
+    let name = name.file_name().and_then(|n| n.to_str()).expect("a name");
+    let text = fs_err::read_to_string(list).expect("the gallery's list");
+    let line = text
+        .lines()
+        .map(|l| serde_json::from_str::<Value>(l).expect("JSON"))
+        .find(|l| l["path"].as_str().is_some_and(|p| p.ends_with(name)))
+        .unwrap_or_else(|| panic!("{name} is not in the list"));
+    let photograph = line["tags"].as_array().is_some_and(|t| t.contains(&"photograph".into()));
+    (line["caption"].as_str().expect("a caption").to_lowercase(), photograph)
+}
+
+#[test]
+fn a_phrase_finds_the_photograph_by_vectors_alone() {
+    for (phrase, word) in [
+        ("a cup of coffee", "coffee"),
+        ("a cat", "cat"),
+        ("a rocket launch", "rocket"),
+        ("motorcycle", "motorcycle"),
+    ] {
+        let run = gallery().ek(&["search", phrase, "--mode", "vector", "-n", "3", "--json"]);
+        let paths = run.exits(0).paths();
+        let (found, photograph) = caption(&paths[0]);
+        assert!(found.contains(word), "{phrase}: first is {found:?}");
+        assert!(photograph, "{phrase}: first is a drawing: {found:?}");
+    }
+}
+
+#[test]
+fn a_picture_finds_itself_and_its_like() {
+    let cat = reference("images/cat_451x300.jpg");
+    let cat = cat.to_str().expect("UTF-8");
+    let run = gallery().ek(&["search", "--image", cat, "--json"]).exits(0);
+    assert!(caption(&run.paths()[0]).0.contains("cat"), "{}", run.stdout());
+    // Its id finds it too, and itself first.
+    let reply = run.json();
+    let id = reply["hits"][0]["id"].as_str().expect("an id");
+    let again = gallery().ek(&["search", "--image", id, "--json"]).exits(0).json();
+    assert_eq!(again["hits"][0]["id"], id);
+    assert!(again["hits"][0]["score"].as_f64().expect("a score") > 0.9999);
+}
+
+#[test]
+fn a_cat_is_labelled_a_cat() {
+    let cat = reference("images/cat_451x300.jpg");
+    let cat = cat.to_str().expect("UTF-8");
+    let run = gallery().ek(&["label", cat, "--labels", "cat,dog,bicycle,coffee", "--json"]);
+    let reply = run.exits(0).json();
+    let labels = reply["images"][0]["labels"].as_array().expect("labels");
+    assert_eq!(labels[0]["label"], "cat", "{reply}");
+    assert!(labels[0]["probability"].as_f64().expect("a number") > 0.8, "{reply}");
+    let sum: f64 = labels.iter().filter_map(|l| l["probability"].as_f64()).sum();
+    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+}
+
+#[test]
+fn a_picture_is_described_by_words() {
+    let cat = reference("images/cat_451x300.jpg");
+    let run = gallery().ek(&["describe", cat.to_str().expect("UTF-8"), "--json"]).exits(0);
+    let reply = run.json();
+    let first = reply["images"][0]["descriptions"][0]["text"].as_str().expect("a text");
+    assert!(first.contains("cat"), "{reply}");
+}
+
+#[test]
+fn avoiding_something_moves_it_down() {
+    let score = |not: &[&str]| {
+        let mut args = vec!["search", "a cat", "--mode", "vector", "-n", "300", "--json"];
+        args.extend(not.iter().flat_map(|n| ["--not", *n]));
+        let paths = gallery().ek(&args).exits(0).paths();
+        paths.iter().position(|p| caption(p).0.contains("cat")).expect("there is a cat")
+    };
+    assert_eq!(score(&[]), 0);
+    assert!(score(&["a cat on a chair", "kitten"]) > 0);
+}
+
+#[test]
+fn every_hit_can_say_why() {
+    let run = gallery().ek(&["search", "motorcycle", "--mode", "vector", "--explain", "--json"]);
+    let hit = run.exits(0).json()["hits"][0].clone();
+    assert_eq!(hit["via"], serde_json::json!(["vector"]));
+    assert_eq!(hit["parts"][0]["part"], "motorcycle");
+    let (score, part) = (hit["score"].as_f64(), hit["parts"][0]["score"].as_f64());
+    assert!((score.expect("a score") - part.expect("a score")).abs() < 1e-5, "{hit}");
+    assert!(hit["confidence"].is_null(), "this model is not calibrated");
+}

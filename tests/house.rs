@@ -1,0 +1,137 @@
+//! The house rules that a compiler does not keep: which way dependencies point,
+//! under which licences they come, and which file alone may name what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand};
+
+use crate::support::repository;
+
+fn metadata() -> Metadata {
+    MetadataCommand::new()
+        .manifest_path(repository().join("Cargo.toml"))
+        .other_options(["--locked".to_owned(), "--offline".to_owned()])
+        .exec()
+        .expect("cargo metadata")
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    let metadata = metadata();
+    let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("ekphrasis-embed", &[][..]),
+        ("ekphrasis-models", &["ekphrasis-embed"]),
+        ("ekphrasis-index", &["ekphrasis-embed"]),
+        ("ekphrasis-engine", &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-index"]),
+        ("ekphrasis-web", &["ekphrasis-engine"]),
+        ("ekphrasis", &["ekphrasis-engine", "ekphrasis-web"]),
+        ("ekphrasis-forge", &["ekphrasis-embed", "ekphrasis-models"]),
+    ]);
+    for package in metadata.workspace_packages() {
+        let name = package.name.as_str();
+        let may = allowed.get(name).unwrap_or_else(|| panic!("{name} has no place in the plan"));
+        for dependency in &package.dependencies {
+            let other = dependency.name.as_str();
+            let plain = dependency.kind == DependencyKind::Normal;
+            if plain && other.starts_with("ekphrasis") {
+                assert!(may.contains(&other), "{name} must not depend on {other}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_part_of_a_kind_has_one_home() {
+    let homes: BTreeMap<&str, &[&str]> = BTreeMap::from([
+        ("ort", &["ekphrasis-models"][..]),
+        ("tokenizers", &["ekphrasis-models"]),
+        ("hnsw_rs", &["ekphrasis-index"]),
+        ("tantivy", &["ekphrasis-index"]),
+        ("rusqlite", &["ekphrasis-index"]),
+        ("actix-web", &["ekphrasis-web"]),
+    ]);
+    for package in metadata().workspace_packages() {
+        for dependency in &package.dependencies {
+            if let Some(home) = homes.get(dependency.name.as_str())
+                && dependency.kind == DependencyKind::Normal
+            {
+                let name = package.name.as_str();
+                assert!(home.contains(&name), "{} does not belong into {name}", dependency.name);
+            }
+        }
+    }
+}
+
+#[test]
+fn licences_are_permissive() {
+    const ALLOWED: &[&str] = &[
+        "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-1-Clause", "BSD-2-Clause",
+        "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0",
+        "Unicode-3.0", "Unlicense", "Zlib",
+    ];
+    let mut refused = BTreeSet::new();
+    for package in metadata().packages {
+        let Some(licence) = &package.license else {
+            refused.insert(format!("{}: states none", package.name));
+            continue;
+        };
+        // Good enough for SPDX as crates write it: one alternative must be allowed,
+        // and of what is joined by AND, each.
+        let plain = licence.replace('/', " OR ").replace(['(', ')'], "");
+        let fine = plain
+            .split(" AND ")
+            .all(|all| all.split(" OR ").any(|one| ALLOWED.contains(&one.trim())));
+        if !fine {
+            refused.insert(format!("{}: {licence}", package.name));
+        }
+    }
+    assert!(refused.is_empty(), "{refused:#?}");
+}
+
+/// All Rust files of the product, without tests.
+fn sources() -> Vec<PathBuf> {
+    fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs_err::read_dir(folder).expect("readable") {
+            let path = entry.expect("readable").path();
+            if path.is_dir() {
+                walk(&path, found);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    for folder in ["src", "models/src", "models/core/src", "index/src", "web/src"] {
+        walk(&repository().join(folder), &mut found);
+    }
+    found
+}
+
+/// Insists that only files whose path ends or starts so contain `needle`.
+fn only_in(needle: &str, homes: &[&str]) {
+    for file in sources() {
+        let name = file.strip_prefix(repository()).expect("inside").display().to_string();
+        let code = fs_err::read_to_string(&file).expect("UTF-8");
+        let code = code.lines().filter(|l| !l.trim_start().starts_with("//"));
+        let named = code.into_iter().any(|line| line.contains(needle));
+        let home = homes.iter().any(|h| name.starts_with(h));
+        assert!(!named || home, "{name} names {needle}; only {homes:?} may");
+    }
+}
+
+#[test]
+fn some_things_are_named_in_one_place_only() {
+    only_in("hnsw_rs", &["index/src/vector/hnsw.rs"]);
+    only_in("tantivy", &["index/src/text/", "index/src/error.rs"]);
+    only_in("rusqlite", &["index/src/catalogue", "index/src/error.rs"]);
+    only_in("env::var", &["src/engine/src/config.rs"]);
+}
+
+#[test]
+fn files_stay_readable() {
+    for file in sources() {
+        let lines = fs_err::read_to_string(&file).expect("UTF-8").lines().count();
+        assert!(lines <= 600, "{} has {lines} lines", file.display());
+    }
+}

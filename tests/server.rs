@@ -1,0 +1,104 @@
+//! The real server, asked over HTTP.
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use serde_json::json;
+
+use crate::support::{Home, Server, picture, reference};
+
+fn with_three() -> (Home, Server) {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    for name in ["cat_451x300.jpg", "rocket_640x427.jpg", "coffee_300x600.webp"] {
+        fs_err::copy(reference(&format!("images/{name}")), folder.join(name)).expect("copied");
+    }
+    let server = Server::start(&home, &["up", "pictures"]);
+    server.wait_for_images(3);
+    (home, server)
+}
+
+#[test]
+fn searching_by_words_and_by_picture() {
+    let (_home, server) = with_three();
+    let (status, reply) = server.get("/v1/search?q=a%20cup%20of%20coffee&mode=vector");
+    assert_eq!(status, 200, "{reply}");
+    let first = reply["hits"][0]["path"].as_str().expect("a path");
+    assert!(first.ends_with("coffee_300x600.webp"), "{reply}");
+    assert_eq!(reply["total_candidates"], 3);
+
+    let cat = fs_err::read(reference("images/cat_exif_orientation6.jpg")).expect("read");
+    let image = BASE64_STANDARD.encode(cat);
+    let (status, reply) = server.post("/v1/search", &json!({ "image": image, "k": 1 }));
+    assert_eq!(status, 200, "{reply}");
+    let hit = &reply["hits"][0];
+    assert!(hit["path"].as_str().expect("a path").ends_with("cat_451x300.jpg"), "{reply}");
+
+    let id = hit["id"].as_str().expect("an id");
+    let (status, like) = server.post("/v1/search", &json!({ "id": id, "k": 3 }));
+    assert_eq!((status, &like["hits"][0]["id"]), (200, &hit["id"]), "{like}");
+    let labels = json!({ "id": id, "labels": ["cat", "rocket", "cup of coffee"] });
+    let (status, reply) = server.post("/v1/label", &labels);
+    assert_eq!((status, &reply["images"][0]["labels"][0]["label"]), (200, &json!("cat")), "{reply}");
+}
+
+#[test]
+fn thumbnails_and_files() {
+    let (home, server) = with_three();
+    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let id = reply["hits"][0]["id"].as_str().expect("an id").to_owned();
+    let (status, kind, bytes) = server.get_bytes(&format!("/v1/items/{id}/thumbnail"));
+    assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
+    let thumbnail = image::load_from_memory(&bytes).expect("a JPEG");
+    assert!(thumbnail.width() <= 400 && thumbnail.height() <= 400);
+    let (status, kind, bytes) = server.get_bytes(&format!("/v1/items/{id}/file"));
+    let file = fs_err::read(home.path().join("pictures/rocket_640x427.jpg")).expect("read");
+    assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
+    assert!(bytes == file, "the file as it lies on disk");
+    let nobody = "0".repeat(32);
+    for path in ["", "/thumbnail", "/file"] {
+        assert_eq!(server.get(&format!("/v1/items/{nobody}{path}")).0, 404);
+    }
+}
+
+#[test]
+fn wrong_requests_are_problems_and_harm_nothing() {
+    let (_home, server) = with_three();
+    let long = "x".repeat(100_000);
+    for body in [
+        json!({}),
+        json!({ "text": "" }),
+        json!({ "text": "a", "k": 0 }),
+        json!({ "text": "a", "k": "ten" }),
+        json!({ "text": "a", "frobnicate": 1 }),
+        json!({ "image": "not base64!" }),
+        json!({ "image": BASE64_STANDARD.encode(b"no picture") }),
+        json!({ "id": "xyz" }),
+        json!({ "text": "a", "mode": "telepathy" }),
+        json!([1, 2, 3]),
+        json!({ "parts": [{ "text": "a", "weight": 0 }] }),
+    ] {
+        let (status, problem) = server.post("/v1/search", &body);
+        assert!((400..500).contains(&status), "{body}: {status} {problem}");
+        assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
+        assert_eq!(problem["status"], status, "{problem}");
+    }
+    // Very long words are cut by the model, not refused.
+    assert_eq!(server.post("/v1/search", &json!({ "text": long })).0, 200);
+    assert_eq!(server.get("/v1/nowhere").0, 404);
+    assert_eq!(server.get("/healthz").0, 200);
+}
+
+#[test]
+fn changes_are_followed_and_the_end_is_orderly() {
+    let (home, server) = with_three();
+    picture(&home.path().join("pictures/new.png"), [255, 0, 0]);
+    server.wait_for_images(4);
+    fs_err::remove_file(home.path().join("pictures/new.png")).expect("removed");
+    fs_err::write(home.path().join("pictures/bad.jpg"), "no picture").expect("written");
+    server.wait_for_images(3);
+    let (_, failures) = server.get("/v1/failures");
+    assert!(failures.to_string().contains("bad.jpg"), "{failures}");
+    assert_eq!(server.terminate(), 0);
+    let status = home.ek(&["status", "--json"]).exits(0).json();
+    assert_eq!((&status["images"], &status["failures"]), (&3.into(), &1.into()), "{status}");
+}

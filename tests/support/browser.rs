@@ -1,0 +1,143 @@
+//! A real Chromium, driven over the WebDriver protocol (W3C), which is plain
+//! JSON over HTTP: a library for it would be larger than what we need of it.
+
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// The key under which WebDriver names an element.
+const ELEMENT: &str = "element-6066-11e4-a52e-4f735466cecf";
+
+pub(crate) struct Browser {
+    driver: Child,
+    session: String,
+    agent: ureq::Agent,
+    _profile: TempDir,
+}
+
+/// Whether the page's tests are to be left out; said aloud if so.
+pub(crate) fn skipped() -> bool {
+    let skip = std::env::var_os("EK_SKIP_BROWSER").is_some_and(|v| v == "1");
+    if skip {
+        eprintln!("SKIPPED: EK_SKIP_BROWSER=1");
+    }
+    skip
+}
+
+impl Browser {
+    pub(crate) fn start() -> Self {
+        let mut driver = Command::new("chromedriver")
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver is installed (EK_SKIP_BROWSER=1 leaves the page's tests out)");
+        let lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
+        let port = lines
+            .map_while(Result::ok)
+            .find_map(|line| {
+                let (_, port) = line.split_once("successfully on port ")?;
+                Some(port.trim_end_matches('.').to_owned())
+            })
+            .expect("chromedriver says its port");
+        let profile = tempfile::tempdir().expect("a temporary folder");
+        let mut args: Vec<String> = [
+            "--headless",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--disable-dev-shm-usage",
+            "--window-size=1200,900",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        // Chromium's sandbox refuses root, which CI is; the page is our own.
+        if fs_err::read_dir("/root").is_ok() {
+            args.push("--no-sandbox".into());
+        }
+        args.push(format!("--user-data-dir={}", profile.path().display()));
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .timeout_global(Some(Duration::from_secs(120)));
+        let agent: ureq::Agent = config.build().into();
+        let mut browser = Self {
+            driver,
+            session: format!("http://127.0.0.1:{port}/session"),
+            agent,
+            _profile: profile,
+        };
+        let wanted = json!({ "capabilities": { "alwaysMatch": {
+            "browserName": "chrome",
+            "goog:chromeOptions": { "args": args },
+            "goog:loggingPrefs": { "browser": "ALL" },
+        } } });
+        let reply = browser.post("", &wanted);
+        let id = reply["sessionId"].as_str().unwrap_or_else(|| panic!("no session: {reply}"));
+        browser.session = format!("{}/{id}", browser.session);
+        browser
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let mut reply = self
+            .agent
+            .post(format!("{}{path}", self.session))
+            .send_json(body)
+            .expect("chromedriver answers");
+        let text = reply.body_mut().read_to_string().expect("text");
+        let value: Value = serde_json::from_str(&text).expect("JSON");
+        value["value"].clone()
+    }
+
+    pub(crate) fn open(&self, url: &str) {
+        let reply = self.post("/url", &json!({ "url": url }));
+        assert!(reply.is_null(), "{reply}");
+    }
+
+    /// Runs JavaScript in the page; `return` gives the value.
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Waits until the expression is true, and panics with the page's text if it never is.
+    pub(crate) fn wait(&self, expression: &str) {
+        let start = Instant::now();
+        while self.run(&format!("return Boolean({expression})")) != Value::Bool(true) {
+            if start.elapsed() > Duration::from_secs(60) {
+                let text = self.run("return document.body.innerText");
+                panic!("never true: {expression}\npage: {text}\nconsole: {:?}", self.console());
+            }
+            std::thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// Types into what the selector finds (a file's path, for a file input).
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
+        let found =
+            self.post("/element", &json!({ "using": "css selector", "value": selector }));
+        let id = found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}"));
+        let reply = self.post(&format!("/element/{id}/value"), &json!({ "text": text }));
+        assert!(reply.is_null(), "{reply}");
+    }
+
+    /// Errors the page wrote to the console.
+    pub(crate) fn console(&self) -> Vec<String> {
+        let entries = self.post("/se/log", &json!({ "type": "browser" }));
+        let entries = entries.as_array().cloned().unwrap_or_default();
+        let severe = entries.iter().filter(|e| e["level"] == "SEVERE");
+        severe.filter_map(|e| Some(e["message"].as_str()?.to_owned())).collect()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        let _ = self.agent.delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
