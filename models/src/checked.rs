@@ -88,9 +88,12 @@ pub(crate) fn read(path: &Path, bytes: u64, sha256: &str) -> Result<Vec<u8>, Fil
     Ok(contents)
 }
 
-/// The error without the path that `fs_err` adds: `FileError` names it already.
-fn plain(error: io::Error) -> io::Error {
-    error.raw_os_error().map_or(error, io::Error::from_raw_os_error)
+/// The error without the path that `fs_err` adds, for messages that name it already.
+pub(crate) fn plain(error: io::Error) -> io::Error {
+    match error.kind() {
+        kind @ (io::ErrorKind::NotFound | io::ErrorKind::PermissionDenied) => kind.into(),
+        _ => error,
+    }
 }
 
 /// A writer that knows the checksum of what went through it.
@@ -141,7 +144,7 @@ mod tests {
         let sum = read(&path, 3, &ABC.replace('b', "c")).expect_err("other contents");
         assert!(matches!(sum.problem, FileProblem::Checksum { .. }));
         let gone = read(&dir.path().join("g"), 3, ABC).expect_err("not there").to_string();
-        assert!(gone.contains("No such file"), "{gone}");
+        assert!(gone.contains("not found"), "{gone}");
         assert_eq!(gone.matches("/g").count(), 1, "the path once: {gone}");
     }
 }

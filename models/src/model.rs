@@ -87,10 +87,8 @@ impl Model {
     /// file that is missing or has another length.
     pub fn open(dir: &Path) -> Result<Self, ModelError> {
         let path = dir.join(MANIFEST_FILE);
-        let text = fs_err::read_to_string(&path).map_err(|e| ModelError::NotFound {
-            dir: dir.into(),
-            source: e.raw_os_error().map_or(e, io::Error::from_raw_os_error),
-        })?;
+        let text = fs_err::read_to_string(&path)
+            .map_err(|e| ModelError::NotFound { dir: dir.into(), source: checked::plain(e) })?;
         let manifest =
             Manifest::parse(&text).map_err(|source| ModelError::Manifest { path, source })?;
         for (file, entry) in manifest.files() {

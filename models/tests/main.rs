@@ -3,6 +3,7 @@
 
 mod support;
 
+mod lite;
 mod pictures;
 mod runtime;
 mod tiny_clip;

@@ -1,7 +1,7 @@
 //! Are pictures decoded and prepared as Pillow and torchvision do it?
 
 use ekphrasis_embed::Pixels;
-use ekphrasis_models::decode;
+use ekphrasis_models::{DecodeError, decode};
 
 use crate::support::{PICTURES, golden_pixels, picture, spec};
 
@@ -29,4 +29,130 @@ fn pixels_agree_with_the_golden_ones() {
         }
     }
     assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// xorshift64*: enough to choose cuts and flips, the same everywhere.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 >> 12;
+        self.0 ^= self.0 << 25;
+        self.0 ^= self.0 >> 27;
+        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % n
+    }
+}
+
+fn small() -> image::RgbImage {
+    image::RgbImage::from_fn(61, 43, |x, y| {
+        image::Rgb([(x * 4) as u8, (y * 5) as u8, (x * y % 256) as u8])
+    })
+}
+
+/// A small picture in every format that can be written, and the ten awkward ones.
+fn samples() -> Vec<(String, Vec<u8>)> {
+    use image::ImageFormat as F;
+    let mut all: Vec<(String, Vec<u8>)> =
+        PICTURES.iter().map(|name| ((*name).to_owned(), picture(name))).collect();
+    for format in [F::Jpeg, F::Png, F::Gif, F::WebP, F::Bmp, F::Tiff, F::Pnm, F::Qoi, F::Ico] {
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let picture = image::DynamicImage::from(small());
+        picture.write_to(&mut bytes, format).expect("an encoder");
+        all.push((format!("{format:?}"), bytes.into_inner()));
+    }
+    all
+}
+
+#[test]
+fn every_format_is_read() {
+    for (name, bytes) in samples() {
+        let decoded = decode(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        if name == "Jpeg" || PICTURES.contains(&name.as_str()) {
+            continue;
+        }
+        let rgb = decoded.pixels.rgb();
+        assert_eq!(rgb.len(), small().as_raw().len(), "{name}");
+        let off: u64 =
+            rgb.iter().zip(small().as_raw()).map(|(a, b)| u64::from(a.abs_diff(*b))).sum();
+        // Written without loss, except for GIF's palette.
+        let allowed = if name == "Gif" { 12 * rgb.len() as u64 } else { 0 };
+        assert!(off <= allowed, "{name}: off by {off} in all");
+    }
+}
+
+#[test]
+fn cut_files_are_failures_with_a_reason() {
+    let mut accepted = Vec::new();
+    for (name, bytes) in samples() {
+        for percent in [5, 30, 50, 80, 95] {
+            let cut = &bytes[..bytes.len() * percent / 100];
+            match decode(cut) {
+                Ok(_) => accepted.push(format!("{name} cut to {percent} %")),
+                Err(e) => {
+                    let said = e.to_string();
+                    assert!(!said.contains('\n') && said.len() < 300, "{name}: {said}");
+                }
+            }
+        }
+    }
+    assert!(accepted.is_empty(), "taken for whole: {accepted:#?}");
+}
+
+#[test]
+fn damaged_files_never_panic() {
+    let seed = 0x5EED_2026;
+    println!("seed {seed:#x}");
+    let mut random = Random(seed);
+    for (name, bytes) in samples() {
+        for round in 0..24 {
+            let mut broken = bytes.clone();
+            if round % 3 == 0 {
+                broken.truncate(random.below(bytes.len()));
+            }
+            // Half of the flips near the header, where they hurt most.
+            for _ in 0..=random.below(8) {
+                let reach = if random.below(2) == 0 { 64 } else { broken.len() };
+                let len = broken.len().max(1);
+                if let Some(byte) = broken.get_mut(random.below(reach.max(1)) % len) {
+                    *byte ^= 1 << random.below(8);
+                }
+            }
+            // An answer of either kind will do; a size has to be within bounds.
+            if let Ok(decoded) = decode(&broken) {
+                let (w, h) = (decoded.pixels.width(), decoded.pixels.height());
+                assert!(Pixels::check_size(w, h).is_ok(), "{name}, round {round}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_bomb_is_refused_by_its_header() {
+    // A PNG of 30,000 × 30,000 that has nothing but its header.
+    let mut png = b"\x89PNG\r\n\x1A\n\0\0\0\x0DIHDR".to_vec();
+    png.extend(30_000u32.to_be_bytes());
+    png.extend(30_000u32.to_be_bytes());
+    png.extend([8, 2, 0, 0, 0]);
+    let crc = png[12..].iter().fold(!0u32, |crc, &byte| {
+        (0..8).fold(crc ^ u32::from(byte), |c, _| (c >> 1) ^ (0xEDB8_8320 & (c & 1).wrapping_neg()))
+    });
+    png.extend((!crc).to_be_bytes());
+    // The decoder reads up to the first data chunk.
+    png.extend(b"\0\0\0\0IDAT\x35\xAF\x06\x1E");
+    let error = decode(&png).expect_err("900 million pixels");
+    assert!(matches!(error, DecodeError::Size(_)), "{error}");
+    let bmp = samples().into_iter().find(|(name, _)| name == "Bmp").expect("a sample").1;
+    let mut huge = bmp.clone();
+    huge[18..22].copy_from_slice(&60_000i32.to_le_bytes());
+    huge[22..26].copy_from_slice(&60_000i32.to_le_bytes());
+    assert!(decode(&huge).is_err());
+}
+
+#[test]
+fn orientation_is_applied() {
+    let upright = decode(&picture("cat_451x300.jpg")).expect("a picture").pixels;
+    let turned = decode(&picture("cat_exif_orientation6.jpg")).expect("a picture").pixels;
+    // Two encodings of one photograph.
+    let (mean, _) = difference(&upright, &turned);
+    assert!(mean < 6.0, "mean difference {mean}");
 }

@@ -42,11 +42,7 @@ pub(crate) fn golden_pixels(name: &str, spec: &str) -> Pixels {
 
 /// A spec of `specs.json`, its numbers read from there.
 pub(crate) fn spec(name: &str) -> Preprocess {
-    let text = fs_err::read_to_string(reference().join("preprocessed/specs.json"));
-    let json: serde_json::Value =
-        serde_json::from_str(&text.expect("a fixture")).expect("valid JSON");
-    let spec = &json["specs"][name];
-    let three = |key: &str| [0, 1, 2].map(|i| spec[key][i].as_f64().expect("a number") as f32);
+    let spec = &specs()[name];
     let words = spec["resize"].as_str().expect("a string");
     let resize = match words.split_whitespace().collect::<Vec<_>>()[..] {
         ["shortest_edge", edge, ..] => {
@@ -54,6 +50,23 @@ pub(crate) fn spec(name: &str) -> Preprocess {
         }
         _ => Resize::Exact,
     };
+    preprocess(spec, resize)
+}
+
+/// The spec for golden pixels, which are resized and cropped already.
+pub(crate) fn normalise_only(name: &str) -> Preprocess {
+    preprocess(&specs()[name], Resize::Exact)
+}
+
+fn specs() -> serde_json::Value {
+    let text = fs_err::read_to_string(reference().join("preprocessed/specs.json"));
+    let json: serde_json::Value =
+        serde_json::from_str(&text.expect("a fixture")).expect("valid JSON");
+    json["specs"].clone()
+}
+
+fn preprocess(spec: &serde_json::Value, resize: Resize) -> Preprocess {
+    let three = |key: &str| [0, 1, 2].map(|i| spec[key][i].as_f64().expect("a number") as f32);
     Preprocess::new(224, resize, Interpolation::Bicubic, three("mean"), three("std"))
         .expect("a valid spec")
 }
