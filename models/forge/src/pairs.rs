@@ -73,15 +73,26 @@ enum Ids {
     CodePoints,
 }
 
+/// Drawings in the public domain.
+pub(crate) const OPENCLIPART: Package = Package {
+    registry: Registry::Debian,
+    name: "openclipart-png",
+    version: "1:0.18+dfsg-19",
+    sha256: "f07f1545a2970c2cf3fa339bc2405da1a95cf2b1827bfa05bf73eb1c20291c02",
+};
+
+/// Emoji rendered in three dimensions.
+pub(crate) const FLUENT: Package = Package {
+    registry: Registry::Npm,
+    name: "@lobehub/fluent-emoji-3d",
+    version: "1.1.0",
+    sha256: "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
+};
+
 const SOURCES: [Source; 4] = [
     Source {
         name: "openclipart",
-        package: Package {
-            registry: Registry::Debian,
-            name: "openclipart-png",
-            version: "1:0.18+dfsg-19",
-            sha256: "f07f1545a2970c2cf3fa339bc2405da1a95cf2b1827bfa05bf73eb1c20291c02",
-        },
+        package: OPENCLIPART,
         folder: "usr/share/openclipart/png",
         ids: Ids::Paths,
     },
@@ -107,23 +118,8 @@ const SOURCES: [Source; 4] = [
         folder: "img/twitter/64",
         ids: Ids::CodePoints,
     },
-    Source {
-        name: "fluent",
-        package: Package {
-            registry: Registry::Npm,
-            name: "@lobehub/fluent-emoji-3d",
-            version: "1.1.0",
-            sha256: "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
-        },
-        folder: "assets",
-        ids: Ids::CodePoints,
-    },
+    Source { name: "fluent", package: FLUENT, folder: "assets", ids: Ids::CodePoints },
 ];
-
-/// The package that holds the pictures with ids of this source, and their folder in it.
-pub(crate) fn package_of(source: &str) -> Option<(&'static Package, &'static str)> {
-    SOURCES.iter().find(|s| s.name == source).map(|s| (&s.package, s.folder))
-}
 
 pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
     let text = fs_err::read_to_string(&args.splits)?;
@@ -139,12 +135,13 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
         }
     }
     complete(&fixed, &files)?;
+    let files = dealt(&fixed, &files);
 
     fs_err::create_dir_all(&args.out)?;
     let out = fs_err::canonicalize(&args.out)?;
     let mut lines = String::new();
-    for f in &fixed {
-        let path = relative(&out, &files[&f.id]);
+    for (f, file) in fixed.iter().zip(files) {
+        let path = relative(&out, file);
         let path = path.to_str().ok_or_else(|| format!("{}: not UTF-8", path.display()))?;
         let pair = Pair {
             path: path.to_owned(),
@@ -181,10 +178,14 @@ fn source_of(id: &str) -> &str {
 }
 
 /// Adds every picture of a source under its id.
-fn collect(source: &Source, folder: &Path, files: &mut HashMap<String, PathBuf>) -> Result<()> {
+fn collect(
+    source: &Source,
+    folder: &Path,
+    files: &mut HashMap<String, Vec<PathBuf>>,
+) -> Result<()> {
     let mut found = Vec::new();
     walk(folder, &mut found)?;
-    // Some emoji lie there twice (`23-fe0f-20e3`, `0023-fe0f-20e3`): the first name is taken.
+    // Some emoji lie there twice (`23-fe0f-20e3`, `0023-fe0f-20e3`), as two pictures.
     found.sort();
     for file in found {
         let rest = file.strip_prefix(folder)?;
@@ -196,9 +197,24 @@ fn collect(source: &Source, folder: &Path, files: &mut HashMap<String, PathBuf>)
                 _ => continue,
             },
         };
-        files.entry(format!("{}:{rest}", source.name)).or_insert(file);
+        files.entry(format!("{}:{rest}", source.name)).or_default().push(file);
     }
     Ok(())
+}
+
+/// Each line's picture. The splits list an id as often as it has pictures, so
+/// its lines are dealt the files in the order of their names.
+fn dealt<'a>(fixed: &[Fixed], files: &'a HashMap<String, Vec<PathBuf>>) -> Vec<&'a Path> {
+    let mut turns: HashMap<&str, usize> = HashMap::new();
+    fixed
+        .iter()
+        .map(|f| {
+            let own = &files[&f.id];
+            let turn = turns.entry(&f.id).or_default();
+            *turn += 1;
+            own[(*turn - 1) % own.len()].as_path()
+        })
+        .collect()
 }
 
 fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
@@ -217,13 +233,13 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// The normal form of a sequence of hex code points: lower case, no leading
 /// zeros, without the selector that only asks for the coloured form.
-pub(crate) fn code_points(stem: &str) -> String {
+fn code_points(stem: &str) -> String {
     let points = stem.split('-').map(|p| p.trim_start_matches('0').to_lowercase());
     points.filter(|p| p != "fe0f").collect::<Vec<_>>().join("-")
 }
 
 /// Fails with the numbers unless every id has its file.
-fn complete(fixed: &[Fixed], files: &HashMap<String, PathBuf>) -> Result<()> {
+fn complete(fixed: &[Fixed], files: &HashMap<String, Vec<PathBuf>>) -> Result<()> {
     let mut missing: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for f in fixed.iter().filter(|f| !files.contains_key(&f.id)) {
         missing.entry(source_of(&f.id)).or_default().push(&f.id);
@@ -287,7 +303,8 @@ mod tests {
     fn files_get_the_ids_of_their_source() -> Result<()> {
         let folder = std::env::temp_dir().join(format!("forge-pairs-{}", std::process::id()));
         fs_err::create_dir_all(folder.join("animals/birds"))?;
-        for name in ["animals/birds/owl_01.png", "0023-fe0f-20e3.png", "23-fe0f-20e3.png", "note.md"]
+        for name in
+            ["animals/birds/owl_01.png", "0023-fe0f-20e3.png", "23-fe0f-20e3.png", "note.md"]
         {
             fs_err::write(folder.join(name), "x")?;
         }
@@ -297,9 +314,17 @@ mod tests {
         }
         assert_eq!(
             files["openclipart:animals/birds/owl_01.png"],
-            folder.join("animals/birds/owl_01.png")
+            [folder.join("animals/birds/owl_01.png")]
         );
-        assert_eq!(files["google:23-20e3"], folder.join("0023-fe0f-20e3.png"));
+        let both = ["0023-fe0f-20e3.png", "23-fe0f-20e3.png"].map(|name| folder.join(name));
+        assert_eq!(files["google:23-20e3"], both);
+        let line = || Fixed {
+            id: "google:23-20e3".into(),
+            group: 0,
+            split: Split::Test,
+            caption: "keycap: #".into(),
+        };
+        assert_eq!(dealt(&[line(), line()], &files), both, "one picture a line");
         assert!(!files.contains_key("google:note"));
         fs_err::remove_dir_all(&folder)?;
         Ok(())
@@ -313,7 +338,8 @@ mod tests {
         assert_eq!(rows[5], ["all", "7989", "734", "1036"]);
         assert_eq!(rows[6][3], "269");
         for f in &fixed {
-            assert!(package_of(source_of(&f.id)).is_some(), "no package for {}", f.id);
+            let source = source_of(&f.id);
+            assert!(SOURCES.iter().any(|s| s.name == source), "no package for {}", f.id);
         }
         Ok(())
     }
@@ -330,14 +356,10 @@ mod tests {
 
     #[test]
     fn missing_pictures_are_counted_by_source() {
-        let line = |id: &str| Fixed {
-            id: id.into(),
-            group: 0,
-            split: Split::Test,
-            caption: "a".into(),
-        };
+        let line =
+            |id: &str| Fixed { id: id.into(), group: 0, split: Split::Test, caption: "a".into() };
         let fixed = [line("google:1"), line("google:2"), line("fluent:1"), line("twitter:1")];
-        let files = HashMap::from([("twitter:1".to_owned(), PathBuf::from("x"))]);
+        let files = HashMap::from([("twitter:1".to_owned(), vec![PathBuf::from("x")])]);
         let message = complete(&fixed, &files).unwrap_err().to_string();
         assert!(message.contains("google 2 (first google:1)"), "{message}");
         assert!(message.contains("fluent 1"), "{message}");
