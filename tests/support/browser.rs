@@ -125,6 +125,24 @@ impl Browser {
         assert!(reply.is_null(), "{reply}");
     }
 
+    pub(crate) const DOWN: &str = "\u{e015}";
+    pub(crate) const ENTER: &str = "\u{e007}";
+    pub(crate) const ESCAPE: &str = "\u{e00c}";
+
+    /// Presses keys, wherever the focus is.
+    pub(crate) fn keys(&self, text: &str) {
+        let presses: Vec<Value> = text
+            .chars()
+            .flat_map(|c| {
+                let key = |kind| json!({ "type": kind, "value": c.to_string() });
+                [key("keyDown"), key("keyUp")]
+            })
+            .collect();
+        let keyboard = json!({ "type": "key", "id": "keyboard", "actions": presses });
+        let reply = self.post("/actions", &json!({ "actions": [keyboard] }));
+        assert!(reply.is_null(), "{reply}");
+    }
+
     /// Errors the page wrote to the console.
     pub(crate) fn console(&self) -> Vec<String> {
         let entries = self.post("/se/log", &json!({ "type": "browser" }));
