@@ -23,6 +23,8 @@ mod routes;
 mod serve;
 #[cfg(feature = "server")]
 mod stop;
+#[cfg(all(test, feature = "server"))]
+mod tests;
 pub mod wire;
 
 #[cfg(feature = "server")]

@@ -370,11 +370,23 @@ function showStatus() {
     const { seen, indexed } = status.indexing;
     line.append(make("span", { className: "live" }, `indexing: ${seen.toLocaleString("en")} looked at, ${indexed.toLocaleString("en")} new`));
   } else if (status.failures) {
-    line.append(make("a", { className: "quiet", href: "/v1/failures" }, `${count(status.failures, "file", "files")} could not be read`));
+    line.append(make("button", { type: "button", className: "link", onclick: showFailures },
+      `${count(status.failures, "file", "files")} could not be read`));
   }
   $("kinds").hidden = !status.texts && query.kind !== "texts";
   $("note").hidden = false;
   $("note").textContent = `${status.model_note} A search always shows what is nearest, even if nothing fits: look at the scores.`.trim();
+}
+
+async function showFailures() {
+  try {
+    const { failures } = await ask("/v1/failures");
+    $("failed-list").replaceChildren(...failures.flatMap(({ path, reason }) => [
+      make("dt", {}, path), make("dd", {}, reason)]));
+    $("failed").showModal();
+  } catch (error) {
+    tell(error.message);
+  }
 }
 
 document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });

@@ -16,6 +16,35 @@ export class Grid {
     });
     list.addEventListener("keydown", (event) => this.move(event));
     list.addEventListener("focusin", (event) => this.mark(event.target));
+    this.width = 0;
+    new ResizeObserver(() => {
+      if (Math.round(list.clientWidth) !== this.width) this.layout();
+    }).observe(list);
+  }
+
+  /** Rows as wide as the page, about one height; no picture is cut to fit. */
+  layout() {
+    const style = getComputedStyle(this.list);
+    const [wish, gap] = [parseFloat(style.getPropertyValue("--row")), parseFloat(style.columnGap)];
+    this.width = Math.round(this.list.clientWidth);
+    // A pixel to spare, so that rounding never breaks a row.
+    const space = this.list.clientWidth - 1;
+    const tiles = [...this.list.children];
+    let row = [];
+    const place = (height) => {
+      for (const tile of row) {
+        tile.style.width = `${tile.shape * height}px`;
+        tile.style.setProperty("--height", `${height}px`);
+      }
+      row = [];
+    };
+    for (const tile of tiles) {
+      row.push(tile);
+      const shapes = row.reduce((sum, one) => sum + one.shape, 0);
+      const height = (space - gap * (row.length - 1)) / shapes;
+      if (height <= wish * 1.15) place(height);
+    }
+    place(wish);
   }
 
   buttons() {
@@ -31,6 +60,7 @@ export class Grid {
     this.best = this.entries[0]?.closeness?.value ?? entries[0]?.closeness?.value;
     this.entries.push(...entries);
     this.list.append(...entries.map((entry) => this.tile(entry)));
+    this.layout();
     const buttons = this.buttons();
     if (buttons.length && !buttons.some((button) => button.tabIndex === 0)) buttons[0].tabIndex = 0;
   }
@@ -44,23 +74,25 @@ export class Grid {
     let shape = 1.5;
     if (isImage) {
       const { width, height } = item.meta;
-      if (width && height) shape = Math.min(2.2, Math.max(0.62, width / height));
+      if (width && height) shape = Math.min(3, Math.max(0.5, width / height));
+      const frame = make("span", { className: "frame" });
       const image = make("img", { alt: item.caption || name, decoding: "async" });
       if (this.entries.indexOf(entry) > 20) image.loading = "lazy";
       image.addEventListener("load", () => button.classList.add("loaded"), { once: true });
       image.addEventListener("error", () => {
         image.remove();
-        button.classList.add("lost");
-        button.prepend(make("span", { className: "gone" }, `${name || "This picture"} cannot be shown`));
+        frame.append(make("span", { className: "gone" }, `${name || "This picture"} cannot be shown`));
       }, { once: true });
       show(image, thumbnail(item.id));
-      button.append(image);
+      frame.append(image);
+      button.append(frame);
     } else {
       tile.classList.add("text");
       button.append(make("span", { className: "words" }, item.caption ?? ""));
     }
-    tile.style.setProperty("--shape", shape);
+    tile.shape = shape;
     if (closeness) {
+      tile.classList.add("scored");
       const fill = make("span", { className: "fill" });
       const share = this.best > 0 ? Math.max(0, closeness.value / this.best) : 0;
       fill.style.width = `${Math.min(1, share) * 100}%`;

@@ -5,6 +5,11 @@ import { ask, hasKey, original, show, thumbnail } from "./api.js";
 
 const SHOWN_BY_BROWSERS = ["jpeg", "jpg", "png", "gif", "webp", "bmp", "ico"];
 
+function percent(p) {
+  if (p > 0 && p < 0.001) return "< 0.1 %";
+  return `${(p * 100).toFixed(p > 0.995 && p < 1 || p < 0.1 ? 1 : 0)} %`;
+}
+
 export class Viewer {
   /** `on` has: like(item), search(words), step(by), closed(), problem(error). */
   constructor(on) {
@@ -145,8 +150,7 @@ export class Viewer {
       return;
     }
     this.about("/v1/label", { labels }, list, (image) => {
-      const percent = (p) => `${(p * 100).toFixed(p > 0 && p < 0.1 ? 1 : 0)} %`;
-      const rows = image.labels.map((l) => bar(l.label, l.probability, percent(l.probability), {
+        const rows = image.labels.map((l) => bar(l.label, l.probability, percent(l.probability), {
         title: `${l.label}: cosine ${l.score.toFixed(3)}`,
       }));
       if (image.none_of_these !== null) {
