@@ -26,6 +26,8 @@
 //! ```
 
 mod catalogue;
+#[cfg(any(test, feature = "testing"))]
+pub mod conformance;
 mod error;
 mod fusion;
 mod local;

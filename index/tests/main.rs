@@ -1,0 +1,19 @@
+//! The store as other crates see it: opening, bookkeeping, crashes, damage.
+
+mod bookkeeping;
+mod crash;
+mod damage;
+mod opening;
+
+use std::path::Path;
+
+use ekphrasis_index::conformance::space;
+use ekphrasis_index::{Access, Holder, LocalStore, StoreError};
+
+fn writing() -> Access {
+    Access::Write(Holder { command: "ek test".into(), address: None })
+}
+
+fn open(dir: &Path, access: Access) -> Result<LocalStore, StoreError> {
+    LocalStore::open(dir, &space(), access)
+}
