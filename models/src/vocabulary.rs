@@ -42,8 +42,8 @@ impl Vocabulary {
         let mut rows: Vec<f32> = halves.map(half::f16::to_f32).collect();
         for (row, word) in rows.chunks_exact_mut(space.dim()).zip(&words) {
             let norm = dot(row, row).sqrt();
-            // Half floats keep a unit norm to about 1e-3; NaN fails too.
-            if !((norm - 1.0).abs() < 0.01) {
+            // Half floats keep a unit norm to about 1e-3.
+            if norm.is_nan() || (norm - 1.0).abs() >= 0.01 {
                 let problem = format!("expected unit vectors, got norm {norm} for {word:?}");
                 return Err(bad(&files.vectors, problem));
             }

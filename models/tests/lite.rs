@@ -14,6 +14,9 @@ use crate::support::{
 /// How the golden features were made; the shipped model pads instead of cropping.
 const SPEC: &str = "efficientnet_lite0_224";
 
+/// Logits nearer than this count as equal.
+const NEAR: f64 = 0.02;
+
 fn lite() -> Model {
     Model::open(&Path::new(env!("CARGO_MANIFEST_DIR")).join("lite")).expect("the shipped model")
 }
@@ -30,7 +33,8 @@ fn top3(logits: &[f32]) -> Vec<usize> {
     order
 }
 
-fn check_backbone(tensors: &[ImageTensor], least: f64, what: &str) {
+/// The least cosine of pooled features over all pictures.
+fn check_backbone(tensors: &[ImageTensor], least: f64, what: &str) -> f64 {
     let encoder = lite().ort_image_encoder(&runtime(), 1).expect("an encoder");
     let golden = golden("efficientnet_lite0_golden.json");
     let got = encoder.outputs(tensors, &["pooled", "logits"]).expect("features and logits");
@@ -43,11 +47,19 @@ fn check_backbone(tensors: &[ImageTensor], least: f64, what: &str) {
         assert!(cosine > least, "{what}, {name}: pooled cosine {cosine}");
         worst = worst.min(cosine);
         let classes = golden[*name]["top3"].as_array().expect("an array");
-        let want: Vec<usize> =
-            classes.iter().filter_map(|c| c[0].as_u64()).map(|c| c as usize).collect();
-        assert_eq!(top3(logits), want, "{what}, {name}: three best classes");
+        let want: Vec<(usize, f64)> = classes
+            .iter()
+            .map(|c| (c[0].as_u64().expect("a class") as usize, c[2].as_f64().expect("a logit")))
+            .collect();
+        for (rank, class) in top3(logits).into_iter().enumerate() {
+            // Weights are stored as half floats: two classes whose logits are
+            // nearly equal (6.4835 and 6.4761 in one picture) may change places.
+            let same =
+                want.iter().any(|(c, logit)| *c == class && (logit - want[rank].1).abs() < NEAR);
+            assert!(same, "{what}, {name}: rank {rank} is {class}, expected {want:?}");
+        }
     }
-    println!("{what}: least pooled cosine {worst:.6}");
+    worst
 }
 
 #[test]
@@ -56,7 +68,9 @@ fn the_backbone_agrees_from_golden_pixels() {
     let tensor = |name: &&str| {
         normalise.tensor(&golden_pixels(name, SPEC)).expect("of the right size already")
     };
-    check_backbone(&PICTURES.iter().map(tensor).collect::<Vec<_>>(), 0.9999, "golden pixels");
+    let tensors: Vec<_> = PICTURES.iter().map(tensor).collect();
+    let worst = check_backbone(&tensors, 0.9999, "golden pixels");
+    println!("least pooled cosine {worst:.6}");
 }
 
 #[test]
@@ -65,7 +79,9 @@ fn the_backbone_agrees_from_the_files() {
     let tensor = |name: &&str| {
         spec.tensor(&decode(&picture(name)).expect("a picture").pixels).expect("a plain shape")
     };
-    check_backbone(&PICTURES.iter().map(tensor).collect::<Vec<_>>(), 0.999, "files");
+    let tensors: Vec<_> = PICTURES.iter().map(tensor).collect();
+    let worst = check_backbone(&tensors, 0.999, "files");
+    println!("least pooled cosine {worst:.6}");
 }
 
 #[test]

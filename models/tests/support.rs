@@ -83,7 +83,7 @@ pub(crate) fn runtime() -> Runtime {
         env: None,
         cache: cache(),
         fetch: true,
-        log: &|line| eprintln!("{line}"),
+        log: &|_| {},
     })
     .expect("ONNX Runtime, fetched through pip or npm if need be")
 }

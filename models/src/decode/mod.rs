@@ -3,6 +3,7 @@
 
 mod complete;
 mod flatten;
+mod ico;
 mod sniff;
 
 use std::io::Cursor;
@@ -86,6 +87,12 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let (codec, format) = match sniff::sniff(bytes)? {
         Kind::Readable(codec, format) => (codec, format),
         Kind::Unsupported(format) => return Err(DecodeError::Unsupported { format }),
+    };
+    let (bytes, codec) = match codec {
+        ImageFormat::Ico => {
+            ico::png_within(bytes).map_or((bytes, codec), |png| (png, ImageFormat::Png))
+        }
+        _ => (bytes, codec),
     };
     complete::check(codec, bytes)
         .map_err(|detail| DecodeError::Truncated { format, detail: detail.into() })?;

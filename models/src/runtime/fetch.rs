@@ -172,7 +172,7 @@ fn run(command: &mut Command) -> Result<(), String> {
     let words = String::from_utf8_lossy(&output.stderr);
     let lines = || words.lines().map(str::trim).filter(|line| !line.is_empty());
     // pip ends with the reason; npm has it among other lines.
-    let line = lines().rfind(|line| line.to_lowercase().contains("error")).or(lines().last());
+    let line = lines().rfind(|line| line.to_lowercase().contains("error")).or(lines().next_back());
     Err(line.map_or_else(|| format!("it failed ({})", output.status), str::to_owned))
 }
 
