@@ -57,8 +57,9 @@ export class Grid {
       this.entries = [];
       this.list.replaceChildren();
     }
-    this.best = this.entries[0]?.closeness?.value ?? entries[0]?.closeness?.value;
     this.entries.push(...entries);
+    // Bars are relative to the best; its own number says how good that is.
+    this.best = Math.max(...this.entries.map((entry) => entry.closeness?.value ?? 0));
     this.list.append(...entries.map((entry) => this.tile(entry)));
     this.layout();
     const buttons = this.buttons();

@@ -114,7 +114,7 @@ export class Viewer {
     const asked = query?.parts ?? [];
     const rows = parts.map((part, i) => {
       if (i >= asked.length) {
-        return bar("words in name or caption", part.score / 10, part.score.toFixed(1), { title: "BM25" });
+        return bar("name and caption", part.score / 10, part.score.toFixed(1), { title: "how well the words of its name and caption fit (BM25)" });
       }
       const what = asked[i].text ?? (asked[i].image ? "your picture" : "that picture");
       return bar(what, part.score, part.score.toFixed(2), { title: `${what}: cosine, from -1 to 1` });
