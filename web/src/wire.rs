@@ -533,7 +533,7 @@ mod tests {
             via_text: false,
             parts: vec![engine::PartScore { part: "cat".into(), score: 0.5, weight: 1.0 }],
         };
-        let reply = engine::SearchReply { hits: vec![hit], total_candidates: 9, took_ms: 3.14159 };
+        let reply = engine::SearchReply { hits: vec![hit], total_candidates: 9, took_ms: 3.7512 };
         let seen = serde_json::to_value(SearchReply::new(&reply, &request)).expect("plain data");
         assert_eq!(
             seen,
@@ -542,7 +542,7 @@ mod tests {
                     "parts": [{"text": "cat", "weight": 1.0}, {"image": "upload", "weight": 1.0}],
                     "k": 10, "offset": 0, "mode": "hybrid", "for": "images", "exact": false,
                 },
-                "took_ms": 3.14,
+                "took_ms": 3.75,
                 "total_candidates": 9,
                 "hits": [{
                     "rank": 1, "id": "ab".repeat(16), "kind": "image",
