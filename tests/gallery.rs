@@ -22,8 +22,8 @@ fn gallery() -> &'static Home {
     })
 }
 
-/// What the gallery's list says a picture is: (caption, is a photograph).
-fn caption(path: &str) -> (String, bool) {
+/// What the gallery's list says a picture is.
+fn caption(path: &str) -> String {
     let list = repository().join("web/gallery/captions.jsonl");
     let name = PathBuf::from(path);
     let name = name.file_name().and_then(|n| n.to_str()).expect("a name");
@@ -33,8 +33,7 @@ fn caption(path: &str) -> (String, bool) {
         .map(|l| serde_json::from_str::<Value>(l).expect("JSON"))
         .find(|l| l["path"].as_str().is_some_and(|p| p.ends_with(name)))
         .unwrap_or_else(|| panic!("{name} is not in the list"));
-    let photograph = line["tags"].as_array().is_some_and(|t| t.contains(&"photograph".into()));
-    (line["caption"].as_str().expect("a caption").to_lowercase(), photograph)
+    line["caption"].as_str().expect("a caption").to_lowercase()
 }
 
 #[test]
@@ -46,10 +45,9 @@ fn a_phrase_finds_the_photograph_by_vectors_alone() {
         ("motorcycle", "motorcycle"),
     ] {
         let run = gallery().ek(&["search", phrase, "--mode", "vector", "-n", "3", "--json"]);
-        let paths = run.exits(0).paths();
-        let (found, photograph) = caption(&paths[0]);
-        assert!(found.contains(word), "{phrase}: first is {found:?}");
-        assert!(photograph, "{phrase}: first is a drawing: {found:?}");
+        // The gallery has one picture of each, a photograph; the forge's tests keep it so.
+        let found: Vec<_> = run.exits(0).paths().iter().map(|p| caption(p)).collect();
+        assert!(found[0].contains(word), "{phrase}: {found:?}");
     }
 }
 
@@ -58,7 +56,7 @@ fn a_picture_finds_itself_and_its_like() {
     let cat = reference("images/cat_451x300.jpg");
     let cat = cat.to_str().expect("UTF-8");
     let run = gallery().ek(&["search", "--image", cat, "--json"]).exits(0);
-    assert!(caption(&run.paths()[0]).0.contains("cat"), "{}", run.stdout());
+    assert!(caption(&run.paths()[0]).contains("cat"), "{}", run.stdout());
     // Its id finds it too, and itself first.
     let reply = run.json();
     let id = reply["hits"][0]["id"].as_str().expect("an id");
@@ -90,15 +88,17 @@ fn a_picture_is_described_by_words() {
 }
 
 #[test]
-fn avoiding_something_moves_it_down() {
+fn avoiding_something_lowers_what_is_like_it() {
     let score = |not: &[&str]| {
-        let mut args = vec!["search", "a cat", "--mode", "vector", "-n", "300", "--json"];
+        let mut args = vec!["search", "an animal", "--mode", "vector", "-n", "300", "--json"];
         args.extend(not.iter().flat_map(|n| ["--not", *n]));
-        let paths = gallery().ek(&args).exits(0).paths();
-        paths.iter().position(|p| caption(p).0.contains("cat")).expect("there is a cat")
+        let run = gallery().ek(&args).exits(0);
+        let paths = run.paths();
+        let at = paths.iter().position(|p| caption(p).contains("tabby cat")).expect("the cat");
+        run.json()["hits"][at]["score"].as_f64().expect("a score")
     };
-    assert_eq!(score(&[]), 0);
-    assert!(score(&["a cat on a chair", "kitten"]) > 0);
+    let (plain, steered) = (score(&[]), score(&["a cat"]));
+    assert!(steered < plain - 0.1, "{plain} → {steered}");
 }
 
 #[test]

@@ -11,7 +11,7 @@ use crate::support::repository;
 fn metadata() -> Metadata {
     MetadataCommand::new()
         .manifest_path(repository().join("Cargo.toml"))
-        .other_options(["--locked".to_owned(), "--offline".to_owned()])
+        .other_options(["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(String::from))
         .exec()
         .expect("cargo metadata")
 }

@@ -82,8 +82,9 @@ fn wrong_requests_are_problems_and_harm_nothing() {
         assert!(problem["title"].is_string() && problem["detail"].is_string(), "{problem}");
         assert_eq!(problem["status"], status, "{problem}");
     }
-    // Very long words are cut by the model, not refused.
-    assert_eq!(server.post("/v1/search", &json!({ "text": long })).0, 200);
+    // Long words are cut by the model; only absurdly long ones are refused.
+    assert_eq!(server.post("/v1/search", &json!({ "text": &long[..5_000] })).0, 200);
+    assert_eq!(server.post("/v1/search", &json!({ "text": long })).0, 400);
     assert_eq!(server.get("/v1/nowhere").0, 404);
     assert_eq!(server.get("/healthz").0, 200);
 }

@@ -169,6 +169,9 @@ fn copy_folder(from: &Path, to: &Path) {
             copy_folder(&path, &target);
         } else {
             fs_err::copy(&path, &target).expect("copied");
+            // What is fetched is its owner's alone; here it is for another.
+            let all = std::os::unix::fs::PermissionsExt::from_mode(0o644);
+            fs_err::set_permissions(&target, all).expect("opened");
         }
     }
 }

@@ -93,42 +93,38 @@ impl From<Name> for String {
 /// in silence.
 pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
     let file = std::path::absolute(file)?;
+    let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    if !["jsonl", "ndjson", "csv"].contains(&ending.as_str()) {
+        return Err(PairsError::Ending(file));
+    }
     let content = fs_err::read_to_string(&file)?;
     let content = content.strip_prefix('\u{feff}').unwrap_or(&content);
     let folder = file.parent().unwrap_or(Path::new("/"));
     let at = |line, what| PairsError::Line { path: file.clone(), line, what };
-    let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default();
     let mut pairs = Vec::new();
-    match ending.to_ascii_lowercase().as_str() {
-        "jsonl" | "ndjson" => {
-            for (line, number) in content.lines().zip(1u64..) {
-                if line.trim().is_empty() {
-                    continue;
-                }
-                let raw = serde_json::from_str(line).map_err(|e| at(number, e.to_string()))?;
-                pairs.push(check(raw, folder).map_err(|what| at(number, what))?);
-            }
+    if ending == "csv" {
+        let mut reader = csv::Reader::from_reader(content.as_bytes());
+        let heads = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
+        if !heads.iter().any(|h| h == "path" || h == "text") {
+            let found: Vec<&str> = heads.iter().collect();
+            let what =
+                format!("a heading named path or text is needed; found {}", found.join(", "));
+            return Err(at(1, what));
         }
-        "csv" => {
-            let mut reader = csv::ReaderBuilder::new().flexible(false).from_reader(content.as_bytes());
-            let heads = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
-            if !heads.iter().any(|h| h == "path" || h == "text") {
-                let found: Vec<&str> = heads.iter().collect();
-                let what = format!(
-                    "a heading named path or text is needed; found {}",
-                    found.join(", ")
-                );
-                return Err(at(1, what));
-            }
-            for row in reader.records() {
-                let row = row.map_err(|e| {
-                    at(e.position().map_or(0, csv::Position::line), e.to_string())
-                })?;
-                let line = row.position().map_or(0, csv::Position::line);
-                pairs.push(check(from_csv(&heads, &row), folder).map_err(|what| at(line, what))?);
-            }
+        for row in reader.records() {
+            let row = row
+                .map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
+            let line = row.position().map_or(0, csv::Position::line);
+            pairs.push(check(from_csv(&heads, &row), folder).map_err(|what| at(line, what))?);
         }
-        _ => return Err(PairsError::Ending(file)),
+    } else {
+        for (line, number) in content.lines().zip(1u64..) {
+            if line.trim().is_empty() {
+                continue;
+            }
+            let raw = serde_json::from_str(line).map_err(|e| at(number, e.to_string()))?;
+            pairs.push(check(raw, folder).map_err(|what| at(number, what))?);
+        }
     }
     if pairs.is_empty() { Err(PairsError::Empty(file)) } else { Ok(pairs) }
 }
