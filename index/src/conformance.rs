@@ -3,6 +3,7 @@
 //!
 //! The checks panic with what is wrong, as tests do.
 
+use std::io::Write;
 use std::path::PathBuf;
 
 use ekphrasis_embed::{Embedding, Space};
@@ -104,8 +105,20 @@ pub fn check_store(make: impl Fn() -> Box<dyn StoreWrite>) {
     paging(&*make());
     odd_queries(&*make());
     for seed in [1, 2, 3] {
-        println!("conformance: random operations, seed {seed}");
+        let _seed = SayOnPanic(format!("conformance: random operations, seed {seed}"));
         random_operations(&*make(), &mut Random(seed));
+    }
+}
+
+/// Says which seed a failure came from; silent otherwise.
+struct SayOnPanic(String);
+
+impl Drop for SayOnPanic {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // The assertion has already failed; a closed stderr must not hide it.
+            let _ = writeln!(std::io::stderr(), "{}", self.0);
+        }
     }
 }
 
@@ -150,7 +163,7 @@ fn replacing(store: &dyn StoreWrite) {
     assert_eq!(store.delete(&[id, id, ItemId::for_text("nobody")]).expect("deleted"), 1);
     assert_eq!(store.items(&[id]).expect("read"), [None]);
     assert_eq!(store.delete(&[id]).expect("deleted"), 0);
-    store.upsert(&[first.clone()]).expect("written again");
+    store.upsert(std::slice::from_ref(&first)).expect("written again");
     assert_eq!(store.items(&[id]).expect("read"), [Some(first.item)]);
 }
 

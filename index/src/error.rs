@@ -30,7 +30,7 @@ pub enum StoreError {
         holder: HolderInfo,
     },
     /// There is nothing at this path.
-    #[error("there is no store at {}; index a folder into it first", .0.display())]
+    #[error("there is no store at {}; `ek index DIR` makes one", .0.display())]
     NoStore(PathBuf),
     /// The folder holds something else.
     #[error(

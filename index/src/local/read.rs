@@ -114,7 +114,7 @@ impl Inner {
         let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
         // Asking for a good part of everything is what a scan is for.
         if !query.exact
-            && candidates >= self.options.graph_from.max(4 * deep)
+            && candidates >= self.options.graph_from.max(deep.saturating_mul(4))
             && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
         {
             let share = (candidates as f64 / graph.size() as f64).min(1.0);
