@@ -2,7 +2,8 @@
 //! are read, both towers are written as ONNX graphs and compared with the
 //! golden references, and only then is `models/lite` replaced.
 //!
-//! The same packages give the same bytes on the same kind of machine: nothing
+//! The same packages and the same ONNX Runtime (the pinned one, unless another
+//! is named) give the same bytes on the same kind of machine: nothing
 //! in the files depends on time, paths or chance.
 
 mod calibrate;
