@@ -5,15 +5,17 @@
 //! carry their own: every item a hash of all it says, and the table of items an
 //! XOR of them, so that neither a changed nor a vanished row goes unseen.
 
-use std::ffi::OsStr;
+mod item;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekphrasis_embed::Space;
-use rusqlite::{Connection, OpenFlags, OptionalExtension, Row, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-use crate::vector::Added;
-use crate::{FileFacts, Filter, Item, ItemId, Kind, Seq, StoreError};
+pub(crate) use self::item::{Head, StoredItem, filter_code, path_bytes, path_from_bytes};
+use self::item::{ITEM, hash, kind_code};
+use crate::{ItemId, Seq, StoreError};
 
 /// Name of the database.
 pub(crate) const FILE: &str = "catalogue.db";
@@ -47,10 +49,6 @@ CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
-/// The columns of an item, in the order in which [`StoredItem`] reads them.
-pub(crate) const ITEM: &str = "id, kind, row, seq, path, text, tags, standalone, \
-     size, mtime_ns, content, width, height, format, hash, head";
-
 /// The one row that says which state the store is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct State {
@@ -75,189 +73,6 @@ impl State {
             &self.items.to_le_bytes(),
             &self.digest.to_le_bytes(),
         ])
-    }
-}
-
-/// 64 bits of the parts, each with its length, so that no two lists are alike.
-fn hash(parts: &[&[u8]]) -> i64 {
-    let mut hasher = blake3::Hasher::new();
-    for part in parts {
-        hasher.update(&(part.len() as u64).to_le_bytes()).update(part);
-    }
-    let mut bytes = [0; 8];
-    bytes.copy_from_slice(&hasher.finalize().as_bytes()[..8]);
-    i64::from_le_bytes(bytes)
-}
-
-/// An item as a row of the catalogue.
-#[derive(Clone, Debug)]
-pub(crate) struct StoredItem {
-    pub(crate) item: Item,
-    pub(crate) row: u64,
-    pub(crate) seq: Seq,
-    /// Whether it is there in its own right, not only as someone's caption.
-    pub(crate) standalone: bool,
-}
-
-impl StoredItem {
-    fn tags_json(&self) -> String {
-        serde_json::Value::from(self.item.tags.clone()).to_string()
-    }
-
-    fn hash(&self, tags: &str) -> i64 {
-        let item = &self.item;
-        // Absent and empty must differ, hence the leading byte.
-        let optional = |bytes: Option<&[u8]>| match bytes {
-            Some(bytes) => [&[1], bytes].concat(),
-            None => vec![0],
-        };
-        let facts = item.file.as_ref().map(|f| {
-            let mut bytes = f.size.to_le_bytes().to_vec();
-            bytes.extend(f.mtime_ns.to_le_bytes());
-            bytes.extend(f.content);
-            bytes.extend(f.width.to_le_bytes());
-            bytes.extend(f.height.to_le_bytes());
-            bytes.extend(f.format.as_bytes());
-            bytes
-        });
-        hash(&[
-            &item.id.to_bytes(),
-            &[kind_code(item.kind) as u8, u8::from(self.standalone)],
-            &self.row.to_le_bytes(),
-            &self.seq.to_le_bytes(),
-            &optional(item.path.as_ref().map(|p| path_bytes(p))),
-            &optional(item.text.as_ref().map(|t| t.as_bytes())),
-            tags.as_bytes(),
-            &optional(facts.as_deref()),
-        ])
-    }
-
-    /// Reads a row of [`ITEM`] and checks its hashes.
-    pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, String>> {
-        let head = Head::read(
-            row.get(0)?,
-            row.get(1)?,
-            row.get(2)?,
-            row.get(3)?,
-            row.get(14)?,
-            row.get(15)?,
-        );
-        let head = match head {
-            Ok(head) => head,
-            Err(what) => return Ok(Err(what)),
-        };
-        let tags: String = row.get(6)?;
-        let size: Option<i64> = row.get(8)?;
-        let file = match size {
-            None => None,
-            Some(size) => Some(FileFacts {
-                size: size as u64,
-                mtime_ns: row.get(9)?,
-                content: row.get(10)?,
-                width: row.get(11)?,
-                height: row.get(12)?,
-                format: row.get(13)?,
-            }),
-        };
-        let Ok(tag_list) = serde_json::from_str(&tags) else {
-            return Ok(Err(format!("the tags of item {} are not as written", head.id)));
-        };
-        let path: Option<Vec<u8>> = row.get(4)?;
-        let stored = Self {
-            item: Item {
-                id: head.id,
-                kind: head.kind,
-                path: path.map(path_from_bytes),
-                text: row.get(5)?,
-                tags: tag_list,
-                file,
-            },
-            row: head.row,
-            seq: head.seq,
-            standalone: row.get(7)?,
-        };
-        if stored.hash(&tags) == head.hash {
-            Ok(Ok(stored))
-        } else {
-            Ok(Err(format!("the checksum of item {} is wrong", head.id)))
-        }
-    }
-}
-
-/// What of an item is read when opening: enough to find it, and proven by its own hash.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Head {
-    pub(crate) id: ItemId,
-    pub(crate) kind: Kind,
-    pub(crate) row: u64,
-    pub(crate) seq: Seq,
-    hash: i64,
-    pub(crate) head: i64,
-}
-
-impl Head {
-    fn compute(id: ItemId, kind: Kind, row: u64, seq: Seq, content: i64) -> i64 {
-        hash(&[
-            &id.to_bytes(),
-            &[kind_code(kind) as u8],
-            &row.to_le_bytes(),
-            &seq.to_le_bytes(),
-            &content.to_le_bytes(),
-        ])
-    }
-
-    fn read(
-        id: Vec<u8>,
-        kind: i64,
-        row: i64,
-        seq: i64,
-        hash: i64,
-        head: i64,
-    ) -> Result<Self, String> {
-        let wrong = || "the checksum of an item is wrong".to_owned();
-        let id = ItemId::from_bytes(id.try_into().map_err(|_| wrong())?);
-        let kind = match kind {
-            0 => Kind::Image,
-            1 => Kind::Text,
-            _ => return Err(wrong()),
-        };
-        let (row, seq) = (row as u64, seq as u64);
-        if Self::compute(id, kind, row, seq, hash) != head {
-            return Err(wrong());
-        }
-        Ok(Self { id, kind, row, seq, hash, head })
-    }
-
-    pub(crate) fn added(&self) -> Added {
-        Added { row: self.row, id: self.id, kind: self.kind }
-    }
-}
-
-pub(crate) fn kind_code(kind: Kind) -> i64 {
-    match kind {
-        Kind::Image => 0,
-        Kind::Text => 1,
-    }
-}
-
-/// The filter's kind as the catalogue's code; SQL lets everything through for NULL.
-pub(crate) fn filter_code(filter: &Filter) -> Option<i64> {
-    filter.kind.map(kind_code)
-}
-
-pub(crate) fn path_bytes(path: &Path) -> &[u8] {
-    path.as_os_str().as_encoded_bytes()
-}
-
-pub(crate) fn path_from_bytes(bytes: Vec<u8>) -> PathBuf {
-    #[cfg(unix)]
-    {
-        PathBuf::from(<OsStr as std::os::unix::ffi::OsStrExt>::from_bytes(&bytes))
-    }
-    #[cfg(not(unix))]
-    {
-        // Elsewhere names are Unicode but for rare lone surrogates.
-        PathBuf::from(OsStr::new(&*String::from_utf8_lossy(&bytes)))
     }
 }
 

@@ -21,8 +21,11 @@ fn batch(n: usize) -> (Vec<Record>, Vec<usize>) {
     let mut random = Random(n as u64);
     let start = random.below(NAMES / BATCH) * BATCH;
     let records = (start..start + BATCH).map(|name| record(&mut random, name)).collect();
-    let gone =
-        if n % 3 == 0 { (0..BATCH).map(|i| (start + BATCH + i) % NAMES).collect() } else { vec![] };
+    let gone = if n.is_multiple_of(3) {
+        (0..BATCH).map(|i| (start + BATCH + i) % NAMES).collect()
+    } else {
+        vec![]
+    };
     (records, gone)
 }
 
