@@ -173,7 +173,12 @@ pub(crate) struct LabelArgs {
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The labels to choose from, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "A,B,C", required_unless_present = "labels_file")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "A,B,C",
+        required_unless_present = "labels_file"
+    )]
     pub(crate) labels: Vec<String>,
     /// A file with one label a line
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]

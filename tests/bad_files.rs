@@ -79,7 +79,7 @@ fn a_folder_of_horrors_is_indexed_as_far_as_it_can_be() {
     assert_eq!(report["indexed"], 4, "good, sixteen-bit, cmyk and red: {report}");
     let ledger = reasons(&home.ek(&["status", "--failures", "--json"]).exits(1));
     for (name, word) in [
-        ("truncated.jpg", "trunc"),
+        ("truncated.jpg", "cut short"),
         ("empty.jpg", "empty"),
         ("words.png", "text"),
         ("huge.png", "30000"),

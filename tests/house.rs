@@ -11,7 +11,9 @@ use crate::support::repository;
 fn metadata() -> Metadata {
     MetadataCommand::new()
         .manifest_path(repository().join("Cargo.toml"))
-        .other_options(["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(String::from))
+        .other_options(
+            ["--locked", "--filter-platform", "x86_64-unknown-linux-gnu"].map(String::from),
+        )
         .exec()
         .expect("cargo metadata")
 }
@@ -66,9 +68,21 @@ fn a_part_of_a_kind_has_one_home() {
 #[test]
 fn licences_are_permissive() {
     const ALLOWED: &[&str] = &[
-        "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-1-Clause", "BSD-2-Clause",
-        "BSD-3-Clause", "BSL-1.0", "CC0-1.0", "CDLA-Permissive-2.0", "ISC", "MIT", "MIT-0",
-        "Unicode-3.0", "Unlicense", "Zlib",
+        "0BSD",
+        "Apache-2.0",
+        "Apache-2.0 WITH LLVM-exception",
+        "BSD-1-Clause",
+        "BSD-2-Clause",
+        "BSD-3-Clause",
+        "BSL-1.0",
+        "CC0-1.0",
+        "CDLA-Permissive-2.0",
+        "ISC",
+        "MIT",
+        "MIT-0",
+        "Unicode-3.0",
+        "Unlicense",
+        "Zlib",
     ];
     let mut refused = BTreeSet::new();
     for package in metadata().packages {

@@ -65,8 +65,7 @@ fn captions_are_found_by_their_words_and_by_pictures() {
     .expect("written");
     counts(&home, &["pictures"]);
     // Captions for files that are indexed already: nothing is encoded again, the words are new.
-    let [_, indexed, unchanged, ..] =
-        counts(&home, &["pictures", "--captions", "captions.jsonl"]);
+    let [_, indexed, unchanged, ..] = counts(&home, &["pictures", "--captions", "captions.jsonl"]);
     assert_eq!((indexed, unchanged), (2, 1), "one picture recaptioned, one text");
     assert_eq!(counts(&home, &["pictures", "--captions", "captions.jsonl"])[1], 0);
 

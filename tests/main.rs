@@ -1,5 +1,6 @@
 //! The real program, the real server and a real browser, each test in a folder
 //! of its own.
+#![expect(clippy::print_stderr, reason = "shown when a test fails")]
 
 mod bad_files;
 mod browser;

@@ -38,7 +38,11 @@ fn searching_by_words_and_by_picture() {
     assert_eq!((status, &like["hits"][0]["id"]), (200, &hit["id"]), "{like}");
     let labels = json!({ "id": id, "labels": ["cat", "rocket", "cup of coffee"] });
     let (status, reply) = server.post("/v1/label", &labels);
-    assert_eq!((status, &reply["images"][0]["labels"][0]["label"]), (200, &json!("cat")), "{reply}");
+    assert_eq!(
+        (status, &reply["images"][0]["labels"][0]["label"]),
+        (200, &json!("cat")),
+        "{reply}"
+    );
 }
 
 #[test]

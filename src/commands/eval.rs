@@ -13,8 +13,7 @@ use crate::output;
 pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
     let config = config(global)?;
     let towers = towers(global, &config, cores())?;
-    let options =
-        EvalOptions { split: args.split.clone(), templates: args.template.clone() };
+    let options = EvalOptions { split: args.split.clone(), templates: args.template.clone() };
     let show = !global.quiet && std::io::stderr().is_terminal();
     let report = evaluate(&*towers, &args.pairs, &options, &|done, total| {
         if show && (done % 50 == 0 || done == total) {
@@ -24,7 +23,11 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
     for (path, reason) in &report.failed {
         output::note(&format!("not used: {}: {reason}", path.display()));
     }
-    if global.json { output::json(&as_json(&report))? } else { table(&report)? }
+    if global.json {
+        output::json(&as_json(&report))?;
+    } else {
+        table(&report)?;
+    }
     Ok(if report.failed.is_empty() { Done::Well } else { Done::NothingOrPartly })
 }
 

@@ -106,7 +106,10 @@ pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure
     if global.json {
         output::json(&serde_json::json!({ "removed": removed }))?;
     } else if !global.quiet {
-        output::line(&format!("{} forgotten; no file was touched", count(removed, "item", "items")))?;
+        output::line(&format!(
+            "{} forgotten; no file was touched",
+            count(removed, "item", "items")
+        ))?;
     }
     Ok(if removed == 0 { Done::NothingOrPartly } else { Done::Well })
 }

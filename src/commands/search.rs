@@ -49,7 +49,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
 fn show(hit: &SearchHit) -> Result<(), Failure> {
     output::line(&format!("{:>3}  {:.3}  {}", hit.rank, hit.score, name(&hit.item)))?;
     for part in &hit.parts {
-        output::line(&format!("            {:.3} × {:.2}  {}", part.score, part.weight, part.part))?;
+        output::line(&format!(
+            "            {:.3} × {:.2}  {}",
+            part.score, part.weight, part.part
+        ))?;
     }
     Ok(())
 }
@@ -93,11 +96,7 @@ fn parts(args: &SearchArgs) -> Result<Vec<Part>, Failure> {
         let given = args.weight.get(i).copied();
         if i < wanted_count { given.unwrap_or(1.0) } else { -given.unwrap_or(0.5) }
     };
-    Ok(wanted
-        .into_iter()
-        .enumerate()
-        .map(|(i, what)| Part { what, weight: weight(i) })
-        .collect())
+    Ok(wanted.into_iter().enumerate().map(|(i, what)| Part { what, weight: weight(i) }).collect())
 }
 
 fn picture(image: &str) -> Result<PartQuery, Failure> {

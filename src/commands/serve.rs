@@ -80,11 +80,7 @@ mod with_server {
     }
 
     /// What was named; or else what was indexed before; or else the gallery.
-    fn roots(
-        named: &[PathBuf],
-        engine: &Engine,
-        config: &Config,
-    ) -> Result<Vec<PathBuf>, Failure> {
+    fn roots(named: &[PathBuf], engine: &Engine, config: &Config) -> Result<Vec<PathBuf>, Failure> {
         if !named.is_empty() {
             return super::super::index::absolute(named);
         }
@@ -103,7 +99,10 @@ mod with_server {
         // A folder on a disk that is not there now waits for the watcher's sweeps.
         let there: Vec<PathBuf> = roots.iter().filter(|r| r.exists()).cloned().collect();
         for missing in roots.iter().filter(|r| !r.exists()) {
-            output::note(&format!("{} is not there now; what is known of it stays", missing.display()));
+            output::note(&format!(
+                "{} is not there now; what is known of it stays",
+                missing.display()
+            ));
         }
         if !there.is_empty() {
             let shown = ProgressLine::new(quiet);
@@ -130,10 +129,16 @@ mod with_server {
         config: &Config,
         engine: Arc<Engine>,
     ) -> Result<Done, Failure> {
+        // The first query should not wait for the model; if it cannot be had, the query says why.
+        let towers = Arc::clone(engine.towers());
+        std::thread::spawn(move || towers.text().map(drop));
         let options =
             ServeOptions { bind: args.bind, port: args.port, api_key: config.api_key.clone() };
         let (json, quiet) = (global.json, global.quiet);
+        let told = Arc::clone(&engine);
         ekphrasis_web::serve(engine, options, |address| {
+            // A reader holds no lock, so there is nothing to write the address into.
+            let _ = told.set_address(&format!("http://{address}"));
             // On standard output, so that scripts can wait for it.
             let said = if json {
                 output::json(&serde_json::json!({ "listening": format!("http://{address}") }))

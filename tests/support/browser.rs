@@ -20,6 +20,7 @@ pub(crate) struct Browser {
 
 /// Whether the page's tests are to be left out; said aloud if so.
 pub(crate) fn skipped() -> bool {
+    #[expect(clippy::disallowed_methods, reason = "a switch of the tests, not of the product")]
     let skip = std::env::var_os("EK_SKIP_BROWSER").is_some_and(|v| v == "1");
     if skip {
         eprintln!("SKIPPED: EK_SKIP_BROWSER=1");
@@ -118,8 +119,7 @@ impl Browser {
 
     /// Types into what the selector finds (a file's path, for a file input).
     pub(crate) fn type_into(&self, selector: &str, text: &str) {
-        let found =
-            self.post("/element", &json!({ "using": "css selector", "value": selector }));
+        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
         let id = found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}"));
         let reply = self.post(&format!("/element/{id}/value"), &json!({ "text": text }));
         assert!(reply.is_null(), "{reply}");

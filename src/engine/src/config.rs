@@ -88,11 +88,17 @@ impl Config {
         Self::resolve_in(flags, &env, beside)
     }
 
-    fn resolve_in(flags: &Flags, env: Env<'_>, beside: Option<PathBuf>) -> Result<Self, ConfigError> {
+    fn resolve_in(
+        flags: &Flags,
+        env: Env<'_>,
+        beside: Option<PathBuf>,
+    ) -> Result<Self, ConfigError> {
         let data = match flags.data.clone().or_else(|| env("EK_DATA").map(PathBuf::from)) {
             Some(dir) => dir,
-            None => platform_dir(env, "XDG_DATA_HOME", ".local/share", "Library/Application Support")
-                .ok_or(ConfigError::NoHome { what: "data", how: "--data or EK_DATA" })?,
+            None => {
+                platform_dir(env, "XDG_DATA_HOME", ".local/share", "Library/Application Support")
+                    .ok_or(ConfigError::NoHome { what: "data", how: "--data or EK_DATA" })?
+            }
         };
         let cache = match env("EK_CACHE").map(PathBuf::from) {
             Some(dir) => dir,
@@ -167,8 +173,7 @@ mod tests {
     #[test]
     fn flag_beats_environment_beats_platform() {
         let repository = home_with_model();
-        let mut flags =
-            Flags { repository: Some(repository.path().into()), ..Flags::default() };
+        let mut flags = Flags { repository: Some(repository.path().into()), ..Flags::default() };
         let variables = env(&[("HOME", "/home/a"), ("EK_DATA", "/env/data")]);
         let config = Config::resolve_in(&flags, &variables, None).expect("resolves");
         assert_eq!(config.data, Path::new("/env/data"));

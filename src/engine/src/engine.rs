@@ -85,12 +85,28 @@ impl Engine {
         pictures::embed(&*self.towers.image()?, source)
     }
 
+    /// The store as it is now: what another process wrote meanwhile included.
+    pub(crate) fn fresh(&self) -> Result<&LocalStore, EngineError> {
+        if !self.store.is_writable() {
+            self.store.refresh()?;
+        }
+        Ok(&self.store)
+    }
+
+    /// Tells other processes where this one is to be reached.
+    ///
+    /// # Errors
+    /// If the store's lock file cannot be written.
+    pub fn set_address(&self, address: &str) -> Result<(), EngineError> {
+        Ok(self.store.set_address(Some(address.into()))?)
+    }
+
     /// One item.
     ///
     /// # Errors
     /// If the store cannot be read.
     pub fn item(&self, id: ItemId) -> Result<Option<Item>, EngineError> {
-        Ok(self.store.items(&[id])?.pop().flatten())
+        Ok(self.fresh()?.items(&[id])?.pop().flatten())
     }
 
     /// The next items after `after`, in the order of ids.
@@ -103,7 +119,7 @@ impl Engine {
         limit: usize,
         kind: Option<Kind>,
     ) -> Result<Vec<Item>, EngineError> {
-        Ok(self.store.scan(after, limit, &Filter { kind })?)
+        Ok(self.fresh()?.scan(after, limit, &Filter { kind })?)
     }
 
     fn indexed_file(&self, id: ItemId) -> Result<(PathBuf, Item), EngineError> {
@@ -156,6 +172,8 @@ impl Engine {
     pub fn remove(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
         let mut ids = Vec::new();
         for path in paths {
+            // `ek up` must not take up again what was just forgotten.
+            self.store.remove_root(path)?;
             ids.extend(self.store.files_under(path)?.into_iter().map(|(_, id, _)| id));
         }
         Ok(self.store.delete(&ids)?)
@@ -166,7 +184,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub fn failures(&self) -> Result<Vec<Failure>, EngineError> {
-        Ok(self.store.failures()?)
+        Ok(self.fresh()?.failures()?)
     }
 
     /// The folders this store was made from.
@@ -174,7 +192,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub fn roots(&self) -> Result<Vec<PathBuf>, EngineError> {
-        Ok(self.store.roots()?)
+        Ok(self.fresh()?.roots()?)
     }
 
     /// The state in short.
@@ -182,19 +200,20 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub fn status(&self) -> Result<Status, EngineError> {
-        let count = |kind| self.store.count(&Filter { kind: Some(kind) });
+        let store = self.fresh()?;
+        let count = |kind| store.count(&Filter { kind: Some(kind) });
         Ok(Status {
             data: self.data.clone(),
             images: count(Kind::Image)?,
             texts: count(Kind::Text)?,
-            failures: self.store.failure_count()?,
-            seq: self.store.seq(),
+            failures: store.failure_count()?,
+            seq: store.seq(),
             model: self.towers.name().into(),
             space: self.towers.space().id().into(),
             dim: self.towers.space().dim(),
             model_note: self.towers.note().into(),
-            vector_index: self.store.describe_vector_index(),
-            roots: self.store.roots()?,
+            vector_index: store.describe_vector_index(),
+            roots: store.roots()?,
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }

@@ -28,7 +28,7 @@ impl Engine {
     /// # Errors
     /// As [`describe`].
     pub fn describe(&self, picture: &Source, k: usize) -> Result<Vec<Description>, EngineError> {
-        describe(&*self.towers, Some(&self.store), picture, k)
+        describe(&*self.towers, Some(self.fresh()?), picture, k)
     }
 }
 
@@ -68,7 +68,11 @@ fn classify(
     let mut labels: Vec<LabelScore> = labels
         .iter()
         .zip(scores.iter().zip(probabilities))
-        .map(|(label, (&score, probability))| LabelScore { label: label.clone(), probability, score })
+        .map(|(label, (&score, probability))| LabelScore {
+            label: label.clone(),
+            probability,
+            score,
+        })
         .collect();
     labels.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.label.cmp(&b.label)));
     Ok(LabelReply { labels, none_of_these: None })

@@ -112,8 +112,8 @@ pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
             return Err(at(1, what));
         }
         for row in reader.records() {
-            let row = row
-                .map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
+            let row =
+                row.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
             pairs.push(check(from_csv(&heads, &row), folder).map_err(|what| at(line, what))?);
         }
@@ -191,9 +191,10 @@ mod tests {
         fs_err::write(&file, content).expect("written");
         read(&file).map_err(|e| e.to_string()).map(|mut pairs| {
             for pair in &mut pairs {
-                pair.path = pair.path.take().map(|p| {
-                    p.strip_prefix(dir.path()).map(Path::to_path_buf).unwrap_or(p)
-                });
+                pair.path = pair
+                    .path
+                    .take()
+                    .map(|p| p.strip_prefix(dir.path()).map(Path::to_path_buf).unwrap_or(p));
             }
             pairs
         })
@@ -223,7 +224,11 @@ mod tests {
     #[test]
     fn mistakes_are_named_with_their_line() {
         for (name, content, expected) in [
-            ("p.jsonl", "{\"path\":\"a\"}\n{\"caption\":\"x\"}", "line 2: has neither path nor text"),
+            (
+                "p.jsonl",
+                "{\"path\":\"a\"}\n{\"caption\":\"x\"}",
+                "line 2: has neither path nor text",
+            ),
             ("p.jsonl", "{\"path\":\"a\",\"text\":\"b\"}", "both path and text"),
             ("p.jsonl", "{\"text\":\" \"}", "the text is empty"),
             ("p.jsonl", "not json", "line 1"),

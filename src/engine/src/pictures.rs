@@ -57,10 +57,7 @@ pub(crate) fn tensor(
 }
 
 /// A picture's embedding.
-pub(crate) fn embed(
-    encoder: &dyn ImageEncoder,
-    source: &Source,
-) -> Result<Embedding, EngineError> {
+pub(crate) fn embed(encoder: &dyn ImageEncoder, source: &Source) -> Result<Embedding, EngineError> {
     let tensor = tensor(encoder, source)?;
     let mut embeddings = encoder.embed_images(std::slice::from_ref(&tensor))?;
     // The trait's contract: one embedding a tensor.

@@ -53,10 +53,11 @@ impl Engine {
             filter: filter_of(request),
             exact: request.exact,
         };
-        let found = self.store.search(&query)?;
+        let store = self.fresh()?;
+        let found = store.search(&query)?;
         let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
-        let items = self.store.items(&ids)?;
-        let embeddings = if request.explain { self.store.embeddings(&ids)? } else { Vec::new() };
+        let items = store.items(&ids)?;
+        let embeddings = if request.explain { store.embeddings(&ids)? } else { Vec::new() };
 
         let mut hits = Vec::with_capacity(found.len());
         for (position, (hit, item)) in found.into_iter().zip(items).enumerate() {
@@ -82,7 +83,7 @@ impl Engine {
         }
         Ok(SearchReply {
             hits,
-            total_candidates: self.store.count(&filter_of(request))?,
+            total_candidates: store.count(&filter_of(request))?,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
         })
     }

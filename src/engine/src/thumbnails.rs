@@ -12,9 +12,10 @@ use crate::{EngineError, Source, pictures};
 const LONGEST: u32 = 400;
 
 pub(crate) fn get(cache: &Path, path: &Path, item: &Item) -> Result<Vec<u8>, EngineError> {
-    let version = item.file.as_ref().map_or([0; 4], |f| {
-        [f.content[0], f.content[1], f.content[2], f.content[3]]
-    });
+    let version = item
+        .file
+        .as_ref()
+        .map_or([0; 4], |f| [f.content[0], f.content[1], f.content[2], f.content[3]]);
     let id = item.id.to_string();
     let name = format!("{id}-{:08x}.jpg", u32::from_be_bytes(version));
     let file = cache.join(&id[..2]).join(name);

@@ -202,11 +202,11 @@ impl OnnxTowers {
 
 impl Towers for OnnxTowers {
     fn name(&self) -> &str {
-        &self.model.manifest().name()
+        self.model.manifest().name()
     }
 
     fn note(&self) -> &str {
-        &self.model.manifest().summary()
+        self.model.manifest().summary()
     }
 
     fn space(&self) -> &Space {

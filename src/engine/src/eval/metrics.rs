@@ -61,10 +61,8 @@ impl RetrievalScore {
 /// assert_eq!(rank(&[0.5, 0.5, 0.5], |c| c == 0), Some(2));
 /// ```
 pub fn rank(scores: &[f32], relevant: impl Fn(usize) -> bool) -> Option<usize> {
-    let best = (0..scores.len())
-        .filter(|&c| relevant(c))
-        .map(|c| scores[c])
-        .max_by(f32::total_cmp)?;
+    let best =
+        (0..scores.len()).filter(|&c| relevant(c)).map(|c| scores[c]).max_by(f32::total_cmp)?;
     Some((0..scores.len()).filter(|&c| !relevant(c) && scores[c] >= best).count())
 }
 
@@ -77,11 +75,8 @@ mod tests {
         // Three queries over four candidates; relevant are {0}, {1, 3}, {2}.
         let scores = [[0.9, 0.8, 0.1, 0.0], [0.7, 0.2, 0.9, 0.6], [0.3, 0.3, 0.3, 0.4]];
         let relevant: [&[usize]; 3] = [&[0], &[1, 3], &[2]];
-        let ranks: Vec<usize> = scores
-            .iter()
-            .zip(relevant)
-            .filter_map(|(s, r)| rank(s, |c| r.contains(&c)))
-            .collect();
+        let ranks: Vec<usize> =
+            scores.iter().zip(relevant).filter_map(|(s, r)| rank(s, |c| r.contains(&c))).collect();
         // 1st: nothing beats 0.9. 2nd: best relevant 0.6, beaten by 0.9 and 0.7.
         // 3rd: 0.3 is beaten by 0.4 and tied by two others.
         assert_eq!(ranks, [0, 2, 3]);
@@ -107,8 +102,7 @@ mod tests {
 
     #[test]
     fn a_constant_encoder_scores_nothing() {
-        let ranks: Vec<usize> =
-            (0..20).filter_map(|q| rank(&[0.5; 20], |c| c == q)).collect();
+        let ranks: Vec<usize> = (0..20).filter_map(|q| rank(&[0.5; 20], |c| c == q)).collect();
         let score = RetrievalScore::from_ranks(ranks, 20);
         assert_eq!(score.recall_sum(), 0.0);
         assert_eq!(score.median_rank, 20);

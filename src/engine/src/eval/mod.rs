@@ -95,14 +95,17 @@ pub fn evaluate(
             path.display()
         )));
     }
-    let captions: Vec<&str> =
-        seen.iter().flat_map(|s| &s.captions).map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect();
+    let captions: Vec<&str> = seen
+        .iter()
+        .flat_map(|s| &s.captions)
+        .map(String::as_str)
+        .collect::<BTreeSet<_>>()
+        .into_iter()
+        .collect();
     let caption_vectors = embed_texts(towers, &captions)?;
     let number: HashMap<&str, usize> = captions.iter().copied().zip(0..).collect();
-    let own: Vec<BTreeSet<usize>> = seen
-        .iter()
-        .map(|s| s.captions.iter().map(|c| number[c.as_str()]).collect())
-        .collect();
+    let own: Vec<BTreeSet<usize>> =
+        seen.iter().map(|s| s.captions.iter().map(|c| number[c.as_str()]).collect()).collect();
     let images: Vec<&[f32]> = seen.iter().map(|s| s.embedding.values()).collect();
     let texts: Vec<&[f32]> = caption_vectors.iter().map(Embedding::values).collect();
 

@@ -108,9 +108,12 @@ impl<'a> Committer<'a> {
     ) -> Result<Vec<Failure>, EngineError> {
         self.commit(progress)?;
         if stopped {
+            self.engine.store.flush()?;
             return Ok(self.failures);
         }
         self.add_standalone(progress)?;
+        // Other processes find the new words from here on.
+        self.engine.store.flush()?;
         let failing: HashSet<&Path> = self.failures.iter().map(|f| f.path.as_path()).collect();
         let healed: Vec<PathBuf> = self
             .engine
@@ -130,8 +133,7 @@ impl<'a> Committer<'a> {
         if !self.ready.is_empty() {
             let images = std::mem::take(&mut self.ready);
             let captions = self.caption_records(&images)?;
-            let indexed: Vec<PathBuf> =
-                images.iter().filter_map(|r| r.item.path.clone()).collect();
+            let indexed: Vec<PathBuf> = images.iter().filter_map(|r| r.item.path.clone()).collect();
             progress.indexed += images.len() as u64;
             store.upsert_captioned(&images, &captions)?;
             store.clear_failures(&indexed)?;
@@ -202,8 +204,7 @@ impl<'a> Committer<'a> {
         let store = &self.engine.store;
         let ids: Vec<ItemId> = texts.iter().map(|t| ItemId::for_text(t)).collect();
         let mut embeddings = store.embeddings(&ids)?;
-        let missing: Vec<usize> =
-            (0..texts.len()).filter(|&i| embeddings[i].is_none()).collect();
+        let missing: Vec<usize> = (0..texts.len()).filter(|&i| embeddings[i].is_none()).collect();
         for chunk in missing.chunks(TEXT_BATCH) {
             let batch: Vec<&str> = chunk.iter().map(|&i| texts[i].as_str()).collect();
             let encoded = self.engine.towers.text()?.embed_texts(&batch)?;

@@ -70,9 +70,7 @@ impl Engine {
     ) -> Result<IndexReport, EngineError> {
         let roots = resolve(roots)?;
         let captions = match &options.captions {
-            Some(file) => {
-                Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?
-            }
+            Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
             None => Captions::default(),
         };
         let walker = Walker::new(&roots, options, &self.data)?;
