@@ -22,7 +22,7 @@ fn huge_png_header() -> Vec<u8> {
     };
     let side = 30_000u32.to_be_bytes();
     let header = [&side[..], &side, &[8, 2, 0, 0, 0]].concat();
-    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IEND", b"")].concat()
+    [b"\x89PNG\r\n\x1a\n".to_vec(), chunk(b"IHDR", &header), chunk(b"IDAT", &[0x78])].concat()
 }
 
 fn fill(folder: &Path) {
