@@ -30,6 +30,7 @@ pub use labels::{describe, label_all};
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
 
-// What the edges meet in requests and replies.
+// What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};
 pub use ekphrasis_index::{Failure, FileFacts, Filter, Holder, Item, ItemId, Kind};
+pub use ekphrasis_models::Vocabulary;

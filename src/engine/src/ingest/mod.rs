@@ -47,6 +47,19 @@ pub struct IndexReport {
     pub stopped: bool,
 }
 
+/// Why a run should end early: it was asked to, or it cannot go on.
+struct Stop<'a> {
+    asked: &'a AtomicBool,
+    /// Ours alone: a failed run must not stop what else the caller's flag stops.
+    failed: AtomicBool,
+}
+
+impl Stop<'_> {
+    fn is_raised(&self) -> bool {
+        self.asked.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+    }
+}
+
 /// Told after every file: the counts, and the file.
 pub type OnProgress<'a> = &'a dyn Fn(&Progress, &Path);
 
@@ -77,7 +90,8 @@ impl Engine {
         for root in &roots {
             self.store.add_root(root)?;
         }
-        let result = self.run(&roots, walker, &captions, options.workers, on_progress, stop);
+        let stop = Stop { asked: stop, failed: AtomicBool::new(false) };
+        let result = self.run(&roots, walker, &captions, options.workers, on_progress, &stop);
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
     }
@@ -89,7 +103,7 @@ impl Engine {
         captions: &Captions,
         workers: usize,
         on_progress: OnProgress<'_>,
-        stop: &AtomicBool,
+        stop: &Stop<'_>,
     ) -> Result<IndexReport, EngineError> {
         let start = Instant::now();
         let mut known = std::collections::HashMap::new();
@@ -131,14 +145,14 @@ impl Engine {
                     on_progress(progress, path);
                 });
                 if let Err(error) = taken {
-                    stop.store(true, Ordering::Relaxed);
+                    stop.failed.store(true, Ordering::Relaxed);
                     first_error = Some(error);
                 }
             }
             first_error.map_or(Ok(()), Err)
         });
         outcome?;
-        let stopped = stop.load(Ordering::Relaxed);
+        let stopped = stop.is_raised();
         let failures = committer.finish(roots, &mut progress, stopped)?;
         progress.seconds = start.elapsed().as_secs_f64();
         Ok(IndexReport { progress, failures, stopped })

@@ -3,7 +3,6 @@
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Mutex, PoisonError};
 
@@ -11,7 +10,7 @@ use ekphrasis_embed::{Embedding, ImageEncoder};
 use ekphrasis_index::{FileFacts, ItemId};
 use ekphrasis_models::decode;
 
-use super::walk;
+use super::{Stop, walk};
 use crate::{EngineError, Towers};
 
 /// A file larger than this is no picture one would search; reading it whole
@@ -48,12 +47,12 @@ pub(super) fn work(
     tasks: &Mutex<Receiver<Task>>,
     done: &SyncSender<Outcome>,
     towers: &dyn Towers,
-    stop: &AtomicBool,
+    stop: &Stop<'_>,
 ) {
     loop {
         let task = tasks.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(task) = task else { return };
-        if stop.load(Ordering::Relaxed) {
+        if stop.is_raised() {
             continue; // Take the rest without doing it, so that the walker can end.
         }
         let outcome = match towers.image() {

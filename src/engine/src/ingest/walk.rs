@@ -5,7 +5,6 @@ use std::collections::HashMap;
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::SyncSender;
 
 use ekphrasis_index::{FileFacts, ItemId};
@@ -14,7 +13,7 @@ use ignore::{DirEntry, WalkBuilder};
 
 use super::captions::Captions;
 use super::prepare::{Outcome, Task};
-use super::{EngineError, IndexOptions};
+use super::{EngineError, IndexOptions, Stop};
 
 /// Files known to the store below the roots.
 pub(super) type Known = HashMap<PathBuf, (ItemId, FileFacts)>;
@@ -77,11 +76,11 @@ impl Walker {
         captions: &Captions,
         tasks: &SyncSender<Task>,
         done: &SyncSender<Outcome>,
-        stop: &AtomicBool,
+        stop: &Stop<'_>,
     ) {
         let mut unreadable = Vec::new();
         for entry in self.builder.build() {
-            if stop.load(Ordering::Relaxed) {
+            if stop.is_raised() {
                 return;
             }
             // A closed channel means the other side gave up: nothing more to do.
