@@ -3,7 +3,10 @@
 //! `catalogue.db` is a SQLite database in WAL mode with full synchronisation:
 //! its commit is the store's commit. SQLite has no page checksums, so the rows
 //! carry their own: every item a hash of all it says, and the table of items an
-//! XOR of them, so that neither a changed nor a vanished row goes unseen.
+//! XOR of them, so that neither a changed nor a vanished row of a state goes
+//! unseen. The log is another matter: SQLite takes a damaged frame in
+//! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
+//! That is found by what lies beside the catalogue (see the store's warnings).
 
 mod item;
 
@@ -90,11 +93,15 @@ impl Catalogue {
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let this = Self::open(path, flags)?;
+        let blank = this.is_blank()?;
+        if !blank {
+            this.check_version()?;
+        }
         this.sql(|c| {
             c.pragma_update(None, "journal_mode", "WAL")?;
             c.pragma_update(None, "synchronous", "FULL")
         })?;
-        if this.is_blank()? {
+        if blank {
             let state =
                 State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
             this.transaction(|this| {
@@ -104,8 +111,6 @@ impl Catalogue {
                 })?;
                 this.set_state(&state)
             })?;
-        } else {
-            this.check_version()?;
         }
         Ok(this)
     }
@@ -126,9 +131,11 @@ impl Catalogue {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         Ok(match Self::open(path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
-            // SQLite wants to lay a shared-memory file beside the database; where nothing can
-            // be written, nobody else writes either, and the database alone is the whole state.
-            Err(StoreError::Catalogue { .. }) if !has_wal(dir) => {
+            // SQLite wants to lay a shared-memory file beside the database, which this user may
+            // not. Without a log the database alone is the whole state. Another user who begins
+            // to write meanwhile goes unseen by this connection: what is torn by that fails its
+            // hashes and is an error, never a wrong answer.
+            Err(StoreError::Catalogue { source, .. }) if may_not(&source) && !has_wal(dir) => {
                 let uri = format!("file:{}?immutable=1", percent(path_bytes(&path)));
                 let flags = flags | OpenFlags::SQLITE_OPEN_URI;
                 let conn = Connection::open_with_flags(uri, flags)
@@ -160,6 +167,11 @@ impl Catalogue {
     }
 
     fn check_version(&self) -> Result<(), StoreError> {
+        let ours = "SELECT COUNT(*) > 0 FROM sqlite_schema WHERE name IN ('state', 'items')";
+        if !self.sql(|c| c.query_row(ours, [], |r| r.get(0)))? {
+            let dir = self.path.parent().unwrap_or(&self.path);
+            return Err(StoreError::NotAStore { path: dir.into(), found: FILE.into() });
+        }
         let found: u32 = self.sql(|c| c.pragma_query_value(None, "user_version", |r| r.get(0)))?;
         if found == VERSION {
             return Ok(());
@@ -451,6 +463,17 @@ impl Catalogue {
         })?;
         Ok(lines.into_iter().filter(|line| line != "ok").collect())
     }
+}
+
+/// Whether `name` is the database's, or of a file that SQLite lays beside it.
+pub(crate) fn is_file_of(name: &str) -> bool {
+    name.strip_prefix(FILE).is_some_and(|end| ["", "-wal", "-shm", "-journal"].contains(&end))
+}
+
+/// Whether an error says that something could not be written or made.
+fn may_not(error: &rusqlite::Error) -> bool {
+    use rusqlite::ErrorCode::{CannotOpen, ReadOnly};
+    matches!(error.sqlite_error_code(), Some(CannotOpen | ReadOnly))
 }
 
 fn has_wal(dir: &Path) -> bool {

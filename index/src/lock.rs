@@ -78,16 +78,19 @@ pub(crate) struct WriterLock {
 impl WriterLock {
     /// Takes the lock in `dir`, which exists.
     pub(crate) fn take(dir: &Path, holder: &Holder) -> Result<Self, StoreError> {
-        let file = fs_err::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(dir.join(LOCK_FILE))?;
+        let path = dir.join(LOCK_FILE);
+        let open = || {
+            let mut options = fs_err::OpenOptions::new();
+            options.read(true).write(true).create(true).truncate(false).open(&path)
+        };
+        let mut file = open()?;
         // Someone who only asks who holds the lock has it for an instant.
         for attempt in 0.. {
             match file.try_lock() {
-                Ok(()) => break,
+                // Some file systems number their files anew all the time; 50 tries prove that.
+                Ok(()) if attempt > 50 || is_at(&file, &path) => break,
+                // Deleted in between: a lock on it keeps nobody out.
+                Ok(()) => file = open()?,
                 Err(TryLockError::Error(e)) => return Err(e.into()),
                 Err(TryLockError::WouldBlock) if attempt < 5 => {
                     std::thread::sleep(Duration::from_millis(20));
@@ -122,6 +125,22 @@ impl WriterLock {
         self.file.write_all(&json)?;
         Ok(())
     }
+}
+
+/// Whether `path` still names this very file.
+#[cfg(unix)]
+fn is_at(file: &fs_err::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs_err::metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file cannot be deleted.
+#[cfg(not(unix))]
+fn is_at(_: &fs_err::File, _: &Path) -> bool {
+    true
 }
 
 fn read_info(mut file: &fs_err::File) -> HolderInfo {
@@ -179,5 +198,18 @@ mod tests {
         drop(lock);
         assert_eq!(holder(dir.path()).expect("asked"), None);
         WriterLock::take(dir.path(), &Holder::default()).expect("free again");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_lock_on_a_deleted_file_is_known_for_one() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let path = dir.path().join(LOCK_FILE);
+        let lock = WriterLock::take(dir.path(), &Holder::default()).expect("free");
+        assert!(is_at(&lock.file, &path));
+        fs_err::remove_file(&path).expect("deleted");
+        assert!(!is_at(&lock.file, &path));
+        let second = WriterLock::take(dir.path(), &Holder::default()).expect("a file of its own");
+        assert!(is_at(&second.file, &path) && !is_at(&lock.file, &path));
     }
 }

@@ -80,6 +80,11 @@ fn damage_is_never_answered_wrongly() {
         fs_err::write(&damaged, &bytes).expect("written");
         let access = if round % 2 == 0 { Access::Read } else { writing() };
         let what = format!("round {round}, {}, {access:?}", damaged.display());
+        let name = names[all.iter().position(|f| *f == file).expect("one of them")];
+        if ["text-", "graph-"].iter().any(|derived| name.to_string_lossy().starts_with(derived)) {
+            let opened = LocalStore::open_with(dir.path(), &space(), access.clone(), options());
+            assert!(opened.is_ok(), "what can be made anew never stops anyone: {what}");
+        }
         match check(dir.path(), access, &oracle, &mut random, &what) {
             Err(e) => {
                 refused += 1;
@@ -91,6 +96,110 @@ fn damage_is_never_answered_wrongly() {
     }
     println!("{refused} refused, {reported} answered with vectors reported missing, {right} right");
     assert!(refused > 5 && reported > 5 && right > 5, "{refused} {reported} {right}");
+}
+
+#[test]
+fn a_damaged_vector_is_named_and_heals_when_written_again() {
+    let seed = 20_261_125;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let records: Vec<_> = (0..40).map(|name| record(&mut random, name)).collect();
+    let open = || LocalStore::open(dir.path(), &space(), writing()).expect("opened");
+    let store = open();
+    store.upsert(&records).expect("written");
+    assert_eq!(store.damaged().expect("read"), []);
+    drop(store);
+    // One byte of row 5 changes, and the last two rows and a bit are cut off.
+    let path = dir.path().join("vectors-0001.ekv");
+    let mut bytes = fs_err::read(&path).expect("read");
+    let stride = space().dim() * 4 + 16 + 4;
+    bytes[256 + 5 * stride + 3] ^= 0x40;
+    bytes.truncate(bytes.len() - 2 * stride - 1);
+    fs_err::write(&path, &bytes).expect("written");
+
+    let store = open();
+    let bad = [5, 37, 38, 39].map(|i: usize| &records[i]);
+    assert_eq!(store.damaged().expect("read"), bad.map(|r| r.item.id));
+    let finds = |store: &LocalStore, i: usize| {
+        let vector = Some(records[i].embedding.clone());
+        let query = Query { vector, k: 40, exact: true, ..Query::default() };
+        let hits = store.search(&query).expect("read");
+        hits.iter().any(|h| h.id == records[i].item.id && h.cosine > Some(0.9999))
+    };
+    for i in 0..40 {
+        assert_eq!(finds(&store, i), ![5, 37, 38, 39].contains(&i), "item {i}");
+    }
+    store.upsert(&bad.map(Clone::clone)).expect("written again");
+    for round in 0..2 {
+        let store = if round == 0 {
+            &store
+        } else {
+            &LocalStore::open(dir.path(), &space(), Access::Read).expect("opened")
+        };
+        assert_eq!(store.damaged().expect("read"), []);
+        assert!((0..40).all(|i| finds(store, i)), "all are found, round {round}");
+        assert!(store.verify().expect("read").is_sound());
+    }
+    drop(store);
+    assert_eq!(open().damaged().expect("read"), [], "opened again");
+}
+
+#[test]
+fn a_damaged_log_is_never_silently_shortened() {
+    let seed = 20_261_126;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let made = tempfile::tempdir().expect("tempdir");
+    let image = tempfile::tempdir().expect("tempdir");
+    let oracle = MemoryStore::new(&space());
+    let store = LocalStore::open(made.path(), &space(), writing()).expect("made");
+    for start in [0, 20, 40, 30, 0] {
+        let batch: Vec<_> = (start..start + 25).map(|name| record(&mut random, name)).collect();
+        store.upsert(&batch).expect("written");
+        oracle.upsert(&batch).expect("written");
+    }
+    // Copied while it is open, the files are those of a killed process: a log full of commits.
+    copy(made.path(), image.path());
+    drop(store);
+    let log = fs_err::read(image.path().join("catalogue.db-wal")).expect("there is a log");
+    assert!(log.len() > 50_000, "{}", log.len());
+    let (mut warned, mut refused, mut right) = (0, 0, 0);
+    for round in 0..60 {
+        let dir = tempfile::tempdir().expect("tempdir");
+        copy(image.path(), dir.path());
+        let mut bytes = log.clone();
+        match round {
+            0 => {}
+            1 => bytes.clear(),
+            _ if round % 4 == 0 => bytes.truncate(random.below(log.len())),
+            _ => bytes[random.below(log.len())] ^= 1 << random.below(8),
+        }
+        fs_err::write(dir.path().join("catalogue.db-wal"), &bytes).expect("written");
+        let access = if round % 2 == 0 { Access::Read } else { writing() };
+        let what = format!("round {round}, {access:?}");
+        let store = match LocalStore::open(dir.path(), &space(), access.clone()) {
+            Ok(store) => store,
+            Err(e) => {
+                refused += 1;
+                assert!(round > 0 && !e.to_string().is_empty(), "{what}: {e}");
+                continue;
+            }
+        };
+        if let [warning] = &store.warnings()[..] {
+            warned += 1;
+            assert!(round > 0 && warning.contains("has lost changes"), "{warning}");
+            assert!(store.seq() < oracle.seq(), "{what}: {warning}");
+            assert!(store.verify().expect("read").problems.contains(warning), "{what}");
+        } else {
+            right += 1;
+            drop(store);
+            let missing = check(dir.path(), access, &oracle, &mut random, &what);
+            assert_eq!(missing.expect("opened before"), 0, "{what}");
+        }
+    }
+    println!("{refused} refused, {warned} warned, {right} right");
+    assert!(warned > 20 && right >= 1, "{refused} {warned} {right}");
 }
 
 /// Asks everything; `Ok` has the number of vectors that are reported missing.

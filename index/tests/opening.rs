@@ -1,9 +1,12 @@
 //! Whether a folder may be opened, and what the refusal says.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
 use ekphrasis_embed::Space;
-use ekphrasis_index::conformance::{Random, record, space};
+use ekphrasis_index::conformance::{Random, agrees, record, space};
 use ekphrasis_index::{
-    Access, Filter, Holder, LocalStore, Query, StoreError, StoreRead, StoreWrite,
+    Access, Filter, Holder, LocalStore, MemoryStore, Query, StoreError, StoreRead, StoreWrite,
 };
 
 use crate::{open, writing};
@@ -29,6 +32,121 @@ fn a_store_is_made_only_where_nothing_else_is() {
     }
     let names: Vec<_> = fs_err::read_dir(&full).expect("listed").collect();
     assert_eq!(names.len(), 1, "the folder is left as it was");
+}
+
+/// All files under `dir` with what is in them.
+fn contents(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs_err::read_dir(dir).expect("listed") {
+        let path = entry.expect("listed").path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else {
+            found.insert(path.clone(), fs_err::read(&path).expect("read"));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_folder_with_names_like_ours_is_left_alone() {
+    let parent = tempfile::tempdir().expect("tempdir");
+    for (i, (file, with_catalogue)) in [
+        ("text-0001/novel.txt", false),
+        ("text-0001/novel.txt", true),
+        ("text-books/novel.txt", false),
+        ("text-0001/meta.json/novel.txt", false),
+        ("vectors-of-disease.txt", false),
+        ("vectors-0001.ekv/novel.txt", false),
+        ("vectors-0001.ekv", false),
+        ("graph-0001.png", false),
+        ("catalogue.db.bak", false),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let dir = parent.path().join(i.to_string());
+        let path = dir.join(file);
+        fs_err::create_dir_all(path.parent().expect("has one")).expect("made");
+        fs_err::write(&path, "a user's own").expect("written");
+        if with_catalogue {
+            fs_err::write(dir.join("catalogue.db"), "").expect("written");
+        }
+        let before = contents(&dir);
+        for access in [Access::Read, writing()] {
+            let error = open(&dir, access).map(|_| ()).expect_err("not a store");
+            let told = matches!(
+                error,
+                StoreError::NotAStore { .. } | StoreError::NoStore(_) | StoreError::Corrupt { .. }
+            );
+            assert!(told, "{file}: {error}");
+        }
+        let mut after = contents(&dir);
+        after.remove(&dir.join("writer.lock"));
+        assert_eq!(after, before, "{file}");
+    }
+    // What making a store leaves when it is cut short is no reason to refuse.
+    let dir = parent.path().join("leftovers");
+    fs_err::create_dir_all(dir.join("text-0001")).expect("made");
+    for name in ["writer.lock", "catalogue.db", "vectors-0001.ekv", "graph-0001.ekg.new"] {
+        fs_err::write(dir.join(name), "").expect("written");
+    }
+    fs_err::write(dir.join("text-0001/meta.json"), "").expect("written");
+    drop(open(&dir, writing()).expect("made"));
+    // Nor does making the word index anew delete what is not of it.
+    fs_err::write(dir.join("text-0001/novel.txt"), "a user's own").expect("written");
+    fs_err::write(dir.join("text-0001/meta.json"), "").expect("written");
+    let store = open(&dir, writing()).expect("opened");
+    assert!(store.verify().expect("checked").is_sound());
+    assert!(dir.join("text-0001/novel.txt").exists());
+}
+
+#[test]
+fn someone_elses_database_is_left_as_it_is() {
+    for version in [0, 1, 7] {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let database = rusqlite::Connection::open(dir.path().join("catalogue.db")).expect("made");
+        let make = format!("CREATE TABLE films (name TEXT); PRAGMA user_version = {version}");
+        database.execute_batch(&make).expect("made");
+        drop(database);
+        let before = contents(dir.path());
+        for access in [Access::Read, writing()] {
+            let error = open(dir.path(), access).map(|_| ()).expect_err("not a store");
+            assert!(matches!(error, StoreError::NotAStore { .. }), "{error}");
+        }
+        assert_eq!(contents(dir.path()), before, "and there is no lock file");
+    }
+    // A store of a later version is one, and is left alone as well.
+    let dir = tempfile::tempdir().expect("tempdir");
+    drop(open(dir.path(), writing()).expect("made"));
+    let database = rusqlite::Connection::open(dir.path().join("catalogue.db")).expect("opened");
+    database.execute_batch("PRAGMA user_version = 99; PRAGMA journal_mode = DELETE").expect("set");
+    drop(database);
+    let before = contents(dir.path());
+    let error = open(dir.path(), writing()).map(|_| ()).expect_err("a later version");
+    assert!(matches!(error, StoreError::Version { found: 99, .. }), "{error}");
+    assert_eq!(contents(dir.path()), before);
+}
+
+#[test]
+fn two_writers_whose_lock_was_deleted_lose_nothing() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let (mut random, oracle) = (Random(8), MemoryStore::new(&space()));
+    let first = open(dir.path(), writing()).expect("opened");
+    fs_err::remove_file(dir.path().join("writer.lock")).expect("deleted");
+    let second = open(dir.path(), writing()).expect("nothing says that someone writes");
+    for round in 0..12 {
+        let batch: Vec<_> = (round * 3..round * 3 + 5).map(|n| record(&mut random, n)).collect();
+        let writer = if round % 2 == 0 { &first } else { &second };
+        writer.upsert(&batch).expect("written");
+        oracle.upsert(&batch).expect("written");
+        agrees(writer, &oracle, &mut random);
+    }
+    drop((first, second));
+    let store = open(dir.path(), writing()).expect("opened");
+    assert_eq!(store.warnings(), [""; 0]);
+    assert!(store.verify().expect("checked").is_sound());
+    agrees(&store, &oracle, &mut random);
 }
 
 #[test]

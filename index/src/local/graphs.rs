@@ -42,7 +42,7 @@ impl Drop for Done<'_> {
 
 impl Inner {
     fn graph_due(&self) -> bool {
-        if self.building.load(Ordering::Acquire) {
+        if self.building.load(Ordering::Acquire) || self.cancel.load(Ordering::Relaxed) {
             return false;
         }
         let rows = &self.snapshot().rows;

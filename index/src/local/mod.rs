@@ -6,8 +6,10 @@
 //! [`Snapshot`]s; readers keep the one they have.
 
 mod describe;
+mod folder;
 mod graphs;
 mod ledger;
+mod mark;
 mod open;
 mod read;
 mod texts;
@@ -31,7 +33,9 @@ use crate::{Holder, HolderInfo, Seq, StoreError};
 /// What a store is opened for.
 #[derive(Clone, Debug)]
 pub enum Access {
-    /// Reading: changes nothing of the store and works while another process writes.
+    /// Reading: changes nothing in the store and works while another process
+    /// writes. SQLite lays `catalogue.db-shm` and an empty `catalogue.db-wal`
+    /// beside the catalogue where it may.
     Read,
     /// Reading and writing, as this holder; at most one at a time.
     Write(Holder),
@@ -108,6 +112,8 @@ struct Inner {
     graph: RwLock<Option<Arc<Graph>>>,
     building: AtomicBool,
     cancel: AtomicBool,
+    /// What opening found and the user should know.
+    warnings: Vec<String>,
 }
 
 struct Writer {
@@ -159,8 +165,23 @@ impl LocalStore {
         }
     }
 
-    /// Waits until background work (building the graph) is done.
+    /// What opening found that the user should know, a sentence each: above all
+    /// commits that were acknowledged and are lost. Empty for a sound store.
+    pub fn warnings(&self) -> Vec<String> {
+        self.inner.warnings.clone()
+    }
+
+    /// Waits until background work (building the graph) is done, also for what
+    /// was written while it ran. Closing the store without this abandons it.
     pub fn settle(&self) {
+        self.join_builder();
+        // Commits while a graph was under construction started no other.
+        self.build_graph_if_due();
+        self.join_builder();
+    }
+
+    fn join_builder(&self) {
+        // The guard is gone before waiting, so that whoever starts a builder never waits for one.
         let handle = lock(&self.builder).take();
         if let Some(handle) = handle {
             // A builder that panicked has built nothing: searches go on scanning.
@@ -212,7 +233,7 @@ impl Inner {
 impl Drop for LocalStore {
     fn drop(&mut self) {
         self.inner.cancel.store(true, Ordering::Relaxed);
-        self.settle();
+        self.join_builder();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
     }

@@ -7,43 +7,13 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ekphrasis_embed::Space;
 
+use super::folder::{self, Folder};
 use super::texts::TextState;
-use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock};
-use crate::catalogue::{self, Catalogue};
-use crate::lock::{LOCK_FILE, WriterLock};
+use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
+use crate::catalogue::{self, Catalogue, State};
+use crate::lock::WriterLock;
 use crate::vector::{Graph, VectorFile};
 use crate::{Seq, StoreError};
-
-/// What a folder is, by the names in it.
-enum Folder {
-    Absent,
-    /// Empty, or with what making a store leaves when it is cut short.
-    Blank,
-    Store,
-    Other(String),
-}
-
-fn look(dir: &Path) -> Result<Folder, StoreError> {
-    let entries = match fs_err::read_dir(dir) {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Folder::Absent),
-        entries => entries?,
-    };
-    let (mut other, mut store) = (None, false);
-    for entry in entries {
-        let name = entry?.file_name().to_string_lossy().into_owned();
-        store |= name == catalogue::FILE;
-        let ours = name == LOCK_FILE
-            || [catalogue::FILE, "vectors-", "graph-", "text-"].iter().any(|p| name.starts_with(p));
-        if !ours {
-            other = Some(name);
-        }
-    }
-    Ok(match other {
-        _ if store => Folder::Store,
-        Some(name) => Folder::Other(name),
-        None => Folder::Blank,
-    })
-}
 
 impl LocalStore {
     /// Opens the store at `dir`, whose vectors are of `space`. For writing, it
@@ -68,7 +38,7 @@ impl LocalStore {
         access: Access,
         options: Options,
     ) -> Result<Self, StoreError> {
-        let folder = look(dir)?;
+        let folder = folder::look(dir)?;
         if let Folder::Other(found) = folder {
             return Err(StoreError::NotAStore { path: dir.into(), found });
         }
@@ -76,7 +46,11 @@ impl LocalStore {
             Access::Read if matches!(folder, Folder::Store) => Self::open_read(dir, space, options),
             Access::Read => Err(StoreError::NoStore(dir.into())),
             Access::Write(holder) => {
-                fs_err::create_dir_all(dir)?;
+                if matches!(folder, Folder::Store) {
+                    // Before anything is written: a database of someone else's stays as it is.
+                    look_inside(dir, space)?;
+                }
+                folder::make(dir)?;
                 let lock = WriterLock::take(dir, &holder)?;
                 Self::open_write(dir, space, lock, options)
             }
@@ -88,7 +62,7 @@ impl LocalStore {
     /// # Errors
     /// As for reading in [`LocalStore::open`].
     pub fn space_of(dir: &Path) -> Result<Option<Space>, StoreError> {
-        match look(dir)? {
+        match folder::look(dir)? {
             Folder::Absent | Folder::Blank => Ok(None),
             Folder::Other(found) => Err(StoreError::NotAStore { path: dir.into(), found }),
             Folder::Store => match open_catalogue(dir) {
@@ -114,14 +88,12 @@ impl LocalStore {
         if blank {
             // Before the catalogue, so that a catalogue always has its vectors.
             VectorFile::create(dir, space, 1)?;
-            sync_folder(dir)?;
+            mark::write(dir, 0);
+            folder::sync(dir)?;
         }
         let catalogue = Catalogue::open_writer(dir, space)?;
         if blank {
-            sync_folder(dir)?;
-            dir.parent().map_or(Ok(()), |parent| {
-                sync_folder(if parent.as_os_str().is_empty() { Path::new(".") } else { parent })
-            })?;
+            folder::sync(dir)?;
         }
         let inner = Inner::over(dir, space, &catalogue, true, options)?;
         let writer = Some(Mutex::new(Writer { catalogue, lock }));
@@ -185,11 +157,13 @@ impl LocalStore {
 
     /// Takes the graph another process built, if the one here leaves much uncovered.
     fn load_newer_graph(&self) {
-        let (inner, rows) = (&self.inner, &self.inner.snapshot().rows);
+        let (inner, snapshot) = (&self.inner, self.inner.snapshot());
         let covered = inner.graph().map_or(0, |g| g.covered());
-        if rows.len() - covered.min(rows.len()) > inner.options.graph_tail as u64
+        let newer = |there: u64| there > covered && there <= snapshot.rows.len();
+        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64
+            && Graph::peek(&inner.dir, &inner.space, inner.generation).is_ok_and(newer)
             && let Ok(graph) = Graph::load(&inner.dir, &inner.space, inner.generation)
-            && graph.covered() > covered
+            && graph.fits(&snapshot.rows, snapshot.seq)
         {
             inner.set_graph(graph);
         }
@@ -204,21 +178,24 @@ impl Inner {
         write: bool,
         options: Options,
     ) -> Result<Self, StoreError> {
+        // Before the state: what another process commits in between is no loss.
+        let marked = mark::read(dir);
         let state = catalogue.state()?;
-        if state.space != *space {
-            return Err(StoreError::SpaceMismatch {
-                expected: state.space,
-                got: space.clone(),
-                path: Some(dir.into()),
-            });
-        }
+        of_space(dir, &state, space)?;
         let file = VectorFile::open(dir, space, state.generation, write)?;
         let snapshot = Self::load(&file, catalogue, &state)?;
         let text = TextState::open(dir, catalogue, &state, write)?;
-        let graph = Graph::load(dir, space, state.generation)
-            .ok()
-            .filter(|graph| graph.covered() <= state.rows)
-            .map(Arc::new);
+        let stored = Graph::load(dir, space, state.generation).ok();
+        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
+        let warnings = lost_commits(dir, &state, seen.into_iter().max().unwrap_or(0), write);
+        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq)).map(Arc::new);
+        if write && graph.is_none() {
+            // It is of another past: once the commits are as many again, it must not be believed.
+            match fs_err::remove_file(dir.join(Graph::name(state.generation))) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
+        }
         Ok(Self {
             dir: dir.into(),
             space: space.clone(),
@@ -231,6 +208,7 @@ impl Inner {
             graph: RwLock::new(graph),
             building: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
+            warnings,
         })
     }
 
@@ -264,10 +242,44 @@ fn open_catalogue(dir: &Path) -> Result<Catalogue, StoreError> {
     Err(StoreError::NoStore(dir.into()))
 }
 
-fn sync_folder(dir: &Path) -> Result<(), StoreError> {
-    // Only Unix lets a folder be opened and synchronised.
-    if cfg!(unix) {
-        fs_err::File::open(dir)?.sync_all()?;
+/// Refuses, without writing anything, a database that is not ours or of another space.
+fn look_inside(dir: &Path, space: &Space) -> Result<(), StoreError> {
+    match open_catalogue(dir) {
+        Ok(catalogue) => of_space(dir, &catalogue.state()?, space),
+        // Made anew below, but only where nothing of someone else's can be overwritten.
+        Err(StoreError::NoStore(_)) => match folder::foreign(dir)? {
+            Some(found) => Err(StoreError::NotAStore { path: dir.into(), found }),
+            None => Ok(()),
+        },
+        Err(e) => Err(e),
     }
-    Ok(())
+}
+
+fn of_space(dir: &Path, state: &State, space: &Space) -> Result<(), StoreError> {
+    if state.space == *space {
+        return Ok(());
+    }
+    Err(StoreError::SpaceMismatch {
+        expected: state.space.clone(),
+        got: space.clone(),
+        path: Some(dir.into()),
+    })
+}
+
+/// A warning if commit `seen`, of which something else in the store tells, is not in the catalogue.
+fn lost_commits(dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String> {
+    let newest = || {
+        // A reader may have seen work that was committed after it looked.
+        let fresh = if write { None } else { Catalogue::open_reader(dir).ok() };
+        fresh.and_then(|c| c.state().ok()).map_or(state.seq, |s| s.seq)
+    };
+    if seen <= state.seq || seen <= newest() {
+        return vec![];
+    }
+    vec![format!(
+        "{} has lost changes: it knows {} commits, but {seen} were made; its log was damaged or deleted. \
+         What is missing has to be indexed again: run `ek index` on your folders",
+        dir.join(catalogue::FILE).display(),
+        state.seq
+    )]
 }

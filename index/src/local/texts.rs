@@ -2,17 +2,18 @@
 //!
 //! The writer notes every change at once and commits the index when someone
 //! searches words, at most a second later while it writes on, and on closing. A
-//! reader takes what is on disk; if that is damaged or missing, it makes an
-//! index in memory.
+//! reader takes what is on disk; if that is damaged or missing, or lags and
+//! nobody writes, it makes an index in memory.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::{Inner, LocalStore, Snapshot, lock};
+use super::{Inner, LocalStore, Snapshot, lock as locked};
 use crate::catalogue::{Catalogue, State, StoredItem};
+use crate::lock;
 use crate::text::{TextError, TextIndex, TextSearcher};
-use crate::{Item, StoreError};
+use crate::{Item, Seq, StoreError};
 
 /// While writing, the index is committed this often (searching commits, too).
 const COMMIT_AFTER: Duration = Duration::from_secs(1);
@@ -24,6 +25,8 @@ pub(super) struct TextState {
     write: bool,
     /// Made in memory by a reader.
     own: bool,
+    /// Up to which commit the index said it went when it was opened.
+    claims: Seq,
     committed: Instant,
 }
 
@@ -39,22 +42,30 @@ impl TextState {
             dir: dir.join(TextIndex::name(state.generation)),
             write,
             own: false,
+            claims: 0,
             committed: Instant::now(),
         };
         let sound = |index: &TextIndex| {
             index.covered() <= state.seq
                 && (index.covered() < state.seq || index.documents() == state.items)
         };
-        this.index = TextIndex::open(&this.dir, write).ok().filter(sound);
+        let stored = TextIndex::open(&this.dir, write).ok();
+        this.claims = stored.as_ref().map_or(0, TextIndex::covered);
+        this.index = stored.filter(sound);
+        if !write && this.index.as_ref().is_some_and(|index| index.covered() < state.seq) {
+            // What lags behind a writer follows soon; behind one that was killed, never.
+            let writing = lock::holder(dir).is_ok_and(|holder| holder.is_some());
+            this.index = this.index.filter(|_| writing);
+        }
         if write {
-            match &mut this.index {
-                Some(index) => {
-                    if catch_up(index, catalogue, state).is_err() {
-                        this.index = None;
-                        this.rebuild(catalogue, state)?;
-                    }
+            let caught_up =
+                this.index.as_mut().is_some_and(|index| catch_up(index, catalogue, state).is_ok());
+            if !caught_up {
+                match this.rebuild(catalogue, state) {
+                    // Words can wait until they are searched; the catalogue has them all.
+                    Err(StoreError::Io(_) | StoreError::Text(_)) => this.index = None,
+                    other => other?,
                 }
-                None => this.rebuild(catalogue, state)?,
             }
         }
         Ok(this)
@@ -64,11 +75,8 @@ impl TextState {
     fn rebuild(&mut self, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
         self.index = None;
         let mut index = if self.write {
-            match fs_err::remove_dir_all(&self.dir) {
-                Err(e) if e.kind() != std::io::ErrorKind::NotFound => return Err(e.into()),
-                _ => {}
-            }
             fs_err::create_dir_all(&self.dir)?;
+            clear(&self.dir)?;
             TextIndex::create(&self.dir)?
         } else {
             self.own = true;
@@ -119,9 +127,31 @@ impl TextState {
         }
     }
 
+    /// Up to which commit the index said it went when it was opened.
+    pub(super) fn claims(&self) -> Seq {
+        self.claims
+    }
+
+    /// Leaves making the index anew to the next search of words.
+    pub(super) fn forget(&mut self) {
+        self.index = None;
+    }
+
     pub(super) fn index(&self) -> Option<&TextIndex> {
         self.index.as_ref()
     }
+}
+
+/// Deletes the files of a word index, and nothing else that may be beside them.
+fn clear(dir: &Path) -> Result<(), StoreError> {
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        if entry.file_type()?.is_file() && entry.file_name().to_str().is_some_and(TextIndex::is_own)
+        {
+            fs_err::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn catch_up(index: &mut TextIndex, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
@@ -148,7 +178,7 @@ impl LocalStore {
         if self.writer.is_none() {
             return Ok(());
         }
-        let mut text = lock(&self.inner.text);
+        let mut text = locked(&self.inner.text);
         let seq = self.inner.seq();
         if let Some(index) = &mut text.index
             && (index.pending() > 0 || index.covered() < seq)
@@ -163,7 +193,7 @@ impl LocalStore {
 impl Inner {
     /// A state of the store, and the word index as of that state (of a reader: or an older one).
     pub(super) fn words(&self) -> Result<(Arc<Snapshot>, TextSearcher), StoreError> {
-        let mut text = lock(&self.text);
+        let mut text = locked(&self.text);
         // Noting and publishing happen under this lock, so both are of one commit.
         let snapshot = self.snapshot();
         if let (true, Some(index)) = (text.write, &mut text.index)

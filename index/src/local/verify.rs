@@ -26,13 +26,26 @@ impl Report {
 }
 
 impl LocalStore {
+    /// Whose vector is damaged or missing, by row: not found by vector until they
+    /// are written again, which heals them. Checks every row: takes as long as
+    /// reading the vector file from disk.
+    ///
+    /// # Errors
+    /// As reading fails; damage is no error here.
+    pub fn damaged(&self) -> Result<Vec<ItemId>, StoreError> {
+        self.refresh()?;
+        self.inner.snapshot().rows.damaged(&self.inner.file)
+    }
+
     /// Reads everything and checks every checksum. Takes as long as reading the
-    /// store from disk; others may read and write meanwhile.
+    /// store from disk; others may read and write meanwhile, but searching words
+    /// in this process waits while the word index is checked.
     ///
     /// # Errors
     /// Only if the catalogue cannot be read at all; damage is in the report.
     pub fn verify(&self) -> Result<Report, StoreError> {
         let (inner, mut report) = (&self.inner, Report::default());
+        report.problems.extend(self.warnings());
         let mut broken = |what: String| report.problems.push(what);
         inner.read(|c| {
             for line in c.check_pages()? {

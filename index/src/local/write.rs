@@ -1,7 +1,8 @@
 //! How is a batch written, all or nothing, and durable before anyone is told?
 //!
 //! Vectors are appended and synchronised first; then one transaction of the
-//! catalogue names them; then the new state is published. Rows that a crash left
+//! catalogue, begun before, names them; then the new state is published. So even
+//! a second writer, should someone delete the lock file, appends behind. Rows that a crash left
 //! unnamed are overwritten by the next append.
 //!
 //! A caption is a text item of its own, so that pictures find it. One that came
@@ -11,7 +12,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Inner, LocalStore, Snapshot, Writer, lock};
+use super::{Inner, LocalStore, Snapshot, Writer, lock, mark};
 use crate::catalogue::{Catalogue, State, StoredItem};
 use crate::vector::Added;
 use crate::{ItemId, Record, Seq, StoreError, StoreWrite};
@@ -118,21 +119,21 @@ impl LocalStore {
 
 impl Inner {
     fn commit(&self, writer: &Writer, change: &Change<'_>) -> Result<(Seq, u64), StoreError> {
-        let catalogue = &writer.catalogue;
-        let state = catalogue.state()?;
-        let mut old = self.snapshot();
-        if old.seq != state.seq {
-            // A commit that was reported as failed had succeeded after all.
-            self.publish(Self::load(&self.file, catalogue, &state)?);
-            old = self.snapshot();
-        }
         let records = last_wins(&change.records);
-        let vectors = records.iter().map(|(r, _)| (r.item.id, r.embedding.values()));
-        if !records.is_empty() {
-            self.file.append(state.rows, vectors)?;
-        }
-        let seq = state.seq;
-        let (effect, rows) = catalogue.transaction(|c| {
+        let (effect, rows) = writer.catalogue.transaction(|c| {
+            let state = c.state()?;
+            let mut old = self.snapshot();
+            if old.seq != state.seq {
+                // A commit that was reported as failed had succeeded after all.
+                let mut text = lock(&self.text);
+                text.forget();
+                self.publish(Self::load(&self.file, c, &state)?);
+                old = self.snapshot();
+            }
+            if !records.is_empty() {
+                let vectors = records.iter().map(|(r, _)| (r.item.id, r.embedding.values()));
+                self.file.append(state.rows, vectors)?;
+            }
             let mut effect = Effect {
                 state,
                 added: HashMap::new(),
@@ -144,6 +145,7 @@ impl Inner {
             effect.state.seq += 1;
             effect.write(c, &records, change)?;
             if !effect.changed {
+                effect.state.seq -= 1;
                 return Ok((effect, None));
             }
             c.set_state(&effect.state)?;
@@ -155,9 +157,10 @@ impl Inner {
             let rows = old.rows.next(&self.file, effect.state.rows, &added, &effect.dead)?;
             Ok((effect, Some(rows)))
         })?;
-        let Some(rows) = rows else { return Ok((seq, 0)) };
-        let mut text = lock(&self.text);
         let seq = effect.state.seq;
+        let Some(rows) = rows else { return Ok((seq, 0)) };
+        mark::write(&self.dir, seq);
+        let mut text = lock(&self.text);
         text.note(seq, effect.added.values().map(|(row, r)| (*row, &r.item)), &effect.dead);
         self.publish(Snapshot { seq, rows: Arc::new(rows) });
         Ok((seq, effect.deleted))

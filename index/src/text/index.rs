@@ -84,7 +84,20 @@ impl TextIndex {
         format!("text-{generation:04}")
     }
 
-    /// A new, empty one in an existing empty folder.
+    /// Whether a file of this name is there before any word is: a list or a lock.
+    pub(crate) fn is_list(name: &str) -> bool {
+        ["meta.json", ".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"].contains(&name)
+    }
+
+    /// Whether a file of this name is one of a word index's: a list, or a part
+    /// of a segment, which is named by 32 hexadecimal digits.
+    pub(crate) fn is_own(name: &str) -> bool {
+        let segment = || name.split_once('.').filter(|(id, _)| id.len() == 32);
+        Self::is_list(name)
+            || segment().is_some_and(|(id, _)| id.bytes().all(|b| b.is_ascii_hexdigit()))
+    }
+
+    /// A new, empty one in an existing folder without one.
     pub(crate) fn create(dir: &Path) -> Result<Self, TextError> {
         let (schema, fields) = schema();
         Self::over(Index::create_in_dir(dir, schema)?, fields, true)

@@ -9,10 +9,14 @@
 //! Header: magic `EKVECTOR`, format version u32, `dim` u32, generation u32,
 //! length of the space id u32, the id in 64 bytes, zeros, CRC-32 of the rest.
 //!
-//! Lengths are checked before mapping. A file that someone truncates *while* it
-//! is mapped ends the process (SIGBUS): nobody but this crate may touch it.
+//! Lengths are checked before mapping: a file that was shortened while no process
+//! had it open has missing rows, which are reported. One that someone shortens
+//! *while* it is mapped ends the process that reads behind the new end, by
+//! SIGBUS. There is no portable way to survive that, and this crate never does
+//! it: nobody else may touch the file of an open store. Nothing is lost by it,
+//! commits being durable; opened again, the store says which rows are missing.
 
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -45,15 +49,41 @@ impl VectorFile {
         format!("vectors-{generation:04}.ekv")
     }
 
+    /// Whether the file at `path` starts like one of ours and has more than a header.
+    pub(crate) fn has_rows(path: &Path) -> Result<bool, StoreError> {
+        let file = match fs_err::File::open(path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(false),
+            file => file?,
+        };
+        if !file.metadata()?.is_file() {
+            return Ok(false);
+        }
+        let mut start = vec![];
+        file.take(Self::EMPTY + 1).read_to_end(&mut start)?;
+        Ok(start.len() > HEADER && start.starts_with(MAGIC))
+    }
+
     /// Makes an empty file. What a crash while doing so left is overwritten;
     /// a file with rows is not.
     pub(crate) fn create(dir: &Path, space: &Space, generation: u32) -> Result<(), StoreError> {
         let path = dir.join(Self::name(generation));
-        let mut file =
-            fs_err::OpenOptions::new().write(true).create(true).truncate(false).open(&path)?;
-        if file.metadata()?.len() > HEADER as u64 {
+        let mut file = fs_err::OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)?;
+        let mut left = vec![];
+        Read::by_ref(&mut file).take(Self::EMPTY + 1).read_to_end(&mut left)?;
+        if left.len() > HEADER {
             return Err(StoreError::corrupt(&path, "it holds vectors, but its catalogue is gone"));
         }
+        // A write that power loss cut short leaves a part of the header, or zeros.
+        let ours = left.iter().zip(MAGIC).all(|(l, m)| l == m) || left.iter().all(|&b| b == 0);
+        if !ours {
+            return Err(StoreError::corrupt(&path, "it does not start like a vector file"));
+        }
+        file.rewind()?;
         file.write_all(&encode_header(space, generation))?;
         file.sync_all()?;
         Ok(())
@@ -68,13 +98,14 @@ impl VectorFile {
     ) -> Result<Self, StoreError> {
         let path = dir.join(Self::name(generation));
         let file = match fs_err::OpenOptions::new().read(true).write(write).open(&path) {
-            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+            Err(e) if e.kind() == ErrorKind::NotFound => {
                 return Err(StoreError::corrupt(&path, "the file is gone"));
             }
             other => other?,
         };
         let mut header = [0; HEADER];
-        std::io::Read::read_exact(&mut &file, &mut header)
+        (&file)
+            .read_exact(&mut header)
             .map_err(|_| StoreError::corrupt(&path, "it is shorter than its header"))?;
         if &header[..8] != MAGIC {
             return Err(StoreError::corrupt(&path, "it does not start like a vector file"));
@@ -182,6 +213,11 @@ impl RowMap {
     pub(crate) fn values(&self, i: usize) -> &[f32] {
         // The header and the rows are whole numbers of f32 long, so this never misaligns.
         self.bytes(i).get(..self.dim * 4).map_or(&[], bytemuck::cast_slice)
+    }
+
+    /// The checksum of the `i`-th row as it lies there, right or not.
+    pub(crate) fn stored_crc(&self, i: usize) -> Option<u32> {
+        self.bytes(i).last_chunk::<CRC>().map(|crc| u32::from_le_bytes(*crc))
     }
 
     /// Whether the `i`-th row is as it was written, and of `id` if that is known.

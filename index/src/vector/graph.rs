@@ -7,14 +7,15 @@
 //!
 //! `graph-0001.ekg`: a 64-byte header (magic `EKGRAPH\0`, version, `dim`,
 //! generation, CRC-32 of the space id, covered rows u64, commit u64, length of
-//! the body u64, CRC-32 of the body, zeros, CRC-32 of the header) and a body of
+//! the body u64, CRC-32 of the body, checksum of the last covered row, zeros,
+//! CRC-32 of the header) and a body of
 //! u32s: entry node, nodes, duplicates, layers; each node's row; pairs of node
 //! and row for vectors that occur more than once; each layer's links as offsets
 //! and targets. All little-endian.
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
@@ -62,6 +63,8 @@ impl Links {
 #[derive(Debug, PartialEq)]
 pub(crate) struct Graph {
     covered: u64,
+    /// The checksum of the last covered row, by which the rows are known again.
+    last: u32,
     seq: Seq,
     entry: u32,
     rows: Vec<u32>,
@@ -102,6 +105,7 @@ impl Graph {
         let frozen = layers.links.iter().map(|l| Links::freeze(l)).collect();
         Some(Self {
             covered,
+            last: last_crc(rows, covered),
             seq,
             entry: layers.entry,
             rows: node_rows,
@@ -113,6 +117,17 @@ impl Graph {
     /// Rows from here on are not in the graph.
     pub(crate) fn covered(&self) -> u64 {
         self.covered
+    }
+
+    /// The commit it was built of.
+    pub(crate) fn seq(&self) -> Seq {
+        self.seq
+    }
+
+    /// Whether it was built of these very rows, at commit `seq` or before: not
+    /// of commits that were lost since and whose rows were written anew.
+    pub(crate) fn fits(&self, rows: &Rows, seq: Seq) -> bool {
+        self.covered <= rows.len() && self.seq <= seq && self.last == last_crc(rows, self.covered)
     }
 
     /// How many rows are in the graph.
@@ -245,18 +260,28 @@ impl Graph {
         for (i, n) in [self.covered, self.seq, body].into_iter().enumerate() {
             header[24 + 8 * i..32 + 8 * i].copy_from_slice(&n.to_le_bytes());
         }
+        header[52..56].copy_from_slice(&self.last.to_le_bytes());
         header
     }
 
-    /// Reads a graph and checks every number in it.
+    /// How many rows the graph on disk covers, by its header alone.
     ///
     /// # Errors
-    /// A sentence on what is wrong with the file.
-    pub(crate) fn load(dir: &Path, space: &Space, generation: u32) -> Result<Self, String> {
-        let bytes = fs_err::read(dir.join(Self::name(generation))).map_err(|e| e.to_string())?;
-        let Some((header, body)) = bytes.split_at_checked(HEADER) else {
-            return Err("shorter than its header".into());
-        };
+    /// As [`Graph::load`].
+    pub(crate) fn peek(dir: &Path, space: &Space, generation: u32) -> Result<u64, String> {
+        let mut header = [0; HEADER];
+        fs_err::File::open(dir.join(Self::name(generation)))
+            .and_then(|mut file| file.read_exact(&mut header))
+            .map_err(|e| e.to_string())?;
+        Self::of_header(&header, space, generation).map(|(graph, ..)| graph.covered)
+    }
+
+    /// A graph without a body, the body's length and its checksum.
+    fn of_header(
+        header: &[u8; HEADER],
+        space: &Space,
+        generation: u32,
+    ) -> Result<(Self, u64, u32), String> {
         let u32_at = |at: usize| {
             u32::from_le_bytes([header[at], header[at + 1], header[at + 2], header[at + 3]])
         };
@@ -265,8 +290,9 @@ impl Graph {
             return Err("the header's checksum is wrong".into());
         }
         let (crc, length) = (u32_at(48), u64_at(40));
-        let mut graph = Self {
+        let graph = Self {
             covered: u64_at(24),
+            last: u32_at(52),
             seq: u64_at(32),
             entry: 0,
             rows: vec![],
@@ -276,6 +302,19 @@ impl Graph {
         if header[..48] != graph.header(space, generation, length)[..48] {
             return Err("of another version, space or generation".into());
         }
+        Ok((graph, length, crc))
+    }
+
+    /// Reads a graph and checks every number in it.
+    ///
+    /// # Errors
+    /// A sentence on what is wrong with the file.
+    pub(crate) fn load(dir: &Path, space: &Space, generation: u32) -> Result<Self, String> {
+        let bytes = fs_err::read(dir.join(Self::name(generation))).map_err(|e| e.to_string())?;
+        let Some((header, body)) = bytes.split_first_chunk() else {
+            return Err("shorter than its header".into());
+        };
+        let (mut graph, length, crc) = Self::of_header(header, space, generation)?;
         if length != body.len() as u64 || crc != crc32fast::hash(body) {
             return Err("the body's length or checksum is wrong".into());
         }
@@ -312,6 +351,10 @@ impl Graph {
             && self.duplicates.is_sorted();
         sound.then_some(())
     }
+}
+
+fn last_crc(rows: &Rows, covered: u64) -> u32 {
+    covered.checked_sub(1).and_then(|row| rows.stored_crc(row)).unwrap_or(0)
 }
 
 /// Adds links to the lowest layer until every node can be reached from `entry`.

@@ -2,7 +2,8 @@
 //!
 //! [`Rows`] is immutable: a commit makes the next one, which shares every
 //! chunk that did not change. A row's checksum is verified when it is first
-//! looked at; what fails is left out and counted.
+//! looked at; what fails is left out. Who is left out is found by reading all
+//! rows: [`Rows::damaged`].
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
@@ -130,6 +131,28 @@ impl Rows {
     pub(crate) fn vector(&self, row: u64) -> Option<&[f32]> {
         let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
         self.chunks.get(c)?.vector(i)
+    }
+
+    /// The checksum of a row as it lies in the file, right or not.
+    pub(crate) fn stored_crc(&self, row: u64) -> Option<u32> {
+        let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
+        self.chunks.get(c)?.map.stored_crc(i)
+    }
+
+    /// Whose living rows are damaged or missing. Reads every one from the file anew.
+    pub(crate) fn damaged(&self, file: &VectorFile) -> Result<Vec<ItemId>, StoreError> {
+        let mut damaged = vec![];
+        for (c, chunk) in self.chunks.iter().enumerate() {
+            // Mapped now, so that a file shortened since it was opened is seen for what it is.
+            let map = file.map((c * CHUNK) as u64, chunk.ids.len())?;
+            let living = chunk.kinds.iter().zip(&chunk.ids).enumerate();
+            damaged.extend(
+                living
+                    .filter(|&(i, (kind, id))| kind.is_some() && !map.check(i, Some(*id)))
+                    .map(|(_, (_, id))| *id),
+            );
+        }
+        Ok(damaged)
     }
 
     /// Calls `found` with id, row and cosine of every undamaged living row of

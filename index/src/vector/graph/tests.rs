@@ -73,7 +73,10 @@ fn recall_on_clusters_and_damage_of_every_kind() {
 
     graph.save(dir.path(), &space, 1).expect("saved");
     assert_eq!(Graph::load(dir.path(), &space, 1).expect("loaded"), graph);
+    assert_eq!(Graph::peek(dir.path(), &space, 1), Ok(5000));
+    assert!(graph.fits(&rows, 7) && !graph.fits(&rows, 6) && !graph.fits(&Rows::empty(), 7));
     let other = Space::new("other", 64).expect("valid");
+    assert!(Graph::peek(dir.path(), &other, 1).is_err());
     assert!(Graph::load(dir.path(), &other, 1).is_err());
     cancel.store(true, std::sync::atomic::Ordering::Relaxed);
     assert!(Graph::of(&rows, 7, 1, &cancel).is_none());
@@ -117,8 +120,15 @@ fn a_thousand_twins_hide_nobody() {
 
 #[test]
 fn corrupt_counts_are_refused_before_they_allocate() {
-    let mut graph =
-        Graph { covered: 9, seq: 1, entry: 0, rows: vec![], duplicates: vec![], layers: vec![] };
+    let mut graph = Graph {
+        covered: 9,
+        last: 0,
+        seq: 1,
+        entry: 0,
+        rows: vec![],
+        duplicates: vec![],
+        layers: vec![],
+    };
     for words in [
         &[0, u32::MAX, 0, 1][..],
         &[0, 1, u32::MAX, 1, 0][..],
