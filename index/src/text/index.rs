@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
+use tantivy::directory::MmapDirectory;
 use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
@@ -20,6 +21,7 @@ use tantivy::{
     SegmentReader, TantivyDocument, TantivyError, Term,
 };
 
+use super::read_only::ReadOnly;
 use super::{Analyzer, Words};
 use crate::topk::{Scored, TopK};
 use crate::vector::Rows;
@@ -114,7 +116,8 @@ impl TextIndex {
         // Checksums are of no help against a damaged list of files, on which the
         // library may panic.
         catch_unwind(AssertUnwindSafe(|| {
-            let index = Index::open_in_dir(dir)?;
+            let files = MmapDirectory::open(dir).map_err(TantivyError::from)?;
+            let index = if write { Index::open(files)? } else { Index::open(ReadOnly(files))? };
             let (schema, fields) = schema();
             if index.schema() != schema {
                 return Err(TextError::Damaged("it has other fields".into()));
