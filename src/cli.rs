@@ -10,7 +10,6 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 #[command(
     name = "ek",
     version,
-    disable_help_subcommand = true,
     after_help = "Exit codes: 0 done, 1 nothing found or some files failed, 2 wrong use, 3 something on this machine is missing or broken."
 )]
 pub(crate) struct Cli {
@@ -135,7 +134,7 @@ pub(crate) struct SearchArgs {
     #[arg(long, value_name = "WORDS|FILE")]
     pub(crate) not: Vec<String>,
     /// Weights of the words, then each --image, then each --not, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "W,…")]
+    #[arg(long, value_delimiter = ',', value_name = "W,…", allow_hyphen_values = true)]
     pub(crate) weight: Vec<f32>,
     /// How many hits
     #[arg(short, default_value_t = 10)]

@@ -80,6 +80,16 @@ impl ProgressLine {
     }
 }
 
+/// What a file's name or a text may do to a terminal, undone: control characters
+/// are shown as escapes. Scripts take `--json`.
+pub(crate) fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { shown.extend(c.escape_default()) } else { shown.push(c) }
+    }
+    shown
+}
+
 /// `1 file`, `2 files`.
 pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
     let mut digits = n.to_string();
@@ -94,6 +104,11 @@ pub(crate) fn count(n: u64, one: &str, many: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn control_characters_do_not_reach_the_terminal() {
+        assert_eq!(printable("a\u{1b}[31mb\nc é"), "a\\u{1b}[31mb\\nc é");
+    }
 
     #[test]
     fn numbers_are_readable() {

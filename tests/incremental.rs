@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use crate::support::{Home, picture, reference};
+use crate::support::{Home, Server, picture, reference};
 
 fn counts(home: &Home, args: &[&str]) -> [u64; 5] {
     let report = home.ek(&[&["index"], args, &["--json"]].concat()).exits(0).json();
@@ -47,8 +47,79 @@ fn excluded_ignored_and_hidden_files_are_left_out() {
         picture(&folder.join(name), [1, 2, 3]);
     }
     fs_err::write(folder.join(".ekignore"), "skip.png\n").expect("written");
-    assert_eq!(counts(&home, &["pictures", "--exclude", "private"])[1], 2);
+    // As in a .gitignore at the root: by name anywhere, or by the way from the root.
+    for glob in ["private", "private/", "private/**", "/private", "**/c.png", "priv*/*.png"] {
+        assert_eq!(counts(&home, &["pictures", "--exclude", glob])[0], 2, "{glob}");
+    }
     assert_eq!(counts(&home, &["pictures"])[1], 1, "private/c.png is not excluded any more");
+    // A folder within that was asked for by name is not lost with the outer run.
+    assert_eq!(counts(&home, &["pictures/.hidden"])[1], 1);
+    assert_eq!(counts(&home, &["pictures"])[3], 0);
+    assert_eq!(counts(&home, &["pictures", "pictures/private"])[..3], [3, 0, 3]);
+}
+
+#[test]
+fn words_survive_a_file_that_is_broken_for_a_while_and_a_missing_disk() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    let file = folder.join("1.jpg");
+    let whole = fs_err::read(reference("images/cat_451x300.jpg")).expect("read");
+    fs_err::write(&file, &whole).expect("written");
+    let line = "{\"path\":\"pictures/1.jpg\",\"caption\":\"Mittens\"}\n{\"path\":\"gone.jpg\"}\n";
+    fs_err::write(home.path().join("c.jsonl"), line).expect("written");
+    let run = home.ek(&["index", "pictures", "--captions", "c.jsonl"]).exits(0);
+    assert!(run.stderr().contains("gone.jpg"), "a caption for nothing is told: {}", run.stderr());
+    let found = || home.ek(&["search", "mittens", "--mode", "text", "--json"]).exits(0).paths();
+
+    // Half written, as while it is being copied.
+    fs_err::write(&file, &whole[..whole.len() / 2]).expect("written");
+    home.ek(&["index", "pictures"]).exits(1);
+    assert_eq!(found().len(), 1);
+    fs_err::write(&file, &whole).expect("written");
+    counts(&home, &["pictures"]);
+    assert_eq!(found().len(), 1);
+
+    // The empty folder that an unplugged disk leaves behind.
+    let away = home.path().join("away");
+    fs_err::rename(&folder, &away).expect("moved");
+    fs_err::create_dir(&folder).expect("created");
+    let run = home.ek(&["index", "pictures", "--json"]).exits(1);
+    assert_eq!(run.json()["removed"], 0, "{}", run.stdout());
+    assert!(run.stderr().contains("ek remove"), "{}", run.stderr());
+    assert_eq!(found().len(), 1);
+    fs_err::remove_dir(&folder).expect("removed");
+    fs_err::rename(&away, &folder).expect("moved");
+    assert_eq!(counts(&home, &["pictures"])[..3], [1, 0, 1]);
+}
+
+#[test]
+fn what_is_forgotten_leaves_no_thumbnail() {
+    let home = Home::new();
+    picture(&home.folder("pictures").join("a.png"), [255, 0, 0]);
+    let server = Server::start(&home, &["up", "pictures"]);
+    server.wait_for_images(1);
+    let (_, items) = server.get("/v1/items?limit=1");
+    let id = items["items"][0]["id"].as_str().expect("an id").to_owned();
+    assert_eq!(server.get_bytes(&format!("/v1/items/{id}/thumbnail")).0, 200);
+    assert_eq!(server.terminate(), 0);
+    let kept = home.data().join("thumbnails").join(&id[..2]);
+    assert_eq!(fs_err::read_dir(&kept).expect("kept").count(), 1);
+    home.ek(&["remove", "pictures"]).exits(0);
+    assert_eq!(fs_err::read_dir(&kept).expect("readable").count(), 0);
+    // Nor does `ek up` take it up again.
+    assert_eq!(home.ek(&["status", "--json"]).exits(0).json()["roots"], serde_json::json!([]));
+}
+
+#[test]
+fn how_a_folder_was_indexed_is_remembered() {
+    let home = Home::new();
+    picture(&home.folder("pictures").join("a.png"), [255, 0, 0]);
+    picture(&home.folder("pictures/private").join("b.png"), [0, 255, 0]);
+    counts(&home, &["pictures", "--exclude", "private"]);
+    let server = Server::start(&home, &["up"]);
+    server.wait_for_images(1);
+    picture(&home.path().join("pictures/c.png"), [0, 0, 255]);
+    server.wait_for_images(2);
 }
 
 #[test]

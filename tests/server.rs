@@ -65,6 +65,39 @@ fn thumbnails_and_files() {
 }
 
 #[test]
+fn a_file_that_was_replaced_is_not_shown() {
+    let (home, server) = with_three();
+    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let id = reply["hits"][0]["id"].as_str().expect("an id").to_owned();
+    let path = home.path().join("pictures/rocket_640x427.jpg");
+    fs_err::remove_file(&path).expect("removed");
+    let fifo = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
+    assert!(fifo.success());
+    for _ in 0..20 {
+        assert_eq!(server.get(&format!("/v1/items/{id}/file")).0, 404);
+    }
+    assert_eq!(server.get("/v1/status").0, 200, "nobody waits for the pipe");
+}
+
+#[test]
+fn labels_without_measure_are_refused() {
+    let (_home, server) = with_three();
+    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let id = &reply["hits"][0]["id"];
+    let many: Vec<String> = (0..999).map(|i| format!("label {i}")).collect();
+    let templates: Vec<String> = (0..99).map(|i| format!("{i} {{}}")).collect();
+    let twice = "{}".repeat(5_000);
+    for body in [
+        json!({ "id": id, "labels": many, "templates": templates }),
+        json!({ "id": id, "labels": ["a", "b"], "templates": [twice] }),
+        json!({ "id": id, "labels": ["a", "b".repeat(9_000)] }),
+    ] {
+        let (status, problem) = server.post("/v1/label", &body);
+        assert!((400..500).contains(&status), "{status} {problem}");
+    }
+}
+
+#[test]
 fn wrong_requests_are_problems_and_harm_nothing() {
     let (_home, server) = with_three();
     let long = "x".repeat(100_000);
@@ -101,8 +134,7 @@ fn changes_are_followed_and_the_end_is_orderly() {
     fs_err::remove_file(home.path().join("pictures/new.png")).expect("removed");
     fs_err::write(home.path().join("pictures/bad.jpg"), "no picture").expect("written");
     server.wait_for_images(3);
-    let (_, failures) = server.get("/v1/failures");
-    assert!(failures.to_string().contains("bad.jpg"), "{failures}");
+    server.wait_for("/v1/failures", |failures| failures.to_string().contains("bad.jpg"));
     assert_eq!(server.terminate(), 0);
     let status = home.ek(&["status", "--json"]).exits(0).json();
     assert_eq!((&status["images"], &status["failures"]), (&3.into(), &1.into()), "{status}");

@@ -58,6 +58,7 @@ fn searches_that_cannot_be_answered() {
         (&["search", "x", "--weight", "1,2"], "--weight"),
         (&["search", "x", "--weight", "0"], "other than 0"),
         (&["search", "--image", "gone.jpg"], "gone.jpg"),
+        (&["search", "--image", "http://127.0.0.1/a.jpg"], "network"),
         (&["search", "--image", "00000000000000000000000000000000"], "no item"),
         (&["label", "pictures/red.png", "--labels", "one"], "at least two"),
         (&["label", "pictures/red.png", "--labels", "a,b", "--template", "x"], "{}"),
@@ -77,9 +78,15 @@ fn a_port_that_is_in_use() {
     let home = with_store();
     let taken = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let port = taken.local_addr().expect("bound").port().to_string();
-    let run = home.ek(&["serve", "--port", &port]).exits(3);
-    let text = sentence(&run);
-    assert!(text.contains(&port) && text.contains("--port"), "{text}");
+    for verb in ["serve", "up"] {
+        let run = home.ek(&[verb, "--port", &port]).exits(3);
+        let text = sentence(&run);
+        assert!(text.contains(&port) && text.contains("--port"), "{text}");
+    }
+    let elsewhere = Home::new();
+    elsewhere.folder("pictures");
+    elsewhere.ek(&["up", "pictures", "--port", &port]).exits(3);
+    assert!(!elsewhere.data().exists(), "nothing was begun");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use ekphrasis_web::wire;
 use super::{Done, config, open_to_write, stop_on_interrupt};
 use crate::cli::{Global, IndexArgs, RemoveArgs};
 use crate::failure::Failure;
-use crate::output::{self, ProgressLine, count};
+use crate::output::{self, ProgressLine, count, printable};
 
 /// Reasons shown at the end of a run; all are in `ek status --failures`.
 const SHOWN_FAILURES: usize = 20;
@@ -16,6 +16,7 @@ const SHOWN_FAILURES: usize = 20;
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
     let config = config(global)?;
     let engine = open_to_write(global, &config, "ek index", None)?;
+    super::warn(&engine);
     let stop = stop_on_interrupt()?;
     let options = IndexOptions {
         captions: args.captions.clone(),
@@ -28,12 +29,15 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
     shown.clear();
     let report = result?;
     tell(global, &report)?;
+    if !report.stopped {
+        engine.settle();
+    }
     if args.watch && !report.stopped {
         if !global.quiet {
             output::note("watching for changes; Ctrl-C ends it");
         }
         let roots = absolute(&args.dirs)?;
-        watch(&engine, &roots, &options, &|event| tell_event(global.quiet, &event), &stop)?;
+        watch(&engine, &roots, &|event| tell_event(global.quiet, &event), &stop)?;
     }
     let partly = report.progress.failed > 0 || report.stopped;
     Ok(if partly { Done::NothingOrPartly } else { Done::Well })
@@ -43,11 +47,20 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
 fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
     if !global.quiet {
         for failure in report.failures.iter().take(SHOWN_FAILURES) {
-            output::note(&format!("not indexed: {}: {}", failure.path.display(), failure.reason));
+            let path = printable(&failure.path.to_string_lossy());
+            output::note(&format!("not indexed: {path}: {}", printable(&failure.reason)));
         }
         if report.failures.len() > SHOWN_FAILURES {
             let more = report.failures.len() - SHOWN_FAILURES;
             output::note(&format!("… and {more} more; `ek status --failures` lists all"));
+        }
+        if let Some(first) = report.unmatched.first() {
+            output::note(&format!(
+                "the captions name {} that {} not in the store; the first: {}",
+                count(report.unmatched.len() as u64, "file", "files"),
+                if report.unmatched.len() == 1 { "is" } else { "are" },
+                printable(&first.to_string_lossy())
+            ));
         }
     }
     if global.json {

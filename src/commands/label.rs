@@ -8,7 +8,7 @@ use ekphrasis_web::wire;
 use super::{Done, config, towers};
 use crate::cli::{DescribeArgs, Global, LabelArgs};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, printable};
 
 /// Labels shown for a picture on the terminal; JSON has all.
 const SHOWN: usize = 5;
@@ -35,7 +35,7 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
 
 fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
     if name {
-        output::line(&path.display().to_string())?;
+        output::line(&printable(&path.to_string_lossy()))?;
     }
     for label in reply.labels.iter().take(SHOWN) {
         output::line(&format!("{:>6.1} %  {}", label.probability * 100.0, label.label))?;
@@ -57,9 +57,8 @@ fn keep_good<T>(
             Err(error) => bad.push(error),
         }
     }
-    if good.is_empty()
-        && let Some(first) = bad.pop()
-    {
+    if good.is_empty() && !bad.is_empty() {
+        let first = bad.remove(0);
         bad.iter().for_each(|error| output::note(&format!("ek: {error}")));
         return Err(first.into());
     }
@@ -102,10 +101,14 @@ pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Fai
     } else {
         for (path, descriptions) in &described {
             if described.len() > 1 {
-                output::line(&path.display().to_string())?;
+                output::line(&printable(&path.to_string_lossy()))?;
             }
             for description in descriptions {
-                output::line(&format!("{:.3}  {}", description.score, description.text))?;
+                output::line(&format!(
+                    "{:.3}  {}",
+                    description.score,
+                    printable(&description.text)
+                ))?;
             }
         }
     }

@@ -80,6 +80,13 @@ fn open_to_write(
     Ok(Engine::open(&config.data, towers, OpenFor::Writing(holder))?)
 }
 
+/// Says what is wrong with the store, if anything; results may lack something then.
+fn warn(engine: &Engine) {
+    for warning in engine.warnings() {
+        output::note(&format!("warning: {warning}"));
+    }
+}
+
 /// As many as the machine has.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)

@@ -8,7 +8,7 @@ use ekphrasis_web::wire;
 use super::{Done, open_to_read};
 use crate::cli::{ForArg, Global, ModeArg, SearchArgs};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, printable};
 
 pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
     let request = SearchRequest {
@@ -26,14 +26,15 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
             ForArg::All => None,
         },
         exact: args.exact,
-        explain: args.explain,
     };
-    let reply = open_to_read(global)?.search(&request)?;
+    let engine = open_to_read(global)?;
+    let reply = engine.search(&request)?;
+    super::warn(&engine);
     if global.json {
         output::json(&wire::SearchReply::new(&reply, &request))?;
     } else {
         for hit in &reply.hits {
-            show(hit)?;
+            show(hit, args.explain)?;
         }
         if reply.hits.is_empty() && !global.quiet {
             output::note(if reply.total_candidates == 0 {
@@ -46,9 +47,9 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
     Ok(if reply.hits.is_empty() { Done::NothingOrPartly } else { Done::Well })
 }
 
-fn show(hit: &SearchHit) -> Result<(), Failure> {
+fn show(hit: &SearchHit, explain: bool) -> Result<(), Failure> {
     output::line(&format!("{:>3}  {:.3}  {}", hit.rank, hit.score, name(&hit.item)))?;
-    for part in &hit.parts {
+    for part in hit.parts.iter().filter(|_| explain) {
         output::line(&format!(
             "            {:.3} × {:.2}  {}",
             part.score, part.weight, part.part
@@ -60,8 +61,8 @@ fn show(hit: &SearchHit) -> Result<(), Failure> {
 /// What a person knows an item by.
 fn name(item: &Item) -> String {
     match (&item.path, &item.text) {
-        (Some(path), _) => path.display().to_string(),
-        (None, Some(text)) => format!("“{text}”"),
+        (Some(path), _) => printable(&path.to_string_lossy()),
+        (None, Some(text)) => format!("“{}”", printable(text)),
         (None, None) => item.id.to_string(),
     }
 }
@@ -103,6 +104,11 @@ fn picture(image: &str) -> Result<PartQuery, Failure> {
     let path = PathBuf::from(image);
     if path.exists() {
         return Ok(PartQuery::Image(Source::Path(path)));
+    }
+    if image.contains("://") {
+        return Err(Failure::Usage(format!(
+            "--image {image}: pictures are not fetched from the network; save it and name the file"
+        )));
     }
     image.parse().map(PartQuery::Id).map_err(|_| {
         Failure::Usage(format!("--image {image}: there is no such file, and it is no item's id"))

@@ -27,13 +27,12 @@ pub(super) use with_server::{serve, up};
 
 #[cfg(feature = "server")]
 mod with_server {
-    use std::net::SocketAddr;
     use std::path::PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use ekphrasis_engine::{Config, Engine, IndexOptions, OpenFor, watch};
-    use ekphrasis_web::{ServeError, ServeOptions};
+    use ekphrasis_engine::{Config, Engine, OpenFor, watch};
+    use ekphrasis_web::{Listener, ServeError, ServeOptions};
 
     use super::super::index::{sentence, tell_event};
     use super::super::{config, cores, open_to_write, towers};
@@ -56,16 +55,17 @@ mod with_server {
                 return Err(Failure::Usage(format!("there is no folder {}", dir.display())));
             }
         }
-        let address = SocketAddr::new(args.serve.bind, args.serve.port);
-        let engine = open_to_write(global, &config, "ek up", Some(format!("http://{address}")))?;
-        let engine = Arc::new(engine);
+        // Whether one may listen is settled before anything is written.
+        let listener = bind(&args.serve, &config)?;
+        let address = Some(format!("http://{}", listener.address()));
+        let engine = Arc::new(open_to_write(global, &config, "ek up", address)?);
         let roots = roots(&args.dirs, &engine, &config)?;
 
         // Searching works from the first moment; indexing goes on beside it.
         let stop = Arc::new(AtomicBool::new(false));
         let (indexer, raised, quiet) = (Arc::clone(&engine), Arc::clone(&stop), global.quiet);
         let indexing = std::thread::spawn(move || keep_indexed(&indexer, &roots, quiet, &raised));
-        let served = listen(global, &args.serve, &config, engine);
+        let served = listen(global, listener, engine);
         stop.store(true, Ordering::Relaxed);
         // A panic there has been printed already; the server's own result counts.
         let _ = indexing.join();
@@ -74,9 +74,10 @@ mod with_server {
 
     pub(in super::super) fn serve(global: &Global, args: &ServeArgs) -> Result<Done, Failure> {
         let config = config(global)?;
+        let listener = bind(args, &config)?;
         let towers = towers(global, &config, cores())?;
         let engine = Engine::open(&config.data, towers, OpenFor::Reading)?;
-        listen(global, args, &config, Arc::new(engine))
+        listen(global, listener, Arc::new(engine))
     }
 
     /// What was named; or else what was indexed before; or else the gallery.
@@ -95,7 +96,6 @@ mod with_server {
     }
 
     fn keep_indexed(engine: &Engine, roots: &[PathBuf], quiet: bool, stop: &AtomicBool) {
-        let options = IndexOptions::default();
         // A folder on a disk that is not there now waits for the watcher's sweeps.
         let there: Vec<PathBuf> = roots.iter().filter(|r| r.exists()).cloned().collect();
         for missing in roots.iter().filter(|r| !r.exists()) {
@@ -104,9 +104,11 @@ mod with_server {
                 missing.display()
             ));
         }
-        if !there.is_empty() {
+        for root in there {
             let shown = ProgressLine::new(quiet);
-            let result = engine.index(&there, &options, &|p, path| shown.show(p, path), stop);
+            let result = engine.options_of(&root).and_then(|options| {
+                engine.index(&[root], &options, &|p, path| shown.show(p, path), stop)
+            });
             shown.clear();
             match result {
                 Ok(report) if !quiet => output::note(&sentence(&report)),
@@ -117,28 +119,27 @@ mod with_server {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let result = watch(engine, roots, &options, &|event| tell_event(quiet, &event), stop);
+        let result = watch(engine, roots, &|event| tell_event(quiet, &event), stop);
         if let Err(error) = result {
             output::note(&format!("ek: changes are not followed: {error}"));
         }
     }
 
-    fn listen(
-        global: &Global,
-        args: &ServeArgs,
-        config: &Config,
-        engine: Arc<Engine>,
-    ) -> Result<Done, Failure> {
+    fn bind(args: &ServeArgs, config: &Config) -> Result<Listener, Failure> {
+        Ok(Listener::bind(ServeOptions {
+            bind: args.bind,
+            port: args.port,
+            api_key: config.api_key.clone(),
+        })?)
+    }
+
+    fn listen(global: &Global, listener: Listener, engine: Arc<Engine>) -> Result<Done, Failure> {
         // The first query should not wait for the model; if it cannot be had, the query says why.
         let towers = Arc::clone(engine.towers());
         std::thread::spawn(move || towers.text().map(drop));
-        let options =
-            ServeOptions { bind: args.bind, port: args.port, api_key: config.api_key.clone() };
         let (json, quiet) = (global.json, global.quiet);
-        let told = Arc::clone(&engine);
-        ekphrasis_web::serve(engine, options, |address| {
-            // A reader holds no lock, so there is nothing to write the address into.
-            let _ = told.set_address(&format!("http://{address}"));
+        let address = listener.address();
+        listener.serve(engine, || {
             // On standard output, so that scripts can wait for it.
             let said = if json {
                 output::json(&serde_json::json!({ "listening": format!("http://{address}") }))

@@ -5,7 +5,7 @@ use ekphrasis_web::wire;
 use super::{Done, open_to_read};
 use crate::cli::{Global, StatusArgs};
 use crate::failure::Failure;
-use crate::output::{self, count};
+use crate::output::{self, count, printable};
 
 pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure> {
     let engine = open_to_read(global)?;
@@ -15,7 +15,8 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
             output::json(&wire::FailureList::new(&failures))?;
         } else {
             for failure in &failures {
-                output::line(&format!("{}: {}", failure.path.display(), failure.reason))?;
+                let path = printable(&failure.path.to_string_lossy());
+                output::line(&format!("{path}: {}", printable(&failure.reason)))?;
             }
         }
         return Ok(if failures.is_empty() { Done::Well } else { Done::NothingOrPartly });
@@ -36,6 +37,7 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         ("", status.model_note),
         ("vectors", status.vector_index),
     ];
+    super::warn(&engine);
     for (name, value) in lines {
         output::line(&format!("{name:<12} {value}"))?;
     }

@@ -70,13 +70,20 @@ impl Server {
 
     /// Waits until the store has `images` pictures and no indexing goes on.
     pub(crate) fn wait_for_images(&self, images: u64) {
+        self.wait_for("/v1/status", |status| {
+            status["images"] == images && status["indexing"].is_null()
+        });
+    }
+
+    /// Asks again and again until the answer is as it should be.
+    pub(crate) fn wait_for(&self, path: &str, is_so: impl Fn(&Value) -> bool) {
         let start = Instant::now();
         loop {
-            let (_, status) = self.get("/v1/status");
-            if status["images"] == images && status["indexing"].is_null() {
+            let (_, answer) = self.get(path);
+            if is_so(&answer) {
                 return;
             }
-            assert!(start.elapsed() < Duration::from_secs(120), "never came: {status}");
+            assert!(start.elapsed() < Duration::from_secs(120), "{path} never came: {answer}");
             std::thread::sleep(Duration::from_millis(100));
         }
     }

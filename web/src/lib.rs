@@ -1,4 +1,4 @@
-//! The HTTP API and the page: given an engine and an address, [`serve`] answers
+//! The HTTP API and the page: given an engine and an address, [`Listener`] answers
 //! browsers and programs until it is told to stop.
 //!
 //! Nothing here knows how search works; this crate turns requests into the
@@ -9,6 +9,7 @@
 mod assets;
 #[cfg(feature = "server")]
 mod body;
+mod date;
 #[cfg(feature = "server")]
 mod fields;
 #[cfg(feature = "server")]
@@ -28,4 +29,4 @@ mod tests;
 pub mod wire;
 
 #[cfg(feature = "server")]
-pub use serve::{ServeError, ServeOptions, serve};
+pub use serve::{Listener, ServeError, ServeOptions};

@@ -12,7 +12,8 @@ const LABEL_LIMIT: usize = 1_000;
 const TEMPLATE_LIMIT: usize = 100;
 const WEIGHT_LIMIT: f32 = 1_000.0;
 
-const KINDS: &[(&str, Kind)] = &[("images", Kind::Image), ("texts", Kind::Text)];
+const KINDS: &[(&str, Option<Kind>)] =
+    &[("images", Some(Kind::Image)), ("texts", Some(Kind::Text)), ("all", None)];
 const MODES: &[(&str, Mode)] =
     &[("hybrid", Mode::Hybrid), ("vector", Mode::Vector), ("text", Mode::Text)];
 
@@ -51,9 +52,11 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.k = fields.whole("k", 1..=1_000)?.unwrap_or(request.k);
     request.offset = fields.whole("offset", 0..=100_000)?.unwrap_or_default();
     request.mode = fields.choice("mode", MODES)?.unwrap_or_default();
-    request.kind = fields.choice("for", KINDS)?;
+    // As on the command line: who does not say looks for pictures.
+    request.kind = fields.choice("for", KINDS)?.unwrap_or(Some(Kind::Image));
     request.exact = fields.flag("exact")?;
-    request.explain = fields.flag("explain")?;
+    // Understood for what it asks; the parts are in every reply.
+    fields.flag("explain")?;
     fields.finish()?;
     if request.parts.is_empty() {
         return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
@@ -188,7 +191,7 @@ pub(crate) struct Listing {
 pub(crate) fn listing(mut fields: Fields) -> Result<Listing, Problem> {
     let after = fields.id("after")?;
     let limit = fields.whole("limit", 1..=1_000)?.unwrap_or(100);
-    let kind = fields.choice("for", KINDS)?;
+    let kind = fields.choice("for", KINDS)?.flatten();
     fields.finish()?;
     Ok(Listing { after, limit, kind })
 }
@@ -229,7 +232,7 @@ mod tests {
         assert!(matches!(&id.what, PartQuery::Id(id) if id.to_bytes()[15] == 7));
         assert_eq!((request.k, request.offset), (7, 3));
         assert_eq!((request.mode, request.kind), (Mode::Vector, Some(Kind::Image)));
-        assert!(request.explain && !request.exact);
+        assert!(!request.exact);
     }
 
     #[actix_web::test]
@@ -245,7 +248,7 @@ mod tests {
             (r#"{"text":"a","offset":100001}"#, "offset", "got 100001"),
             (r#"{"text":"a","offset":-1}"#, "offset", "got -1"),
             (r#"{"text":"a","mode":"fast"}"#, "mode", "hybrid or vector or text, got \"fast\""),
-            (r#"{"text":"a","for":"image"}"#, "for", "images or texts"),
+            (r#"{"text":"a","for":"image"}"#, "for", "images or texts or all"),
             (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
             (r#"{"image":"%%%"}"#, "image", "no base64"),
             (r#"{"image":""}"#, "image", "got nothing"),

@@ -61,33 +61,57 @@ pub enum ServeError {
 /// How long requests under way may take to end once the server is to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Serves `engine` until SIGINT or SIGTERM; requests under way are finished.
-/// `on_ready` is called once, with the address that is listened on.
-///
-/// # Errors
-/// `PortInUse` and `KeyNeeded` before anything is served, `Io` otherwise.
-pub fn serve(
-    engine: Arc<Engine>,
-    options: ServeOptions,
-    on_ready: impl FnOnce(SocketAddr),
-) -> Result<(), ServeError> {
-    let addr = SocketAddr::new(options.bind, options.port);
-    // An empty key would let in whoever sends an empty one.
-    let key = options.api_key.filter(|key| !key.is_empty());
-    if !options.bind.is_loopback() && key.is_none() {
-        return Err(ServeError::KeyNeeded { bind: options.bind });
-    }
-    let failed = |source| ServeError::Io { addr, source };
-    let listener = TcpListener::bind(addr).map_err(|source| match source.kind() {
-        io::ErrorKind::AddrInUse => ServeError::PortInUse { addr },
-        _ => failed(source),
-    })?;
-    let addr = listener.local_addr().map_err(failed)?;
+/// An address that is ours and rules that may be kept: what can be settled
+/// before there is anything to serve.
+pub struct Listener {
+    socket: TcpListener,
+    addr: SocketAddr,
+    rules: Guard,
+}
 
-    let rules = Data::new(Guard::new(options.bind, key.as_deref()));
+impl Listener {
+    /// Takes the address.
+    ///
+    /// # Errors
+    /// `KeyNeeded` beyond loopback without a key, `PortInUse`, `Io` otherwise.
+    pub fn bind(options: ServeOptions) -> Result<Self, ServeError> {
+        let addr = SocketAddr::new(options.bind, options.port);
+        // An empty key would let in whoever sends an empty one.
+        let key = options.api_key.filter(|key| !key.is_empty());
+        if !options.bind.is_loopback() && key.is_none() {
+            return Err(ServeError::KeyNeeded { bind: options.bind });
+        }
+        let failed = |source| ServeError::Io { addr, source };
+        let socket = TcpListener::bind(addr).map_err(|source| match source.kind() {
+            io::ErrorKind::AddrInUse => ServeError::PortInUse { addr },
+            _ => failed(source),
+        })?;
+        let addr = socket.local_addr().map_err(failed)?;
+        Ok(Self { socket, addr, rules: Guard::new(options.bind, key.as_deref()) })
+    }
+
+    /// The address; with the port that was found, if any was asked for.
+    pub fn address(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Serves `engine` until SIGINT or SIGTERM; requests under way are finished.
+    /// `on_ready` is called once, when requests are answered.
+    ///
+    /// # Errors
+    /// `Io` if serving fails.
+    pub fn serve(self, engine: Arc<Engine>, on_ready: impl FnOnce()) -> Result<(), ServeError> {
+        run(self, engine, on_ready)
+    }
+}
+
+fn run(listener: Listener, engine: Arc<Engine>, on_ready: impl FnOnce()) -> Result<(), ServeError> {
+    let Listener { socket, addr, rules } = listener;
+    let failed = |source| ServeError::Io { addr, source };
+    let rules = Data::new(rules);
     let engine = Data::from(engine);
-    // The work is the engine's and runs on blocking threads; a few workers
-    // move the bytes. Threads are few, as each may hold a decoded picture.
+    // The work is the engine's and runs on blocking threads, whose number counts
+    // for each worker; a few workers move the bytes.
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     rt::System::new().block_on(async move {
         let server = HttpServer::new(move || {
@@ -98,15 +122,15 @@ pub fn serve(
                 .configure(routes)
         })
         .workers(cores.min(4))
-        .worker_max_blocking_threads(cores.clamp(4, 16))
+        .worker_max_blocking_threads(4)
         .disable_signals()
         .shutdown_timeout(FAREWELL.as_secs())
-        .listen(listener)
+        .listen(socket)
         .map_err(failed)?
         .run();
         let handle = server.handle();
         let server = rt::spawn(server);
-        on_ready(addr);
+        on_ready();
         let stop = told_to_stop();
         pin_mut!(stop);
         let ended = match select(server, stop).await {

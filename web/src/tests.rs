@@ -16,7 +16,7 @@ use tempfile::TempDir;
 
 use crate::guard::{Guard, guard};
 use crate::routes::routes;
-use crate::{ServeError, ServeOptions, serve};
+use crate::{Listener, ServeError, ServeOptions};
 
 /// An 8 × 6 picture of one colour, as a BMP file.
 fn bmp([red, green, blue]: [u8; 3]) -> Vec<u8> {
@@ -349,15 +349,16 @@ async fn the_page_is_served_with_its_policy() {
 #[test]
 fn a_taken_port_and_an_open_door_are_refused() {
     let dir = tempfile::tempdir().expect("a temporary directory");
-    let engine = engine(&dir.path().join("data"));
+    let data = dir.path().join("data");
     let taken = std::net::TcpListener::bind(("127.0.0.1", 0)).expect("a free port");
     let addr = taken.local_addr().expect("bound");
     let options = ServeOptions { bind: addr.ip(), port: addr.port(), api_key: None };
-    let refused = serve(Arc::clone(&engine), options, |_| unreachable!("the port is taken"));
+    let refused = Listener::bind(options).map(|l| l.address());
     assert!(matches!(refused, Err(ServeError::PortInUse { addr: a }) if a == addr), "{refused:?}");
     for api_key in [None, Some(String::new())] {
         let options = ServeOptions { bind: [0, 0, 0, 0].into(), port: 0, api_key };
-        let refused = serve(Arc::clone(&engine), options, |_| unreachable!("there is no key"));
+        let refused = Listener::bind(options).map(|l| l.address());
         assert!(matches!(refused, Err(ServeError::KeyNeeded { .. })), "{refused:?}");
     }
+    assert!(!data.exists());
 }

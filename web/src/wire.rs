@@ -8,6 +8,8 @@ use std::path::Path;
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
+use crate::date::rfc3339;
+
 /// What a search was understood to be, and what it found.
 #[derive(Clone, Debug, Serialize)]
 pub struct SearchReply {
@@ -32,9 +34,9 @@ pub struct SearchQuery {
     pub offset: usize,
     /// `hybrid`, `vector` or `text`.
     pub mode: &'static str,
-    /// `images`, `texts` or null for both.
+    /// `images`, `texts` or `all`.
     #[serde(rename = "for")]
-    pub kind: Option<&'static str>,
+    pub kind: &'static str,
     /// Whether every vector was compared.
     pub exact: bool,
 }
@@ -77,7 +79,7 @@ pub struct Hit {
     pub confidence: Option<f32>,
     /// Which rankings found it: `vector`, `text`.
     pub via: Vec<&'static str>,
-    /// Each part's own score, if asked for.
+    /// Each part's own cosine, and BM25 if words found it.
     pub parts: Vec<PartScore>,
     /// Facts about the file, and tags.
     pub meta: Meta,
@@ -238,6 +240,8 @@ pub struct Status {
     pub vector_index: String,
     /// Folders the store was made from.
     pub roots: Vec<String>,
+    /// What the store noticed to be wrong with itself, a sentence each.
+    pub warnings: Vec<String>,
     /// How far indexing is; null if none is going on.
     pub indexing: Option<Progress>,
 }
@@ -281,7 +285,7 @@ impl SearchReply {
     /// What `request` was answered with.
     pub fn new(reply: &engine::SearchReply, request: &engine::SearchRequest) -> Self {
         Self {
-            query: request.into(),
+            query: SearchQuery::new(request, reply.mode),
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
             hits: reply.hits.iter().map(Hit::from).collect(),
@@ -289,21 +293,23 @@ impl SearchReply {
     }
 }
 
-impl From<&engine::SearchRequest> for SearchQuery {
-    fn from(request: &engine::SearchRequest) -> Self {
+impl SearchQuery {
+    /// The request, with the rankings that took part.
+    fn new(request: &engine::SearchRequest, mode: engine::Mode) -> Self {
         Self {
             parts: request.parts.iter().map(QueryPart::from).collect(),
             k: request.k,
             offset: request.offset,
-            mode: match request.mode {
+            mode: match mode {
                 engine::Mode::Hybrid => "hybrid",
                 engine::Mode::Vector => "vector",
                 engine::Mode::Text => "text",
             },
-            kind: request.kind.map(|kind| match kind {
-                engine::Kind::Image => "images",
-                engine::Kind::Text => "texts",
-            }),
+            kind: match request.kind {
+                Some(engine::Kind::Image) => "images",
+                Some(engine::Kind::Text) => "texts",
+                None => "all",
+            },
             exact: request.exact,
         }
     }
@@ -434,6 +440,7 @@ impl From<&engine::Status> for Status {
             model_note: status.model_note.clone(),
             vector_index: status.vector_index.clone(),
             roots: status.roots.iter().map(|root| shown(root)).collect(),
+            warnings: status.warnings.clone(),
             indexing: status.indexing.as_ref().map(Progress::from),
         }
     }
@@ -472,25 +479,6 @@ fn shown(path: &Path) -> String {
 /// To hundredths: finer times are noise.
 fn rounded(value: f64) -> f64 {
     (value * 100.0).round() / 100.0
-}
-
-/// Seconds since 1970 UTC as `2026-01-31T23:59:59Z`.
-fn rfc3339(seconds: i64) -> String {
-    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
-    // Howard Hinnant's civil_from_days: years start in March, so that the leap
-    // day is the last of its year.
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era =
-        (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
-    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}Z")
 }
 
 #[cfg(test)]
@@ -533,7 +521,12 @@ mod tests {
             via_text: false,
             parts: vec![engine::PartScore { part: "cat".into(), score: 0.5, weight: 1.0 }],
         };
-        let reply = engine::SearchReply { hits: vec![hit], total_candidates: 9, took_ms: 3.7512 };
+        let reply = engine::SearchReply {
+            hits: vec![hit],
+            total_candidates: 9,
+            mode: engine::Mode::Hybrid,
+            took_ms: 3.7512,
+        };
         let seen = serde_json::to_value(SearchReply::new(&reply, &request)).expect("plain data");
         assert_eq!(
             seen,
@@ -573,22 +566,5 @@ mod tests {
         assert_eq!(ItemList::new(&items, 3).next, None);
         assert_eq!(ItemList::new(&items, 2).next, Some("ab".repeat(16)));
         assert_eq!(ItemList::new(&[], 2).next, None);
-    }
-
-    #[test]
-    fn dates_are_right_around_the_odd_ones() {
-        // From `date -u -d @N +%FT%TZ`.
-        for (seconds, date) in [
-            (0, "1970-01-01T00:00:00Z"),
-            (-1, "1969-12-31T23:59:59Z"),
-            (951_782_399, "2000-02-28T23:59:59Z"),
-            (951_782_400, "2000-02-29T00:00:00Z"),
-            (1_709_251_199, "2024-02-29T23:59:59Z"),
-            (1_709_251_200, "2024-03-01T00:00:00Z"),
-            (4_107_542_400, "2100-03-01T00:00:00Z"),
-            (-2_203_891_200, "1900-03-01T00:00:00Z"),
-        ] {
-            assert_eq!(rfc3339(seconds), date);
-        }
     }
 }

@@ -64,22 +64,12 @@ pub struct SearchRequest {
     pub kind: Option<Kind>,
     /// Compare with every vector.
     pub exact: bool,
-    /// Fill [`SearchHit::parts`].
-    pub explain: bool,
 }
 
 impl SearchRequest {
     /// Ten hybrid hits for `parts`, of any kind.
     pub fn new(parts: Vec<Part>) -> Self {
-        Self {
-            parts,
-            k: 10,
-            offset: 0,
-            mode: Mode::default(),
-            kind: None,
-            exact: false,
-            explain: false,
-        }
+        Self { parts, k: 10, offset: 0, mode: Mode::default(), kind: None, exact: false }
     }
 }
 
@@ -88,6 +78,8 @@ impl SearchRequest {
 pub struct SearchReply {
     /// The best first.
     pub hits: Vec<SearchHit>,
+    /// The rankings that took part: hybrid without words is vector.
+    pub mode: Mode,
     /// How many items could have been found (the filter lets them through).
     pub total_candidates: u64,
     /// Milliseconds from request to reply, encoding included.
@@ -109,7 +101,7 @@ pub struct SearchHit {
     pub via_vector: bool,
     /// Found by its words.
     pub via_text: bool,
-    /// Each part's own score, if asked for.
+    /// Each part's own cosine, and BM25 if the words found it.
     pub parts: Vec<PartScore>,
 }
 
@@ -189,6 +181,8 @@ pub struct Status {
     pub vector_index: String,
     /// Folders the store was made from.
     pub roots: Vec<PathBuf>,
+    /// What the store noticed to be wrong with itself, a sentence each.
+    pub warnings: Vec<String>,
     /// Whether a scan of the folders is going on (`ek up`).
     pub indexing: Option<Progress>,
 }

@@ -1,6 +1,7 @@
 //! Where does everything lie? Flag, then environment, then the platform's
 //! custom: resolved here once. No other file reads the environment.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 /// What was given on the command line, as written.
@@ -57,6 +58,9 @@ pub enum ConfigError {
         /// The flag or variable.
         how: &'static str,
     },
+    /// A key that no HTTP header can carry.
+    #[error("EK_API_KEY is not valid UTF-8; choose a key of letters and digits")]
+    Key,
     /// A path that cannot be made absolute.
     #[error("{path}: {source}", path = path.display())]
     Path {
@@ -74,7 +78,7 @@ fn list(paths: &[PathBuf]) -> String {
 }
 
 /// The environment, as a function, so that tests need not change the real one.
-type Env<'a> = &'a dyn Fn(&str) -> Option<String>;
+type Env<'a> = &'a dyn Fn(&str) -> Option<OsString>;
 
 impl Config {
     /// Resolves flags against the process's environment.
@@ -83,7 +87,7 @@ impl Config {
     /// [`ConfigError`] where no place can be found.
     pub fn resolve(flags: &Flags) -> Result<Self, ConfigError> {
         #[expect(clippy::disallowed_methods, reason = "the one place that reads the environment")]
-        let env = |name: &str| std::env::var(name).ok().filter(|v| !v.is_empty());
+        let env = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
         let beside = std::env::current_exe().ok().and_then(|exe| Some(exe.parent()?.to_path_buf()));
         Self::resolve_in(flags, &env, beside)
     }
@@ -129,7 +133,11 @@ impl Config {
             cache: absolute(&cache)?,
             onnxruntime: flags.onnxruntime.clone(),
             onnxruntime_env: env("ORT_DYLIB_PATH").map(PathBuf::from),
-            api_key: env("EK_API_KEY"),
+            api_key: match env("EK_API_KEY").map(OsString::into_string) {
+                None => None,
+                Some(Ok(key)) => Some(key),
+                Some(Err(_)) => return Err(ConfigError::Key),
+            },
         })
     }
 }
@@ -158,8 +166,8 @@ fn platform_dir(env: Env<'_>, xdg: &str, linux: &str, macos: &str) -> Option<Pat
 mod tests {
     use super::*;
 
-    fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<String> {
-        move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| (*v).to_owned())
+    fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
+        move |name| pairs.iter().find(|(n, _)| *n == name).map(|(_, v)| OsString::from(v))
     }
 
     fn home_with_model() -> tempfile::TempDir {

@@ -2,6 +2,7 @@
 //! store; searching, labelling and indexing are in the files named so.
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ekphrasis_embed::Embedding;
@@ -9,7 +10,7 @@ use ekphrasis_index::{
     Access, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
-use crate::{EngineError, Progress, Source, Status, Towers, pictures, thumbnails};
+use crate::{EngineError, Progress, Source, Status, Towers, ingest, pictures, thumbnails};
 
 /// What an engine may do to its store.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Engine {
     pub(crate) towers: Arc<dyn Towers>,
     pub(crate) data: PathBuf,
     pub(crate) indexing: Mutex<Option<Progress>>,
+    /// Whether the first run has looked for damaged vectors.
+    pub(crate) checked: AtomicBool,
 }
 
 impl Engine {
@@ -52,7 +55,13 @@ impl Engine {
             OpenFor::Writing(holder) => Access::Write(holder),
         };
         let store = LocalStore::open(data, towers.space(), access)?;
-        Ok(Self { store, towers, data: data.into(), indexing: Mutex::new(None) })
+        Ok(Self {
+            store,
+            towers,
+            data: data.into(),
+            indexing: Mutex::new(None),
+            checked: AtomicBool::new(false),
+        })
     }
 
     /// Whether there is a store in `data`.
@@ -91,14 +100,6 @@ impl Engine {
             self.store.refresh()?;
         }
         Ok(&self.store)
-    }
-
-    /// Tells other processes where this one is to be reached.
-    ///
-    /// # Errors
-    /// If the store's lock file cannot be written.
-    pub fn set_address(&self, address: &str) -> Result<(), EngineError> {
-        Ok(self.store.set_address(Some(address.into()))?)
     }
 
     /// One item.
@@ -145,21 +146,18 @@ impl Engine {
     /// `NotFound` if there is no such item, or its file is gone.
     pub fn thumbnail(&self, id: ItemId) -> Result<Vec<u8>, EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        thumbnails::get(&self.data.join("thumbnails"), &path, &item)
+        thumbnails::get(&self.thumbnails(), &path, &item)
     }
 
     /// An indexed file as it lies on disk: path, bytes, format by content.
     ///
     /// # Errors
-    /// `NotFound` if there is no such item, or its file is gone.
+    /// `NotFound` if there is no such item, its file is gone, or it is not the
+    /// file that was indexed any more: what lies there now nobody allowed to show.
     pub fn file(&self, id: ItemId) -> Result<(PathBuf, Vec<u8>, String), EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        let bytes = fs_err::read(&path).map_err(|e| match e.kind() {
-            std::io::ErrorKind::NotFound => {
-                EngineError::NotFound(format!("{} is gone", path.display()))
-            }
-            _ => e.into(),
-        })?;
+        unchanged(&path, &item)?;
+        let bytes = fs_err::read(&path)?;
         let format = item.file.map(|facts| facts.format).unwrap_or_default();
         Ok((path, bytes, format))
     }
@@ -171,12 +169,27 @@ impl Engine {
     /// If the store cannot be written.
     pub fn remove(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
         let mut ids = Vec::new();
+        let failing = self.store.failures()?;
         for path in paths {
             // `ek up` must not take up again what was just forgotten.
             self.store.remove_root(path)?;
             ids.extend(self.store.files_under(path)?.into_iter().map(|(_, id, _)| id));
         }
-        Ok(self.store.delete(&ids)?)
+        let below = |f: &Failure| paths.iter().any(|p| f.path.starts_with(p));
+        let told: Vec<PathBuf> = failing.into_iter().filter(below).map(|f| f.path).collect();
+        self.store.clear_failures(&told)?;
+        self.forget(&ids)
+    }
+
+    /// Deletes items, and what was derived from them.
+    pub(crate) fn forget(&self, ids: &[ItemId]) -> Result<u64, EngineError> {
+        let removed = self.store.delete(ids)?;
+        thumbnails::forget(&self.thumbnails(), ids);
+        Ok(removed)
+    }
+
+    fn thumbnails(&self) -> PathBuf {
+        self.data.join("thumbnails")
     }
 
     /// Files that could not be indexed.
@@ -185,6 +198,17 @@ impl Engine {
     /// If the store cannot be read.
     pub fn failures(&self) -> Result<Vec<Failure>, EngineError> {
         Ok(self.fresh()?.failures()?)
+    }
+
+    /// What the store has noticed so far to be wrong with itself, a sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        self.store.warnings()
+    }
+
+    /// Waits until what is built in the background (a graph over many vectors)
+    /// is done and kept, so that it need not be built again.
+    pub fn settle(&self) {
+        self.store.settle();
     }
 
     /// The folders this store was made from.
@@ -214,7 +238,22 @@ impl Engine {
             model_note: self.towers.note().into(),
             vector_index: store.describe_vector_index(),
             roots: store.roots()?,
+            warnings: store.warnings(),
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
+    }
+}
+
+/// Insists that what lies at `path` is still the file that was indexed.
+pub(crate) fn unchanged(path: &Path, item: &Item) -> Result<(), EngineError> {
+    let gone = |what: &str| EngineError::NotFound(format!("{} {what}", path.display()));
+    let meta = fs_err::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => gone("is gone"),
+        _ => e.into(),
+    })?;
+    let now = (meta.len(), ingest::mtime_ns(&meta));
+    match &item.file {
+        Some(facts) if meta.is_file() && now == (facts.size, facts.mtime_ns) => Ok(()),
+        _ => Err(gone("has changed since it was indexed")),
     }
 }

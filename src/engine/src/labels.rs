@@ -133,26 +133,44 @@ pub(crate) fn label_vectors(
 ) -> Result<Vec<Embedding>, EngineError> {
     let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
     check(labels, templates)?;
-    let prompts: Vec<String> = labels
-        .iter()
-        .flat_map(|label| templates.iter().map(|t| t.replace("{}", label.trim())))
-        .collect();
     let encoder = towers.text()?;
-    let mut embedded = Vec::with_capacity(prompts.len());
-    for batch in prompts.chunks(32) {
-        let batch: Vec<&str> = batch.iter().map(String::as_str).collect();
-        embedded.extend(encoder.embed_texts(&batch)?);
-    }
-    embedded
-        .chunks(templates.len())
-        .map(|prompts| {
+    let mut vectors = Vec::with_capacity(labels.len());
+    // As many labels at once as make a good batch, so that prompts never pile up.
+    for labels in labels.chunks((PROMPT_BATCH / templates.len()).max(1)) {
+        let prompts: Vec<String> = labels
+            .iter()
+            .flat_map(|label| templates.iter().map(|t| t.replace("{}", label.trim())))
+            .collect();
+        let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+        for prompts in encoder.embed_texts(&prompts)?.chunks(templates.len()) {
             let parts: Vec<_> = prompts.iter().map(|e| (e, 1.0)).collect();
-            Ok(Embedding::combine(towers.space(), &parts)?)
-        })
-        .collect()
+            vectors.push(Embedding::combine(towers.space(), &parts)?);
+        }
+    }
+    Ok(vectors)
 }
 
+/// Prompts encoded at once.
+const PROMPT_BATCH: usize = 32;
+/// Labels × templates: beyond, one wants a vocabulary and not a request.
+const MAX_PROMPTS: usize = 20_000;
+/// Characters of a label or template; the model cuts longer ones anyway.
+const MAX_LENGTH: usize = 1_000;
+
 fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+    if labels.len().saturating_mul(templates.len()) > MAX_PROMPTS {
+        return Err(EngineError::Invalid(format!(
+            "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
+            labels.len(),
+            templates.len()
+        )));
+    }
+    if let Some(long) = labels.iter().chain(templates).find(|t| t.chars().count() > MAX_LENGTH) {
+        let start: String = long.chars().take(20).collect();
+        return Err(EngineError::Invalid(format!(
+            "a label or template has at most {MAX_LENGTH} characters; the one that starts with {start:?} has more"
+        )));
+    }
     let different: HashSet<&str> = labels.iter().map(|l| l.trim()).collect();
     if different.contains("") {
         return Err(EngineError::Invalid("one of the labels is empty".into()));
@@ -165,9 +183,9 @@ fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
     if different.len() < labels.len() {
         return Err(EngineError::Invalid("a label is given twice".into()));
     }
-    match templates.iter().find(|t| !t.contains("{}")) {
+    match templates.iter().find(|t| t.matches("{}").count() != 1) {
         Some(t) => Err(EngineError::Invalid(format!(
-            "the template {t:?} has no {{}} where the label goes, as in \"a photo of a {{}}\""
+            "the template {t:?} needs one {{}} where the label goes, as in \"a photo of a {{}}\""
         ))),
         None => Ok(()),
     }

@@ -31,16 +31,21 @@ impl Engine {
     pub fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
         let start = Instant::now();
         check(request)?;
-        let parts = self.resolve(request)?;
-        let vector = match request.mode {
-            Mode::Text => None,
-            Mode::Hybrid | Mode::Vector => Some(self.combine(&parts)?),
-        };
         let words = match request.mode {
             Mode::Vector => None,
             Mode::Hybrid | Mode::Text => words(&request.parts),
         };
-        if request.mode == Mode::Text && words.is_none() {
+        // There is nothing to fuse without words: scores are cosines then, and it is said so.
+        let mode = match request.mode {
+            Mode::Hybrid if words.is_none() => Mode::Vector,
+            mode => mode,
+        };
+        let parts = self.resolve(request, mode)?;
+        let vector = match mode {
+            Mode::Text => None,
+            Mode::Hybrid | Mode::Vector => Some(self.combine(&parts)?),
+        };
+        if mode == Mode::Text && words.is_none() {
             return Err(EngineError::Invalid(
                 "text mode needs words to look for; pictures have none".into(),
             ));
@@ -57,19 +62,16 @@ impl Engine {
         let found = store.search(&query)?;
         let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
         let items = store.items(&ids)?;
-        let embeddings = if request.explain { store.embeddings(&ids)? } else { Vec::new() };
+        let embeddings = store.embeddings(&ids)?;
 
         let mut hits = Vec::with_capacity(found.len());
         for (position, (hit, item)) in found.into_iter().zip(items).enumerate() {
             // Deleted between the two reads: not there any more, so not a hit.
             let Some(item) = item else { continue };
             let embedding = embeddings.get(position).and_then(Option::as_ref);
-            let mut explained = Vec::new();
-            if request.explain {
-                explained = explain(&parts, embedding)?;
-                if let Some(bm25) = hit.bm25 {
-                    explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
-                }
+            let mut explained = explain(&parts, embedding)?;
+            if let Some(bm25) = hit.bm25 {
+                explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
             }
             hits.push(SearchHit {
                 rank: request.offset + hits.len() + 1,
@@ -83,13 +85,14 @@ impl Engine {
         }
         Ok(SearchReply {
             hits,
+            mode,
             total_candidates: store.count(&filter_of(request))?,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
         })
     }
 
-    fn resolve(&self, request: &SearchRequest) -> Result<Vec<Resolved>, EngineError> {
-        let vectors = request.mode != Mode::Text || request.explain;
+    fn resolve(&self, request: &SearchRequest, mode: Mode) -> Result<Vec<Resolved>, EngineError> {
+        let vectors = mode != Mode::Text;
         request
             .parts
             .iter()

@@ -3,9 +3,10 @@
 
 use std::path::Path;
 
-use ekphrasis_index::Item;
+use ekphrasis_index::{Item, ItemId};
 use ekphrasis_models::encode_thumbnail;
 
+use crate::engine::unchanged;
 use crate::{EngineError, Source, pictures};
 
 /// The longer side in pixels: sharp on a double-density screen in a 200 px cell.
@@ -22,11 +23,25 @@ pub(crate) fn get(cache: &Path, path: &Path, item: &Item) -> Result<Vec<u8>, Eng
     if let Ok(bytes) = fs_err::read(&file) {
         return Ok(bytes);
     }
+    unchanged(path, item)?;
     let picture = pictures::open(&Source::Path(path.into()))?;
     let jpeg = encode_thumbnail(&picture.pixels, LONGEST);
     // The cache is a convenience: on a read-only disk thumbnails are made anew each time.
     let _ = keep(&file, &jpeg);
     Ok(jpeg)
+}
+
+/// Removes all versions of these items' thumbnails. What cannot be removed is
+/// only a small file too many.
+pub(crate) fn forget(cache: &Path, ids: &[ItemId]) {
+    for id in ids.iter().map(ItemId::to_string) {
+        let Ok(folder) = fs_err::read_dir(cache.join(&id[..2])) else { continue };
+        for entry in folder.flatten() {
+            if entry.file_name().to_string_lossy().starts_with(&id) {
+                let _ = fs_err::remove_file(entry.path());
+            }
+        }
+    }
 }
 
 /// Written beside and moved, so that no reader sees half a file.

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher};
 
-use crate::{Engine, EngineError, IndexOptions, IndexReport};
+use crate::{Engine, EngineError, IndexReport};
 
 /// Changes come in bursts: wait until it is quiet for this long.
 const QUIET: Duration = Duration::from_millis(500);
@@ -32,14 +32,14 @@ pub enum WatchEvent {
     SweepOnly(PathBuf, String),
 }
 
-/// Keeps `roots` indexed until `stop` is raised.
+/// Keeps `roots` indexed until `stop` is raised, each with the options it was
+/// indexed with last.
 ///
 /// # Errors
 /// If the system's change notices cannot be had at all.
 pub fn watch(
     engine: &Engine,
     roots: &[PathBuf],
-    options: &IndexOptions,
     on_event: &dyn Fn(WatchEvent),
     stop: &AtomicBool,
 ) -> Result<(), EngineError> {
@@ -86,14 +86,19 @@ pub fn watch(
         if touched.is_empty() || stop.load(Ordering::Relaxed) {
             continue;
         }
-        match engine.index(&touched, options, &|_, _| {}, stop) {
-            Ok(report) => {
-                let p = &report.progress;
-                if p.indexed + p.removed + p.failed > 0 {
-                    on_event(WatchEvent::Indexed(report));
+        for root in touched {
+            let result = engine
+                .options_of(&root)
+                .and_then(|options| engine.index(&[root], &options, &|_, _| {}, stop));
+            match result {
+                Ok(report) => {
+                    let p = &report.progress;
+                    if p.indexed + p.removed + p.failed > 0 {
+                        on_event(WatchEvent::Indexed(report));
+                    }
                 }
+                Err(error) => on_event(WatchEvent::Failed(error)),
             }
-            Err(error) => on_event(WatchEvent::Failed(error)),
         }
     }
     Ok(())

@@ -49,6 +49,11 @@ impl Captions {
         self.by_path.get(path)
     }
 
+    /// The files that have words, in no order.
+    pub(super) fn paths(&self) -> impl Iterator<Item = &PathBuf> {
+        self.by_path.keys()
+    }
+
     /// The texts that belong to no file.
     pub(super) fn standalone(&self) -> &[Words] {
         &self.texts

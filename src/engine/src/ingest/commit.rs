@@ -25,7 +25,6 @@ pub(super) struct Committer<'a> {
     engine: &'a Engine,
     captions: &'a Captions,
     ready: Vec<Record>,
-    gone: Vec<ItemId>,
     new_failures: Vec<Failure>,
     failures: Vec<Failure>,
     last_commit: Instant,
@@ -37,7 +36,6 @@ impl<'a> Committer<'a> {
             engine,
             captions,
             ready: Vec::with_capacity(BATCH),
-            gone: Vec::new(),
             new_failures: Vec::new(),
             failures: Vec::new(),
             last_commit: Instant::now(),
@@ -54,7 +52,7 @@ impl<'a> Committer<'a> {
         let path = match outcome {
             Outcome::Hopeless(error) => return Err(error),
             Outcome::Walked { gone } => {
-                progress.removed += self.engine.store.delete(&gone)?;
+                progress.removed += self.engine.forget(&gone)?;
                 return Ok(());
             }
             Outcome::Unchanged { path } => {
@@ -82,9 +80,8 @@ impl<'a> Committer<'a> {
                 self.ready.push(Record { item, embedding });
                 path
             }
-            Outcome::Failed { path, reason, gone } => {
+            Outcome::Failed { path, reason } => {
                 progress.failed += 1;
-                self.gone.extend(gone);
                 self.new_failures.push(Failure { path: path.clone(), reason, at: now() });
                 path
             }
@@ -137,9 +134,6 @@ impl<'a> Committer<'a> {
             progress.indexed += images.len() as u64;
             store.upsert_captioned(&images, &captions)?;
             store.clear_failures(&indexed)?;
-        }
-        if !self.gone.is_empty() {
-            progress.removed += store.delete(&std::mem::take(&mut self.gone))?;
         }
         if !self.new_failures.is_empty() {
             store.record_failures(&self.new_failures)?;

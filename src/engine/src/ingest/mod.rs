@@ -14,9 +14,10 @@ use std::sync::mpsc;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use ekphrasis_index::Failure;
+use ekphrasis_index::{Failure, ItemId, StoreRead};
 
 pub use captions::{CaptionError, Captions};
+pub(crate) use walk::mtime_ns;
 
 use crate::{Engine, EngineError, Progress};
 use commit::Committer;
@@ -36,6 +37,29 @@ pub struct IndexOptions {
     pub workers: usize,
 }
 
+impl IndexOptions {
+    /// What holds for a folder beyond one run, a line each: `ek up` goes by it.
+    fn remembered(&self) -> String {
+        let links = self.follow_links.then(|| "follow-links".to_owned());
+        let globs = self.exclude.iter().map(|glob| format!("exclude {glob}"));
+        links.into_iter().chain(globs).collect::<Vec<_>>().join("\n")
+    }
+
+    fn recalled(text: &str) -> Self {
+        let globs = text.lines().filter_map(|line| line.strip_prefix("exclude "));
+        Self {
+            follow_links: text.lines().any(|line| line == "follow-links"),
+            exclude: globs.map(str::to_owned).collect(),
+            ..Self::default()
+        }
+    }
+}
+
+/// The setting that keeps a root's options.
+fn setting(root: &Path) -> String {
+    format!("options of {}", ItemId::for_path(root))
+}
+
 /// What an indexing run did.
 #[derive(Clone, Debug, Default)]
 pub struct IndexReport {
@@ -43,6 +67,8 @@ pub struct IndexReport {
     pub progress: Progress,
     /// The files of this run that could not be indexed.
     pub failures: Vec<Failure>,
+    /// Files that the captions name and the store does not have.
+    pub unmatched: Vec<PathBuf>,
     /// It was asked to stop before the end; what is committed stays.
     pub stopped: bool,
 }
@@ -86,14 +112,31 @@ impl Engine {
             Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
             None => Captions::default(),
         };
-        let walker = Walker::new(&roots, options, &self.data)?;
+        let mut spare = self.store.roots()?;
+        spare.retain(|other| {
+            !roots.contains(other) && roots.iter().any(|root| other.starts_with(root))
+        });
+        let walker = Walker::new(&roots, spare, options, &self.data)?;
         for root in &roots {
             self.store.add_root(root)?;
+            let (key, now) = (setting(root), options.remembered());
+            if self.store.get_setting(&key)?.as_deref() != Some(&now) {
+                self.store.set_setting(&key, Some(&now))?;
+            }
         }
         let stop = Stop { asked: stop, failed: AtomicBool::new(false) };
         let result = self.run(&roots, walker, &captions, options.workers, on_progress, &stop);
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         result
+    }
+
+    /// How a folder was indexed last; the defaults if it never was.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn options_of(&self, root: &Path) -> Result<IndexOptions, EngineError> {
+        let text = self.store.get_setting(&setting(root))?;
+        Ok(text.as_deref().map(IndexOptions::recalled).unwrap_or_default())
     }
 
     fn run(
@@ -112,6 +155,12 @@ impl Engine {
                 known.insert(path, (id, facts));
             }
         }
+        // A picture whose vector was damaged is taken as if it were new. Looking
+        // means reading all vectors, so it is done once and not at every change.
+        if !self.checked.swap(true, Ordering::Relaxed) {
+            let damaged: HashSet<ItemId> = self.store.damaged()?.into_iter().collect();
+            known.retain(|_, (id, _)| !damaged.contains(id));
+        }
         let workers = match workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),
             n => n,
@@ -120,7 +169,7 @@ impl Engine {
         let towers = Arc::clone(&self.towers);
         let (task_in, task_out) = mpsc::sync_channel::<Task>(workers * 4);
         let (done_in, done_out) = mpsc::sync_channel::<Outcome>(workers * 8);
-        let tasks = Mutex::new(task_out);
+        let tasks = Arc::new(Mutex::new(task_out));
 
         let mut committer = Committer::new(self, captions);
         let mut progress = Progress::default();
@@ -128,10 +177,12 @@ impl Engine {
             let walk_done = done_in.clone();
             scope.spawn(move || walker.walk(known, captions, &task_in, &walk_done, stop));
             for _ in 0..workers {
-                let (tasks, done, towers) = (&tasks, done_in.clone(), Arc::clone(&towers));
+                let (tasks, done) = (Arc::clone(&tasks), done_in.clone());
+                let towers = Arc::clone(&towers);
                 scope.spawn(move || prepare::work(tasks, &done, &*towers, stop));
             }
-            drop(done_in);
+            // Whoever ends last takes the channels along, so that nobody waits for nobody.
+            drop((tasks, done_in));
             let mut first_error = None;
             for outcome in done_out {
                 if first_error.is_some() {
@@ -154,12 +205,23 @@ impl Engine {
         outcome?;
         let stopped = stop.is_raised();
         let failures = committer.finish(roots, &mut progress, stopped)?;
+        let unmatched = if stopped { Vec::new() } else { self.unmatched(captions)? };
         progress.seconds = start.elapsed().as_secs_f64();
-        Ok(IndexReport { progress, failures, stopped })
+        Ok(IndexReport { progress, failures, unmatched, stopped })
+    }
+
+    /// Files that captions name and the store does not have.
+    fn unmatched(&self, captions: &Captions) -> Result<Vec<PathBuf>, EngineError> {
+        let paths: Vec<&PathBuf> = captions.paths().collect();
+        let ids: Vec<ItemId> = paths.iter().map(|path| ItemId::for_path(path)).collect();
+        let items = self.store.items(&ids)?;
+        let missing = paths.into_iter().zip(items).filter(|(_, item)| item.is_none());
+        Ok(missing.map(|(path, _)| path.clone()).collect())
     }
 }
 
-/// Roots as the real paths they are, without those inside another.
+/// Roots as the real paths they are, each once. One inside another stays: it
+/// may be hidden or excluded there, and was asked for by name.
 fn resolve(roots: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
     let mut real = Vec::new();
     for root in roots {
@@ -175,8 +237,6 @@ fn resolve(roots: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
         }
         real.push(path);
     }
-    let all: HashSet<PathBuf> = real.iter().cloned().collect();
-    real.retain(|path| !path.ancestors().skip(1).any(|above| all.contains(above)));
     real.sort();
     real.dedup();
     Ok(real)

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, SyncSender};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use ekphrasis_embed::{Embedding, ImageEncoder};
 use ekphrasis_index::{FileFacts, ItemId};
@@ -22,8 +22,6 @@ pub(super) struct Task {
     pub(super) path: PathBuf,
     pub(super) size: u64,
     pub(super) mtime_ns: i64,
-    /// Its item, if an older version is in the store.
-    pub(super) known: Option<ItemId>,
 }
 
 /// What became of a file (or of the walk).
@@ -34,8 +32,9 @@ pub(super) enum Outcome {
     Unchanged { path: PathBuf },
     /// Nothing changed, but its caption may have.
     Recaption { path: PathBuf, id: ItemId },
-    /// Not indexed. `gone`: the item of an older version that no longer exists.
-    Failed { path: PathBuf, reason: String, gone: Option<ItemId> },
+    /// Not indexed. What is known of an older version stays: the file may be
+    /// half written just now, and its captions would be lost with it.
+    Failed { path: PathBuf, reason: String },
     /// The walk is through; these items' files are not there any more.
     Walked { gone: Vec<ItemId> },
     /// The model cannot be had at all: no use going on.
@@ -44,7 +43,7 @@ pub(super) enum Outcome {
 
 /// Takes tasks until there are no more.
 pub(super) fn work(
-    tasks: &Mutex<Receiver<Task>>,
+    tasks: Arc<Mutex<Receiver<Task>>>,
     done: &SyncSender<Outcome>,
     towers: &dyn Towers,
     stop: &Stop<'_>,
@@ -66,19 +65,15 @@ pub(super) fn work(
 }
 
 fn prepare(task: Task, encoder: &dyn ImageEncoder) -> Outcome {
-    let Task { path, size, mtime_ns, known } = task;
-    let bytes = match read_whole(&path, size, mtime_ns) {
-        Ok(bytes) => bytes,
-        // The old version may still be there once the disk is: keep its item.
-        Err(reason) => return Outcome::Failed { path, reason, gone: None },
-    };
-    match embed(&bytes, encoder) {
-        Ok((embedding, width, height, format)) => {
-            let content = *blake3::hash(&bytes).as_bytes();
-            let facts = FileFacts { size, mtime_ns, content, width, height, format };
-            Outcome::Ready { path, facts, embedding }
-        }
-        Err(reason) => Outcome::Failed { path, reason, gone: known },
+    let Task { path, size, mtime_ns } = task;
+    let done = read_whole(&path, size, mtime_ns).and_then(|bytes| {
+        let (embedding, width, height, format) = embed(&bytes, encoder)?;
+        let content = *blake3::hash(&bytes).as_bytes();
+        Ok((FileFacts { size, mtime_ns, content, width, height, format }, embedding))
+    });
+    match done {
+        Ok((facts, embedding)) => Outcome::Ready { path, facts, embedding },
+        Err(reason) => Outcome::Failed { path, reason },
     }
 }
 

@@ -1,14 +1,14 @@
 //! Given roots, which files are there to be indexed, and which of those known
 //! are gone?
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
 use ekphrasis_index::{FileFacts, ItemId};
-use ignore::overrides::OverrideBuilder;
+use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
 use super::captions::Captions;
@@ -32,11 +32,15 @@ const IGNORE_FILE: &str = ".ekignore";
 /// What one walk will cover.
 pub(super) struct Walker {
     builder: WalkBuilder,
+    roots: Vec<PathBuf>,
+    /// Roots of their own below ours that this walk does not cover.
+    spare: Vec<PathBuf>,
 }
 
 impl Walker {
     pub(super) fn new(
         roots: &[PathBuf],
+        spare: Vec<PathBuf>,
         options: &IndexOptions,
         data: &Path,
     ) -> Result<Self, EngineError> {
@@ -47,25 +51,26 @@ impl Walker {
         for root in rest {
             builder.add(root);
         }
-        let mut overrides = OverrideBuilder::new("/");
-        for glob in &options.exclude {
-            overrides
-                .add(&format!("!{glob}"))
-                .map_err(|e| EngineError::Invalid(format!("--exclude {glob:?}: {e}")))?;
-        }
-        let overrides =
-            overrides.build().map_err(|e| EngineError::Invalid(format!("--exclude: {e}")))?;
+        let excluded = roots
+            .iter()
+            .map(|root| Ok((root.clone(), exclude(root, &options.exclude)?)))
+            .collect::<Result<Vec<_>, EngineError>>()?;
+        let allowed = move |entry: &DirEntry| {
+            let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
+            !excluded.iter().any(|(root, globs)| {
+                entry.path().starts_with(root) && globs.matched(entry.path(), is_dir).is_ignore()
+            })
+        };
         // A store inside an indexed folder must not index its own thumbnails.
         let own = fs_err::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
         builder
             .standard_filters(false)
             .hidden(true)
             .add_custom_ignore_filename(IGNORE_FILE)
-            .overrides(overrides)
             .follow_links(options.follow_links)
-            .filter_entry(move |entry| entry.path() != own)
+            .filter_entry(move |entry| entry.path() != own && allowed(entry))
             .sort_by_file_name(OsStr::cmp);
-        Ok(Self { builder })
+        Ok(Self { builder, roots: roots.to_vec(), spare })
     }
 
     /// Walks, sends what has to be embedded to `tasks` and everything else that
@@ -79,24 +84,44 @@ impl Walker {
         stop: &Stop<'_>,
     ) {
         let mut unreadable = Vec::new();
+        // A root inside another may be met twice.
+        let nested =
+            |root: &PathBuf| root.ancestors().skip(1).any(|a| self.roots.iter().any(|r| r == a));
+        let mut met = self.roots.iter().any(nested).then(HashSet::new);
         for entry in self.builder.build() {
             if stop.is_raised() {
                 return;
             }
             // A closed channel means the other side gave up: nothing more to do.
             let sent = match entry {
+                Ok(entry) if met.as_mut().is_some_and(|m| !m.insert(entry.path().to_owned())) => {
+                    true
+                }
                 Ok(entry) => visit(&entry, &mut known, captions, tasks, done),
                 Err(error) => {
                     let (path, reason) = explain(&error);
                     unreadable.push(path.clone());
-                    done.send(Outcome::Failed { path, reason, gone: None }).is_ok()
+                    done.send(Outcome::Failed { path, reason }).is_ok()
                 }
             };
             if !sent {
                 return;
             }
         }
+        for root in self.roots.iter().filter(|root| is_empty(root)) {
+            let count = known.keys().filter(|path| path.starts_with(root)).count();
+            if count > 0 {
+                // What an unplugged disk leaves behind looks just like this.
+                let reason = format!(
+                    "the folder is empty, but {count} pictures of it are known; \
+                     they are kept, in case a disk is missing (`ek remove` forgets them)"
+                );
+                unreadable.push(root.clone());
+                let _ = done.send(Outcome::Failed { path: root.clone(), reason });
+            }
+        }
         // Below a folder that could not be read, nothing is known to be gone.
+        unreadable.extend(self.spare);
         known.retain(|path, _| !unreadable.iter().any(|folder| path.starts_with(folder)));
         let gone = known.into_values().map(|(id, _)| id).collect();
         let _ = done.send(Outcome::Walked { gone });
@@ -118,15 +143,14 @@ fn visit(
     }
     if !kind.is_file() {
         let reason = "a FIFO, socket or device, not a file".to_owned();
-        return !by_name(path)
-            || done.send(Outcome::Failed { path: path.into(), reason, gone: None }).is_ok();
+        return !by_name(path) || done.send(Outcome::Failed { path: path.into(), reason }).is_ok();
     }
     let before = known.remove(path);
     let meta = match entry.metadata() {
         Ok(meta) => meta,
         Err(error) => {
             let reason = explain(&error).1;
-            return done.send(Outcome::Failed { path: path.into(), reason, gone: None }).is_ok();
+            return done.send(Outcome::Failed { path: path.into(), reason }).is_ok();
         }
     };
     let mtime_ns = mtime_ns(&meta);
@@ -141,18 +165,29 @@ fn visit(
     if before.is_none() && !by_name(path) && !by_content(path) {
         return true;
     }
-    tasks
-        .send(Task {
-            path: path.into(),
-            size: meta.len(),
-            mtime_ns,
-            known: before.map(|(id, _)| id),
-        })
-        .is_ok()
+    tasks.send(Task { path: path.into(), size: meta.len(), mtime_ns }).is_ok()
+}
+
+/// The globs to leave out, relative to a root as in a `.gitignore` there.
+fn exclude(root: &Path, globs: &[String]) -> Result<Override, EngineError> {
+    let wrong = |glob: &str, e: ignore::Error| {
+        EngineError::Invalid(format!("--exclude {glob:?} is no glob: {e}"))
+    };
+    let mut builder = OverrideBuilder::new(root);
+    for glob in globs {
+        // In an override, what is marked with `!` is left out.
+        builder.add(&format!("!{glob}")).map_err(|e| wrong(glob, e))?;
+    }
+    builder.build().map_err(|e| wrong("", e))
+}
+
+/// A folder that can be listed and has nothing in it.
+fn is_empty(root: &Path) -> bool {
+    fs_err::read_dir(root).is_ok_and(|mut entries| entries.next().is_none())
 }
 
 /// Nanoseconds since 1970, negative before.
-pub(super) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
+pub(crate) fn mtime_ns(meta: &std::fs::Metadata) -> i64 {
     let Ok(time) = meta.modified() else { return 0 };
     let clip = |d: std::time::Duration| i64::try_from(d.as_nanos()).unwrap_or(i64::MAX);
     match time.duration_since(std::time::UNIX_EPOCH) {
