@@ -162,3 +162,25 @@ fn captions_are_found_by_their_words_and_by_pictures() {
     let status = home.ek(&["status", "--json"]).exits(0).json();
     assert_eq!((&status["images"], &status["texts"]), (&1.into(), &1.into()), "{status}");
 }
+
+#[test]
+fn a_damaged_vector_is_noticed_and_made_anew() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    for (name, colour) in [("a.png", [255, 0, 0]), ("b.png", [0, 255, 0]), ("c.png", [0, 0, 255])] {
+        picture(&folder.join(name), colour);
+    }
+    counts(&home, &["pictures"]);
+    home.ek(&["doctor"]).exits(0);
+    let vectors = home.data().join("vectors-0001.ekv");
+    let mut bytes = fs_err::read(&vectors).expect("read");
+    let last = bytes.len() - 700;
+    bytes[last] ^= 0x10;
+    fs_err::write(&vectors, bytes).expect("written");
+    let run = home.ek(&["doctor"]).exits(3);
+    assert!(run.stdout().contains("1 damaged"), "{}", run.stdout());
+    assert_eq!(counts(&home, &["pictures"])[..3], [3, 1, 2]);
+    home.ek(&["doctor"]).exits(0);
+    let run = home.ek(&["search", "x", "--mode", "vector", "--json"]).exits(0);
+    assert_eq!(run.paths().len(), 3);
+}
