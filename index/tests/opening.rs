@@ -210,3 +210,38 @@ fn a_reader_follows_the_writer() {
         assert_eq!(reader.count(&Filter::default()).expect("read"), 9);
     }
 }
+
+/// Tells something unless the tests run as a user who may write everywhere.
+#[cfg(unix)]
+#[test]
+fn who_may_not_write_reads_all_the_same() {
+    use std::os::unix::fs::PermissionsExt;
+    let parent = tempfile::tempdir().expect("tempdir");
+    let dir = parent.path().join("store");
+    let (mut random, oracle) = (Random(21), MemoryStore::new(&space()));
+    let store = open(&dir, writing()).expect("made");
+    let batch: Vec<_> = (0..30).map(|name| record(&mut random, name)).collect();
+    store.upsert(&batch).expect("written");
+    oracle.upsert(&batch).expect("written");
+    drop(store);
+    let mode = |mode| {
+        for folder in [dir.join("text-0001"), dir.clone()] {
+            let permissions = std::fs::Permissions::from_mode(mode);
+            fs_err::set_permissions(folder, permissions).expect("set");
+        }
+    };
+    let before = contents(&dir);
+    mode(0o555);
+    let store = open(&dir, Access::Read);
+    let answers = store.map(|store| {
+        // Before words are searched, which would make an index in memory.
+        let sound = store.verify().expect("checked").is_sound();
+        agrees(&store, &oracle, &mut random);
+        sound
+    });
+    mode(0o755);
+    assert!(answers.expect("opened"), "and the word index on disk was of use");
+    let mut after = contents(&dir);
+    after.retain(|path, _| before.contains_key(path));
+    assert_eq!(after, before);
+}

@@ -77,6 +77,12 @@ struct Snapshot {
 
 /// A durable store in a directory of its own.
 ///
+/// Its files are this crate's alone while it is open. What happened to them
+/// before is found out and told: an error, [`LocalStore::warnings`],
+/// [`LocalStore::damaged`], [`LocalStore::verify`]. But the vector file is
+/// mapped into memory: if someone shortens it meanwhile, reading behind its new
+/// end ends the process (SIGBUS on Unix). Commits are durable all the same.
+///
 /// ```
 /// use ekphrasis_embed::Space;
 /// use ekphrasis_index::{Access, Filter, Holder, LocalStore, StoreRead};

@@ -277,7 +277,7 @@ fn lost_commits(dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String
         return vec![];
     }
     vec![format!(
-        "{} has lost changes: it knows {} commits, but {seen} were made; its log was damaged or deleted. \
+        "{} has lost changes: it knows {} commits, but {seen} were made; its log was damaged, deleted, or copied while it was written. \
          What is missing has to be indexed again: run `ek index` on your folders",
         dir.join(catalogue::FILE).display(),
         state.seq
