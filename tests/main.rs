@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod browser;
+mod crash;
 mod eval;
 mod gallery;
 mod house;
