@@ -48,7 +48,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
 }
 
 fn show(hit: &SearchHit, explain: bool) -> Result<(), Failure> {
-    output::line(&format!("{:>3}  {:.3}  {}", hit.rank, hit.score, name(&hit.item)))?;
+    // A fused score orders but says nothing to a person; how near it is does.
+    let near = hit.cosine.unwrap_or(hit.score);
+    let words = if hit.via_text { "  (words match)" } else { "" };
+    output::line(&format!("{:>3}  {near:.3}  {}{words}", hit.rank, name(&hit.item)))?;
     for part in hit.parts.iter().filter(|_| explain) {
         output::line(&format!(
             "            {:.3} × {:.2}  {}",

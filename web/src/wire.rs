@@ -516,6 +516,7 @@ mod tests {
             rank: 1,
             item: picture(),
             score: 0.25,
+            cosine: Some(0.25),
             confidence: None,
             via_vector: true,
             via_text: false,

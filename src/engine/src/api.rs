@@ -95,6 +95,8 @@ pub struct SearchHit {
     pub item: Item,
     /// Cosine in vector mode, BM25 in text mode, fused RRF score in hybrid mode.
     pub score: f32,
+    /// Cosine to the whole query, if it has a vector.
+    pub cosine: Option<f32>,
     /// Calibrated probability of being relevant; `None`: the model is not calibrated.
     pub confidence: Option<f32>,
     /// Found by its vector.

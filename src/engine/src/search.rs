@@ -77,6 +77,7 @@ impl Engine {
                 rank: request.offset + hits.len() + 1,
                 item,
                 score: hit.score,
+                cosine: hit.cosine,
                 confidence: None,
                 via_vector: hit.via_vector,
                 via_text: hit.bm25.is_some(),
