@@ -3,7 +3,8 @@
 use std::fmt;
 
 /// The most pixels a picture may have: 16,384 × 16,384, enough for any camera
-/// and small enough (805 MB of RGB) to refuse a decompression bomb in time.
+/// and small enough (805 MB of RGB) to refuse a decompression bomb in time. A
+/// decoder may refuse less for the memory that it would take itself.
 pub const MAX_PIXELS: u64 = 1 << 28;
 
 /// An upright RGB picture, 8 bits a channel, rows from the top, no padding,

@@ -8,7 +8,7 @@ pub(super) fn rgb8(image: DynamicImage) -> Vec<u8> {
         DynamicImage::ImageRgb8(i) => i.into_raw(),
         DynamicImage::ImageLuma8(i) => grey(&i, |v| v),
         DynamicImage::ImageLumaA8(i) => grey_alpha(&i, |v| v),
-        DynamicImage::ImageRgba8(i) => colour_alpha(&i, |v| v),
+        DynamicImage::ImageRgba8(i) => in_place(i.into_raw()),
         DynamicImage::ImageLuma16(i) => grey(&i, high),
         DynamicImage::ImageLumaA16(i) => grey_alpha(&i, high),
         DynamicImage::ImageRgb16(i) => i.iter().map(|&v| high(v)).collect(),
@@ -47,6 +47,20 @@ fn colour_alpha<T: Copy>(samples: &[T], to8: impl Fn(T) -> u8) -> Vec<u8> {
         .collect()
 }
 
+/// As [`colour_alpha`], without a second copy of what may be a gigabyte.
+fn in_place(mut samples: Vec<u8>) -> Vec<u8> {
+    let count = samples.len() / 4;
+    for i in 0..count {
+        let alpha = samples[4 * i + 3];
+        for c in 0..3 {
+            samples[3 * i + c] = on_white(samples[4 * i + c], alpha);
+        }
+    }
+    samples.truncate(3 * count);
+    samples.shrink_to_fit();
+    samples
+}
+
 /// `value · alpha + white · (1 − alpha)`, rounded.
 fn on_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
@@ -66,6 +80,8 @@ mod tests {
             let exact = (f64::from(value) * 100.0 + 255.0 * 155.0) / 255.0;
             assert!((f64::from(on_white(value, 100)) - exact).abs() <= 0.5);
         }
+        let samples: Vec<u8> = (0..4 * 500u32).map(|i| (i * i % 251) as u8).collect();
+        assert_eq!(in_place(samples.clone()), colour_alpha(&samples, |v| v));
         let px = ImageBuffer::from_pixel(1, 1, LumaA([0u8, 51]));
         assert_eq!(rgb8(px.into()), [204, 204, 204]);
     }

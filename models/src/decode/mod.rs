@@ -1,31 +1,42 @@
 //! Given the bytes of a file, what is the picture in it? [`decode`] gives
 //! upright 8-bit RGB, or one clear sentence on why there is none.
 
+mod budget;
 mod complete;
 mod flatten;
 mod ico;
+mod memory;
 mod sniff;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use ekphrasis_embed::{MAX_PIXELS, Pixels, PixelsError};
+use ekphrasis_embed::{Pixels, PixelsError};
 use image::metadata::Orientation;
-use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
+use budget::{Budget, Permit};
 use sniff::Kind;
 
-/// What a decoder may allocate: 16-bit RGBA at the largest size takes less.
-const MAX_ALLOC: u64 = MAX_PIXELS * 8 + (64 << 20);
+/// What one picture may take while it is decoded, and what all that are being
+/// decoded in this process may take together: 1.5 GiB. Every picture of 8 bits
+/// a channel without losses has room in it up to the largest size.
+const MEMORY: u64 = 3 << 29;
+
+static BUDGET: Budget = Budget::new(MEMORY);
 
 /// A decoded picture.
-#[derive(Clone, Debug)]
+///
+/// It counts towards the memory that pictures may take together until it is
+/// dropped, so drop it when done with it, or take the pixels out to keep them.
+#[derive(Debug)]
 #[non_exhaustive]
 pub struct Decoded {
     /// Upright (EXIF orientation applied), transparency laid on white, 8 bits a channel.
     pub pixels: Pixels,
     /// The file format, such as `JPEG`; from the contents, whatever the name says.
     pub format: &'static str,
+    _memory: Permit<'static>,
 }
 
 /// Why there is no picture. Each is one sentence that does not name the file.
@@ -56,6 +67,19 @@ pub enum DecodeError {
     /// Larger than allowed, or of no size. Found before memory is taken.
     #[error("{0}")]
     Size(#[from] PixelsError),
+    /// Not too many pixels, but too much memory for them. Found before it is taken.
+    #[error(
+        "the picture is {width} × {height} and takes {} MB of memory to decode, over the limit of {} MB",
+        needed.div_ceil(1_000_000), MEMORY / 1_000_000
+    )]
+    Memory {
+        /// In pixels.
+        width: u32,
+        /// In pixels.
+        height: u32,
+        /// Bytes.
+        needed: u64,
+    },
     /// The end is missing.
     #[error("the {format} file is cut short: {detail}")]
     Truncated {
@@ -80,9 +104,23 @@ pub enum DecodeError {
 /// The format is told by the contents. 16-bit channels keep their upper 8 bits;
 /// CMYK is converted without a colour profile, as browsers of old did it.
 ///
+/// # Memory
+/// Pictures that are decoded at the same time take at most 1.5 GiB together, by
+/// estimate: a call waits for its turn until there is room. A single picture
+/// that would take more is refused; so is a header that claims far more pixels
+/// than its bytes can hold. Pictures of 8 bits a channel are readable up to
+/// [`MAX_PIXELS`](ekphrasis_embed::MAX_PIXELS) in most formats, 16-bit RGBA up
+/// to half of that.
+///
 /// # Errors
-/// Each variant of [`DecodeError`] as it says. A truncated file is an error,
-/// never half a picture. Never panics, whatever the bytes.
+/// Each variant of [`DecodeError`] as it says. A file that breaks off is an
+/// error, never half a picture, even where an end marker was put behind the
+/// half. Damage in the middle of a JPEG's data cannot be told from data, nor
+/// the loss of its last row of blocks, nor of a progressive one's last details.
+///
+/// Never panics, whatever the bytes. A panic in a codec becomes
+/// [`DecodeError::Broken`]; the process's panic hook has been called by then,
+/// and the usual one writes a message to stderr.
 pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let (codec, format) = match sniff::sniff(bytes)? {
         Kind::Readable(codec, format) => (codec, format),
@@ -94,35 +132,63 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         }
         _ => (bytes, codec),
     };
-    complete::check(codec, bytes)
-        .map_err(|detail| DecodeError::Truncated { format, detail: detail.into() })?;
     // Codecs are other people's code on other people's bytes. Nothing outside
     // the closure is changed by it, so a panic leaves nothing half done.
-    let pixels = catch_unwind(AssertUnwindSafe(|| pixels(bytes, codec, format))).unwrap_or_else(
-        |panic| {
-            let said = panic.downcast_ref::<String>().map(String::as_str);
-            let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
-            Err(DecodeError::Broken { format, detail: format!("the decoder gave up: {said}") })
-        },
-    )?;
-    Ok(Decoded { pixels, format })
+    catch_unwind(AssertUnwindSafe(|| decode_as(codec, format, bytes))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
+        Err(DecodeError::Broken { format, detail: format!("the decoder gave up: {said}") })
+    })
 }
 
-fn pixels(bytes: &[u8], codec: ImageFormat, format: &'static str) -> Result<Pixels, DecodeError> {
+fn decode_as(
+    codec: ImageFormat,
+    format: &'static str,
+    bytes: &[u8],
+) -> Result<Decoded, DecodeError> {
     let fail = |e: ImageError| explain(e, format);
+    let cut = |detail: &str| DecodeError::Truncated { format, detail: detail.into() };
+    let jpeg = match codec {
+        ImageFormat::Jpeg => Some(complete::check(bytes).map_err(cut)?),
+        _ => None,
+    };
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MAX_ALLOC);
+    limits.max_alloc = Some(MEMORY);
     let mut reader = ImageReader::with_format(Cursor::new(bytes), codec);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(fail)?;
     let (width, height) = decoder.dimensions();
     Pixels::check_size(width, height)?;
+    memory::plausible(codec, bytes, width, height).map_err(|detail| cut(&detail))?;
     // Unreadable EXIF is no reason to refuse the picture.
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
-    let mut image = DynamicImage::from_decoder(decoder).map_err(fail)?;
+    let needed = memory::estimate(codec, bytes, &decoder, orientation)
+        + jpeg.as_ref().map_or(0, |jpeg| bytes.len() as u64 + jpeg.coefficients(width, height));
+    if needed > MEMORY {
+        return Err(DecodeError::Memory { width, height, needed });
+    }
+    let mut memory = BUDGET.take(needed);
+    let strict = jpeg.and_then(|jpeg| complete::decode(&jpeg, bytes, decoder.color_type()));
+    let image = match strict.transpose().map_err(cut)? {
+        Some(image) => image,
+        None => DynamicImage::from_decoder(decoder).map_err(fail)?,
+    };
+    // Turned last, when it is smallest: a quarter turn needs a copy.
+    let rgb = flatten::rgb8(image);
+    let got = rgb.len() as u64;
+    let expected = u64::from(width) * u64::from(height) * 3;
+    let mut image =
+        DynamicImage::from(RgbImage::from_raw(width, height, rgb).ok_or(PixelsError::Length {
+            width,
+            height,
+            expected,
+            got,
+        })?);
     image.apply_orientation(orientation);
-    let (width, height) = (image.width(), image.height());
-    Ok(Pixels::new(width, height, flatten::rgb8(image))?)
+    let image = image.into_rgb8();
+    memory.shrink(expected);
+    let pixels = Pixels::new(image.width(), image.height(), image.into_raw())?;
+    Ok(Decoded { pixels, format, _memory: memory })
 }
 
 /// The codec's error in one sentence.

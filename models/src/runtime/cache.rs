@@ -31,7 +31,8 @@ pub(super) fn installed(cache: &Path, pin: &Pin, log: &dyn Fn(&str)) -> Option<P
                 "{} is damaged (its checksum is not the pinned one); it is not used",
                 path.display()
             )),
-            Err(_) => {}
+            Err(e) if e.kind() == std::io::ErrorKind::NotFound => {}
+            Err(e) => log(&format!("passing over {}: {e}", path.display())),
         }
     }
     fetch::unpack_by_hand(cache, pin, log)
@@ -48,8 +49,7 @@ pub(super) fn install(
     let fail = |source| RuntimeError::Cache { path: path.into(), source };
     let folder = path.parent().unwrap_or(path);
     fs_err::create_dir_all(folder).map_err(fail)?;
-    let temporary =
-        tempfile::Builder::new().prefix(".fetching-").tempfile_in(folder).map_err(fail)?;
+    let temporary = temporary(folder).map_err(fail)?;
     let mut writer = Hashing::new(temporary);
     // One byte more than pinned is enough to be wrong.
     std::io::copy(&mut from.take(library.bytes + 1), &mut writer).map_err(fail)?;
@@ -61,6 +61,19 @@ pub(super) fn install(
     temporary.as_file().sync_all().map_err(fail)?;
     temporary.persist(path).map_err(|e| fail(e.error))?;
     sync_folder(folder).map_err(fail)
+}
+
+/// Prefix of a library that is being written.
+pub(super) const UNFINISHED: &str = ".fetching-";
+
+fn temporary(folder: &Path) -> std::io::Result<tempfile::NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(UNFINISHED);
+    // Readable for whoever else uses this cache, unless the umask says no; a
+    // temporary file is private by default.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o644));
+    builder.tempfile_in(folder)
 }
 
 #[cfg(unix)]
@@ -97,6 +110,15 @@ mod tests {
         }
         install(&path, &ABC, &mut "abc".as_bytes()).expect("the pinned bytes");
         assert_eq!(fs_err::read(&path).expect("readable"), b"abc");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            // Any other new file shows what the umask leaves.
+            let other = dir.path().join("other");
+            fs_err::write(&other, b"").expect("writable");
+            let mode = |p: &Path| fs_err::metadata(p).expect("there").permissions().mode() & 0o777;
+            assert_eq!(mode(&path), mode(&other) & 0o644);
+        }
     }
 
     #[test]
@@ -110,5 +132,12 @@ mod tests {
         let found = installed(dir.path(), pin, &|l| lines.borrow_mut().push(l.to_owned()));
         assert_eq!(found, None);
         assert!(lines.borrow()[0].contains("damaged"), "{lines:?}");
+        // Neither is what cannot be read, and the reason is named.
+        fs_err::remove_file(&path).expect("writable");
+        fs_err::create_dir(&path).expect("writable");
+        lines.borrow_mut().clear();
+        let found = installed(dir.path(), pin, &|l| lines.borrow_mut().push(l.to_owned()));
+        assert_eq!((found, lines.borrow().len()), (None, 1));
+        assert!(lines.borrow()[0].contains(&path.display().to_string()), "{lines:?}");
     }
 }

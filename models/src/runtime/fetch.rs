@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::RuntimeError;
 use super::cache;
@@ -55,17 +55,18 @@ pub(super) fn by_hand(cache: &Path, pin: &Pin) -> String {
     format!("python3 {}", words.iter().map(quote).collect::<Vec<_>>().join(" "))
 }
 
-/// Unpacks a wheel that lies in the download folder, if there is one.
+/// Unpacks the pinned wheel if it lies in the download folder, among others or alone.
 pub(super) fn unpack_by_hand(cache: &Path, pin: &Pin, log: &dyn Fn(&str)) -> Option<PathBuf> {
-    let wheel = find_file(&downloads(cache), "whl")?;
     let path = cache::wheel_path(cache, pin);
-    match unpack_wheel(&wheel, pin, &path) {
-        Ok(()) => Some(path),
-        Err(reason) => {
-            log(&format!("passing over {}: {reason}", wheel.display()));
-            None
+    let mut passed_over = Vec::new();
+    for wheel in find_files(&downloads(cache), "whl") {
+        match unpack_wheel(&wheel, pin, &path) {
+            Ok(()) => return Some(path),
+            Err(reason) => passed_over.push(format!("passing over {}: {reason}", wheel.display())),
         }
     }
+    passed_over.iter().for_each(|line| log(line));
+    None
 }
 
 /// Fetches the library into the cache and gives its path.
@@ -87,7 +88,8 @@ pub(super) fn fetch(
     if let Some(path) = cache::installed(cache, pin, log) {
         return Ok(path);
     }
-    let scratch = tempfile::Builder::new().prefix("fetch-").tempdir_in(cache).map_err(fail)?;
+    remove_leftovers(cache);
+    let scratch = tempfile::Builder::new().prefix(SCRATCH).tempdir_in(cache).map_err(fail)?;
     let started = Instant::now();
     let done = |path: PathBuf| {
         log(&format!("ONNX Runtime is in {} ({:.0?})", path.display(), started.elapsed()));
@@ -95,6 +97,11 @@ pub(super) fn fetch(
     };
     let mut tried = Vec::new();
     for python in &clients.python {
+        // Whether it is there first, so that the log says what happens.
+        if let Err(reason) = run(Command::new(python).args(["-m", "pip", "--version"])) {
+            tried.push(format!("{} -m pip: {reason}", python.display()));
+            continue;
+        }
         log(&format!(
             "fetching ONNX Runtime {VERSION} once with {} -m pip (about 20 MB) …",
             python.display()
@@ -105,16 +112,51 @@ pub(super) fn fetch(
         }
     }
     if let Some(library) = &pin.npm {
-        log(&format!(
-            "fetching ONNX Runtime {NPM_VERSION} once with {} (about 90 MB) …",
-            clients.npm.display()
-        ));
-        match from_npm(&clients.npm, pin, library, scratch.path(), cache) {
-            Ok(path) => return Ok(done(path)),
-            Err(reason) => tried.push(format!("{} pack: {reason}", clients.npm.display())),
+        let npm = clients.npm.display();
+        match run(Command::new(&clients.npm).arg("--version")) {
+            Err(reason) => tried.push(format!("{npm} pack: {reason}")),
+            Ok(()) => {
+                log(&format!(
+                    "fetching ONNX Runtime {NPM_VERSION} once with {npm} (about 90 MB) …"
+                ));
+                match from_npm(&clients.npm, pin, library, scratch.path(), cache) {
+                    Ok(path) => return Ok(done(path)),
+                    Err(reason) => tried.push(format!("{npm} pack: {reason}")),
+                }
+            }
         }
     }
     Err(unavailable(tried))
+}
+
+/// Prefix of the folder into which the client downloads.
+const SCRATCH: &str = "fetch-";
+
+/// Removes what a fetch that was killed has left. The lock is held: download
+/// folders are nobody's. A library may be in the making without the lock (out
+/// of a wheel fetched by hand), so an unfinished one has to be an hour old.
+fn remove_leftovers(cache: &Path) {
+    const OLD: Duration = Duration::from_secs(3600);
+    let named = |path: &Path, prefix: &str| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with(prefix))
+    };
+    // Whatever cannot be removed stays until the next time.
+    for folder in entries(cache).filter(|path| path.is_dir()) {
+        if named(&folder, SCRATCH) {
+            let _ = fs_err::remove_dir_all(&folder);
+        } else if named(&folder, "onnxruntime-") {
+            for file in entries(&folder).filter(|path| named(path, cache::UNFINISHED)) {
+                let modified = fs_err::metadata(&file).and_then(|meta| meta.modified());
+                if modified.is_ok_and(|at| at.elapsed().is_ok_and(|age| age > OLD)) {
+                    let _ = fs_err::remove_file(&file);
+                }
+            }
+        }
+    }
+}
+
+fn entries(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    fs_err::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path())
 }
 
 /// Held while fetching, so that two processes do not fetch twice.
@@ -133,7 +175,7 @@ fn from_pip(python: &OsString, pin: &Pin, scratch: &Path, cache: &Path) -> Resul
     command.args(pip_arguments(pin, &to));
     command.args(["--no-input", "--disable-pip-version-check", "--retries", "2"]);
     run(&mut command)?;
-    let wheel = find_file(&to, "whl").ok_or("it left no wheel behind")?;
+    let wheel = find_files(&to, "whl").pop().ok_or("it left no wheel behind")?;
     let path = cache::wheel_path(cache, pin);
     unpack_wheel(&wheel, pin, &path)?;
     Ok(path)
@@ -150,7 +192,7 @@ fn from_npm(
     fs_err::create_dir_all(&to).map_err(|e| e.to_string())?;
     let package = format!("onnxruntime-node@{NPM_VERSION}");
     run(Command::new(npm).args(["pack", &package, "--loglevel=error"]).current_dir(&to))?;
-    let package = find_file(&to, "tgz").ok_or("it left no package behind")?;
+    let package = find_files(&to, "tgz").pop().ok_or("it left no package behind")?;
     expect_sum(&package, NPM_SHA256)?;
     let path = cache::npm_path(cache, pin, library);
     let file = fs_err::File::open(&package).map_err(|e| e.to_string())?;
@@ -176,11 +218,15 @@ fn run(command: &mut Command) -> Result<(), String> {
     Err(line.map_or_else(|| format!("it failed ({})", output.status), str::to_owned))
 }
 
-fn find_file(folder: &Path, extension: &str) -> Option<PathBuf> {
-    fs_err::read_dir(folder).ok()?.flatten().map(|entry| entry.path()).find(|path| {
-        let ours = path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("onnxruntime"));
-        ours && path.extension().is_some_and(|e| e == extension)
-    })
+/// The packages of ONNX Runtime in a folder, by name.
+fn find_files(folder: &Path, extension: &str) -> Vec<PathBuf> {
+    let ours = |path: &PathBuf| {
+        path.file_name().is_some_and(|n| n.to_string_lossy().starts_with("onnxruntime"))
+            && path.extension().is_some_and(|e| e == extension)
+    };
+    let mut found: Vec<_> = entries(folder).filter(ours).collect();
+    found.sort();
+    found
 }
 
 fn expect_sum(path: &Path, expected: &str) -> Result<(), String> {
@@ -273,11 +319,59 @@ mod tests {
         let pin = &super::super::pins::all()[0];
         let folder = downloads(cache.path());
         fs_err::create_dir_all(&folder).expect("writable");
-        fs_err::write(folder.join(format!("onnxruntime-{VERSION}-x.whl")), b"PK")
-            .expect("writable");
+        for name in ["a", "b"] {
+            let wheel = folder.join(format!("onnxruntime-{VERSION}-{name}.whl"));
+            fs_err::write(wheel, b"PK").expect("writable");
+        }
         let lines = std::cell::RefCell::new(Vec::new());
         let found = unpack_by_hand(cache.path(), pin, &|l| lines.borrow_mut().push(l.to_owned()));
-        assert_eq!(found, None);
-        assert!(lines.borrow()[0].contains(pin.wheel_sha256), "{lines:?}");
+        assert_eq!((found, lines.borrow().len()), (None, 2), "each was tried");
+        assert!(lines.borrow().iter().all(|line| line.contains(pin.wheel_sha256)), "{lines:?}");
+    }
+
+    #[test]
+    fn a_wheel_is_found_among_others() {
+        use std::io::Write;
+        let cache = tempfile::tempdir().expect("a temporary folder");
+        let hex = |bytes: &[u8]| &*crate::sha256_hex(bytes).leak();
+        let mut wheel = zip::ZipWriter::new(io::Cursor::new(Vec::new()));
+        let plain = zip::write::SimpleFileOptions::default();
+        wheel.start_file("onnxruntime/capi/lib.so", plain).expect("in memory");
+        wheel.write_all(b"abc").expect("in memory");
+        let wheel = wheel.finish().expect("in memory").into_inner();
+        let library = Library { member: "onnxruntime/capi/lib.so", bytes: 3, sha256: hex(b"abc") };
+        let pin = Pin::of_test(hex(&wheel), library);
+        let folder = downloads(cache.path());
+        fs_err::create_dir_all(&folder).expect("writable");
+        for (name, bytes) in [("1.0.0", b"PK".as_slice()), (VERSION, &wheel), ("9.9.9", b"PK")] {
+            fs_err::write(folder.join(format!("onnxruntime-{name}.whl")), bytes).expect("writable");
+        }
+        let found = unpack_by_hand(cache.path(), &pin, &|line| panic!("{line}"));
+        assert_eq!(fs_err::read(found.expect("it is there")).expect("readable"), b"abc");
+    }
+
+    #[test]
+    fn what_a_killed_fetch_left_is_removed() {
+        let cache = tempfile::tempdir().expect("a temporary folder");
+        let pin = &super::super::pins::all()[0];
+        let scratch = cache.path().join("fetch-AbCd12");
+        fs_err::create_dir_all(scratch.join("wheel")).expect("writable");
+        let folder = cache::wheel_path(cache.path(), pin).with_file_name("");
+        fs_err::create_dir_all(&folder).expect("writable");
+        let [old, new, library] =
+            [".fetching-old", ".fetching-new", "lib.so"].map(|n| folder.join(n));
+        for path in [&old, &new, &library] {
+            let file = fs_err::File::create(path).expect("writable");
+            if path != &new {
+                let day = Duration::from_secs(86_400);
+                file.file().set_modified(std::time::SystemTime::now() - day).expect("writable");
+            }
+        }
+        let clients = Clients { python: vec!["no-such-python".into()], npm: "no-such-npm".into() };
+        let lines = std::cell::RefCell::new(Vec::new());
+        let log = |line: &str| lines.borrow_mut().push(line.to_owned());
+        fetch(cache.path(), pin, &clients, true, &log).expect_err("nothing to fetch with");
+        assert!(!scratch.exists() && !old.exists() && new.exists() && library.exists());
+        assert!(lines.borrow().is_empty(), "nothing was fetched: {lines:?}");
     }
 }

@@ -42,6 +42,14 @@ impl Library {
     }
 }
 
+#[cfg(test)]
+impl Pin {
+    /// One that a test has a wheel for.
+    pub(super) fn of_test(wheel_sha256: &'static str, wheel: Library) -> Self {
+        Self { os: "", arch: "", platform: "test", wheel_sha256, wheel, npm: None }
+    }
+}
+
 static PINS: [Pin; 4] = [
     Pin {
         os: "linux",
