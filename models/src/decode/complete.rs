@@ -191,10 +191,18 @@ pub(super) fn decode(
             };
             Some(Ok(image))
         }
-        Err(
-            DecodeErrors::ExhaustedData | DecodeErrors::FormatStatic("Premature end of buffer"),
-        ) => Some(Err("its data ends before the picture does")),
+        Err(e) if runs_out(&e) => Some(Err("its data ends before the picture does")),
         Err(_) => None,
+    }
+}
+
+/// The decoder's ways to say that there is no more data.
+fn runs_out(error: &DecodeErrors) -> bool {
+    match error {
+        DecodeErrors::ExhaustedData => true,
+        DecodeErrors::FormatStatic(text) => *text == "Premature end of buffer",
+        DecodeErrors::Format(text) => text.contains("more than bits left"),
+        _ => false,
     }
 }
 
