@@ -84,10 +84,12 @@ fn embed(
     let decoded = decode(bytes).map_err(|e| e.to_string())?;
     let (width, height) = (decoded.pixels.width(), decoded.pixels.height());
     let tensor = encoder.preprocess().tensor(&decoded.pixels).map_err(|e| e.to_string())?;
-    drop(decoded.pixels);
+    let format = decoded.format.to_ascii_lowercase();
+    // The picture's share of the decoding memory goes back before the long part.
+    drop(decoded);
     let mut embeddings =
         encoder.embed_images(std::slice::from_ref(&tensor)).map_err(|e| e.to_string())?;
-    Ok((embeddings.swap_remove(0), width, height, decoded.format.to_ascii_lowercase()))
+    Ok((embeddings.swap_remove(0), width, height, format))
 }
 
 /// The whole file as it was when it was looked at, or why not.
