@@ -1,5 +1,5 @@
 //! Given bytes of an ONNX model, what is in it, and how is a new one written?
-//! [`read`] and [`write`] never lose a field; [`Graph`] builds.
+//! [`read`] and [`write()`] never lose a field; [`Graph`] builds.
 //!
 //! Nothing here knows of any particular model.
 
