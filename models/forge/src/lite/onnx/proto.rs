@@ -40,7 +40,7 @@ pub(crate) enum ReadError {
     },
 }
 
-/// Reads a model that [`write`] gives back byte for byte.
+/// Reads a model that [`write()`] gives back byte for byte.
 ///
 /// # Errors
 /// `Wire` for other bytes; `Unknown` if anything in it would be lost.
