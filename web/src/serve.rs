@@ -101,45 +101,41 @@ impl Listener {
     /// # Errors
     /// `Io` if serving fails.
     pub fn serve(self, engine: Arc<Engine>, on_ready: impl FnOnce()) -> Result<(), ServeError> {
-        run(self, engine, on_ready)
-    }
-}
-
-fn run(listener: Listener, engine: Arc<Engine>, on_ready: impl FnOnce()) -> Result<(), ServeError> {
-    let Listener { socket, addr, rules } = listener;
-    let failed = |source| ServeError::Io { addr, source };
-    let rules = Data::new(rules);
-    let engine = Data::from(engine);
-    // The work is the engine's and runs on blocking threads, whose number counts
-    // for each worker; a few workers move the bytes.
-    let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    rt::System::new().block_on(async move {
-        let server = HttpServer::new(move || {
-            App::new()
-                .app_data(rules.clone())
-                .app_data(engine.clone())
-                .wrap(middleware::from_fn(guard))
-                .configure(routes)
+        let Listener { socket, addr, rules } = self;
+        let failed = |source| ServeError::Io { addr, source };
+        let rules = Data::new(rules);
+        let engine = Data::from(engine);
+        // The work is the engine's and runs on blocking threads, whose number counts
+        // for each worker; a few workers move the bytes.
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        rt::System::new().block_on(async move {
+            let server = HttpServer::new(move || {
+                App::new()
+                    .app_data(rules.clone())
+                    .app_data(engine.clone())
+                    .wrap(middleware::from_fn(guard))
+                    .configure(routes)
+            })
+            .workers(cores.min(4))
+            .worker_max_blocking_threads(4)
+            .disable_signals()
+            .shutdown_timeout(FAREWELL.as_secs())
+            .listen(socket)
+            .map_err(failed)?
+            .run();
+            let handle = server.handle();
+            let server = rt::spawn(server);
+            on_ready();
+            let stop = told_to_stop();
+            pin_mut!(stop);
+            let ended = match select(server, stop).await {
+                Either::Left((ended, _)) => ended,
+                Either::Right(((), server)) => {
+                    handle.stop(true).await;
+                    server.await
+                }
+            };
+            ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
         })
-        .workers(cores.min(4))
-        .worker_max_blocking_threads(4)
-        .disable_signals()
-        .shutdown_timeout(FAREWELL.as_secs())
-        .listen(socket)
-        .map_err(failed)?
-        .run();
-        let handle = server.handle();
-        let server = rt::spawn(server);
-        on_ready();
-        let stop = told_to_stop();
-        pin_mut!(stop);
-        let ended = match select(server, stop).await {
-            Either::Left((ended, _)) => ended,
-            Either::Right(((), server)) => {
-                handle.stop(true).await;
-                server.await
-            }
-        };
-        ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
-    })
+    }
 }

@@ -375,7 +375,7 @@ function showStatus() {
   }
   $("kinds").hidden = !status.texts && query.kind !== "texts";
   $("note").hidden = false;
-  $("note").textContent = `${status.model_note} A search always shows what is nearest, even if nothing fits: look at the scores.`.trim();
+  $("note").textContent = `${status.model_note} A search always shows what is nearest, even if nothing fits: look at the scores. For more than this, start ek with a larger model: --model FOLDER, as README.md says.`.trim();
 }
 
 async function showFailures() {
