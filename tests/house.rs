@@ -25,10 +25,19 @@ fn dependencies_point_one_way() {
         ("ekphrasis-embed", &[][..]),
         ("ekphrasis-models", &["ekphrasis-embed"]),
         ("ekphrasis-index", &["ekphrasis-embed"]),
-        ("ekphrasis-engine", &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-index"]),
+        ("ekphrasis-metric", &[]),
+        ("ekphrasis-onnx", &[]),
+        (
+            "ekphrasis-train",
+            &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-metric", "ekphrasis-onnx"],
+        ),
+        (
+            "ekphrasis-engine",
+            &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-metric", "ekphrasis-index"],
+        ),
         ("ekphrasis-web", &["ekphrasis-engine"]),
-        ("ekphrasis", &["ekphrasis-engine", "ekphrasis-web"]),
-        ("ekphrasis-forge", &["ekphrasis-embed", "ekphrasis-models"]),
+        ("ekphrasis", &["ekphrasis-engine", "ekphrasis-web", "ekphrasis-train"]),
+        ("ekphrasis-forge", &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-onnx"]),
     ]);
     for package in metadata.workspace_packages() {
         let name = package.name.as_str();
@@ -52,6 +61,8 @@ fn a_part_of_a_kind_has_one_home() {
         ("tantivy", &["ekphrasis-index"]),
         ("rusqlite", &["ekphrasis-index"]),
         ("actix-web", &["ekphrasis-web"]),
+        ("burn", &["ekphrasis-train"]),
+        ("prost", &["ekphrasis-onnx"]),
     ]);
     for package in metadata().workspace_packages() {
         for dependency in &package.dependencies {

@@ -1,0 +1,1 @@
+//! ONNX files, read, written, built and joined.

@@ -1,0 +1,1 @@
+//! The trainer: pairs in, aligned encoders out.
