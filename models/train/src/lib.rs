@@ -1,1 +1,3 @@
 //! The trainer: pairs in, aligned encoders out.
+
+pub mod layer;
