@@ -6,8 +6,8 @@
 //! Norouzi et al., "Zero-Shot Learning by Convex Combination of Semantic
 //! Embeddings", 2014, with all classes instead of the best T.
 
-use super::onnx::{Attr, Graph, Model, TensorType, Value};
-use super::packed::{Channels, packed};
+use ekphrasis_onnx::{Attr, Channels, Graph, Model, TensorType, Value, packed};
+
 use super::pth::{StateDict, Tensor};
 use super::{CLASSES, DIM};
 use crate::Result;

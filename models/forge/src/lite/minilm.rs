@@ -6,12 +6,11 @@
 //! a block (looked up first and turned into floats after, so it never lies in
 //! memory as floats), the linear layers as 12-bit numbers.
 
+use ekphrasis_onnx::{Attr, Channels, Graph, Model, TensorType, Value, packed};
 use half::f16;
 
 use super::DIM;
 use super::efficientnet::expect;
-use super::onnx::{Attr, Graph, Model, TensorType, Value};
-use super::packed::{Channels, packed};
 use super::pth::{StateDict, Tensor};
 use crate::Result;
 

@@ -10,8 +10,6 @@ mod calibrate;
 mod efficientnet;
 mod manifest;
 mod minilm;
-mod onnx;
-mod packed;
 mod parity;
 mod pickle;
 mod pth;
@@ -21,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use ekphrasis_embed::TextEncoder;
 use ekphrasis_models::{Model, Runtime, RuntimeSearch};
+use ekphrasis_onnx as onnx;
 use half::f16;
 
 use crate::Result;

@@ -9,7 +9,7 @@ use prost::Message;
 
 /// The element types used here, by their number in `TensorProto.DataType`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum TensorType {
+pub enum TensorType {
     /// 32-bit float.
     F32 = 1,
     /// 8-bit unsigned.
@@ -24,7 +24,7 @@ pub(crate) enum TensorType {
 
 /// Why bytes are no model that could be written again.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum ReadError {
+pub enum ReadError {
     /// Not the wire format, or a field of another type.
     #[error("this is no ONNX model")]
     Wire(#[from] prost::DecodeError),
@@ -44,7 +44,7 @@ pub(crate) enum ReadError {
 ///
 /// # Errors
 /// `Wire` for other bytes; `Unknown` if anything in it would be lost.
-pub(crate) fn read(bytes: &[u8]) -> Result<Model, ReadError> {
+pub fn read(bytes: &[u8]) -> Result<Model, ReadError> {
     let model = Model::decode(bytes)?;
     let again = model.encode_to_vec();
     if again != bytes {
@@ -54,13 +54,13 @@ pub(crate) fn read(bytes: &[u8]) -> Result<Model, ReadError> {
 }
 
 /// The file's bytes: the same for the same model.
-pub(crate) fn write(model: &Model) -> Vec<u8> {
+pub fn write(model: &Model) -> Vec<u8> {
     model.encode_to_vec()
 }
 
-/// `ModelProto`.
+/// A model (`ModelProto`): what [`read`] gives and [`write()`] takes.
 #[derive(Clone, PartialEq, Message)]
-pub(crate) struct Model {
+pub struct Model {
     #[prost(int64, optional, tag = "1")]
     pub(crate) ir_version: Option<i64>,
     #[prost(string, optional, tag = "2")]

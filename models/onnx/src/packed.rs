@@ -5,11 +5,11 @@
 //! Twelve bits because eight lose 5e-4 of a text's cosine and sixteen do not
 //! fit the size the repository allows.
 
-use super::onnx::{Attr, Graph, TensorType, Value};
+use crate::{Attr, Graph, TensorType, Value};
 
 /// Which axis has one scale per index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Channels {
+pub enum Channels {
     /// The first: rows of a convolution or of a transposed linear layer.
     First,
     /// The last of two: columns of a linear layer.
@@ -34,7 +34,7 @@ struct Packed {
 /// Adds the matrix `data` to the graph and gives it as floats of `shape`.
 ///
 /// The first axis of `shape` is even, so that the halves are whole rows.
-pub(super) fn packed(
+pub fn packed(
     graph: &mut Graph,
     name: &str,
     shape: &[i64],

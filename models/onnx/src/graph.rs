@@ -5,8 +5,8 @@ use std::collections::HashSet;
 
 use half::f16;
 
-use super::TensorType;
-use super::proto::{
+use crate::TensorType;
+use crate::proto::{
     Attribute, Dim, DimValue, GraphProto, Model, Node, OperatorSet, Shape, Tensor, TensorInfo,
     TypeProto, ValueInfo,
 };
@@ -18,11 +18,11 @@ const IR_VERSION: i64 = 8;
 
 /// A tensor in the graph, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Value(String);
+pub struct Value(String);
 
 /// An attribute's value.
 #[derive(Clone, Debug)]
-pub(crate) enum Attr<'a> {
+pub enum Attr<'a> {
     /// One number.
     Int(i64),
     /// One real number.
@@ -34,32 +34,27 @@ pub(crate) enum Attr<'a> {
 }
 
 /// A graph in the making. Names are made unique, so the same calls give the same model.
-pub(crate) struct Graph {
+pub struct Graph {
     proto: GraphProto,
     taken: HashSet<String>,
 }
 
 impl Graph {
-    pub(crate) fn new(name: &str) -> Self {
+    /// An empty graph.
+    pub fn new(name: &str) -> Self {
         let proto = GraphProto { name: Some(name.into()), ..GraphProto::default() };
         Self { proto, taken: HashSet::new() }
     }
 
     /// An input; a size of −1 is the axis name given for it.
-    pub(crate) fn input(&mut self, name: &str, kind: TensorType, dims: &[(&str, i64)]) -> Value {
+    pub fn input(&mut self, name: &str, kind: TensorType, dims: &[(&str, i64)]) -> Value {
         let value = self.name(name);
         self.proto.input.push(value_info(&value, kind, dims));
         value
     }
 
     /// Gives `value` out under `name`.
-    pub(crate) fn output(
-        &mut self,
-        name: &str,
-        value: &Value,
-        kind: TensorType,
-        dims: &[(&str, i64)],
-    ) {
+    pub fn output(&mut self, name: &str, value: &Value, kind: TensorType, dims: &[(&str, i64)]) {
         let named = self.name(name);
         self.proto.node.push(node(name, "Identity", &[value], std::slice::from_ref(&named), &[]));
         self.proto.output.push(value_info(&named, kind, dims));
@@ -78,36 +73,41 @@ impl Graph {
         value
     }
 
-    pub(crate) fn f32s(&mut self, name: &str, dims: &[i64], data: &[f32]) -> Value {
+    /// A constant of floats, row-major.
+    pub fn f32s(&mut self, name: &str, dims: &[i64], data: &[f32]) -> Value {
         let raw = data.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, TensorType::F32, dims, raw)
     }
 
-    pub(crate) fn f16s(&mut self, name: &str, dims: &[i64], data: &[f16]) -> Value {
+    /// A constant of half floats, row-major.
+    pub fn f16s(&mut self, name: &str, dims: &[i64], data: &[f16]) -> Value {
         let raw = data.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, TensorType::F16, dims, raw)
     }
 
-    pub(crate) fn i64s(&mut self, name: &str, data: &[i64]) -> Value {
+    /// A constant list of numbers, as shapes and axes are given.
+    pub fn i64s(&mut self, name: &str, data: &[i64]) -> Value {
         let raw = data.iter().flat_map(|v| v.to_le_bytes()).collect();
         self.constant(name, TensorType::I64, &[data.len() as i64], raw)
     }
 
-    pub(crate) fn i8s(&mut self, name: &str, dims: &[i64], data: &[i8]) -> Value {
+    /// A constant of signed bytes, row-major.
+    pub fn i8s(&mut self, name: &str, dims: &[i64], data: &[i8]) -> Value {
         self.constant(name, TensorType::I8, dims, bytemuck::cast_slice(data).to_vec())
     }
 
-    pub(crate) fn u8s(&mut self, name: &str, dims: &[i64], data: Vec<u8>) -> Value {
+    /// A constant of bytes, row-major.
+    pub fn u8s(&mut self, name: &str, dims: &[i64], data: Vec<u8>) -> Value {
         self.constant(name, TensorType::U8, dims, data)
     }
 
     /// A single number without axes.
-    pub(crate) fn scalar(&mut self, name: &str, value: f32) -> Value {
+    pub fn scalar(&mut self, name: &str, value: f32) -> Value {
         self.f32s(name, &[], &[value])
     }
 
     /// An operation with one result.
-    pub(crate) fn op(
+    pub fn op(
         &mut self,
         name: &str,
         op_type: &str,
@@ -126,7 +126,7 @@ impl Graph {
     }
 
     /// An operation with `N` results.
-    pub(crate) fn ops<const N: usize>(
+    pub fn ops<const N: usize>(
         &mut self,
         name: &str,
         op_type: &str,
@@ -139,12 +139,12 @@ impl Graph {
     }
 
     /// `value` in another element type.
-    pub(crate) fn cast(&mut self, name: &str, value: &Value, to: TensorType) -> Value {
+    pub fn cast(&mut self, name: &str, value: &Value, to: TensorType) -> Value {
         self.op(name, "Cast", &[value], &[("to", Attr::Int(to as i64))])
     }
 
     /// Rows scaled to unit length along the last axis. A row of zeros stays zeros.
-    pub(crate) fn unit_length(&mut self, name: &str, value: &Value) -> Value {
+    pub fn unit_length(&mut self, name: &str, value: &Value) -> Value {
         let along: &[_] = &[("axes", Attr::Ints(&[-1])), ("keepdims", Attr::Int(1))];
         let norm = self.op(&format!("{name}.norm"), "ReduceL2", &[value], along);
         let least = self.scalar(&format!("{name}.least"), 1e-12);
@@ -153,7 +153,7 @@ impl Graph {
     }
 
     /// The finished model.
-    pub(crate) fn finish(self, doc: &str) -> Model {
+    pub fn finish(self, doc: &str) -> Model {
         Model {
             ir_version: Some(IR_VERSION),
             producer_name: Some("ekphrasis-forge".into()),
@@ -237,7 +237,7 @@ fn value_info(value: &Value, kind: TensorType, dims: &[(&str, i64)]) -> ValueInf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::lite::onnx::{read, write};
+    use crate::{read, write};
 
     #[test]
     fn a_built_model_is_read_back_and_names_are_unique() {
