@@ -11,14 +11,21 @@ use crate::proto::{
     TypeProto, ValueInfo,
 };
 
-/// The operator set everything is written for.
+/// The operator set that new graphs are written for.
 const OPSET: i64 = 17;
 /// The IR version that goes with it.
 const IR_VERSION: i64 = 8;
 
 /// A tensor in the graph, by name.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Value(String);
+pub struct Value(pub(crate) String);
+
+impl Value {
+    /// Its name in the graph.
+    pub fn name(&self) -> &str {
+        &self.0
+    }
+}
 
 /// An attribute's value.
 #[derive(Clone, Debug)]
@@ -33,17 +40,32 @@ pub enum Attr<'a> {
     Text(&'a str),
 }
 
-/// A graph in the making. Names are made unique, so the same calls give the same model.
+/// A graph in the making: a new one, or one that is added to
+/// ([`Graph::extend`]). Names are made unique, so the same calls give the same model.
+#[derive(Debug)]
 pub struct Graph {
-    proto: GraphProto,
-    taken: HashSet<String>,
+    pub(crate) proto: GraphProto,
+    pub(crate) taken: HashSet<String>,
+    /// The model around the graph, which is taken out of it meanwhile.
+    pub(crate) around: Model,
+    /// Which operator set the operations are taken from.
+    pub(crate) opset: i64,
+    /// Goes before the name of everything inside that is added.
+    pub(crate) prefix: String,
 }
 
 impl Graph {
-    /// An empty graph.
-    pub fn new(name: &str) -> Self {
+    /// An empty graph. `producer` and `doc` are told to whoever reads the file.
+    pub fn new(name: &str, producer: &str, doc: &str) -> Self {
+        let around = Model {
+            ir_version: Some(IR_VERSION),
+            producer_name: Some(producer.into()),
+            doc_string: Some(doc.into()),
+            opset_import: vec![OperatorSet { domain: Some(String::new()), version: Some(OPSET) }],
+            ..Model::default()
+        };
         let proto = GraphProto { name: Some(name.into()), ..GraphProto::default() };
-        Self { proto, taken: HashSet::new() }
+        Self { proto, taken: HashSet::new(), around, opset: OPSET, prefix: String::new() }
     }
 
     /// An input; a size of −1 is the axis name given for it.
@@ -62,7 +84,7 @@ impl Graph {
 
     /// A constant tensor of raw little-endian elements.
     fn constant(&mut self, name: &str, kind: TensorType, dims: &[i64], raw: Vec<u8>) -> Value {
-        let value = self.name(name);
+        let value = self.inner(name);
         self.proto.initializer.push(Tensor {
             dims: dims.to_vec(),
             data_type: Some(kind as i32),
@@ -114,7 +136,7 @@ impl Graph {
         inputs: &[&Value],
         attributes: &[(&str, Attr)],
     ) -> Value {
-        let value = self.name(name);
+        let value = self.inner(name);
         self.proto.node.push(node(
             &value.0,
             op_type,
@@ -133,8 +155,9 @@ impl Graph {
         inputs: &[&Value],
         attributes: &[(&str, Attr)],
     ) -> [Value; N] {
-        let values = std::array::from_fn(|i| self.name(&format!("{name}.{i}")));
-        self.proto.node.push(node(name, op_type, inputs, &values, attributes));
+        let values = std::array::from_fn(|i| self.inner(&format!("{name}.{i}")));
+        let label = format!("{}{name}", self.prefix);
+        self.proto.node.push(node(&label, op_type, inputs, &values, attributes));
         values
     }
 
@@ -152,19 +175,19 @@ impl Graph {
         self.op(name, "Div", &[value, &norm], &[])
     }
 
+    /// Writes `value` under `key` into the model's metadata, in place of what was there.
+    pub fn metadata(&mut self, key: &str, value: &str) {
+        self.around.set_metadata(key, value);
+    }
+
     /// The finished model.
-    pub fn finish(self, doc: &str) -> Model {
-        Model {
-            ir_version: Some(IR_VERSION),
-            producer_name: Some("ekphrasis-forge".into()),
-            producer_version: None,
-            domain: None,
-            model_version: None,
-            doc_string: Some(doc.into()),
-            graph: Some(self.proto),
-            opset_import: vec![OperatorSet { domain: Some(String::new()), version: Some(OPSET) }],
-            metadata: Vec::new(),
-        }
+    pub fn finish(self) -> Model {
+        Model { graph: Some(self.proto), ..self.around }
+    }
+
+    fn inner(&mut self, wanted: &str) -> Value {
+        let wanted = format!("{}{wanted}", self.prefix);
+        self.name(&wanted)
     }
 
     fn name(&mut self, wanted: &str) -> Value {
@@ -228,7 +251,7 @@ fn value_info(value: &Value, kind: TensorType, dims: &[(&str, i64)]) -> ValueInf
         TensorInfo { elem_type: Some(kind as i32), shape: Some(Shape { dim: dim.collect() }) };
     ValueInfo {
         name: Some(value.0.clone()),
-        kind: Some(TypeProto { tensor: Some(tensor), denotation: None }),
+        kind: Some(TypeProto { tensor: Some(tensor), ..TypeProto::default() }),
         doc_string: None,
         metadata: Vec::new(),
     }
@@ -241,7 +264,7 @@ mod tests {
 
     #[test]
     fn a_built_model_is_read_back_and_names_are_unique() {
-        let mut g = Graph::new("toy");
+        let mut g = Graph::new("toy", "a test", "a toy");
         let x = g.input("x", TensorType::F32, &[("batch", -1), ("", 2)]);
         let a = g.scalar("two", 2.0);
         let b = g.scalar("two", 3.0);
@@ -250,7 +273,7 @@ mod tests {
         let y = g.op("y", "Add", &[&y, &b], &[]);
         let y = g.unit_length("unit", &y);
         g.output("out", &y, TensorType::F32, &[("batch", -1), ("", 2)]);
-        let model = g.finish("a toy");
+        let model = g.finish();
         let again = read(&write(&model)).expect("what was just written");
         assert_eq!(again, model);
         let graph = again.graph.expect("a graph");

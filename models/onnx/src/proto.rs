@@ -2,8 +2,9 @@
 //! models of plain tensors use, with the field numbers of `onnx.proto`.
 //!
 //! Every scalar is optional, as in proto2, so that a field that was written as
-//! zero is written again. What is not listed here (functions, training graphs,
-//! sparse tensors) is not dropped: [`read`] refuses the file.
+//! zero is written again. Messages that nothing here looks into (functions,
+//! sparse tensors, sequences) are kept as the bytes they were; a file with any
+//! other field is refused by [`read`], so that nothing is ever dropped.
 
 use prost::Message;
 
@@ -79,6 +80,49 @@ pub struct Model {
     pub(crate) opset_import: Vec<OperatorSet>,
     #[prost(message, repeated, tag = "14")]
     pub(crate) metadata: Vec<Entry>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "20")]
+    pub(crate) training: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "25")]
+    pub(crate) functions: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "26")]
+    pub(crate) configuration: Vec<Vec<u8>>,
+}
+
+impl Model {
+    /// What the metadata has under `key`.
+    pub fn metadata(&self, key: &str) -> Option<&str> {
+        let entry = self.metadata.iter().rev().find(|e| e.key.as_deref() == Some(key))?;
+        Some(entry.value.as_deref().unwrap_or(""))
+    }
+
+    /// Writes `value` under `key` into the metadata, in place of what was there.
+    pub fn set_metadata(&mut self, key: &str, value: &str) {
+        self.metadata.retain(|e| e.key.as_deref() != Some(key));
+        self.metadata.push(Entry { key: Some(key.into()), value: Some(value.into()) });
+    }
+
+    /// The names of its outputs, in order.
+    pub fn outputs(&self) -> Vec<&str> {
+        let outputs = self.graph.iter().flat_map(|g| &g.output);
+        outputs.filter_map(|v| v.name.as_deref()).collect()
+    }
+
+    /// The declared sizes of an input or output, none where a size varies with
+    /// the input; nothing if there is none of this name or its shape is not declared.
+    pub fn shape(&self, name: &str) -> Option<Vec<Option<i64>>> {
+        let graph = self.graph.as_ref()?;
+        let value =
+            graph.input.iter().chain(&graph.output).find(|v| v.name.as_deref() == Some(name))?;
+        let shape = value.kind.as_ref()?.tensor.as_ref()?.shape.as_ref()?;
+        let size = |dim: &Dim| match dim.value {
+            Some(DimValue::Fixed(n)) => Some(n),
+            Some(DimValue::Named(_)) | None => None,
+        };
+        Some(shape.dim.iter().map(size).collect())
+    }
 }
 
 /// `OperatorSetIdProto`.
@@ -116,6 +160,12 @@ pub(crate) struct GraphProto {
     pub(crate) output: Vec<ValueInfo>,
     #[prost(message, repeated, tag = "13")]
     pub(crate) value_info: Vec<ValueInfo>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "14")]
+    pub(crate) quantization: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(crate) sparse: Vec<Vec<u8>>,
     #[prost(message, repeated, tag = "16")]
     pub(crate) metadata: Vec<Entry>,
 }
@@ -141,6 +191,9 @@ pub(crate) struct Node {
     pub(crate) overload: Option<String>,
     #[prost(message, repeated, tag = "9")]
     pub(crate) metadata: Vec<Entry>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "10")]
+    pub(crate) devices: Vec<Vec<u8>>,
 }
 
 /// `AttributeProto`.
@@ -164,13 +217,29 @@ pub(crate) struct Attribute {
     pub(crate) ints: Vec<i64>,
     #[prost(bytes = "vec", repeated, tag = "9")]
     pub(crate) strings: Vec<Vec<u8>>,
+    #[prost(message, repeated, tag = "10")]
+    pub(crate) tensors: Vec<Tensor>,
+    #[prost(message, repeated, tag = "11")]
+    pub(crate) graphs: Vec<GraphProto>,
     #[prost(string, optional, tag = "13")]
     pub(crate) doc_string: Option<String>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "14")]
+    pub(crate) type_proto: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "15")]
+    pub(crate) type_protos: Vec<Vec<u8>>,
     /// `AttributeType`: 1 float, 2 int, 3 string, 4 tensor, 5 graph, 6 floats, 7 ints, 8 strings.
     #[prost(int32, optional, tag = "20")]
     pub(crate) kind: Option<i32>,
     #[prost(string, optional, tag = "21")]
     pub(crate) ref_attr_name: Option<String>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "22")]
+    pub(crate) sparse: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "23")]
+    pub(crate) sparses: Vec<Vec<u8>>,
 }
 
 /// `TensorProto`.
@@ -220,13 +289,28 @@ pub(crate) struct ValueInfo {
     pub(crate) metadata: Vec<Entry>,
 }
 
-/// `TypeProto`, of tensors only.
+/// `TypeProto`; what is no tensor is kept as it is.
 #[derive(Clone, PartialEq, Message)]
 pub(crate) struct TypeProto {
     #[prost(message, optional, tag = "1")]
     pub(crate) tensor: Option<TensorInfo>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "4")]
+    pub(crate) sequence: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "5")]
+    pub(crate) map: Vec<Vec<u8>>,
     #[prost(string, optional, tag = "6")]
     pub(crate) denotation: Option<String>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "7")]
+    pub(crate) opaque: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "8")]
+    pub(crate) sparse: Vec<Vec<u8>>,
+    /// Kept as it is.
+    #[prost(bytes = "vec", repeated, tag = "9")]
+    pub(crate) optional: Vec<Vec<u8>>,
 }
 
 /// `TypeProto.Tensor`.
@@ -292,9 +376,17 @@ mod tests {
     #[test]
     fn an_unknown_field_is_refused_and_not_dropped() {
         let mut bytes = foreign(FOREIGN[0]);
-        // Field 25 (functions), an empty message: key 25 << 3 | 2, length 0.
-        bytes.extend([0xca, 0x01, 0x00]);
+        // Field 31, an empty message: key 31 << 3 | 2, length 0.
+        bytes.extend([0xfa, 0x01, 0x00]);
         assert!(matches!(read(&bytes), Err(ReadError::Unknown { .. })));
+    }
+
+    #[test]
+    fn messages_nothing_looks_into_survive() {
+        let mut bytes = foreign(FOREIGN[0]);
+        // Field 25 (functions): key 25 << 3 | 2, two bytes of it.
+        bytes.extend([0xca, 0x01, 0x02, 0x0a, 0x00]);
+        assert!(write(&read(&bytes).expect("kept")) == bytes);
     }
 
     #[test]

@@ -21,6 +21,10 @@ const EPSILON: f64 = 1e-3;
 /// Channels after the first convolution.
 const STEM: usize = 32;
 
+/// Says the file of itself.
+const DOC: &str =
+    "EfficientNet-lite0 (ImageNet-1k) with a ConSE head into the space of all-MiniLM-L6-v2";
+
 /// A row of the network's plan.
 struct Stage {
     repeat: usize,
@@ -52,7 +56,7 @@ const STAGES: [Stage; 7] = [
 /// # Errors
 /// If a weight is absent or has another shape.
 pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
-    let mut graph = Graph::new("lite-image");
+    let mut graph = Graph::new("lite-image", super::PRODUCER, DOC);
     let side = i64::from(SIZE);
     let pixels = graph.input(
         "pixels",
@@ -96,9 +100,7 @@ pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
     graph.output("embedding", &embedding, float, &[("batch", -1), ("dim", DIM as i64)]);
     graph.output("pooled", &pooled, float, &[("batch", -1), ("feature", FEATURES as i64)]);
     graph.output("logits", &logits, float, &[("batch", -1), ("class", CLASSES as i64)]);
-    Ok(graph.finish(
-        "EfficientNet-lite0 (ImageNet-1k) with a ConSE head into the space of all-MiniLM-L6-v2",
-    ))
+    Ok(graph.finish())
 }
 
 /// How a convolution connects channels.

@@ -14,6 +14,8 @@ use super::efficientnet::expect;
 use super::pth::{StateDict, Tensor};
 use crate::Result;
 
+/// Says the file of itself.
+const DOC: &str = "all-MiniLM-L6-v2 with mean pooling and unit length";
 const LAYERS: usize = 6;
 const HEADS: usize = 12;
 /// Width of one attention head.
@@ -33,7 +35,7 @@ const BLOCK: usize = 64;
 /// # Errors
 /// If a weight is absent or has another shape.
 pub(super) fn build(weights: &StateDict) -> Result<Model> {
-    let mut graph = Graph::new("lite-text");
+    let mut graph = Graph::new("lite-text", super::PRODUCER, DOC);
     let axes: &[_] = &[("batch", -1), ("sequence", -1)];
     let [ids, mask, types] = ["input_ids", "attention_mask", "token_type_ids"]
         .map(|name| graph.input(name, TensorType::I64, axes));
@@ -58,7 +60,7 @@ pub(super) fn build(weights: &StateDict) -> Result<Model> {
     let mean = mean_pooling(&mut graph, &x, &mask);
     let embedding = graph.unit_length("unit", &mean);
     graph.output("embedding", &embedding, TensorType::F32, &[("batch", -1), ("dim", DIM as i64)]);
-    Ok(graph.finish("all-MiniLM-L6-v2 with mean pooling and unit length"))
+    Ok(graph.finish())
 }
 
 /// What is added to attention scores: 0 for a token, very negative for padding.

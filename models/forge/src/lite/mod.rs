@@ -29,6 +29,8 @@ use crate::packages::{Package, Packages, Registry};
 const DIM: usize = 384;
 /// Classes of the picture network.
 const CLASSES: usize = 1000;
+/// Says the files who wrote them.
+const PRODUCER: &str = "ekphrasis-forge";
 /// What the whole model may weigh in the repository.
 const MOST_BYTES: u64 = 40_000_000;
 
