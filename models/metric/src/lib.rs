@@ -1,1 +1,5 @@
 //! Deep metric learning as pure functions.
+
+pub mod cluster;
+pub mod mahalanobis;
+pub mod measure;

@@ -1,0 +1,206 @@
+//! Given labelled vectors, how well is a class learned from a few examples?
+//! By many small examinations of chance classes.
+
+use std::collections::BTreeMap;
+
+use ndarray::{Array1, ArrayView1, ArrayView2};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+
+/// How episodes are drawn.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct EpisodeOptions {
+    /// C: classes in an episode, at least 2.
+    pub ways: usize,
+    /// k: examples of each, at least 1.
+    pub shots: usize,
+    /// Other pictures of each class to be classified, at most.
+    pub queries: usize,
+    /// How many episodes, at least 2; 600 is usual.
+    pub episodes: usize,
+    /// Equal seeds draw equal episodes.
+    pub seed: u64,
+}
+
+impl Default for EpisodeOptions {
+    fn default() -> Self {
+        Self { ways: 5, shots: 1, queries: 5, episodes: 600, seed: 0 }
+    }
+}
+
+/// Accuracy over episodes, in 0..=1.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct EpisodeScore {
+    /// Episodes.
+    pub episodes: usize,
+    /// Classes that have enough pictures to be drawn.
+    pub classes: usize,
+    /// Mean over episodes of the mean over classes of the share that is right.
+    pub mean: f64,
+    /// Half the width of the 95 % interval: 1.96 · sd / √episodes.
+    pub half_width: f64,
+}
+
+/// Why no episode can be drawn.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EpisodeError {
+    /// Too few classes are large enough.
+    #[error(
+        "{ways}-way {shots}-shot episodes need {ways} classes with at least {} pictures each; \
+         {classes} of {all} classes have as many; use fewer ways or shots, or more pictures",
+        shots + 1
+    )]
+    TooFew {
+        /// Classes wanted in an episode.
+        ways: usize,
+        /// Examples wanted of each.
+        shots: usize,
+        /// Classes with enough pictures.
+        classes: usize,
+        /// All classes.
+        all: usize,
+    },
+    /// Options that mean nothing.
+    #[error(
+        "an episode has at least 2 ways, 1 shot and 1 query, and there are at least 2 of them; got {0:?}"
+    )]
+    Options(EpisodeOptions),
+}
+
+/// Classifies by the nearest prototype: the mean of the unit vectors of the
+/// examples, compared by cosine. A tie counts against the model.
+///
+/// # Shapes
+/// `vectors`: n × d, `labels`: n.
+///
+/// # Errors
+/// `TooFew` classes with `shots + 1` vectors, or `Options` out of range.
+///
+/// # Panics
+/// If the lengths differ.
+pub fn few_shot(
+    vectors: ArrayView2<'_, f32>,
+    labels: &[usize],
+    options: &EpisodeOptions,
+) -> Result<EpisodeScore, EpisodeError> {
+    assert_eq!(vectors.nrows(), labels.len(), "one label a vector");
+    let EpisodeOptions { ways, shots, queries, episodes, seed } = *options;
+    if ways < 2 || shots < 1 || queries < 1 || episodes < 2 {
+        return Err(EpisodeError::Options(*options));
+    }
+    let mut members: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    for (i, &label) in labels.iter().enumerate() {
+        members.entry(label).or_default().push(i);
+    }
+    let all = members.len();
+    let mut classes: Vec<Vec<usize>> = members.into_values().filter(|m| m.len() > shots).collect();
+    if classes.len() < ways {
+        return Err(EpisodeError::TooFew { ways, shots, classes: classes.len(), all });
+    }
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let accuracies: Vec<f64> = (0..episodes)
+        .map(|_| {
+            let (drawn, _) = classes.partial_shuffle(&mut rng, ways);
+            drawn.iter_mut().for_each(|class| class.shuffle(&mut rng));
+            let prototypes: Vec<Array1<f32>> =
+                drawn.iter().map(|class| prototype(vectors, &class[..shots])).collect();
+            let right = drawn.iter().enumerate().map(|(own, class)| {
+                let asked: Vec<usize> = class.iter().skip(shots).take(queries).copied().collect();
+                let right = asked.iter().filter(|&&q| is_first(vectors.row(q), &prototypes, own));
+                right.count() as f64 / asked.len() as f64
+            });
+            right.sum::<f64>() / ways as f64
+        })
+        .collect();
+    let n = episodes as f64;
+    let mean = accuracies.iter().sum::<f64>() / n;
+    let squares: f64 = accuracies.iter().map(|a| (a - mean) * (a - mean)).sum();
+    let sd = (squares / (n - 1.0)).sqrt();
+    Ok(EpisodeScore { episodes, classes: classes.len(), mean, half_width: 1.96 * sd / n.sqrt() })
+}
+
+/// The unit vector of the sum of unit vectors; zero where there is no direction.
+fn prototype(vectors: ArrayView2<'_, f32>, rows: &[usize]) -> Array1<f32> {
+    let mut sum = Array1::<f32>::zeros(vectors.ncols());
+    for &row in rows {
+        let row = vectors.row(row);
+        sum.scaled_add(1.0 / row.dot(&row).sqrt().max(f32::MIN_POSITIVE), &row);
+    }
+    let norm = sum.dot(&sum).sqrt().max(f32::MIN_POSITIVE);
+    sum / norm
+}
+
+/// Whether the own prototype is nearer than every other. The query's own length
+/// does not change the order.
+fn is_first(query: ArrayView1<'_, f32>, prototypes: &[Array1<f32>], own: usize) -> bool {
+    let score = query.dot(&prototypes[own]);
+    prototypes.iter().enumerate().all(|(c, p)| c == own || query.dot(p) < score)
+}
+
+#[cfg(test)]
+mod tests {
+    use ndarray::Array2;
+    use rand::RngExt;
+
+    use super::*;
+
+    /// Classes of six around random directions, with noise.
+    fn blobs(classes: usize, noise: f32) -> (Array2<f32>, Vec<usize>) {
+        let mut rng = Pcg64::seed_from_u64(9);
+        let centres = Array2::from_shape_fn((classes, 16), |_| rng.random_range(-1f32..1.0));
+        let labels: Vec<usize> = (0..classes * 6).map(|i| i / 6).collect();
+        let vectors = Array2::from_shape_fn((labels.len(), 16), |(i, d)| {
+            centres[[labels[i], d]] + noise * rng.random_range(-1f32..1.0)
+        });
+        (vectors, labels)
+    }
+
+    #[test]
+    fn clear_classes_are_learned_from_one_example_and_noise_is_chance() {
+        let (vectors, labels) = blobs(12, 0.01);
+        let score = few_shot(vectors.view(), &labels, &EpisodeOptions::default()).expect("enough");
+        assert_eq!((score.mean, score.half_width, score.classes), (1.0, 0.0, 12));
+        // Without any class structure: one in five.
+        let mut rng = Pcg64::seed_from_u64(2);
+        let noise = Array2::from_shape_fn((600, 16), |_| rng.random_range(-1f32..1.0));
+        let labels: Vec<usize> = (0..600).map(|i| i / 20).collect();
+        let score = few_shot(noise.view(), &labels, &EpisodeOptions::default()).expect("enough");
+        assert!((score.mean - 0.2).abs() < 3.0 * score.half_width, "{score:?}");
+        assert!(score.half_width > 0.002 && score.half_width < 0.02, "{score:?}");
+    }
+
+    #[test]
+    fn more_examples_help_and_seeds_repeat() {
+        let (vectors, labels) = blobs(20, 1.2);
+        let of = |shots, seed| {
+            let options = EpisodeOptions { shots, seed, queries: 1, ..EpisodeOptions::default() };
+            few_shot(vectors.view(), &labels, &options).expect("enough")
+        };
+        let (one, five) = (of(1, 4), of(5, 4));
+        assert!(five.mean > one.mean + one.half_width, "{one:?} {five:?}");
+        assert_eq!(one, of(1, 4));
+        assert_ne!(one, of(1, 5));
+    }
+
+    #[test]
+    fn a_constant_encoder_scores_nothing() {
+        let labels: Vec<usize> = (0..30).map(|i| i / 3).collect();
+        let same = Array2::<f32>::ones((30, 8));
+        let score = few_shot(same.view(), &labels, &EpisodeOptions::default()).expect("enough");
+        assert_eq!(score.mean, 0.0);
+    }
+
+    #[test]
+    fn what_cannot_be_drawn_is_said() {
+        let (vectors, labels) = blobs(4, 0.1);
+        let error = few_shot(vectors.view(), &labels, &EpisodeOptions::default());
+        let error = error.expect_err("four classes");
+        assert_eq!(error, EpisodeError::TooFew { ways: 5, shots: 1, classes: 4, all: 4 });
+        assert!(error.to_string().contains("at least 2 pictures"), "{error}");
+        let options = EpisodeOptions { ways: 1, ..EpisodeOptions::default() };
+        let error = few_shot(vectors.view(), &labels, &options);
+        assert_eq!(error, Err(EpisodeError::Options(options)));
+    }
+}

@@ -1,0 +1,27 @@
+//! Given similarities and the truth, how good is a model? Retrieval, zero-shot
+//! labels, verification, few-shot episodes, clusters; all pure and seeded.
+//!
+//! One rule for all of them: **ties count against the model**, and so does NaN.
+//! A model that says the same of everything scores nothing.
+
+mod bootstrap;
+mod clustering;
+mod episodes;
+mod generalised;
+mod rank;
+mod relevance;
+mod retrieval;
+mod verification;
+mod zero_shot;
+
+pub use bootstrap::{Interval, bootstrap_mean};
+pub use clustering::{adjusted_rand_index, normalised_mutual_information};
+pub use episodes::{EpisodeError, EpisodeOptions, EpisodeScore, few_shot};
+pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
+pub use rank::{QueryScore, rank, score_query};
+pub use relevance::{Relevance, RelevanceError};
+pub use retrieval::{RetrievalScore, class_means, retrieve};
+pub use verification::{
+    FoldedAccuracy, RocPoint, TooFewNegatives, Verification, VerificationError,
+};
+pub use zero_shot::{ZeroShotScore, zero_shot};
