@@ -1,3 +1,4 @@
 //! The trainer: pairs in, aligned encoders out.
 
 pub mod layer;
+pub mod nn;
