@@ -1,64 +1,17 @@
-//! Given the fixed splits, which file is each picture, and which words are its
-//! own? Found in the published packages and written in the one pairs schema.
+//! Given an id of the splits, which file is its picture? Four published sources
+//! of pictures, and how each one's ids come from its files' names.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
-use clap::ValueEnum;
-use serde::{Deserialize, Serialize};
-
+use super::Fixed;
 use crate::Result;
 use crate::packages::{Package, Packages, Registry};
 
-/// The splits as the repository keeps them.
-const SPLITS: &str =
-    concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference/splits.jsonl");
-
-#[derive(clap::Args)]
-pub(crate) struct Args {
-    /// Where pairs.jsonl is written.
-    #[arg(long, default_value = "target/pairs")]
-    out: PathBuf,
-    /// The fixed splits: one line a picture with id, group, split and caption.
-    #[arg(long, default_value = SPLITS, hide_default_value = true)]
-    splits: PathBuf,
-    /// Write this split alone.
-    #[arg(long, value_enum)]
-    only: Option<Split>,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize, ValueEnum)]
-#[serde(rename_all = "lowercase")]
-enum Split {
-    Train,
-    Val,
-    Test,
-}
-
-/// A line of the splits file.
-#[derive(Clone, Debug, PartialEq, Deserialize)]
-struct Fixed {
-    id: String,
-    group: u64,
-    split: Split,
-    caption: String,
-}
-
-/// A line of the pairs file.
-#[derive(Debug, PartialEq, Serialize)]
-struct Pair<'a> {
-    path: String,
-    caption: &'a str,
-    /// A string, as in every other pairs file.
-    group: String,
-    id: &'a str,
-    split: Split,
-}
-
 /// Where the pictures of one source are.
-struct Source {
-    /// What stands before the colon of its ids.
-    name: &'static str,
+pub(super) struct Source {
+    /// What stands before the colon of its ids; also the style its pictures are drawn in.
+    pub(super) name: &'static str,
     package: Package,
     /// The pictures' folder within the package.
     folder: &'static str,
@@ -89,7 +42,7 @@ pub(crate) const FLUENT: Package = Package {
     sha256: "c1bb7eee7de090205a232518a9ab4adb3df458bfbe8a1f78232991194c8b2e58",
 };
 
-const SOURCES: [Source; 4] = [
+pub(super) const SOURCES: [Source; 4] = [
     Source {
         name: "openclipart",
         package: OPENCLIPART,
@@ -121,12 +74,16 @@ const SOURCES: [Source; 4] = [
     Source { name: "fluent", package: FLUENT, folder: "assets", ids: Ids::CodePoints },
 ];
 
-pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
-    let text = fs_err::read_to_string(&args.splits)?;
-    let mut fixed = parse(&text).map_err(|e| format!("{}: {e}", args.splits.display()))?;
-    if let Some(only) = args.only {
-        fixed.retain(|f| f.split == only);
-    }
+/// What stands before the colon of an id.
+pub(super) fn source_of(id: &str) -> &str {
+    id.split_once(':').map_or(id, |(source, _)| source)
+}
+
+/// The picture of each line, in the lines' order.
+///
+/// # Errors
+/// With the counts if a package cannot be fetched or lacks pictures.
+pub(super) fn pictures(packages: &Packages, fixed: &[Fixed]) -> Result<Vec<PathBuf>> {
     let mut files = HashMap::new();
     for source in &SOURCES {
         if fixed.iter().any(|f| source_of(&f.id) == source.name) {
@@ -134,47 +91,8 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
             collect(source, &fs_err::canonicalize(folder)?, &mut files)?;
         }
     }
-    complete(&fixed, &files)?;
-    let files = dealt(&fixed, &files);
-
-    fs_err::create_dir_all(&args.out)?;
-    let out = fs_err::canonicalize(&args.out)?;
-    let mut lines = String::new();
-    for (f, file) in fixed.iter().zip(files) {
-        let path = relative(&out, file);
-        let path = path.to_str().ok_or_else(|| format!("{}: not UTF-8", path.display()))?;
-        let pair = Pair {
-            path: path.to_owned(),
-            caption: &f.caption,
-            group: f.group.to_string(),
-            id: &f.id,
-            split: f.split,
-        };
-        lines.push_str(&serde_json::to_string(&pair)?);
-        lines.push('\n');
-    }
-    let written = out.join("pairs.jsonl");
-    let partial = out.join("pairs.jsonl.partial");
-    fs_err::write(&partial, lines)?;
-    fs_err::rename(&partial, &written)?;
-    print!("{}", table(&fixed));
-    println!("{}: {} pictures", written.display(), fixed.len());
-    Ok(())
-}
-
-/// The lines in the file's order, which is therefore the order of the pairs.
-fn parse(text: &str) -> Result<Vec<Fixed>> {
-    let mut fixed = Vec::new();
-    for (i, line) in text.lines().enumerate().filter(|(_, l)| !l.trim().is_empty()) {
-        let entry: Fixed =
-            serde_json::from_str(line).map_err(|e| format!("line {}: {e}", i + 1))?;
-        fixed.push(entry);
-    }
-    Ok(fixed)
-}
-
-fn source_of(id: &str) -> &str {
-    id.split_once(':').map_or(id, |(source, _)| source)
+    complete(fixed, &files)?;
+    Ok(dealt(fixed, &files).into_iter().map(Path::to_path_buf).collect())
 }
 
 /// Adds every picture of a source under its id.
@@ -233,7 +151,7 @@ fn walk(folder: &Path, found: &mut Vec<PathBuf>) -> Result<()> {
 
 /// The normal form of a sequence of hex code points: lower case, no leading
 /// zeros, without the selector that only asks for the coloured form.
-fn code_points(stem: &str) -> String {
+pub(super) fn code_points(stem: &str) -> String {
     let points = stem.split('-').map(|p| p.trim_start_matches('0').to_lowercase());
     points.filter(|p| p != "fe0f").collect::<Vec<_>>().join("-")
 }
@@ -255,39 +173,9 @@ fn complete(fixed: &[Fixed], files: &HashMap<String, Vec<PathBuf>>) -> Result<()
     Err(message.into())
 }
 
-/// The way from a folder to a file; both absolute, the folders without symbolic links.
-fn relative(from: &Path, to: &Path) -> PathBuf {
-    let common = from.components().zip(to.components()).take_while(|(a, b)| a == b).count();
-    let up = from.components().skip(common).map(|_| Component::ParentDir);
-    up.chain(to.components().skip(common)).collect()
-}
-
-/// Counts by source and split, and the number of concept groups of each split.
-fn table(fixed: &[Fixed]) -> String {
-    let splits = [Split::Train, Split::Val, Split::Test];
-    let row = |name: &str, of: &dyn Fn(Split) -> usize| {
-        let [train, val, test] = splits.map(of);
-        format!("{name:<12}{train:>7}{val:>7}{test:>7}\n")
-    };
-    let mut text = format!("{:<12}{:>7}{:>7}{:>7}\n", "source", "train", "val", "test");
-    for source in &SOURCES {
-        text.push_str(&row(source.name, &|split| {
-            fixed.iter().filter(|f| f.split == split && source_of(&f.id) == source.name).count()
-        }));
-    }
-    text.push_str(&row("all", &|split| fixed.iter().filter(|f| f.split == split).count()));
-    text.push_str(&row("groups", &|split| {
-        let mut groups: Vec<u64> =
-            fixed.iter().filter(|f| f.split == split).map(|f| f.group).collect();
-        groups.sort_unstable();
-        groups.dedup();
-        groups.len()
-    }));
-    text
-}
-
 #[cfg(test)]
 mod tests {
+    use super::super::Split;
     use super::*;
 
     #[test]
@@ -331,30 +219,6 @@ mod tests {
     }
 
     #[test]
-    fn the_repositorys_splits_have_the_published_counts() -> Result<()> {
-        let fixed = parse(&fs_err::read_to_string(SPLITS)?)?;
-        let rows = table(&fixed);
-        let rows: Vec<Vec<&str>> = rows.lines().map(|l| l.split_whitespace().collect()).collect();
-        assert_eq!(rows[5], ["all", "7989", "734", "1036"]);
-        assert_eq!(rows[6][3], "269");
-        for f in &fixed {
-            let source = source_of(&f.id);
-            assert!(SOURCES.iter().any(|s| s.name == source), "no package for {}", f.id);
-        }
-        Ok(())
-    }
-
-    #[test]
-    fn concepts_do_not_cross_splits() -> Result<()> {
-        let mut split_of = HashMap::new();
-        for f in parse(&fs_err::read_to_string(SPLITS)?)? {
-            let first = *split_of.entry(f.group).or_insert(f.split);
-            assert_eq!(first, f.split, "group {} of {}", f.group, f.id);
-        }
-        Ok(())
-    }
-
-    #[test]
     fn missing_pictures_are_counted_by_source() {
         let line =
             |id: &str| Fixed { id: id.into(), group: 0, split: Split::Test, caption: "a".into() };
@@ -365,13 +229,5 @@ mod tests {
         assert!(message.contains("fluent 1"), "{message}");
         assert!(!message.contains("twitter"), "{message}");
         assert!(complete(&fixed[3..], &files).is_ok());
-    }
-
-    #[test]
-    fn a_relative_way_leads_back() {
-        let way = |a: &str, b: &str| relative(Path::new(a), Path::new(b));
-        assert_eq!(way("/t/pairs", "/t/packages/a.png"), Path::new("../packages/a.png"));
-        assert_eq!(way("/t", "/t/a.png"), Path::new("a.png"));
-        assert_eq!(way("/x/y", "/z/a.png"), Path::new("../../z/a.png"));
     }
 }
