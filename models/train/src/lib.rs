@@ -1,4 +1,5 @@
 //! The trainer: pairs in, aligned encoders out.
 
+pub mod data;
 pub mod layer;
 pub mod nn;

@@ -1,1 +1,3 @@
 //! The trainer, end to end.
+
+mod data;
