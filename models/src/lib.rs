@@ -22,9 +22,9 @@ pub use checked::{FileError, FileProblem, sha256_hex};
 pub use decode::{DecodeError, Decoded, decode};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use manifest::{
-    FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, VocabularyFiles,
+    FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,
 };
-pub use model::{MANIFEST_FILE, Model, ModelError};
+pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
 pub use vocabulary::Vocabulary;

@@ -23,6 +23,7 @@ pub struct Manifest {
     templates: Vec<String>,
     logit_scale: f32,
     vocabulary: Option<VocabularyFiles>,
+    training: Option<Training>,
     files: BTreeMap<String, FileEntry>,
 }
 
@@ -75,6 +76,24 @@ pub struct VocabularyFiles {
     pub words: String,
     /// `words × dim` half floats, little-endian, each row of unit norm.
     pub vectors: String,
+}
+
+/// How a trained model came about. The trainer writes it, and the same into the
+/// metadata of both graphs.
+#[derive(Clone, Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Training {
+    /// Names this training: 16 to 64 lower-case hexadecimal digits. Both graphs
+    /// carry it under `ekphrasis.pair`; a graph of another training is refused.
+    pub pair: String,
+    /// The space of the model it started from; none if it started from nothing.
+    pub base: Option<String>,
+    /// The loss, as the training's configuration names it.
+    pub loss: String,
+    /// The loss's margin, in the unit of that loss, if it has one.
+    pub margin: Option<f64>,
+    /// A hash of the training data.
+    pub data: String,
 }
 
 /// What a file of the model must be.
@@ -194,6 +213,11 @@ impl Manifest {
         self.vocabulary.as_ref()
     }
 
+    /// How it was trained; none for a model that came otherwise.
+    pub fn training(&self) -> Option<&Training> {
+        self.training.as_ref()
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
@@ -206,7 +230,7 @@ mod written {
 
     use serde::Deserialize;
 
-    use super::{FileEntry, Padding};
+    use super::{FileEntry, Padding, Training};
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -222,6 +246,7 @@ mod written {
         pub(super) text: Text,
         pub(super) labels: Labels,
         pub(super) vocabulary: Option<Vocabulary>,
+        pub(super) training: Option<Training>,
         pub(super) files: BTreeMap<String, FileEntry>,
     }
 
@@ -328,6 +353,9 @@ impl written::Manifest {
         if let Some(bad) = self.labels.templates.iter().find(|t| t.matches("{}").count() != 1) {
             return Err(value("labels.templates", "one {} in each template", bad));
         }
+        if let Some(training) = &self.training {
+            check_training(training)?;
+        }
         let scale = self.labels.logit_scale;
         if !(scale.is_finite() && scale > 0.0 && scale <= 1000.0) {
             return Err(value("labels.logit_scale", "a number over 0, at most 1000", &scale));
@@ -358,6 +386,7 @@ impl written::Manifest {
             languages: self.languages,
             templates: self.labels.templates,
             logit_scale: scale,
+            training: self.training,
             files: self.files,
         })
     }
@@ -398,6 +427,22 @@ fn not_empty(key: &'static str, text: &str) -> Result<(), ManifestError> {
         return Err(value(key, "some text", &"nothing"));
     }
     Ok(())
+}
+
+fn check_training(training: &Training) -> Result<(), ManifestError> {
+    let hex = training.pair.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    if !hex || !(16..=64).contains(&training.pair.len()) {
+        let expected = "16 to 64 lower-case hexadecimal digits";
+        return Err(value("training.pair", expected, &format!("{:?}", training.pair)));
+    }
+    not_empty("training.loss", &training.loss)?;
+    not_empty("training.data", &training.data)?;
+    match training.margin {
+        Some(margin) if !margin.is_finite() => {
+            Err(value("training.margin", "a finite number", &margin))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn check_entry(file: &str, entry: &FileEntry) -> Result<(), ManifestError> {

@@ -15,6 +15,10 @@ use crate::vocabulary::Vocabulary;
 /// The name of the manifest in a model folder.
 pub const MANIFEST_FILE: &str = "model.toml";
 
+/// Where a graph's metadata holds the name of the training it came out of; see
+/// [`crate::Training::pair`].
+pub const PAIR_KEY: &str = "ekphrasis.pair";
+
 /// A model folder whose manifest was read and whose files have the right sizes.
 /// Cheap to clone; weights are read (and their checksums verified) when an
 /// encoder is made.
@@ -60,6 +64,19 @@ pub enum ModelError {
         /// Expected and got, or the runtime's words.
         problem: String,
     },
+    /// A graph of one training in a folder of another, or of none.
+    #[error(
+        "{}: expected a graph of {}, got one of {}; an image.onnx and a text.onnx of two trainings do not understand each other: restore both files and {MANIFEST_FILE} from one training",
+        path.display(), training(expected.as_deref()), training(got.as_deref())
+    )]
+    Pair {
+        /// The graph file.
+        path: PathBuf,
+        /// The pair id in the manifest.
+        expected: Option<String>,
+        /// The pair id in the graph.
+        got: Option<String>,
+    },
     /// A tokenizer that cannot be used.
     #[error("{}: {problem}", path.display())]
     Tokenizer {
@@ -76,6 +93,10 @@ pub enum ModelError {
         /// What is wrong.
         problem: String,
     },
+}
+
+fn training(pair: Option<&str>) -> String {
+    pair.map_or_else(|| "no training".into(), |pair| format!("training {pair}"))
 }
 
 impl Model {
@@ -172,12 +193,27 @@ impl Model {
         self.manifest.vocabulary().map(|files| Vocabulary::read(self, files)).transpose()
     }
 
+    /// Refuses a graph of another training than the manifest's.
+    pub(crate) fn check_pair(&self, file: &str, got: Option<String>) -> Result<(), ModelError> {
+        let expected = self.manifest.training().map(|t| t.pair.clone());
+        if got == expected {
+            return Ok(());
+        }
+        Err(ModelError::Pair { path: self.path(file), expected, got })
+    }
+
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
     }
 
     /// The bytes of a file the manifest names, verified.
-    pub(crate) fn read(&self, file: &str) -> Result<Vec<u8>, FileError> {
+    ///
+    /// # Errors
+    /// If it is not there, or not the one that the manifest promises.
+    ///
+    /// # Panics
+    /// If the manifest does not name it.
+    pub fn read(&self, file: &str) -> Result<Vec<u8>, FileError> {
         let entry = &self.manifest.files()[file];
         checked::read(&self.path(file), entry.bytes, &entry.sha256)
     }

@@ -135,6 +135,21 @@ impl Preprocess {
         self.resize
     }
 
+    /// The resampling filter.
+    pub fn interpolation(&self) -> Interpolation {
+        self.interpolation
+    }
+
+    /// What is subtracted from each channel, on a scale of 0 to 1.
+    pub fn mean(&self) -> [f32; 3] {
+        self.mean
+    }
+
+    /// What each channel is divided by afterwards, on the same scale.
+    pub fn std(&self) -> [f32; 3] {
+        self.std
+    }
+
     /// The pixels the model will see, before normalisation: `size × size`.
     ///
     /// # Errors

@@ -68,6 +68,14 @@ impl Graph {
         Self { proto, taken: HashSet::new(), around, opset: OPSET, prefix: String::new() }
     }
 
+    /// The same graph, still empty, for another operator set than 17.
+    #[must_use]
+    pub fn for_opset(mut self, opset: i64) -> Self {
+        self.opset = opset;
+        self.around.opset_import[0].version = Some(opset);
+        self
+    }
+
     /// An input; a size of −1 is the axis name given for it.
     pub fn input(&mut self, name: &str, kind: TensorType, dims: &[(&str, i64)]) -> Value {
         let value = self.name(name);
@@ -75,11 +83,20 @@ impl Graph {
         value
     }
 
-    /// Gives `value` out under `name`.
-    pub fn output(&mut self, name: &str, value: &Value, kind: TensorType, dims: &[(&str, i64)]) {
+    /// Gives `value` out under `name`, or under `name.2` and so on if there is
+    /// such a name; tells which. A size of −1 is the axis name given for it.
+    pub fn output(
+        &mut self,
+        name: &str,
+        value: &Value,
+        kind: TensorType,
+        dims: &[(&str, i64)],
+    ) -> Value {
         let named = self.name(name);
-        self.proto.node.push(node(name, "Identity", &[value], std::slice::from_ref(&named), &[]));
+        let label = if self.prefix.is_empty() { name } else { named.name() };
+        self.proto.node.push(node(label, "Identity", &[value], std::slice::from_ref(&named), &[]));
         self.proto.output.push(value_info(&named, kind, dims));
+        named
     }
 
     /// A constant tensor of raw little-endian elements.

@@ -104,6 +104,14 @@ impl Model {
         self.metadata.push(Entry { key: Some(key.into()), value: Some(value.into()) });
     }
 
+    /// The names of its inputs, in order; weights that an old file lists among them left out.
+    pub fn inputs(&self) -> Vec<&str> {
+        let Some(graph) = &self.graph else { return Vec::new() };
+        let fed =
+            graph.input.iter().filter(|v| !graph.initializer.iter().any(|t| t.name == v.name));
+        fed.filter_map(|v| v.name.as_deref()).collect()
+    }
+
     /// The names of its outputs, in order.
     pub fn outputs(&self) -> Vec<&str> {
         let outputs = self.graph.iter().flat_map(|g| &g.output);

@@ -9,7 +9,7 @@ use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::pool::Pool;
-use crate::model::{Model, ModelError};
+use crate::model::{Model, ModelError, PAIR_KEY};
 use crate::runtime::Runtime;
 
 /// Named inputs of one run.
@@ -33,6 +33,9 @@ impl Graph {
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
         let first = build(runtime, &model.read(file)?).map_err(|e| graph_error(e.to_string()))?;
+        let metadata = first.metadata().map_err(|e| graph_error(e.to_string()))?;
+        model.check_pair(file, metadata.custom(PAIR_KEY))?;
+        drop(metadata);
         let inputs = first.inputs().iter().map(input).collect::<Result<_, _>>();
         let inputs = inputs.map_err(graph_error)?;
         let outputs = first.outputs().iter().filter_map(output).collect();

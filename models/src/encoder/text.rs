@@ -67,25 +67,44 @@ impl OrtTextEncoder {
         Ok(self.tokens.pad(&encoded, &[0]).ids)
     }
 
+    /// Any f32 outputs of the graph with one row a text, such as features: for
+    /// each name the rows of all texts one after another, in input order.
+    ///
+    /// # Errors
+    /// `Runtime` for an unknown output or a failure of tokenizer or runtime.
+    pub fn outputs(&self, texts: &[&str], names: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        for name in names {
+            self.graph.output(name).map_err(|what| EncodeError::Runtime { what })?;
+        }
+        Ok(self.all(texts, names)?.into_iter().map(|rows| rows.concat()).collect())
+    }
+
     /// One raw output row a text, in input order.
     fn rows(&self, texts: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let mut outputs = self.all(texts, &[&self.tower.output])?;
+        Ok(outputs.pop().expect("one a name"))
+    }
+
+    /// For each output one row a text, in input order.
+    fn all(&self, texts: &[&str], names: &[&str]) -> Result<Vec<Vec<Vec<f32>>>, EncodeError> {
         let encoded = self.tokens.encode(texts)?;
         // By length, so that short texts are not padded to the longest of all.
         let mut order: Vec<usize> = (0..texts.len()).collect();
         order.sort_by_key(|&i| encoded[i].len());
-        let mut rows = vec![Vec::new(); texts.len()];
+        let mut all = vec![vec![Vec::new(); texts.len()]; names.len()];
         let mut rest = order.as_slice();
         while !rest.is_empty() {
             let (now, later) = rest.split_at(self.fitting(&encoded, rest));
             let batch = self.tokens.pad(&encoded, now);
-            let output = self.run(&batch)?;
-            let width = output.len() / now.len();
-            for (&i, row) in now.iter().zip(output.chunks(width.max(1))) {
-                rows[i] = row.to_vec();
+            for (rows, output) in all.iter_mut().zip(self.run(&batch, names)?) {
+                let width = output.len() / now.len();
+                for (&i, row) in now.iter().zip(output.chunks(width.max(1))) {
+                    rows[i] = row.to_vec();
+                }
             }
             rest = later;
         }
-        Ok(rows)
+        Ok(all)
     }
 
     /// How many of `order`, sorted by length, fit into one run.
@@ -94,7 +113,7 @@ impl OrtTextEncoder {
         (1..=order.len().min(self.chunk)).take_while(|&n| fits(n)).last().unwrap_or(1)
     }
 
-    fn run(&self, batch: &Batch) -> Result<Vec<f32>, EncodeError> {
+    fn run(&self, batch: &Batch, names: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
         let inputs = self
             .inputs
             .iter()
@@ -105,8 +124,7 @@ impl OrtTextEncoder {
                 Ok((name.as_str().into(), tensor.into()))
             })
             .collect::<Result<Inputs<'_>, EncodeError>>()?;
-        let outputs = self.graph.run(inputs, batch.rows, &[&self.tower.output])?;
-        Ok(outputs.concat())
+        self.graph.run(inputs, batch.rows, names)
     }
 }
 

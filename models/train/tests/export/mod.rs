@@ -1,0 +1,6 @@
+//! What is exported computes what was trained, or is not published.
+
+mod heads;
+mod networks;
+mod pairs;
+mod support;
