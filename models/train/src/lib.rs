@@ -1,5 +1,6 @@
 //! The trainer: pairs in, aligned encoders out.
 
 pub mod data;
+pub mod export;
 pub mod layer;
 pub mod nn;

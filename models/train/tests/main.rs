@@ -1,3 +1,4 @@
 //! The trainer, end to end.
 
 mod data;
+mod export;
