@@ -508,6 +508,23 @@ vectors = "v.f16"
     }
 
     #[test]
+    fn training_is_read_and_checked() {
+        let with = |pair: &str| {
+            let section =
+                format!("[training]\npair = {pair:?}\nloss = \"triplet\"\ndata = \"x\"\n");
+            Manifest::parse(&good().replace("[vocabulary]", &format!("{section}[vocabulary]")))
+        };
+        let pair = "0123456789abcdef";
+        let manifest = with(pair).expect("valid");
+        let training = manifest.training().expect("there");
+        assert_eq!((training.pair.as_str(), training.margin), (pair, None));
+        for bad in ["", "0123", "0123456789ABCDEF", "0123456789abcde/"] {
+            let error = with(bad).expect_err("no pair id").to_string();
+            assert!(error.contains("training.pair"), "{error}");
+        }
+    }
+
+    #[test]
     fn a_whole_manifest_is_read() {
         let m = Manifest::parse(&good()).expect("valid");
         assert_eq!(m.space().to_string(), "lite-1 (384-d)");

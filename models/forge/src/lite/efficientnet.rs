@@ -48,14 +48,21 @@ const STAGES: [Stage; 7] = [
     stage(1, 3, 1, 6, 320),
 ];
 
+/// The stages whose results are in `stages`: 40, 80, 112, 192 and 320 channels.
+const POOLED: std::ops::Range<usize> = 2..7;
+
 /// Builds the tower: `pixels` [batch, 3, 224, 224] → `embedding` [batch, 384]
 /// of unit length, `pooled` [batch, 1280], `logits` [batch, 1000].
 ///
 /// `classes` has one embedding after the other, in the order of the classes.
+/// With `inner` it also gives what a trained head can stand on: `base`
+/// [batch, 384], the embedding before it was scaled to unit length (its length
+/// tells how sure the network is), and `stages` [batch, 744], the means over the
+/// area of what the later stages give, [`POOLED`] one after another.
 ///
 /// # Errors
 /// If a weight is absent or has another shape.
-pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
+pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result<Model> {
     let mut graph = Graph::new("lite-image", super::PRODUCER, DOC);
     let side = i64::from(SIZE);
     let pixels = graph.input(
@@ -72,13 +79,23 @@ pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
     x = net.relu6("_conv_stem", &x);
     let mut channels = STEM;
     let mut number = 0;
-    for stage in &STAGES {
+    let mut stages = Vec::new();
+    for (index, stage) in STAGES.iter().enumerate() {
         for repeat in 0..stage.repeat {
             let stride = if repeat == 0 { stage.stride } else { 1 };
             let block = format!("_blocks.{number}");
             (x, size) = net.block(&block, &x, size, channels, stage, stride)?;
             channels = stage.out;
             number += 1;
+        }
+        if inner && POOLED.contains(&index) {
+            stages.push(net.graph.reduce(
+                &format!("stage.{index}"),
+                "ReduceMean",
+                &x,
+                &[2, 3],
+                false,
+            ));
         }
     }
     let head = Conv { weight: "_conv_head", norm: "_bn1", kernel: 1, stride: 1, kind: Kind::Point };
@@ -100,6 +117,13 @@ pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
     graph.output("embedding", &embedding, float, &[("batch", -1), ("dim", DIM as i64)]);
     graph.output("pooled", &pooled, float, &[("batch", -1), ("feature", FEATURES as i64)]);
     graph.output("logits", &logits, float, &[("batch", -1), ("class", CLASSES as i64)]);
+    if inner {
+        graph.output("base", &mixed, float, &[("batch", -1), ("dim", DIM as i64)]);
+        let all: Vec<&Value> = stages.iter().collect();
+        let joined = graph.op("stage", "Concat", &all, &[("axis", Attr::Int(1))]);
+        let width: usize = STAGES[POOLED].iter().map(|stage| stage.out).sum();
+        graph.output("stages", &joined, float, &[("batch", -1), ("feature", width as i64)]);
+    }
     Ok(graph.finish())
 }
 
@@ -317,7 +341,7 @@ mod tests {
 
     #[test]
     fn absent_or_misshapen_weights_are_named() {
-        let message = |w: &StateDict| build(w, &[]).expect_err("no weights").to_string();
+        let message = |w: &StateDict| build(w, &[], true).expect_err("no weights").to_string();
         let mut weights = StateDict::new();
         assert!(message(&weights).contains("_conv_stem.weight"));
         weights.insert("_conv_stem.weight".into(), Tensor { shape: vec![1], data: vec![0.0] });

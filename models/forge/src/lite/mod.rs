@@ -66,6 +66,11 @@ pub(crate) struct Args {
     /// Where a fetched ONNX Runtime is kept.
     #[arg(long, default_value = "target/onnxruntime")]
     runtime_cache: PathBuf,
+    /// Write a base for training: the same model whose picture encoder also gives
+    /// `base` (the embedding before unit length) and `stages` (means of the later
+    /// stages). Needs another --out than the shipped model's.
+    #[arg(long)]
+    inner: bool,
     /// Build nothing; measure label templates and scale of the model in `--out`
     /// on the `val` pictures of this pairs.jsonl (made by `pairs`), or on all of
     /// a file without splits.
@@ -86,6 +91,10 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
         return calibrate::run(&Model::open(&args.out)?, &runtime, pairs);
     }
 
+    if args.inner && same(&args.out, Path::new(OUT)) {
+        let out = args.out.display();
+        return Err(format!("{out} is the shipped model; give --inner another --out").into());
+    }
     let name = args.out.file_name().ok_or("--out has no name")?;
     let mut partial = name.to_owned();
     partial.push(".partial");
@@ -95,9 +104,14 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
     }
     fs_err::create_dir_all(&partial)?;
     let names = class_names()?;
-    build(packages, &runtime, &names, &partial)?;
+    build(packages, &runtime, &names, args.inner, &partial)?;
     parity::check(&Model::open(&partial)?, &runtime, &names)?;
     publish(&partial, &args.out)
+}
+
+/// Whether two paths are one folder; no if one is not there.
+fn same(a: &Path, b: &Path) -> bool {
+    matches!((fs_err::canonicalize(a), fs_err::canonicalize(b)), (Ok(a), Ok(b)) if a == b)
 }
 
 fn class_names() -> Result<Vec<String>> {
@@ -112,7 +126,13 @@ fn class_names() -> Result<Vec<String>> {
 }
 
 /// Writes the whole model into `to`.
-fn build(packages: &Packages, runtime: &Runtime, names: &[String], to: &Path) -> Result<()> {
+fn build(
+    packages: &Packages,
+    runtime: &Runtime,
+    names: &[String],
+    inner: bool,
+    to: &Path,
+) -> Result<()> {
     let text_files = packages.unpacked(&TEXT_WEIGHTS)?;
     let weights = text_files.join(TEXT_FILE);
     let weights = safetensors::read(&fs_err::read(&weights)?)
@@ -127,7 +147,7 @@ fn build(packages: &Packages, runtime: &Runtime, names: &[String], to: &Path) ->
     // The picture tower needs the text tower's embeddings of the classes, and a
     // model opens only whole: so first with classes of zeros, then for good.
     let image = |classes: &[f32]| -> Result<()> {
-        save(&to.join(manifest::IMAGE), &efficientnet::build(&weights, classes)?)
+        save(&to.join(manifest::IMAGE), &efficientnet::build(&weights, classes, inner)?)
     };
     image(&[0.0; CLASSES * DIM])?;
     manifest::write(to, false)?;
