@@ -57,7 +57,7 @@ impl Augment {
     /// View number `view` of a picture: `side × side` pixels. A function of the
     /// picture, its content hash, the seed and the number alone.
     ///
-    /// The border's colour, where the whole border has one, is taken for the
+    /// The border's colour, where most of the border has one, is taken for the
     /// background: in half of the views it is replaced by another colour.
     ///
     /// # Panics
@@ -213,7 +213,8 @@ impl Plan {
 /// Channels this near to the background's belong to it.
 const TOLERANCE: u8 = 12;
 
-/// The colour of the border, if nine in ten of its pixels have it.
+/// The colour of the border, if six in ten of its pixels have it: drawings are cut
+/// out tightly, so what is drawn touches the border too.
 fn border_colour(picture: &Pixels) -> Option<[u8; 3]> {
     let (w, h) = (picture.width() as usize, picture.height() as usize);
     let pixel = |x: usize, y: usize| {
@@ -230,7 +231,7 @@ fn border_colour(picture: &Pixels) -> Option<[u8; 3]> {
         values[values.len() / 2]
     });
     let near = border.iter().filter(|p| is_near(**p, median)).count();
-    (near * 10 >= border.len() * 9).then_some(median)
+    (near * 10 >= border.len() * 6).then_some(median)
 }
 
 fn is_near(a: [u8; 3], b: [u8; 3]) -> bool {

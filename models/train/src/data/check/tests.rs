@@ -86,6 +86,10 @@ fn copies_and_leaks() {
     });
     assert_eq!(kinds, [(GroupAcrossSplits, Severity::Error, 1)]);
     assert!(text.contains("g0 in train and val"), "{text}");
+    let (kinds, ..) = planted(Purpose::Captions, |examples, _| {
+        examples[1].split = Some("style-test".into());
+    });
+    assert_eq!(kinds, [], "another name has another purpose");
     let (kinds, ..) = planted(Purpose::Captions, |examples, seen| {
         seen[119] = seen[0].clone();
         examples[119].group = None;
