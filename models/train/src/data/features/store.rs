@@ -173,7 +173,7 @@ impl FeatureStore {
         entry.extend(key.0);
         match self.precision {
             Precision::Half => {
-                entry.extend(row.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()))
+                entry.extend(row.iter().flat_map(|&v| f16::from_f32(v).to_le_bytes()));
             }
             Precision::Single => entry.extend(row.iter().flat_map(|v| v.to_le_bytes())),
         }
