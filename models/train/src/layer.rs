@@ -37,6 +37,10 @@ pub struct Affine {
 ///
 /// "Along the last axis" means: for each row, or for each token.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a network has few layers; the numbers are elsewhere"
+)]
 pub enum Layer {
     /// `y = x · weight (+ bias)` along the last axis.
     Linear {

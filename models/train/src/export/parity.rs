@@ -98,13 +98,16 @@ pub(super) fn check(
     Ok(Parity { tolerance, image, text, near_ties })
 }
 
+/// A tower, as something that embeds.
+type Embed<'a, T> = dyn Fn(&[T]) -> Result<Vec<Embedding>, EncodeError> + 'a;
+
 fn agree<T>(
     tower: &'static str,
     samples: &[T],
     rows: &[f32],
     dim: usize,
     tolerance: f32,
-    embed: &dyn Fn(&[T]) -> Result<Vec<Embedding>, EncodeError>,
+    embed: &Embed<'_, T>,
 ) -> Result<(Agreement, Vec<f32>), ExportError> {
     if samples.len() < 2 || rows.len() != samples.len() * dim {
         return Err(ExportError::Samples {
@@ -113,10 +116,9 @@ fn agree<T>(
             got: format!("{} samples, {} numbers", samples.len(), rows.len()),
         });
     }
-    let got: Vec<f32> = embed(samples)?.iter().flat_map(|e| e.values().to_vec()).collect();
+    let got = values(&embed(samples)?);
     let (at, largest) = largest(rows, &got);
-    // A NaN is over any tolerance.
-    if !(largest <= tolerance) {
+    if over(largest, tolerance) {
         return Err(ExportError::Parity {
             tower,
             largest,
@@ -131,9 +133,9 @@ fn agree<T>(
     let cosine = cosines.fold(f32::INFINITY, f32::min);
     let mut batch = 0f32;
     for sample in 0..samples.len().min(ALONE) {
-        let alone = embed(&samples[sample..=sample])?.concat_values();
+        let alone = values(&embed(&samples[sample..=sample])?);
         let (_, difference) = self::largest(&alone, &got[sample * dim..(sample + 1) * dim]);
-        if !(difference <= TOLERANCE) {
+        if over(difference, TOLERANCE) {
             let largest = difference;
             return Err(ExportError::Batch { tower, sample, largest, tolerance: TOLERANCE });
         }
@@ -142,14 +144,13 @@ fn agree<T>(
     Ok((Agreement { samples: samples.len(), largest, cosine, batch }, got))
 }
 
-trait Concat {
-    fn concat_values(&self) -> Vec<f32>;
+fn values(embeddings: &[Embedding]) -> Vec<f32> {
+    embeddings.iter().flat_map(|e| e.values().iter().copied()).collect()
 }
 
-impl Concat for Vec<Embedding> {
-    fn concat_values(&self) -> Vec<f32> {
-        self.iter().flat_map(|e| e.values().iter().copied()).collect()
-    }
+/// Whether a difference is too large. A NaN is over any tolerance.
+fn over(difference: f32, tolerance: f32) -> bool {
+    difference.is_nan() || difference > tolerance
 }
 
 /// Where two lists differ most, and by how much; NaN counts as most.

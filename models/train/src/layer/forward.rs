@@ -295,13 +295,13 @@ fn attend(
             tokens.chunks(width).map(|t| linear(t, &affine.weight, Some(&affine.bias))).collect()
         };
         let (q, k, v) = (project(query), project(key), project(value));
-        for i in 0..length {
+        for own in &q {
             let mut mixed = vec![0.0; width];
             for h in 0..heads {
                 let part = h * head..(h + 1) * head;
                 let scores: Vec<f64> = (0..length)
                     .map(|j| {
-                        let dot: f64 = q[i][part.clone()]
+                        let dot: f64 = own[part.clone()]
                             .iter()
                             .zip(&k[j][part.clone()])
                             .map(|(a, b)| a * b)

@@ -191,6 +191,32 @@ fn bases_of_old_and_new_operator_sets() {
 }
 
 #[test]
+fn a_tower_that_was_not_trained_is_kept() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let base = foreign(17, dir.path());
+    let mut random = Random::new(15);
+    let image = head(&mut random, feature("inner", 6), vec![feature("inner", 6)], false);
+    let pictures = random.pictures(3, &base.manifest().image().preprocess);
+    let image_rows = expected_images(&base, &image, &pictures);
+    let texts = base.ort_text_encoder(&runtime(), 1).expect("an encoder");
+    let text_rows = texts.outputs(&TEXTS, &["embedding"]).expect("rows").concat();
+    let words = words();
+    let export = Export {
+        image: ImageTower::Head { base: &base, head: &image },
+        text: TextTower::Kept(&base),
+        about: about(&words),
+        storage: Storage::F32,
+        words: &[],
+        card: None,
+        samples: samples(&pictures, &image_rows, &text_rows),
+    };
+    let done = publish(&export, &runtime(), &dir.path().join("model")).expect("published");
+    assert_eq!(done.parity.text.largest, 0.0, "the same graph");
+    // It carries the pair all the same.
+    done.model.ort_text_encoder(&runtime(), 1).expect("of this training");
+}
+
+#[test]
 fn one_wrong_weight_is_not_published() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let base = foreign(17, dir.path());
