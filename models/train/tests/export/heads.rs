@@ -211,7 +211,8 @@ fn a_tower_that_was_not_trained_is_kept() {
         samples: samples(&pictures, &image_rows, &text_rows),
     };
     let done = publish(&export, &runtime(), &dir.path().join("model")).expect("published");
-    assert_eq!(done.parity.text.largest, 0.0, "the same graph");
+    // The same graph; an embedding is scaled once more when it is made.
+    assert!(done.parity.text.largest < 1e-6, "{:?}", done.parity);
     // It carries the pair all the same.
     done.model.ort_text_encoder(&runtime(), 1).expect("of this training");
 }
