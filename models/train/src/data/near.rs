@@ -17,28 +17,35 @@ const BLOCK: usize = 1024;
 
 impl NearTexts {
     /// Finds all pairs with a cosine over `threshold`; rows are unit vectors.
-    /// Takes n² dot products (30,000 texts of 384 numbers: a few seconds).
+    /// Takes n²/2 dot products, on all threads.
     pub fn find(rows: ArrayView2<'_, f32>, threshold: f32) -> Self {
         let count = rows.nrows();
         let starts: Vec<usize> = (0..count).step_by(BLOCK).collect();
         let block =
             |start: usize| rows.slice_axis(Axis(0), Slice::from(start..(start + BLOCK).min(count)));
-        let lists: Vec<Vec<u32>> = starts
+        // Each pair once: from the diagonal block to the right.
+        let pairs: Vec<(u32, u32)> = starts
             .par_iter()
             .flat_map_iter(|&a| {
                 let left = block(a);
-                let mut lists = vec![Vec::new(); left.nrows()];
-                for &b in &starts {
+                let mut pairs = Vec::new();
+                for &b in starts.iter().filter(|&&b| b >= a) {
                     let similar = left.dot(&block(b).t());
                     for ((i, j), &s) in similar.indexed_iter() {
-                        if s > threshold && a + i != b + j {
-                            lists[i].push((b + j) as u32);
+                        if s > threshold && a + i < b + j {
+                            pairs.push(((a + i) as u32, (b + j) as u32));
                         }
                     }
                 }
-                lists
+                pairs
             })
             .collect();
+        let mut lists = vec![Vec::new(); count];
+        for (i, j) in pairs {
+            lists[i as usize].push(j);
+            lists[j as usize].push(i);
+        }
+        lists.iter_mut().for_each(|list: &mut Vec<u32>| list.sort_unstable());
         Self { lists }
     }
 
