@@ -4,3 +4,5 @@ pub mod data;
 pub mod export;
 pub mod layer;
 pub mod nn;
+pub mod report;
+pub mod run;
