@@ -57,6 +57,8 @@ pub(crate) enum Verb {
     Remove(RemoveArgs),
     /// Measure retrieval and zero-shot accuracy on captioned pictures
     Eval(EvalArgs),
+    /// Group the pictures of the store that are alike, and name the groups
+    Cluster(ClusterArgs),
     /// Check the library, the model and the store
     Doctor,
     /// Serve the page and the API over the store as it is
@@ -201,9 +203,19 @@ pub(crate) struct RemoveArgs {
     pub(crate) paths: Vec<PathBuf>,
 }
 
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub(crate) enum SameByArg {
+    /// Pictures of one class
+    Class,
+    /// Pictures of one group
+    Group,
+    /// Pictures with the same first caption
+    Caption,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct EvalArgs {
-    /// Captioned pictures, as JSONL or CSV
+    /// Captioned pictures: JSONL, CSV, or a folder whose sub-folders are classes
     #[arg(value_name = "PAIRS")]
     pub(crate) pairs: PathBuf,
     /// Only the lines of this split
@@ -212,6 +224,65 @@ pub(crate) struct EvalArgs {
     /// How a class is put for zero-shot, with {} for it [default: the model's own]
     #[arg(long, value_name = "TEXT")]
     pub(crate) template: Vec<String>,
+    /// Seed of every draw: bootstrap intervals, folds, episodes, samples
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Generalised zero-shot: the classes of this split were seen in training
+    #[arg(long, value_name = "NAME", requires = "split")]
+    pub(crate) seen_split: Option<String>,
+    /// Use at most so many pictures of the seen split
+    #[arg(long, value_name = "N", default_value_t = 1000, requires = "seen_split")]
+    pub(crate) seen_pictures: usize,
+    /// Subtract this from the scores of seen classes (choose it on other data)
+    #[arg(long, value_name = "G", requires = "seen_split", allow_negative_numbers = true)]
+    pub(crate) gamma: Option<f64>,
+    /// Verify pairs of pictures: the same thing or not
+    #[arg(long)]
+    pub(crate) verify: bool,
+    /// What makes two pictures the same thing [default: class, else group, else caption]
+    #[arg(long, value_enum, value_name = "COLUMN")]
+    pub(crate) same_by: Option<SameByArg>,
+    /// Few-shot episodes with so many examples of each class
+    #[arg(long, value_delimiter = ',', value_name = "K,…")]
+    pub(crate) shots: Vec<usize>,
+    /// Classes in a few-shot episode
+    #[arg(long, value_name = "C", default_value_t = 5, requires = "shots")]
+    pub(crate) ways: usize,
+    /// Few-shot episodes for each number of examples
+    #[arg(long, value_name = "N", default_value_t = 600, requires = "shots")]
+    pub(crate) episodes: usize,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum MetricArg {
+    /// Cosine; labels only measure
+    None,
+    /// Learn a weight for each coordinate
+    Diagonal,
+    /// Learn a full matrix
+    Full,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ClusterArgs {
+    /// How many groups [default: the number of classes with --pairs, else the best silhouette]
+    #[arg(short, value_name = "N")]
+    pub(crate) k: Option<usize>,
+    /// Seed of every draw
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+    /// Labelled pictures of the store: those of one class (else group) are alike
+    #[arg(long, value_name = "PAIRS")]
+    pub(crate) pairs: Option<PathBuf>,
+    /// The distance to learn from half of the labelled pictures [default: full with --pairs]
+    #[arg(long, value_enum, requires = "pairs")]
+    pub(crate) metric: Option<MetricArg>,
+    /// Keep the learned distance in a file
+    #[arg(long, value_name = "FILE.json", requires = "pairs")]
+    pub(crate) save_metric: Option<PathBuf>,
+    /// Group by a distance that was kept
+    #[arg(long, value_name = "FILE.json", conflicts_with_all = ["save_metric", "metric"])]
+    pub(crate) use_metric: Option<PathBuf>,
 }
 
 #[cfg(test)]

@@ -1,8 +1,8 @@
-//! `ek eval` over a few real pictures.
+//! `ek eval` over a few real pictures and generated ones.
 
 use serde_json::json;
 
-use crate::support::{Home, reference};
+use crate::support::{Home, picture, reference};
 
 fn pairs(home: &Home) {
     let line = |file: &str, caption: &str, split: &str| {
@@ -56,4 +56,176 @@ fn pictures_that_are_missing_are_told_and_left_out() {
     assert!(run.stderr().contains("no-such-file.jpg"), "{}", run.stderr());
     let run = home.ek(&["eval", "pairs.jsonl", "--split", "tset"]).exits(2);
     assert!(run.stderr().contains("tset"), "{}", run.stderr());
+}
+
+#[test]
+fn precision_and_intervals_are_told() {
+    let home = Home::new();
+    pairs(&home);
+    let args = ["eval", "pairs.jsonl", "--split", "test", "--seed", "3", "--json"];
+    let report = home.ek(&args).exits(0).json();
+    for direction in ["text_to_image", "image_to_text"] {
+        let d = &report[direction];
+        let number = |name: &str| d[name].as_f64().unwrap_or_else(|| panic!("{name}: {d}"));
+        // One relevant item a query: average precision is the reciprocal rank.
+        assert_eq!(number("map"), number("mrr"), "{d}");
+        assert_eq!(number("r_precision"), number("recall@1"), "{d}");
+        assert!(number("mean_rank") >= 1.0);
+        let interval = |name: &str| (d[name][0].as_f64(), d[name][1].as_f64());
+        let (Some(low), Some(high)) = interval("recall@1_95") else { panic!("{d}") };
+        assert!(low <= number("recall@1") && number("recall@1") <= high, "{d}");
+    }
+    assert_eq!(home.ek(&args).exits(0).json(), report, "seeded");
+}
+
+/// Twelve plain colours in two hands, large and small, each of three shades.
+fn colours(home: &Home) {
+    const COLOURS: [(&str, [u8; 3]); 6] = [
+        ("red", [220, 20, 20]),
+        ("green", [20, 180, 20]),
+        ("blue", [20, 20, 220]),
+        ("yellow", [230, 220, 20]),
+        ("white", [250, 250, 250]),
+        ("black", [5, 5, 5]),
+    ];
+    let mut lines = Vec::new();
+    for (i, (name, [r, g, b])) in COLOURS.into_iter().enumerate() {
+        for shade in 0..3u8 {
+            let colour = [r, g, b].map(|v| v.saturating_add(shade * 5));
+            let file = format!("{name}{shade}.png");
+            picture(&home.path().join(&file), colour);
+            let line = json!({
+                "path": file, "caption": format!("the colour {name}"), "class": name,
+                "split": if i < 3 { "train" } else { "test" },
+                "style": if shade < 2 { "dull" } else { "bright" },
+                "subset": if i % 2 == 0 { "even" } else { "odd" },
+            });
+            lines.push(line.to_string());
+        }
+    }
+    fs_err::write(home.path().join("colours.jsonl"), lines.join("\n")).expect("written");
+}
+
+#[test]
+fn subsets_are_reported_apart() {
+    let home = Home::new();
+    colours(&home);
+    let report = home.ek(&["eval", "colours.jsonl", "--json"]).exits(0).json();
+    let odd = &report["subsets"]["odd"];
+    // Queries of the subset, candidates of all.
+    assert_eq!(
+        (&odd["text_to_image"]["queries"], &odd["text_to_image"]["candidates"]),
+        (&3.into(), &18.into())
+    );
+    assert_eq!(
+        (&odd["image_to_text"]["queries"], &odd["image_to_text"]["candidates"]),
+        (&9.into(), &6.into())
+    );
+    let share =
+        |part: &serde_json::Value| part["image_to_text"]["recall@1"].as_f64().expect("a number");
+    let halves = f64::midpoint(share(odd), share(&report["subsets"]["even"]));
+    assert!((halves - share(&report)).abs() < 1e-9, "the whole is the mean of equal halves");
+}
+
+#[test]
+fn verification_says_what_it_can_and_refuses_the_rest() {
+    let home = Home::new();
+    colours(&home);
+    let report = home.ek(&["eval", "colours.jsonl", "--verify", "--json"]).exits(0).json();
+    let v = &report["verification"];
+    assert_eq!((&v["same_by"], &v["pictures"]), (&"class".into(), &18.into()));
+    // Six classes of three: 18 pairs of the same, 153 in all.
+    assert_eq!((&v["all"]["positives"], &v["all"]["negatives"]), (&18.into(), &135.into()));
+    assert!(v["all"]["auc"].as_f64().expect("a number") > 0.9, "shades of one colour: {v}");
+    assert!(v["all"]["eer"].as_f64().expect("a number") < 0.2, "{v}");
+    let tar = v["all"]["tar_at_far"].as_array().expect("four rates");
+    assert!(tar[0]["tar"].is_f64(), "135 negatives carry a rate of 0.1: {v}");
+    let refused = tar[1]["refused"].as_str().expect("0.01 needs 1000");
+    assert!(tar[1]["tar"].is_null() && refused.contains("1000") && refused.contains("135"), "{v}");
+    // Two dull and one bright shade: two pairs of styles each.
+    assert_eq!(v["across_styles"]["positives"], 12, "{v}");
+    let text = home.ek(&["eval", "colours.jsonl", "--verify"]).exits(0).stdout();
+    assert!(text.contains("AUC") && text.contains("not measured"), "{text}");
+    let run = home.ek(&["eval", "colours.jsonl", "--verify", "--same-by", "group"]).exits(2);
+    assert!(run.stderr().contains("add a column group"), "{}", run.stderr());
+}
+
+#[test]
+fn few_examples_teach_a_colour() {
+    let home = Home::new();
+    colours(&home);
+    let args = ["eval", "colours.jsonl", "--shots", "1,2,5", "--ways", "5", "--json"];
+    let report = home.ek(&args).exits(0).json();
+    let of = |i: usize| &report["few_shot"][i];
+    assert_eq!(
+        (&of(0)["shots"], &of(0)["episodes"], &of(0)["classes"]),
+        (&1.into(), &600.into(), &6.into())
+    );
+    assert!(of(0)["accuracy"].as_f64().expect("a number") > 0.5, "chance is 0.2: {report}");
+    assert!(of(1)["half_width_95"].is_f64());
+    let refused = of(2)["refused"].as_str().expect("three pictures are too few for five shots");
+    assert!(refused.contains("at least 6 pictures"), "{refused}");
+    let run = home.ek(&["eval", "colours.jsonl", "--shots", "1", "--ways", "1"]).exits(2);
+    assert!(run.stderr().contains("2 ways"), "{}", run.stderr());
+}
+
+#[test]
+fn seen_classes_stand_among_the_labels() {
+    let home = Home::new();
+    colours(&home);
+    let args = ["eval", "colours.jsonl", "--split", "test", "--seen-split", "train", "--json"];
+    let report = home.ek(&args).exits(0).json();
+    let g = &report["generalised"];
+    assert_eq!((&g["seen_classes"], &g["unseen_classes"]), (&3.into(), &3.into()));
+    assert_eq!((&g["seen_pictures"], &g["unseen_pictures"]), (&9.into(), &9.into()));
+    let number = |name: &str| g[name].as_f64().unwrap_or_else(|| panic!("{name}: {g}"));
+    // More labels to choose from never help.
+    assert!(number("seen") <= number("seen_alone") && number("unseen") <= number("unseen_alone"));
+    let (s, u) = (number("seen"), number("unseen"));
+    let h = if s + u == 0.0 { 0.0 } else { 2.0 * s * u / (s + u) };
+    assert!((number("harmonic") - h).abs() < 1e-12);
+    assert!(g["stacked_best_here"]["harmonic"].as_f64().expect("a number") >= h);
+    assert!(g["stacked"].is_null(), "no γ was given");
+    // A γ beyond all scores leaves the unseen classes alone.
+    let more = [&args[..], &["--gamma", "5"]].concat();
+    let given = &home.ek(&more).exits(0).json()["generalised"]["stacked"];
+    assert_eq!(
+        (given["seen"].as_f64(), given["unseen"].as_f64()),
+        (Some(0.0), g["unseen_alone"].as_f64())
+    );
+    let run =
+        home.ek(&["eval", "colours.jsonl", "--split", "test", "--seen-split", "test"]).exits(2);
+    assert!(run.stderr().contains("another one"), "{}", run.stderr());
+    home.ek(&["eval", "colours.jsonl", "--seen-split", "train"]).exits(2);
+}
+
+#[test]
+fn folders_of_classes_are_pairs() {
+    let home = Home::new();
+    for (folder, file) in [
+        ("domestic_cat", "cat_451x300.jpg"),
+        ("rocket", "rocket_640x427.jpg"),
+        ("coffee-cup", "coffee_300x600.webp"),
+    ] {
+        let folder = home.folder(&format!("classes/{folder}"));
+        fs_err::copy(reference(&format!("images/{file}")), folder.join(file)).expect("copied");
+    }
+    let report = home.ek(&["eval", "classes", "--json"]).exits(0).json();
+    assert_eq!((&report["pictures"], &report["zero_shot"]["classes"]), (&3.into(), &3.into()));
+    assert_eq!(report["zero_shot"]["top_1"], 1.0, "{report}");
+    let run = home.ek(&["eval", "data"]).exits(2);
+    assert!(run.stderr().contains("data"), "{}", run.stderr());
+}
+
+#[test]
+fn captions_in_another_column_are_told() {
+    let home = Home::new();
+    let file = home.path().join("table.csv");
+    fs_err::write(&file, "image,description\na.jpg,a cat\n").expect("written");
+    let run = home.ek(&["eval", "table.csv"]).exits(2);
+    let said = run.stderr();
+    assert!(said.contains("found image, description") && said.contains("image to path"), "{said}");
+    fs_err::write(&file, "path,title\na.jpg,a cat\n").expect("written");
+    let said = home.ek(&["eval", "table.csv"]).exits(2).stderr();
+    assert!(said.contains("rename title to caption"), "{said}");
 }

@@ -4,6 +4,7 @@
 
 mod bad_files;
 mod browser;
+mod cluster;
 mod crash;
 mod eval;
 mod gallery;

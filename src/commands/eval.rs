@@ -2,18 +2,37 @@
 
 use std::io::IsTerminal;
 
-use ekphrasis_engine::eval::{EvalOptions, EvalReport, RetrievalScore, evaluate};
-use serde_json::json;
+use ekphrasis_engine::eval::{
+    AtGamma, Directions, EvalOptions, EvalReport, Generalised, Interval, PairScores,
+    RetrievalScore, SameBy, ShotsScore, VerificationReport, evaluate,
+};
+use serde_json::{Map, Value, json};
 
 use super::{Done, config, cores, towers};
-use crate::cli::{EvalArgs, Global};
+use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
-use crate::output;
+use crate::output::{self, count, printable};
 
 pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
     let config = config(global)?;
     let towers = towers(global, &config, cores())?;
-    let options = EvalOptions { split: args.split.clone(), templates: args.template.clone() };
+    let options = EvalOptions {
+        split: args.split.clone(),
+        templates: args.template.clone(),
+        seed: args.seed,
+        seen_split: args.seen_split.clone(),
+        seen_pictures: args.seen_pictures,
+        gamma: args.gamma,
+        verify: args.verify,
+        same_by: args.same_by.map(|by| match by {
+            SameByArg::Class => SameBy::Class,
+            SameByArg::Group => SameBy::Group,
+            SameByArg::Caption => SameBy::Caption,
+        }),
+        shots: args.shots.clone(),
+        ways: args.ways,
+        episodes: args.episodes,
+    };
     let show = !global.quiet && std::io::stderr().is_terminal();
     let report = evaluate(&*towers, &args.pairs, &options, &|done, total| {
         if show && (done % 50 == 0 || done == total) {
@@ -24,9 +43,9 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
         output::note(&format!("not used: {}: {reason}", path.display()));
     }
     if global.json {
-        output::json(&as_json(&report))?;
+        output::json(&as_json(&report, &options))?;
     } else {
-        table(&report)?;
+        table(&report, &options)?;
     }
     Ok(if report.failed.is_empty() { Done::Well } else { Done::NothingOrPartly })
 }
@@ -36,41 +55,210 @@ fn eprint_progress(done: usize, total: usize) {
     eprint!("\r\x1b[K{done} of {total} pictures{}", if done == total { "\r\x1b[K" } else { "" });
 }
 
-fn as_json(report: &EvalReport) -> serde_json::Value {
-    let direction = |s: &RetrievalScore| {
-        json!({
-            "queries": s.queries, "candidates": s.candidates,
-            "recall@1": s.recall_at_1, "recall@5": s.recall_at_5, "recall@10": s.recall_at_10,
-            "median_rank": s.median_rank,
-        })
-    };
-    json!({
+fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
+    let [t2i, i2t] = &report.intervals;
+    let mut all = json!({
         "pictures": report.pictures,
         "failed": report.failed.len(),
-        "text_to_image": direction(&report.text_to_image),
-        "image_to_text": direction(&report.image_to_text),
+        "seed": options.seed,
+        "text_to_image": direction(&report.text_to_image, t2i),
+        "image_to_text": direction(&report.image_to_text, i2t),
         "rsum": report.rsum(),
         "zero_shot": {
             "classes": report.zero_shot.classes,
             "top_1": report.zero_shot.top_1, "top_5": report.zero_shot.top_5,
+            "class_mean_top_1": report.zero_shot.class_mean_top_1,
+            "class_mean_top_5": report.zero_shot.class_mean_top_5,
         },
+    });
+    if !report.subsets.is_empty() {
+        let of = |d: &Directions| {
+            json!({
+                "text_to_image": direction(&d.text_to_image.score, &d.text_to_image.intervals),
+                "image_to_text": direction(&d.image_to_text.score, &d.image_to_text.intervals),
+            })
+        };
+        let subsets: Map<String, Value> =
+            report.subsets.iter().map(|(name, d)| (name.clone(), of(d))).collect();
+        all["subsets"] = Value::Object(subsets);
+    }
+    if let Some(g) = &report.generalised {
+        all["generalised"] = generalised(g);
+    }
+    if let Some(v) = &report.verification {
+        all["verification"] = json!({
+            "same_by": v.same_by.to_string(), "pictures": v.pictures,
+            "all": pair_scores(&v.all),
+            "across_styles": v.across_styles.as_ref().map(pair_scores),
+        });
+    }
+    if !report.few_shot.is_empty() {
+        let of = |(shots, score): &ShotsScore| match score {
+            Ok(score) => json!({
+                "shots": shots, "ways": options.ways, "episodes": score.episodes,
+                "classes": score.classes, "accuracy": score.mean,
+                "half_width_95": score.half_width,
+            }),
+            Err(e) => json!({"shots": shots, "ways": options.ways, "refused": e.to_string()}),
+        };
+        all["few_shot"] = report.few_shot.iter().map(of).collect();
+    }
+    all
+}
+
+fn direction(s: &RetrievalScore, intervals: &[Interval; 2]) -> Value {
+    let [one, ten] = intervals.map(|i| [i.low, i.high]);
+    json!({
+        "queries": s.queries, "candidates": s.candidates,
+        "recall@1": s.recall_at_1, "recall@5": s.recall_at_5, "recall@10": s.recall_at_10,
+        "median_rank": s.median_rank, "mean_rank": s.mean_rank,
+        "recall@1_95": one, "recall@10_95": ten,
+        "map": s.mean_average_precision, "map@r": s.mean_average_precision_at_r,
+        "mrr": s.mean_reciprocal_rank, "r_precision": s.r_precision,
     })
 }
 
-fn table(report: &EvalReport) -> Result<(), Failure> {
-    output::line("                 queries   over     R@1     R@5    R@10   median rank")?;
-    for (name, s) in
-        [("text → image", &report.text_to_image), ("image → text", &report.image_to_text)]
-    {
+fn generalised(g: &Generalised) -> Value {
+    let at = |a: &AtGamma| json!({"gamma": a.gamma, "seen": a.seen, "unseen": a.unseen, "harmonic": a.harmonic()});
+    json!({
+        "seen_classes": g.classes.0, "unseen_classes": g.classes.1,
+        "seen_pictures": g.pictures.0, "unseen_pictures": g.pictures.1,
+        "seen": g.plain.seen, "unseen": g.plain.unseen, "harmonic": g.plain.harmonic(),
+        "seen_alone": g.seen_alone, "unseen_alone": g.unseen_alone,
+        "stacked": g.given.as_ref().map(at), "stacked_best_here": at(&g.best), "ausuc": g.ausuc,
+    })
+}
+
+fn pair_scores(p: &PairScores) -> Value {
+    let tar: Vec<Value> = p
+        .tar_at_far
+        .iter()
+        .map(|(far, tar)| match tar {
+            Ok(tar) => json!({"far": far, "tar": tar}),
+            Err(e) => json!({"far": far, "tar": null, "refused": e.to_string()}),
+        })
+        .collect();
+    let folds = match &p.folds {
+        Ok(f) => json!({
+            "folds": f.folds, "accuracy": f.mean, "sd": f.sd, "threshold": f.threshold,
+            "pairs": f.pairs,
+        }),
+        Err(e) => json!({"refused": e.to_string()}),
+    };
+    json!({
+        "positives": p.positives, "negatives": p.negatives, "auc": p.auc, "eer": p.eer,
+        "tar_at_far": tar, "identity_disjoint": folds,
+    })
+}
+
+fn table(report: &EvalReport, options: &EvalOptions) -> Result<(), Failure> {
+    output::line(
+        "                 queries   over     R@1     R@5    R@10   median rank     mAP     MRR   R-prec",
+    )?;
+    let row = |name: &str, s: &RetrievalScore| {
         output::line(&format!(
-            "{name:<15} {:>8} {:>6}   {:.3}   {:.3}   {:.3}   {:>11}",
-            s.queries, s.candidates, s.recall_at_1, s.recall_at_5, s.recall_at_10, s.median_rank
+            "{name:<15} {:>8} {:>6}   {:.3}   {:.3}   {:.3}   {:>11}   {:.3}   {:.3}    {:.3}",
+            s.queries,
+            s.candidates,
+            s.recall_at_1,
+            s.recall_at_5,
+            s.recall_at_10,
+            s.median_rank,
+            s.mean_average_precision,
+            s.mean_reciprocal_rank,
+            s.r_precision,
+        ))
+    };
+    row("text → image", &report.text_to_image)?;
+    row("image → text", &report.image_to_text)?;
+    for (name, [one, ten]) in ["text → image", "image → text"].iter().zip(&report.intervals) {
+        output::line(&format!(
+            "{name}: 95 % bootstrap over queries, R@1 {:.3}–{:.3}, R@10 {:.3}–{:.3}",
+            one.low, one.high, ten.low, ten.high
         ))?;
     }
     output::line(&format!("rsum {:.1} of 600; ties count against the model", report.rsum()))?;
+    for (name, d) in &report.subsets {
+        output::line(&format!("subset {}:", printable(name)))?;
+        row("  text → image", &d.text_to_image.score)?;
+        row("  image → text", &d.image_to_text.score)?;
+    }
     let z = &report.zero_shot;
     output::line(&format!(
-        "zero-shot over {} classes: top-1 {:.3}, top-5 {:.3}",
-        z.classes, z.top_1, z.top_5
+        "zero-shot over {} classes: top-1 {:.3}, top-5 {:.3}; mean of classes {:.3}, {:.3}",
+        z.classes, z.top_1, z.top_5, z.class_mean_top_1, z.class_mean_top_5
+    ))?;
+    if let Some(g) = &report.generalised {
+        generalised_table(g)?;
+    }
+    if let Some(v) = &report.verification {
+        verification_table(v)?;
+    }
+    for (shots, score) in &report.few_shot {
+        let ways = options.ways;
+        output::line(&match score {
+            Ok(s) => format!(
+                "{ways}-way {shots}-shot: {:.3} ± {:.3} (95 %) over {} episodes of {} classes",
+                s.mean, s.half_width, s.episodes, s.classes
+            ),
+            Err(e) => format!("{ways}-way {shots}-shot: not measured: {e}"),
+        })?;
+    }
+    Ok(())
+}
+
+fn generalised_table(g: &Generalised) -> Result<(), Failure> {
+    output::line(&format!(
+        "generalised zero-shot over {} seen and {} unseen classes ({} and {} pictures), means of classes:",
+        g.classes.0, g.classes.1, g.pictures.0, g.pictures.1
+    ))?;
+    let row = |name: &str, a: &AtGamma| {
+        output::line(&format!(
+            "  {name:<34} seen {:.3}  unseen {:.3}  H {:.3}",
+            a.seen,
+            a.unseen,
+            a.harmonic()
+        ))
+    };
+    row("as scored", &g.plain)?;
+    if let Some(given) = &g.given {
+        row(&format!("stacked, γ {:.4} as given", given.gamma), given)?;
+    }
+    row(&format!("stacked, γ {:.4} best on these", g.best.gamma), &g.best)?;
+    output::line(&format!(
+        "  seen among seen {:.3}, unseen among unseen {:.3}; area under seen over unseen {:.3}",
+        g.seen_alone, g.unseen_alone, g.ausuc
     ))
+}
+
+fn verification_table(v: &VerificationReport) -> Result<(), Failure> {
+    output::line(&format!(
+        "verification by {}, {}:",
+        v.same_by,
+        count(v.pictures as u64, "picture", "pictures")
+    ))?;
+    let across = v.across_styles.as_ref().map(|p| ("across styles", p));
+    for (name, p) in [("all pairs", &v.all)].into_iter().chain(across) {
+        output::line(&format!(
+            "  {name:<13} {} same, {} different: AUC {:.3}, EER {:.3}",
+            count(p.positives as u64, "pair", "pairs"),
+            p.negatives,
+            p.auc,
+            p.eer
+        ))?;
+        for (far, tar) in &p.tar_at_far {
+            output::line(&match tar {
+                Ok(tar) => format!("    TAR {tar:.3} at FAR {far}"),
+                Err(e) => format!("    not measured: {e}"),
+            })?;
+        }
+        output::line(&match &p.folds {
+            Ok(f) => format!(
+                "    accuracy {:.3} ± {:.3} over {} folds without common identities, threshold {:.3}",
+                f.mean, f.sd, f.folds, f.threshold
+            ),
+            Err(e) => format!("    no accuracy by folds: {e}"),
+        })?;
+    }
+    Ok(())
 }

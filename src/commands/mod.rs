@@ -1,5 +1,6 @@
 //! One file a verb (or two that belong together).
 
+mod cluster;
 mod doctor;
 mod eval;
 mod index;
@@ -38,6 +39,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Status(args) => status::status(global, args),
         Verb::Remove(args) => index::remove(global, args),
         Verb::Eval(args) => eval::eval(global, args),
+        Verb::Cluster(args) => cluster::cluster(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
     }

@@ -3,6 +3,7 @@
 //! about where things lie and what the environment says is in [`Config`].
 
 mod api;
+pub mod cluster;
 mod config;
 mod doctor;
 mod engine;

@@ -17,7 +17,7 @@ use std::time::Instant;
 use ekphrasis_index::{Failure, ItemId, StoreRead};
 
 pub use captions::{CaptionError, Captions};
-pub(crate) use walk::mtime_ns;
+pub(crate) use walk::{ENDINGS, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};
 use commit::Committer;

@@ -20,7 +20,7 @@ pub(super) type Known = HashMap<PathBuf, (ItemId, FileFacts)>;
 
 /// Files with these endings are pictures by name; if they cannot be read, that
 /// is worth a line in the ledger. Others are asked for their first bytes.
-const ENDINGS: &[&str] = &[
+pub(crate) const ENDINGS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "bmp", "dib", "tif", "tiff", "pnm",
     "pbm", "pgm", "ppm", "pam", "qoi", "ico", "heic", "heif", "avif", "jxl", "svg", "svgz", "jp2",
     "psd", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "pef", "srw",

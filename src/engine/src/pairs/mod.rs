@@ -2,16 +2,22 @@
 //! schema serves captions, evaluation and training pairs:
 //!
 //! ```json
-//! {"path":"rel/or/abs.jpg","caption":"…","captions":["…"],"tags":["…"],"group":"…","class":"…","split":"…"}
+//! {"path":"rel/or/abs.jpg","caption":"…","captions":["…"],"tags":["…"],"group":"…","class":"…","split":"…","style":"…","subset":"…"}
 //! {"text":"a text of its own","tags":["…"]}
 //! ```
 //!
 //! CSV has the same headings; `captions` and `tags` are separated by `;` there.
-//! Paths are relative to the file.
+//! Paths are relative to the file. A folder will do, too: its sub-folders are
+//! classes, and the pictures in each have its name for a caption.
 
+mod columns;
+mod folders;
+
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 /// One line, checked.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -28,6 +34,10 @@ pub struct Pair {
     pub class: Option<String>,
     /// `train`, `val`, `test`, or another name.
     pub split: Option<String>,
+    /// Whose hand, which camera: verification can ask for pairs across styles.
+    pub style: Option<String>,
+    /// A part of the data that is also reported apart.
+    pub subset: Option<String>,
 }
 
 /// Why a pairs file was refused.
@@ -37,9 +47,27 @@ pub enum PairsError {
     /// Not readable.
     #[error("{0}")]
     Io(#[from] std::io::Error),
-    /// Neither `.jsonl` nor `.csv`.
-    #[error("{}: a pairs file ends in .jsonl or .csv", .0.display())]
+    /// Neither `.jsonl` nor `.csv` nor a folder.
+    #[error(
+        "{}: pairs are a file that ends in .jsonl or .csv, or a folder whose sub-folders are classes",
+        .0.display()
+    )]
     Ending(PathBuf),
+    /// The words are in columns that are not read.
+    #[error("{}: {what}", path.display())]
+    Columns {
+        /// The file.
+        path: PathBuf,
+        /// What was found, what is expected, what to rename.
+        what: String,
+    },
+    /// A folder without pictures in sub-folders.
+    #[error(
+        "{}: there are no pictures in its sub-folders; expected {}/CLASS/PICTURE, or \
+         {}/train/CLASS/PICTURE with val and test beside it",
+        .0.display(), .0.display(), .0.display()
+    )]
+    NoClasses(PathBuf),
     /// A line that does not say what it should.
     #[error("{}, line {line}: {what}", path.display())]
     Line {
@@ -66,7 +94,12 @@ struct RawLine {
     tags: Vec<String>,
     group: Option<Name>,
     class: Option<Name>,
-    split: Option<String>,
+    split: Option<Name>,
+    style: Option<Name>,
+    subset: Option<Name>,
+    /// What is not read; its names tell what was meant.
+    #[serde(flatten)]
+    others: BTreeMap<String, IgnoredAny>,
 }
 
 /// Groups and classes may be written as numbers.
@@ -86,13 +119,17 @@ impl From<Name> for String {
     }
 }
 
-/// Reads a whole pairs file.
+/// Reads a whole pairs file, or a folder of classes.
 ///
 /// # Errors
 /// With the line's number for anything that is not as above; nothing is skipped
-/// in silence.
+/// in silence. `Columns` if no line has words, but there is a column that looks
+/// as if it held them.
 pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
     let file = std::path::absolute(file)?;
+    if file.is_dir() {
+        return folders::read(&file);
+    }
     let ending = file.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     if !["jsonl", "ndjson", "csv"].contains(&ending.as_str()) {
         return Err(PairsError::Ending(file));
@@ -102,15 +139,16 @@ pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
     let folder = file.parent().unwrap_or(Path::new("/"));
     let at = |line, what| PairsError::Line { path: file.clone(), line, what };
     let mut pairs = Vec::new();
+    let mut others = BTreeSet::new();
     if ending == "csv" {
         let mut reader = csv::Reader::from_reader(content.as_bytes());
         let heads = reader.headers().map_err(|e| at(1, e.to_string()))?.clone();
-        if !heads.iter().any(|h| h == "path" || h == "text") {
-            let found: Vec<&str> = heads.iter().collect();
-            let what =
-                format!("a heading named path or text is needed; found {}", found.join(", "));
-            return Err(at(1, what));
+        let found: Vec<&str> = heads.iter().collect();
+        if !found.iter().any(|&h| h == "path" || h == "text") {
+            let advice = columns::advice(&found);
+            return Err(at(1, format!("a heading named path or text is needed; {advice}")));
         }
+        others.extend(found.iter().map(|&h| h.to_owned()));
         for row in reader.records() {
             let row =
                 row.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
@@ -122,11 +160,21 @@ pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
             if line.trim().is_empty() {
                 continue;
             }
-            let raw = serde_json::from_str(line).map_err(|e| at(number, e.to_string()))?;
+            let raw: RawLine = serde_json::from_str(line).map_err(|e| at(number, e.to_string()))?;
+            others.extend(raw.others.keys().cloned());
+            others.extend(raw.path.is_some().then(|| "path".to_owned()));
             pairs.push(check(raw, folder).map_err(|what| at(number, what))?);
         }
     }
-    if pairs.is_empty() { Err(PairsError::Empty(file)) } else { Ok(pairs) }
+    if pairs.is_empty() {
+        return Err(PairsError::Empty(file));
+    }
+    let others: Vec<&str> = others.iter().map(String::as_str).collect();
+    if pairs.iter().all(|p| p.texts.is_empty()) && columns::has_words(&others) {
+        let what = format!("no line has a caption; {}", columns::advice(&others));
+        return Err(PairsError::Columns { path: file, what });
+    }
+    Ok(pairs)
 }
 
 fn from_csv(heads: &csv::StringRecord, row: &csv::StringRecord) -> RawLine {
@@ -146,7 +194,10 @@ fn from_csv(heads: &csv::StringRecord, row: &csv::StringRecord) -> RawLine {
         tags: list("tags"),
         group: cell("group").map(Name::Text),
         class: cell("class").map(Name::Text),
-        split: cell("split"),
+        split: cell("split").map(Name::Text),
+        style: cell("style").map(Name::Text),
+        subset: cell("subset").map(Name::Text),
+        others: BTreeMap::new(),
     }
 }
 
@@ -166,7 +217,11 @@ fn check(raw: RawLine, folder: &Path) -> Result<Pair, String> {
         (Some(_), Some(_)) => {
             return Err("has both path and text; a picture's words go into caption".into());
         }
-        (None, None) => return Err("has neither path nor text".into()),
+        (None, None) => {
+            let mut others: Vec<&str> = raw.others.keys().map(String::as_str).collect();
+            others.extend((!texts.is_empty()).then_some("caption"));
+            return Err(format!("has neither path nor text; {}", columns::advice(&others)));
+        }
     };
     if path.is_none() && texts.is_empty() {
         return Err("the text is empty".into());
@@ -177,7 +232,9 @@ fn check(raw: RawLine, folder: &Path) -> Result<Pair, String> {
         tags: raw.tags,
         group: raw.group.map(String::from),
         class: raw.class.map(String::from),
-        split: raw.split,
+        split: raw.split.map(String::from),
+        style: raw.style.map(String::from),
+        subset: raw.subset.map(String::from),
     })
 }
 
@@ -216,6 +273,18 @@ mod tests {
     }
 
     #[test]
+    fn style_and_subset_are_read() {
+        let json = r#"{"path":"a","caption":"b","style":"ink","subset":1,"split":"val"}"#;
+        let pairs = read_text("p.jsonl", json).expect("valid");
+        assert_eq!(
+            (pairs[0].style.as_deref(), pairs[0].subset.as_deref()),
+            (Some("ink"), Some("1"))
+        );
+        let csv = "path,caption,style,subset,split\na,b,ink,1,val\n";
+        assert_eq!(read_text("p.csv", csv).expect("valid"), pairs);
+    }
+
+    #[test]
     fn absolute_paths_stay() {
         let pairs = read_text("p.jsonl", "{\"path\":\"/abs/a.jpg\"}").expect("valid");
         assert_eq!(pairs[0].path.as_deref(), Some(Path::new("/abs/a.jpg")));
@@ -234,6 +303,11 @@ mod tests {
             ("p.jsonl", "not json", "line 1"),
             ("p.jsonl", "\n\n", "nothing in it"),
             ("p.csv", "file,words\na,b\n", "found file, words"),
+            ("p.csv", "image,description\na,b\n", "rename image to path, description to caption"),
+            ("p.csv", "Path,Caption\na,b\n", "rename Path to path, Caption to caption"),
+            ("p.csv", "path,title\na.jpg,b\n", "no line has a caption; found path, title"),
+            ("p.jsonl", "{\"filename\":\"a\",\"text_\":\"b\"}", "rename filename to path"),
+            ("p.jsonl", "{\"path\":\"a\",\"description\":\"b\"}", "rename description to caption"),
             ("p.csv", "path,caption\na,b,c\n", "line 2"),
             ("p.txt", "x", ".jsonl or .csv"),
         ] {

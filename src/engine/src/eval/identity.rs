@@ -1,0 +1,205 @@
+//! Given pictures of which some show the same thing, can the model tell: two at
+//! a time (verification), or from a few examples (episodes)?
+
+use std::collections::{BTreeSet, HashMap};
+use std::fmt;
+
+use ekphrasis_metric::measure::{
+    EpisodeError, EpisodeOptions, EpisodeScore, FoldedAccuracy, TooFewNegatives, Verification,
+    VerificationError, few_shot,
+};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+
+use super::EvalOptions;
+use super::pictures::{self, Seen};
+use crate::EngineError;
+
+/// What makes two pictures pictures of the same thing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SameBy {
+    /// The `class` column.
+    Class,
+    /// The `group` column.
+    Group,
+    /// The first caption.
+    Caption,
+}
+
+impl fmt::Display for SameBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Class => "class",
+            Self::Group => "group",
+            Self::Caption => "caption",
+        })
+    }
+}
+
+/// Same thing or not.
+#[derive(Clone, Debug)]
+pub struct VerificationReport {
+    /// What made two pictures the same.
+    pub same_by: SameBy,
+    /// Pictures that were paired with one another.
+    pub pictures: usize,
+    /// All their pairs; those of one group but of two classes or captions are neither.
+    pub all: PairScores,
+    /// Only pairs of two styles, if the pictures have styles.
+    pub across_styles: Option<PairScores>,
+}
+
+/// How well scores tell pairs apart.
+#[derive(Clone, Debug)]
+pub struct PairScores {
+    /// Pairs of the same thing.
+    pub positives: usize,
+    /// Other pairs.
+    pub negatives: usize,
+    /// Area under the ROC.
+    pub auc: f64,
+    /// Equal error rate.
+    pub eer: f64,
+    /// True accept rate at false accept rates of 0.1, 0.01, 0.001, 0.0001.
+    pub tar_at_far: Vec<(f64, Result<f64, TooFewNegatives>)>,
+    /// With the threshold chosen on other identities, ten folds.
+    pub folds: Result<FoldedAccuracy, VerificationError>,
+}
+
+/// A number of shots, and what was measured with it or why nothing could be.
+pub type ShotsScore = (usize, Result<EpisodeScore, EpisodeError>);
+
+/// More pictures than that are sampled: pairs grow with the square.
+const MOST: usize = 3000;
+const FARS: [f64; 4] = [0.1, 0.01, 0.001, 0.0001];
+const FOLDS: usize = 10;
+
+/// The identity of each picture as a number; `None` where the column is empty.
+fn identities(
+    seen: &[Seen],
+    asked: Option<SameBy>,
+) -> Result<(SameBy, Vec<Option<usize>>), EngineError> {
+    let of = |by: SameBy, s: &Seen| match by {
+        SameBy::Class => s.facts.class.clone(),
+        SameBy::Group => s.facts.group.clone(),
+        SameBy::Caption => s.facts.captions.first().cloned(),
+    };
+    let has = |by: SameBy| seen.iter().any(|s| of(by, s).is_some());
+    let by = asked.unwrap_or_else(|| {
+        [SameBy::Class, SameBy::Group].into_iter().find(|&by| has(by)).unwrap_or(SameBy::Caption)
+    });
+    if !has(by) {
+        return Err(EngineError::Invalid(format!(
+            "no picture of these has a {by}, so none is known to show the same thing; add a column \
+             {by}, or name another with --same-by"
+        )));
+    }
+    let mut numbers: HashMap<String, usize> = HashMap::new();
+    let numbered = seen.iter().map(|s| {
+        let next = numbers.len();
+        of(by, s).map(|name| *numbers.entry(name).or_insert(next))
+    });
+    Ok((by, numbered.collect()))
+}
+
+pub(super) fn verify(
+    seen: &[Seen],
+    options: &EvalOptions,
+) -> Result<VerificationReport, EngineError> {
+    let (same_by, identity) = identities(seen, options.same_by)?;
+    let mut used: Vec<usize> = (0..seen.len()).filter(|&i| identity[i].is_some()).collect();
+    if used.len() > MOST {
+        used.shuffle(&mut Pcg64::seed_from_u64(options.seed));
+        used.truncate(MOST);
+        used.sort_unstable();
+    }
+    let vectors = pictures::rows(used.iter().map(|&i| &seen[i].embedding));
+    let scores = vectors.dot(&vectors.t());
+    let mut pairs = Pairs::default();
+    for (p, &a) in used.iter().enumerate() {
+        for (q, &b) in used.iter().enumerate().take(p) {
+            let same = identity[a] == identity[b];
+            let (left, right) = (&seen[a].facts, &seen[b].facts);
+            // Of one concept, but named otherwise: neither the same nor different.
+            let unclear = !same && left.group.is_some() && left.group == right.group;
+            if let (Some(one), Some(other), false) = (identity[a], identity[b], unclear) {
+                pairs.scores.push(scores[[p, q]]);
+                pairs.same.push(same);
+                pairs.identities.push((one, other));
+                let styles = left.style.as_ref().zip(right.style.as_ref());
+                pairs.across.push(styles.is_some_and(|(l, r)| l != r));
+            }
+        }
+    }
+    let invalid = |e: VerificationError| EngineError::Invalid(format!("{e} (by {same_by})"));
+    let all = pairs.judge(options.seed).map_err(invalid)?;
+    let styles: BTreeSet<&String> =
+        used.iter().filter_map(|&i| seen[i].facts.style.as_ref()).collect();
+    let across_styles = match styles.len() {
+        0 | 1 => None,
+        _ => Some(pairs.across_styles().judge(options.seed).map_err(invalid)?),
+    };
+    Ok(VerificationReport { same_by, pictures: used.len(), all, across_styles })
+}
+
+/// Pairs of pictures, column by column.
+#[derive(Default)]
+struct Pairs {
+    scores: Vec<f32>,
+    same: Vec<bool>,
+    identities: Vec<(usize, usize)>,
+    across: Vec<bool>,
+}
+
+impl Pairs {
+    fn across_styles(&self) -> Self {
+        let kept: Vec<usize> = (0..self.across.len()).filter(|&p| self.across[p]).collect();
+        Self {
+            scores: kept.iter().map(|&p| self.scores[p]).collect(),
+            same: kept.iter().map(|&p| self.same[p]).collect(),
+            identities: kept.iter().map(|&p| self.identities[p]).collect(),
+            across: vec![true; kept.len()],
+        }
+    }
+
+    fn judge(&self, seed: u64) -> Result<PairScores, VerificationError> {
+        let verification = Verification::new(&self.scores, &self.same)?;
+        Ok(PairScores {
+            positives: verification.positives(),
+            negatives: verification.negatives(),
+            auc: verification.auc(),
+            eer: verification.eer(),
+            tar_at_far: FARS.map(|far| (far, verification.tar_at(far))).to_vec(),
+            folds: Verification::by_folds(&self.scores, &self.same, &self.identities, FOLDS, seed),
+        })
+    }
+}
+
+pub(super) fn episodes(
+    seen: &[Seen],
+    options: &EvalOptions,
+) -> Result<Vec<ShotsScore>, EngineError> {
+    if options.shots.is_empty() {
+        return Ok(Vec::new());
+    }
+    let (_, identity) = identities(seen, options.same_by)?;
+    let used: Vec<usize> = (0..seen.len()).filter(|&i| identity[i].is_some()).collect();
+    let labels: Vec<usize> = used.iter().filter_map(|&i| identity[i]).collect();
+    let vectors = pictures::rows(used.iter().map(|&i| &seen[i].embedding));
+    let of = |&shots: &usize| {
+        let options = EpisodeOptions {
+            ways: options.ways,
+            shots,
+            episodes: options.episodes,
+            seed: options.seed,
+            ..EpisodeOptions::default()
+        };
+        match few_shot(vectors.view(), &labels, &options) {
+            // What cannot be asked for at all is the request's fault.
+            Err(e @ EpisodeError::Options(_)) => Err(EngineError::Invalid(e.to_string())),
+            other => Ok((shots, other)),
+        }
+    };
+    options.shots.iter().map(of).collect()
+}

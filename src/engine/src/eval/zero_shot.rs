@@ -1,0 +1,74 @@
+//! Given pictures and the names of their classes, how often does the model find
+//! the class, also when classes it was trained on are among the labels?
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use ekphrasis_metric::measure::{self, Generalised, ZeroShotScore};
+use rand::SeedableRng;
+use rand::seq::SliceRandom;
+use rand_pcg::Pcg64;
+
+use super::EvalOptions;
+use super::pictures::{self, Failed, Seen};
+use crate::pairs::Pair;
+use crate::{EngineError, Towers, labels};
+
+pub(super) fn plain(
+    towers: &dyn Towers,
+    seen: &[Seen],
+    templates: &[String],
+) -> Result<ZeroShotScore, EngineError> {
+    let classes: BTreeSet<&str> = seen.iter().map(|s| s.facts.label()).collect();
+    let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
+    let vectors = labels::label_vectors(towers, &classes, templates)?;
+    let number: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
+    let truth: Vec<usize> = seen.iter().map(|s| number[s.facts.label()]).collect();
+    let (images, classes) = (pictures::image_rows(seen), pictures::rows(vectors.iter()));
+    measure::zero_shot(images.view(), classes.view(), &truth)
+        .ok_or_else(|| EngineError::Invalid("there is no picture to classify".into()))
+}
+
+/// Seen are the classes of all pictures of `split`. Pictures of seen classes are
+/// those of the evaluated split, and a sample of `split` itself.
+pub(super) fn generalised(
+    towers: &dyn Towers,
+    lines: &[Pair],
+    evaluated: &[Seen],
+    split: &str,
+    options: &EvalOptions,
+    on_progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<(Generalised, Failed), EngineError> {
+    let invalid = |message: String| Err(EngineError::Invalid(message));
+    if options.split.as_deref().is_none_or(|own| own == split) {
+        return invalid(format!(
+            "seen classes come from split {split:?}, so another one has to be evaluated; name it \
+             with --split"
+        ));
+    }
+    let mut wanted = pictures::of_split(lines, Some(split));
+    if wanted.is_empty() {
+        return invalid(format!("there is no picture with a caption of the seen split {split:?}"));
+    }
+    let known: HashSet<String> = wanted.iter().map(|(_, f)| f.label().to_owned()).collect();
+    if wanted.len() > options.seen_pictures {
+        wanted.shuffle(&mut Pcg64::seed_from_u64(options.seed));
+        wanted.truncate(options.seen_pictures);
+    }
+    let (sample, failed) = pictures::embed_all(towers, wanted, on_progress)?;
+
+    let all = || evaluated.iter().chain(&sample);
+    let classes: BTreeSet<&str> =
+        known.iter().map(String::as_str).chain(all().map(|s| s.facts.label())).collect();
+    let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
+    let vectors = labels::label_vectors(towers, &classes, &options.templates)?;
+    let number: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
+    let truth: Vec<usize> = all().map(|s| number[s.facts.label()]).collect();
+    let seen: Vec<bool> = classes.iter().map(|c| known.contains(c)).collect();
+    let embeddings: Vec<_> = all().map(|s| &s.embedding).collect();
+    let (images, classes) =
+        (pictures::rows(embeddings.into_iter()), pictures::rows(vectors.iter()));
+    let score =
+        measure::generalised_zero_shot(images.view(), classes.view(), &truth, &seen, options.gamma)
+            .map_err(|e| EngineError::Invalid(e.to_string()))?;
+    Ok((score, failed))
+}

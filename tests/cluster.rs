@@ -1,0 +1,183 @@
+//! `ek cluster` over generated pictures and the gallery.
+
+use image::{Rgb, RgbImage};
+use serde_json::{Value, json};
+
+use crate::support::{Home, reference, repository};
+
+/// Six cuts each of three photographs, `cat0.png` and so on, indexed.
+fn photographs(home: &Home) {
+    let folder = home.folder("pictures");
+    for (kind, file) in [
+        ("cat", "cat_451x300.jpg"),
+        ("coffee", "coffee_300x600.webp"),
+        ("rocket", "rocket_640x427.jpg"),
+    ] {
+        let whole = image::open(reference(&format!("images/{file}"))).expect("a picture");
+        for i in 0..6 {
+            let cut = whole.crop_imm(4 * i, 3 * i, whole.width() - 8 * i, whole.height() - 6 * i);
+            cut.to_rgb8().save(folder.join(format!("{kind}{i}.png"))).expect("written");
+        }
+    }
+    home.ek(&["index", "pictures"]).exits(0);
+}
+
+/// Six pictures each of three kinds that the model mixes up: plain red, plain blue,
+/// stripes; each a little different.
+fn patterns(home: &Home) {
+    let folder = home.folder("pictures");
+    for i in 0..6u32 {
+        let shade = (i * 8) as u8;
+        let plain = |rgb: [u8; 3]| RgbImage::from_pixel(64 + i, 64, Rgb(rgb));
+        plain([200 + shade, 10, 10]).save(folder.join(format!("red{i}.png"))).expect("written");
+        plain([10, 10, 200 + shade]).save(folder.join(format!("blue{i}.png"))).expect("written");
+        let stripes = RgbImage::from_fn(64, 64, |x, _| Rgb([((x / (4 + i)) % 2 * 255) as u8; 3]));
+        stripes.save(folder.join(format!("stripes{i}.png"))).expect("written");
+    }
+    home.ek(&["index", "pictures"]).exits(0);
+}
+
+/// The kinds of pictures in each group, by file name without the number.
+fn kinds(report: &Value) -> Vec<Vec<String>> {
+    let groups = report["groups"].as_array().expect("groups");
+    groups
+        .iter()
+        .map(|group| {
+            let members = group["members"].as_array().expect("members");
+            let name = |m: &Value| {
+                let path = m["path"].as_str().expect("a path").to_owned();
+                let file = path.rsplit('/').next().unwrap_or_default();
+                file.trim_end_matches(|c: char| c.is_ascii_digit() || ".png".contains(c)).to_owned()
+            };
+            members.iter().map(name).collect()
+        })
+        .collect()
+}
+
+#[test]
+fn like_pictures_come_together() {
+    let home = Home::new();
+    photographs(&home);
+    let report = home.ek(&["cluster", "-k", "3", "--json"]).exits(0).json();
+    assert_eq!((&report["pictures"], &report["k"]), (&18.into(), &3.into()));
+    assert_eq!(report["k_chosen"], false);
+    for kinds in kinds(&report) {
+        assert!(kinds.iter().all(|kind| *kind == kinds[0]), "{kinds:?}");
+        assert_eq!(kinds.len(), 6);
+    }
+    for group in report["groups"].as_array().expect("groups") {
+        assert_eq!(group["size"], 6);
+        assert!(!group["name"].as_str().expect("a name").is_empty());
+        let scores: Vec<f64> = group["words"]
+            .as_array()
+            .expect("words")
+            .iter()
+            .map(|w| w["score"].as_f64().expect("a number"))
+            .collect();
+        assert!(!scores.is_empty() && scores.is_sorted_by(|a, b| a >= b), "{group}");
+    }
+    assert_eq!(home.ek(&["cluster", "-k", "3", "--json"]).exits(0).json(), report, "seeded");
+    let chosen = home.ek(&["cluster", "--json"]).exits(0).json();
+    assert_eq!(chosen["k_chosen"], true);
+    assert!((2..=6).contains(&chosen["k"].as_u64().expect("a number")), "{}", chosen["k"]);
+    let text = home.ek(&["cluster", "-k", "3"]).exits(0).stdout();
+    assert!(text.contains("18 pictures in 3 groups") && text.contains("cat"), "{text}");
+}
+
+#[test]
+fn a_group_is_named_by_a_caption_that_fits() {
+    let home = Home::new();
+    let run = home.ek(&[
+        "index",
+        &repository().join("web/gallery/pictures").display().to_string(),
+        "--captions",
+        &repository().join("web/gallery/captions.jsonl").display().to_string(),
+    ]);
+    run.exits(0);
+    let report = home.ek(&["cluster", "-k", "8", "--json"]).exits(0).json();
+    let groups = report["groups"].as_array().expect("groups");
+    let names: Vec<&str> = groups.iter().filter_map(|g| g["name"].as_str()).collect();
+    let mut different = names.clone();
+    different.sort_unstable();
+    different.dedup();
+    assert!(different.len() >= 6, "names tell groups apart: {names:?}");
+    let sizes: Vec<u64> = groups.iter().filter_map(|g| g["size"].as_u64()).collect();
+    assert!(sizes.is_sorted_by(|a, b| a >= b), "{sizes:?}");
+    assert_eq!(sizes.iter().sum::<u64>(), report["pictures"].as_u64().expect("a number"));
+}
+
+/// The kinds of [`patterns`], and a picture that is not there.
+fn labels(home: &Home) {
+    let lines: Vec<String> = ["red", "blue", "stripes"]
+        .iter()
+        .flat_map(|kind| {
+            (0..6).map(move |i| {
+                json!({"path": format!("pictures/{kind}{i}.png"), "class": kind}).to_string()
+            })
+        })
+        .chain([json!({"path": "pictures/gone.png", "class": "red"}).to_string()])
+        .collect();
+    fs_err::write(home.path().join("labels.jsonl"), lines.join("\n")).expect("written");
+}
+
+#[test]
+fn a_distance_is_learned_measured_kept_and_used() {
+    let home = Home::new();
+    patterns(&home);
+    labels(&home);
+    for form in ["full", "diagonal"] {
+        let args = ["cluster", "--pairs", "labels.jsonl", "--metric", form, "--json"];
+        let more = [&args[..], &["--save-metric", "metric.json"]].concat();
+        let run = home.ek(&more).exits(0);
+        assert!(run.stderr().contains("1 labelled picture"), "{}", run.stderr());
+        let report = run.json();
+        let agreement = &report["agreement"];
+        assert_eq!(
+            (&agreement["labelled"], &agreement["missing"], &agreement["classes"]),
+            (&18.into(), &1.into(), &3.into())
+        );
+        let metric = &agreement["metric"];
+        assert_eq!((&metric["form"], &metric["from"]), (&form.into(), &9.into()));
+        // Three classes of three: 3 pairs of the same each, 27 others.
+        assert_eq!((&metric["similar"], &metric["dissimilar"]), (&9.into(), &27.into()));
+        let number = |part: &Value| part.as_f64().expect("a number");
+        assert!(number(&metric["objective_after"]) < number(&metric["objective_before"]));
+        // The model sees little difference between two plain colours; the labels do.
+        let gain = number(&metric["others_after"]["ari"]) - number(&metric["others_before"]["ari"]);
+        assert!(gain > 0.3, "{form}: {agreement}");
+        let used = home.ek(&["cluster", "-k", "3", "--use-metric", "metric.json", "--json"]);
+        assert_eq!(kinds(&used.exits(0).json()), kinds(&report), "the kept distance is the same");
+    }
+    let plain = home.ek(&["cluster", "--pairs", "labels.jsonl", "--metric", "none", "--json"]);
+    let agreement = plain.exits(0).json()["agreement"].clone();
+    assert!(agreement["metric"].is_null() && agreement["plain"]["nmi"].is_f64(), "{agreement}");
+    let text = home.ek(&["cluster", "--pairs", "labels.jsonl"]).exits(0).stdout();
+    assert!(text.contains("not learned from, learned"), "{text}");
+}
+
+#[test]
+fn what_cannot_be_grouped_is_said() {
+    let home = Home::new();
+    patterns(&home);
+    let said = home.ek(&["cluster", "-k", "19"]).exits(2).stderr();
+    assert!(said.contains("19 groups of 18"), "{said}");
+    fs_err::write(
+        home.path().join("one.jsonl"),
+        "{\"path\":\"pictures/red0.png\",\"class\":\"red\"}",
+    )
+    .expect("written");
+    let said = home.ek(&["cluster", "--pairs", "one.jsonl"]).exits(2).stderr();
+    assert!(said.contains("two classes"), "{said}");
+    home.ek(&["cluster", "--metric", "full"]).exits(2);
+    fs_err::write(
+        home.path().join("other.json"),
+        "{\"kind\":\"mahalanobis\",\"space\":\"else\",\"map\":[[1.0]]}",
+    )
+    .expect("written");
+    let said = home.ek(&["cluster", "--use-metric", "other.json"]).exits(2).stderr();
+    assert!(said.contains("else"), "{said}");
+    let empty = Home::new();
+    empty.folder("nothing");
+    empty.ek(&["index", "nothing"]);
+    empty.ek(&["cluster"]).exits(1);
+}
