@@ -1,0 +1,79 @@
+//! What is asked of embeddings? The seam between the loop and the losses.
+
+use ndarray::Array2;
+use rand_pcg::Pcg64;
+
+/// What a loss is shown.
+#[derive(Clone, Copy, Debug)]
+pub struct Judged<'a> {
+    /// rows × dim, of unit length.
+    pub images: &'a Array2<f32>,
+    /// The same for their texts; none in training on pictures alone.
+    pub texts: Option<&'a Array2<f32>>,
+    /// The concept of each row.
+    pub groups: &'a [u32],
+    /// The class of each row.
+    pub classes: Option<&'a [u32]>,
+    /// See [`super::Supplied::near`].
+    pub near: Option<&'a Array2<bool>>,
+}
+
+/// A figure of a step for the record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Note {
+    /// Such as `active`.
+    pub name: String,
+    /// Averaged over an epoch.
+    pub value: f64,
+}
+
+/// What a loss says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Judgement {
+    /// Lower is better.
+    pub loss: f64,
+    /// ∂loss/∂images, rows × dim.
+    pub images: Array2<f32>,
+    /// ∂loss/∂texts.
+    pub texts: Option<Array2<f32>>,
+    /// ∂loss/∂parameters of the loss, in their order.
+    pub parameters: Vec<Vec<f32>>,
+    /// For the record.
+    pub notes: Vec<Note>,
+    /// What is wrong, with advice, in plain words.
+    pub findings: Vec<String>,
+}
+
+/// A loss with its memory.
+///
+/// # Contract
+/// A function of the batch, the progress, the numbers drawn from `rng`, and its
+/// own state; [`Self::export`] holds all of that state.
+pub trait Criterion {
+    /// Judges the embeddings of a step. `progress` is the share of the run that
+    /// is done, in [0, 1].
+    ///
+    /// # Errors
+    /// In words, if the batch leaves nothing to learn from.
+    fn judge(
+        &mut self,
+        batch: &Judged<'_>,
+        progress: f64,
+        rng: &mut Pcg64,
+    ) -> Result<Judgement, String>;
+
+    /// The loss's own parameters, to be changed by the optimiser.
+    fn parameters(&mut self) -> Vec<&mut [f32]>;
+
+    /// After the optimiser changed them: back into their range.
+    fn constrain(&mut self) {}
+
+    /// Its state, parameters included.
+    fn export(&self) -> Vec<u8>;
+
+    /// Takes up a saved state.
+    ///
+    /// # Errors
+    /// In words, if it is none of this loss.
+    fn import(&mut self, state: &[u8]) -> Result<(), String>;
+}

@@ -1,0 +1,26 @@
+//! Given a model, data and a loss, how does training go, stop and go on?
+//!
+//! [`Trainer`] is the loop. What it trains on comes through [`Supply`], what is
+//! asked of the embeddings through [`Criterion`]; both are drawn anew from the
+//! seed and the step, so a [`Checkpoint`] needs no random state and a run that
+//! was killed goes on with the same bits.
+
+mod checkpoint;
+mod criterion;
+mod directory;
+mod evaluate;
+mod model;
+mod plan;
+mod schedule;
+mod supply;
+mod trainer;
+
+pub use checkpoint::{Checkpoint, CheckpointError};
+pub use criterion::{Criterion, Judged, Judgement, Note};
+pub use directory::{RunDirectory, RunDirectoryError};
+pub use evaluate::{Direction, HeldOut, Score, evaluate};
+pub use model::Model;
+pub use plan::{Plan, Rates};
+pub use schedule::{Schedule, Shape};
+pub use supply::{Supplied, Supply};
+pub use trainer::{EpochRecord, Event, Outcome, TrainError, Trainer};
