@@ -22,7 +22,7 @@ pub(super) fn section(scores: &[Direction]) -> String {
     // One scale for all directions, so that they can be compared.
     let x = Scale::over(ends.chain([0.0]), super::plot::LEFT, super::plot::RIGHT).rounded();
     let mut out = String::from(
-        r#"<ul class="legend"><li><span class="swatch b"></span>before</li><li><span class="swatch a"></span>after</li><li><span class="swatch i"></span>95 % interval</li></ul><div class="charts">"#,
+        r#"<ul class="legend"><li><span class="swatch b"></span>before</li><li><span class="swatch a"></span>after</li><li><span class="swatch i"></span>95 % interval</li></ul><div class="charts two">"#,
     );
     for direction in scores {
         out.push_str(&figure(direction, &x));

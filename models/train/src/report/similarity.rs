@@ -100,7 +100,7 @@ pub(super) fn section(before: &Separation, after: &Separation) -> String {
     let high = all().flat_map(Histogram::shares).fold(0.0, f64::max);
     let y = Scale::over([0.0, high].into_iter(), PANEL, 14.0);
     let mut out = String::from(
-        r#"<ul class="legend"><li><span class="swatch p"></span>belong together</li><li><span class="swatch n"></span>do not</li></ul><div class="charts">"#,
+        r#"<ul class="legend"><li><span class="swatch p"></span>belong together</li><li><span class="swatch n"></span>do not</li></ul><div class="charts two">"#,
     );
     for (name, side) in ["Before", "After"].into_iter().zip(sides) {
         out.push_str(&panel(name, side, (&x, &y), first..last));

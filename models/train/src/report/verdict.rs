@@ -17,7 +17,10 @@ pub(super) fn outcome(report: &Report) -> String {
         .filter_map(|(k, change)| {
             let after = percent(finite(change.after)?.value);
             Some(match finite(change.before) {
-                Some(before) => format!("recall@{k} {} % → {after} %", percent(before.value)),
+                Some(before) => format!(
+                    "recall@{k}\u{a0}{}\u{a0}%\u{a0}→\u{a0}{after}\u{a0}%",
+                    percent(before.value)
+                ),
                 None => format!("recall@{k} {after} % (not measured before)"),
             })
         })
