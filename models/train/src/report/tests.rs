@@ -281,12 +281,19 @@ fn the_verdict_does_not_flatter() {
     assert!(said(vec![]).contains("Not measured."));
 }
 
-/// Reference (statsmodels 0.14):
-/// `proportion_confint(14, 100, method="wilson")` → (0.0852804, 0.2213547)
+/// By its definition: the ends are the shares `q` from which the observed one is
+/// just 1.96 standard deviations away, (p − q)² = z² q (1 − q) / n.
 #[test]
 fn wilsons_interval() {
-    let [low, high] = Figure::share(0.14, 100).interval.unwrap();
-    assert!((low - 0.085_28).abs() < 1e-4 && (high - 0.221_35).abs() < 1e-4, "{low} {high}");
+    for (p, n) in [(0.14, 100), (0.0, 20), (1.0, 20), (0.5, 3)] {
+        let [low, high] = Figure::share(p, n).interval.unwrap();
+        assert!(low <= p && p <= high && low < high);
+        for q in [low, high] {
+            let z2 = 3.841_458_820_694_124;
+            let off = (p - q).powi(2) - z2 * q * (1.0 - q) / n as f64;
+            assert!(off.abs() < 1e-12, "{p} of {n}: {q} is off by {off}");
+        }
+    }
     assert_eq!(Figure::share(0.5, 0).interval, None);
     assert_eq!(Figure::share(f64::NAN, 9).interval, None);
 }
