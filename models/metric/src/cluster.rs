@@ -265,9 +265,11 @@ pub(crate) fn silhouette_of(
 }
 
 /// The number of groups with the largest [`silhouette`] by spherical k-means,
-/// among 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64 up to a third of the
-/// vectors; the smaller of equal ones. At most 1,000 vectors are looked at, drawn
-/// by the seed. 1 for fewer than six vectors.
+/// among 2, 3, 4, 5, 6, 8, 10, 12, 16, 20, 24, 32, 40, 48, 64: those between √n / 2
+/// and 2·√n, with at least three vectors a group; the smaller of equal ones.
+/// (Without the bounds two coarse halves often win, which tell nobody anything.)
+/// At most 1,000 vectors are looked at, drawn by the seed; n counts those. 1 for
+/// fewer than six vectors.
 ///
 /// # Errors
 /// `NotFinite`.
@@ -285,7 +287,9 @@ pub fn choose_k(x: ArrayView2<'_, f32>, seed: u64) -> Result<usize, ClusterError
     let unit = Array2::from_shape_fn(x.dim(), |(i, c)| x[[i, c]] / norm(x.row(i)));
     let distances = unit.dot(&unit.t()).mapv(|s| 1.0 - s);
     let mut best = (1, f64::NEG_INFINITY);
-    for k in TRIED.into_iter().filter(|&k| k * 3 <= rows.len()) {
+    let n = rows.len();
+    let fits = |&k: &usize| k * 3 <= n && 4 * k * k >= n && k * k <= 4 * n;
+    for k in TRIED.into_iter().filter(fits) {
         let options = KMeansOptions { restarts: 3, spherical: true, ..KMeansOptions::new(k, seed) };
         let found = k_means(x.view(), &options)?;
         let score = silhouette_of(&distances, &found.assignment, k).unwrap_or(f64::NEG_INFINITY);
