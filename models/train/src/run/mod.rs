@@ -13,6 +13,8 @@ mod model;
 mod plan;
 mod schedule;
 mod supply;
+#[cfg(test)]
+mod tests;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};

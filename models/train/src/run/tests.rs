@@ -1,0 +1,263 @@
+//! The loop on made-up data: it learns, it stops and goes on to the same bits.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ndarray::Array2;
+use rand::RngExt;
+use rand_pcg::Pcg64;
+
+use super::*;
+use crate::nn::{AdamWOptions, Base, Fed, Group, Params, Purpose, Tower, TowerBuilder, rng_for};
+
+/// Pictures and texts of a few concepts: noisy copies of hidden directions, seen
+/// through two different fixed maps.
+struct Made {
+    images: Array2<f32>,
+    texts: Array2<f32>,
+    groups: Vec<u32>,
+    held: HeldOut,
+}
+
+const TRAIN: usize = 96;
+const ALL: usize = 128;
+
+impl Made {
+    fn new() -> Self {
+        let mut rng = rng_for(5, Purpose::Initial, 1);
+        let mut draw = |r: usize, c: usize| {
+            Array2::from_shape_fn((r, c), |_| rng.random::<f32>() * 2.0 - 1.0)
+        };
+        let (hidden, a, b) = (draw(ALL, 8), draw(8, 12), draw(8, 10));
+        let (noise_a, noise_b) = (draw(ALL, 12) * 0.1, draw(ALL, 10) * 0.1);
+        let pictures: Vec<usize> = (TRAIN..ALL).collect();
+        Self {
+            images: hidden.dot(&a) + noise_a,
+            texts: hidden.dot(&b) + noise_b,
+            groups: (0..ALL as u32).collect(),
+            held: HeldOut {
+                captions: pictures.clone(),
+                captions_of: (0..pictures.len()).map(|i| vec![i]).collect(),
+                same: pictures.iter().map(|&i| i as u32).collect(),
+                pictures,
+            },
+        }
+    }
+}
+
+impl Supply for Made {
+    fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>, String> {
+        let train: Vec<usize> = (0..TRAIN).collect();
+        Ok(crate::data::shuffled(&train, 32, 1, epoch))
+    }
+
+    fn batch(&self, pictures: &[usize], _step: u64) -> Supplied {
+        Supplied {
+            images: self.pictures(pictures),
+            texts: Some(self.captions(pictures)),
+            groups: pictures.iter().map(|&i| self.groups[i]).collect(),
+            classes: None,
+            near: None,
+        }
+    }
+
+    fn held_out(&self) -> &HeldOut {
+        &self.held
+    }
+
+    fn pictures(&self, pictures: &[usize]) -> Fed {
+        let features = self.images.select(ndarray::Axis(0), pictures);
+        Fed::Rows { base: None, features: Some(features) }
+    }
+
+    fn captions(&self, captions: &[usize]) -> Fed {
+        let features = self.texts.select(ndarray::Axis(0), captions);
+        Fed::Rows { base: None, features: Some(features) }
+    }
+}
+
+/// Symmetric cross-entropy over e^θ · I · Tᵀ with a trained θ: the plainest loss
+/// that has a parameter of its own and a state.
+struct Plain {
+    scale: [f32; 1],
+    seen: u64,
+    broken: bool,
+}
+
+impl Criterion for Plain {
+    fn judge(&mut self, batch: &Judged<'_>, _: f64, rng: &mut Pcg64) -> Result<Judgement, String> {
+        self.seen += 1;
+        let texts = batch.texts.ok_or("texts are needed")?;
+        let n = batch.images.nrows();
+        let t = self.scale[0].exp();
+        let cosines = batch.images.dot(&texts.t());
+        let mut gradient = Array2::<f32>::zeros((n, n));
+        let mut loss = 0.0;
+        for (i, row) in cosines.rows().into_iter().enumerate() {
+            let sum: f32 = row.iter().map(|s| (t * s).exp()).sum();
+            loss -= f64::from(t * row[i] - sum.ln());
+            row.iter().enumerate().for_each(|(j, s)| gradient[[i, j]] += (t * s).exp() / sum);
+            gradient[[i, i]] -= 1.0;
+        }
+        gradient /= n as f32;
+        // Something drawn, so that resuming has to draw the same.
+        gradient *= 1.0 + 0.01 * rng.random::<f32>();
+        if self.broken {
+            gradient.fill(f32::NAN);
+        }
+        let of_scale = (&gradient * &cosines).sum() * t;
+        gradient *= t;
+        Ok(Judgement {
+            loss: loss / n as f64,
+            images: gradient.dot(texts),
+            texts: Some(gradient.t().dot(batch.images)),
+            parameters: vec![vec![of_scale]],
+            notes: vec![Note { name: "scale".into(), value: f64::from(t) }],
+            findings: Vec::new(),
+        })
+    }
+
+    fn parameters(&mut self) -> Vec<&mut [f32]> {
+        vec![&mut self.scale]
+    }
+
+    fn constrain(&mut self) {
+        self.scale[0] = self.scale[0].clamp(0.0, 4.6);
+    }
+
+    fn export(&self) -> Vec<u8> {
+        [self.scale[0].to_bits() as u64, self.seen].iter().flat_map(|v| v.to_le_bytes()).collect()
+    }
+
+    fn import(&mut self, state: &[u8]) -> Result<(), String> {
+        let (words, _) = state.as_chunks::<8>();
+        let [scale, seen] = words else { return Err("expected two numbers".into()) };
+        self.scale = [f32::from_bits(u64::from_le_bytes(*scale) as u32)];
+        self.seen = u64::from_le_bytes(*seen);
+        Ok(())
+    }
+}
+
+fn model() -> Model {
+    let mut params = Params::new();
+    let mut rng = rng_for(1, Purpose::Initial, 0);
+    let mut side = |group, inputs: usize| {
+        let mut builder = TowerBuilder::new(&mut params, &mut rng, group);
+        let body = builder.mlp_head([inputs, 24, 8], 1, [0.0, 0.1], 1.0);
+        Tower { group, base: Base::None, body, dim: 8 }
+    };
+    let (image, text) = (side(Group::Image, 12), side(Group::Text, 10));
+    Model { params, image, text: Some(text) }
+}
+
+fn plan() -> Plan {
+    Plan {
+        seed: 7,
+        epochs: 8,
+        rates: Rates { image: 1e-2, text: 5e-3, loss: 1e-2 },
+        schedule: Schedule { warm_up: 0.1, shape: Shape::Cosine, floor: 0.01 },
+        optimiser: AdamWOptions::default(),
+        clip: 1.0,
+        average: Some(0.9),
+        patience: None,
+        checkpoint_seconds: 0.0,
+    }
+}
+
+fn trainer(supply: &Made, plan: Plan) -> Trainer<'_> {
+    let criterion = Plain { scale: [2.0], seen: 0, broken: false };
+    Trainer::new(model(), plan, supply, Box::new(criterion), "run".into())
+}
+
+/// Everything of a checkpoint but wall time.
+fn state(trainer: &Trainer<'_>) -> Checkpoint {
+    let mut checkpoint = trainer.checkpoint();
+    checkpoint.history.iter_mut().for_each(|r| r.seconds = 0.0);
+    checkpoint
+}
+
+#[test]
+fn it_learns_what_was_held_out() {
+    let supply = Made::new();
+    let mut trainer = trainer(&supply, Plan { epochs: 30, ..plan() });
+    let outcome = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+    assert_eq!(outcome, Outcome::Finished);
+    let rsum = |r: &EpochRecord| r.rsum.expect("held-out pictures");
+    let (before, best) = (rsum(&trainer.history()[0]), trainer.history().iter().map(rsum));
+    let best = best.fold(0.0, f64::max);
+    assert!(best > before + 100.0, "rsum {before} before, {best} after");
+    let (model, epoch) = trainer.best();
+    let score = evaluate(&model, &supply).expect("held-out pictures");
+    assert_eq!(score.rsum(), best, "the best model is kept, of epoch {epoch:?}");
+    let notes = &trainer.history()[30].notes;
+    assert!(notes["scale"] > 1.0);
+}
+
+#[test]
+fn stopped_anywhere_it_goes_on_to_the_same_bits() {
+    let supply = Made::new();
+    let mut whole = trainer(&supply, plan());
+    whole.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+    for stop_at in [1, 3, 7, 20] {
+        let dir = tempfile::tempdir().expect("a folder");
+        let directory = RunDirectory::start(&dir.path().join("run"), "").expect("new");
+        let mut first = trainer(&supply, plan());
+        let stop = AtomicBool::new(false);
+        let mut tell = |event: Event<'_>| {
+            if matches!(event, Event::Step { step, .. } if step == stop_at) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        let outcome = first.run(Some(&directory), &stop, &mut tell).expect("stopped");
+        assert_eq!(outcome, Outcome::Stopped);
+        let (directory, _) = RunDirectory::resume(directory.path()).expect("there");
+        let mut second = trainer(&supply, plan());
+        second.restore(directory.checkpoint().expect("read").expect("there")).expect("fits");
+        second.run(Some(&directory), &AtomicBool::new(false), &mut |_| {}).expect("trained");
+        assert!(state(&second) == state(&whole), "stopped after step {stop_at}");
+        let lines = fs_err::read_to_string(directory.path().join("metrics.jsonl")).expect("there");
+        assert_eq!(lines.lines().count(), 9, "one line an epoch, and one before");
+    }
+}
+
+#[test]
+fn a_seed_is_a_run_and_another_is_another() {
+    let supply = Made::new();
+    let run = |seed| {
+        let mut trainer = trainer(&supply, Plan { seed, epochs: 2, ..plan() });
+        trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+        state(&trainer)
+    };
+    assert!(run(1) == run(1));
+    assert!(run(1).arrays != run(2).arrays);
+}
+
+#[test]
+fn patience_ends_it_and_gradients_that_are_no_numbers_too() {
+    let supply = Made::new();
+    let still = Rates { image: 0.0, text: 0.0, loss: 0.0 };
+    let plan = Plan { rates: still, patience: Some(2), average: None, ..plan() };
+    let mut waits = trainer(&supply, plan.clone());
+    let outcome = waits.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+    assert_eq!((outcome, waits.history().len()), (Outcome::Early, 3));
+
+    let broken = Plain { scale: [2.0], seen: 0, broken: true };
+    let plan = Plan { patience: None, ..plan };
+    let mut trainer = Trainer::new(model(), plan, &supply, Box::new(broken), "run".into());
+    let before = trainer.model().params.clone();
+    let error = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect_err("diverged");
+    assert!(error.to_string().contains("lower optimiser.rate"), "{error}");
+    assert_eq!(trainer.model().params, before, "no step was taken");
+}
+
+#[test]
+fn a_checkpoint_of_another_run_is_refused() {
+    let supply = Made::new();
+    let mut one = trainer(&supply, plan());
+    let mut checkpoint = one.checkpoint();
+    checkpoint.run = "other".into();
+    let error = one.restore(checkpoint).expect_err("another run");
+    assert!(error.to_string().contains("expected run run, got other"), "{error}");
+    let mut checkpoint = one.checkpoint();
+    checkpoint.arrays[0].1.pop();
+    assert!(one.restore(checkpoint).is_err(), "another length");
+}
