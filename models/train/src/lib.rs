@@ -1,7 +1,9 @@
 //! The trainer: pairs in, aligned encoders out.
 
+pub mod config;
 pub mod data;
 pub mod export;
+pub mod job;
 pub mod layer;
 pub mod nn;
 pub mod report;

@@ -12,6 +12,7 @@ mod evaluate;
 mod model;
 mod plan;
 mod schedule;
+mod smooth_max;
 mod supply;
 #[cfg(test)]
 mod tests;
@@ -24,5 +25,6 @@ pub use evaluate::{Direction, HeldOut, Score, evaluate};
 pub use model::Model;
 pub use plan::{Plan, Rates};
 pub use schedule::{Schedule, Shape};
+pub use smooth_max::SmoothMax;
 pub use supply::{Supplied, Supply};
 pub use trainer::{EpochRecord, Event, Outcome, TrainError, Trainer};

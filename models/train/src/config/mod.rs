@@ -1,0 +1,133 @@
+//! Given a recipe (a TOML file), what is to be done? `recipes/README.md`
+//! documents every key; each recipe beside it is read and run by a test.
+
+mod data;
+mod loss;
+mod sides;
+mod training;
+
+use std::fmt::Display;
+
+use serde::{Deserialize, Serialize};
+
+pub use data::{AugmentConfig, Batches, DataConfig, PrecisionConfig, WordsConfig};
+pub use loss::LossConfig;
+pub use sides::{ImageSide, TextSide};
+pub use training::{Optimiser, PublishConfig, ScheduleShape, StorageConfig, Training};
+
+/// The recipe that `ek train` uses without `--config`.
+pub const FINETUNE: &str = include_str!("../../recipes/finetune.toml");
+
+/// A recipe.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
+pub struct Config {
+    /// Everything random follows from it.
+    pub seed: u64,
+    /// Pictures and words.
+    pub data: DataConfig,
+    /// What is trained on the image side.
+    pub image: ImageSide,
+    /// What is trained on the text side.
+    pub text: TextSide,
+    /// What is asked of the embeddings.
+    pub loss: LossConfig,
+    /// The loop.
+    pub training: Training,
+    /// How gradients change weights.
+    pub optimiser: Optimiser,
+    /// What is published at the end.
+    pub publish: PublishConfig,
+}
+
+/// Why a recipe cannot be used.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// No TOML, an unknown key, or a value of another type; with the line.
+    #[error("{0}")]
+    Syntax(String),
+    /// A value out of its range.
+    #[error("{key}: expected {expected}, got {got}")]
+    Value {
+        /// The key, such as `data.batch`.
+        key: String,
+        /// What would do.
+        expected: String,
+        /// What is there.
+        got: String,
+    },
+}
+
+impl ConfigError {
+    pub(crate) fn value(key: &str, expected: impl Display, got: impl Display) -> Self {
+        Self::Value { key: key.to_owned(), expected: expected.to_string(), got: got.to_string() }
+    }
+}
+
+pub(crate) fn at_least(key: &str, got: usize, least: usize) -> Result<(), ConfigError> {
+    if got < least {
+        return Err(ConfigError::value(key, format!("at least {least}"), got));
+    }
+    Ok(())
+}
+
+/// `low <= got <= high`; refuses NaN.
+pub(crate) fn share(key: &str, got: f64, low: f64, high: f64) -> Result<(), ConfigError> {
+    if !(low..=high).contains(&got) {
+        return Err(ConfigError::value(key, format!("{low} to {high}"), got));
+    }
+    Ok(())
+}
+
+impl Config {
+    /// Reads and checks a recipe.
+    ///
+    /// # Errors
+    /// `Syntax` with the line and, for an unknown key or name, those that exist;
+    /// `Value` for what is out of range or does not go together.
+    pub fn read(text: &str) -> Result<Self, ConfigError> {
+        let config: Self =
+            toml::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string().trim().to_owned()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// The recipe as text, every key written out.
+    pub fn write(&self) -> String {
+        toml::to_string(self).expect("names and numbers are TOML")
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        self.data.check()?;
+        self.image.check()?;
+        self.text.check()?;
+        self.training.check()?;
+        self.optimiser.check()?;
+        self.loss.check(&self.text)?;
+        let own = |dim| (dim > 0).then_some(dim);
+        let image = match self.image {
+            ImageSide::Mlp { dim, .. } | ImageSide::Linear { dim, .. } => own(dim),
+            ImageSide::Cnn { dim, .. } | ImageSide::Vit { dim, .. } => own(dim),
+            ImageSide::Frozen { .. } => None,
+        };
+        let text = match self.text {
+            TextSide::Map { dim } | TextSide::Transformer { dim, .. } => own(dim),
+            _ => None,
+        };
+        if let (Some(image), Some(text)) = (image, text)
+            && image != text
+        {
+            return Err(ConfigError::value("text.dim", format!("image.dim = {image}"), text));
+        }
+        let fixed = matches!(self.text, TextSide::Frozen {} | TextSide::None {});
+        if fixed && matches!(self.image, ImageSide::Frozen { .. }) {
+            return Err(ConfigError::value(
+                "image.kind",
+                "something to train on one side",
+                "frozen on both",
+            ));
+        }
+        Ok(())
+    }
+}

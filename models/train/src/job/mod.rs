@@ -1,0 +1,16 @@
+//! Given pairs, a base model and a recipe, how does one get a model? The whole
+//! way: look at the pictures, hold some out, ask the frozen towers once, train,
+//! measure, publish.
+
+mod build;
+mod error;
+mod finish;
+mod prepare;
+mod supply;
+mod whole;
+
+pub use error::JobError;
+pub use finish::publish_model;
+pub use prepare::{Job, Prepared, Stage, prepare};
+pub use supply::DataSupply;
+pub use whole::{Done, Target, Told, run_directory, train};

@@ -1,0 +1,413 @@
+//! Given pairs, base and recipe, what is trained on? Everything before the first step.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use ekphrasis_embed::{Interpolation, Pixels, Preprocess, Resize};
+use ekphrasis_models::{Model as BaseModel, Runtime};
+use rayon::prelude::*;
+
+use super::build::{Widths, build};
+use super::error::JobError;
+use super::supply::{DataSupply, ImageInputs, TextInputs, class_numbers, held_out};
+use crate::config::{Batches, Config, ImageSide, TextSide};
+use crate::data::{
+    self, ContentHash, Example, FeatureTable, Groups, ImageJob, NearTexts, Part, Picture, Progress,
+    Purpose, Severity, Shares, TextJob, TextTable, may_mirror,
+};
+use crate::run::Model;
+
+/// What is to be done.
+#[derive(Debug)]
+pub struct Job<'a> {
+    /// The pairs, as the user wrote them.
+    pub examples: Vec<Example>,
+    /// The recipe.
+    pub config: Config,
+    /// The model that is started from, and whose tokenizer towers of their own use.
+    pub base: BaseModel,
+    /// What runs the base.
+    pub runtime: &'a Runtime,
+    /// Where what the base says is kept.
+    pub cache: PathBuf,
+    /// How many pictures are worked on at a time.
+    pub threads: usize,
+}
+
+/// What goes on before training.
+#[derive(Clone, Debug)]
+pub enum Stage {
+    /// Pictures are read; how many.
+    Looking(usize),
+    /// Something about the pairs, a sentence.
+    Warning(String),
+    /// The base looks at pictures.
+    Pictures(Progress),
+    /// The base reads texts.
+    Texts(Progress),
+    /// What there is: pictures to learn from, held out to choose by, whether the
+    /// file said which.
+    Split {
+        /// To learn from.
+        train: usize,
+        /// To choose by.
+        validation: usize,
+        /// Whether the lines named their splits.
+        given: bool,
+    },
+}
+
+/// All that training needs, in memory.
+#[derive(Debug)]
+pub struct Prepared {
+    /// Where batches come from.
+    pub supply: DataSupply,
+    /// Both towers with their first values.
+    pub model: Model,
+    /// The pairs that are used; places in them are those of the supply.
+    pub examples: Vec<Example>,
+    /// A hash of pictures, words, split and recipe: the run's identity.
+    pub run: String,
+    /// A hash of pictures and words alone.
+    pub data: String,
+    /// What lies between a picture and a tower of its own.
+    pub preprocess: Option<Preprocess>,
+}
+
+/// Looks at the pairs, splits them, asks the base, and builds the towers.
+///
+/// # Errors
+/// `Pairs` with all that is wrong with them, `Base` where the recipe asks for
+/// outputs that the base does not have, and what models, cache and data say.
+pub fn prepare(
+    job: &Job<'_>,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Prepared, JobError> {
+    let stopped = || if stop.load(Ordering::Relaxed) { Err(JobError::Stopped) } else { Ok(()) };
+    let config = &job.config;
+    let with_texts = !config.text.is_none();
+    tell(Stage::Looking(job.examples.len()));
+    let seen = data::look(&job.examples, &|_| false);
+    stopped()?;
+    let purpose = if with_texts { Purpose::Captions } else { Purpose::Groups };
+    let report = data::check(&job.examples, &seen, purpose);
+    if report.refused() {
+        let errors = report.findings.iter().filter(|f| f.severity == Severity::Error);
+        let lines: Vec<&str> = errors.map(|f| f.text.as_str()).collect();
+        return Err(JobError::Pairs(lines.join("\n")));
+    }
+    report.findings.iter().for_each(|f| tell(Stage::Warning(f.text.clone())));
+    let mut examples = Vec::with_capacity(report.usable.len());
+    let mut contents = Vec::with_capacity(report.usable.len());
+    for &i in &report.usable {
+        let Some(content) = seen[i].content() else { continue };
+        let example = &job.examples[i];
+        let worded = example.captions.iter().chain(&example.tags).any(|t| !t.trim().is_empty());
+        if !with_texts || worded {
+            examples.push(example.clone());
+            contents.push(content);
+        }
+    }
+
+    let some: Vec<Option<ContentHash>> = contents.iter().copied().map(Some).collect();
+    let groups = Groups::new(&examples, &some);
+    let (parts, given) = parts(config, &examples, &groups)?;
+    let of = |part| -> Vec<usize> {
+        (0..examples.len()).filter(|&i| parts[i] == Some(part)).collect()
+    };
+    let (train, validation) = (of(Part::Train), of(Part::Val));
+    tell(Stage::Split { train: train.len(), validation: validation.len(), given });
+
+    let (images, features) = images(job, &examples, &contents, tell)?;
+    stopped()?;
+    let table = TextTable::new(&examples, &features.pseudo);
+    let (texts, near, text_base, words) = texts(job, &table, tell)?;
+    stopped()?;
+    let classes = class_numbers(&examples);
+    if config.data.batches == Batches::ByClass && classes.is_none() {
+        return Err(JobError::Pairs(
+            "data.batches = \"by-class\" needs a class on every line; add one, or use \"by-group\""
+                .into(),
+        ));
+    }
+    let widths =
+        Widths { image_base: features.base, features: features.layers, text_base, words };
+    let model = build(config, widths)?;
+    let same = match (&classes, config.data.batches) {
+        (Some(classes), Batches::ByClass) => classes,
+        _ => groups.of(),
+    };
+    let held_out = held_out(&validation, &table, with_texts, same);
+    let data = data_hash(&examples, &contents);
+    let run = {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(data.as_bytes());
+        hasher.update(config.write().as_bytes());
+        hasher.update(job.base.space().id().as_bytes());
+        parts.iter().for_each(|part| {
+            hasher.update(&[part.map_or(9, |p| p as u8)]);
+        });
+        hasher.finalize().to_hex()[..16].to_owned()
+    };
+    let supply = DataSupply {
+        seed: config.seed,
+        images,
+        texts,
+        table,
+        words: config.data.words(),
+        near,
+        groups: groups.of().to_vec(),
+        classes,
+        train,
+        held_out,
+        batches: config.data.batches,
+        batch: config.data.batch,
+        per_group: config.data.per_group,
+    };
+    Ok(Prepared { supply, model, examples, run, data, preprocess: features.preprocess })
+}
+
+/// Each example's part; none: neither learnt from nor chosen by.
+fn parts(
+    config: &Config,
+    examples: &[Example],
+    groups: &Groups,
+) -> Result<(Vec<Option<Part>>, bool), JobError> {
+    if examples.iter().any(|e| e.split.is_some()) {
+        let part = |e: &Example| match e.split.as_deref() {
+            Some("train") => Some(Part::Train),
+            Some("val" | "valid" | "validation" | "dev") => Some(Part::Val),
+            _ => None,
+        };
+        return Ok((examples.iter().map(part).collect(), true));
+    }
+    if config.data.validation == 0.0 {
+        return Ok((vec![Some(Part::Train); examples.len()], false));
+    }
+    let shares = Shares { val: config.data.validation, test: 0.0 };
+    let parts = data::split(groups, shares, config.seed)?;
+    Ok((parts.into_iter().map(Some).collect(), false))
+}
+
+/// What is known of the image side once its inputs are there.
+#[derive(Default)]
+struct Known {
+    base: usize,
+    layers: usize,
+    pseudo: Vec<Option<String>>,
+    preprocess: Option<Preprocess>,
+}
+
+fn images(
+    job: &Job<'_>,
+    examples: &[Example],
+    contents: &[ContentHash],
+    tell: &mut dyn FnMut(Stage),
+) -> Result<(ImageInputs, Known), JobError> {
+    let config = &job.config;
+    let mirror: Vec<bool> = examples
+        .iter()
+        .map(|e| may_mirror(e.captions.iter().chain(&e.tags).map(String::as_str)))
+        .collect();
+    let (base, features) = match &config.image {
+        ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
+            (base.as_str(), features.as_slice())
+        }
+        ImageSide::Frozen { base } => (base.as_str(), &[][..]),
+        ImageSide::Cnn { side, .. } | ImageSide::Vit { side, .. } => {
+            return pixels(config, *side as u32, examples, contents, mirror);
+        }
+    };
+    let pseudo = config.data.words.pseudo > 0.0;
+    let mut outputs: Vec<&str> = Vec::new();
+    let wanted = (!base.is_empty()).then_some(base).into_iter();
+    let wanted = wanted.chain(features.iter().map(String::as_str));
+    for name in wanted.chain(pseudo.then_some(config.data.words.pseudo_output.as_str())) {
+        if !outputs.contains(&name) {
+            outputs.push(name);
+        }
+    }
+    let pictures: Vec<Picture> = (0..examples.len())
+        .map(|i| Picture {
+            path: examples[i].path.clone(),
+            content: contents[i],
+            may_mirror: mirror[i],
+        })
+        .collect();
+    let asked = ImageJob {
+        model: &job.base,
+        runtime: job.runtime,
+        outputs: &outputs,
+        views: config.data.augment.views,
+        augment: config.data.augment(),
+        seed: config.seed,
+        sessions: job.threads,
+        precision: config.data.precision(),
+        cache: &job.cache,
+    };
+    let got = data::image_features(&asked, &pictures, &mut |p| tell(Stage::Pictures(p)))?;
+    if let Some(first) = got.skipped.first() {
+        let path = examples[first.picture].path.display();
+        let more = got.skipped.len() - 1;
+        return Err(JobError::Pairs(format!("{path}: {} (and {more} more)", first.why)));
+    }
+    let table = |name: &str| -> FeatureTable {
+        let place = outputs.iter().position(|o| *o == name);
+        got.tables[place.expect("every name was asked for")].clone()
+    };
+    let base = (!base.is_empty()).then(|| table(base));
+    let features: Vec<FeatureTable> = features.iter().map(|name| table(name)).collect();
+    let mut known = Known {
+        base: base.as_ref().map_or(0, FeatureTable::width),
+        layers: features.iter().map(FeatureTable::width).sum(),
+        ..Known::default()
+    };
+    if pseudo {
+        let words = &config.data.words;
+        let names = class_names(job, &words.names)?;
+        let logits = table(&words.pseudo_output);
+        if logits.width() != names.len() {
+            return Err(JobError::Base(format!(
+                "output {:?} has {} numbers, but there are {} class names; set data.words.names to a file with one name a line",
+                words.pseudo_output,
+                logits.width(),
+                names.len()
+            )));
+        }
+        let rows: Vec<usize> = (0..examples.len()).map(|i| got.row(i, 0)).collect();
+        let scores = logits.gather(&rows);
+        let scores: Vec<f32> = scores.iter().copied().collect();
+        known.pseudo = data::pseudo_captions(&scores, &names, words.pseudo_least);
+    }
+    Ok((ImageInputs::Features { base, features, views: got.views }, known))
+}
+
+fn class_names(job: &Job<'_>, file: &str) -> Result<Vec<String>, JobError> {
+    if file.is_empty() {
+        let words = job.base.vocabulary()?;
+        return words.map(|v| v.words().to_vec()).ok_or_else(|| {
+            JobError::Base(
+                "data.words.pseudo needs class names, and the base has no vocabulary; set data.words.names".into(),
+            )
+        });
+    }
+    let text = fs_err::read_to_string(file).map_err(|e| JobError::Base(e.to_string()))?;
+    Ok(text.lines().map(str::trim).filter(|l| !l.is_empty()).map(str::to_owned).collect())
+}
+
+fn pixels(
+    config: &Config,
+    side: u32,
+    examples: &[Example],
+    contents: &[ContentHash],
+    may_mirror: Vec<bool>,
+) -> Result<(ImageInputs, Known), JobError> {
+    let preprocess = Preprocess::new(
+        side,
+        Resize::Pad { fill: [255; 3] },
+        Interpolation::Bilinear,
+        [0.5; 3],
+        [0.5; 3],
+    )
+    .expect("a side of 16 to 128, and mean and deviation of one half");
+    let read = |example: &Example| -> Result<Pixels, String> {
+        let bytes = fs_err::read(&example.path).map_err(|e| e.to_string())?;
+        let picture = ekphrasis_models::decode(&bytes)
+            .map_err(|e| format!("{}: {e}", example.path.display()))?;
+        // Twice the side: views crop and turn before they shrink.
+        Ok(picture.pixels.fit_within(2 * side))
+    };
+    let pictures: Result<Vec<Pixels>, String> = examples.par_iter().map(read).collect();
+    let inputs = ImageInputs::Pixels {
+        pictures: pictures.map_err(JobError::Pairs)?,
+        contents: contents.to_vec(),
+        may_mirror,
+        preprocess: preprocess.clone(),
+        augment: (config.data.augment.views > 0).then(|| config.data.augment()),
+    };
+    Ok((inputs, Known { preprocess: Some(preprocess), ..Known::default() }))
+}
+
+type Texts = (TextInputs, Option<NearTexts>, usize, usize);
+
+fn texts(
+    job: &Job<'_>,
+    table: &TextTable,
+    tell: &mut dyn FnMut(Stage),
+) -> Result<Texts, JobError> {
+    let config = &job.config;
+    if config.text.is_none() {
+        return Ok((TextInputs::None, None, 0, 0));
+    }
+    let near = config.data.near < 1.0;
+    let rows = if near || !config.text.reads_tokens() {
+        let asked = TextJob {
+            model: &job.base,
+            runtime: job.runtime,
+            sessions: job.threads,
+            precision: config.data.precision(),
+            cache: &job.cache,
+        };
+        Some(data::text_features(&asked, table.texts(), &mut |p| tell(Stage::Texts(p)))?)
+    } else {
+        None
+    };
+    let near = rows.as_ref().filter(|_| near).map(|rows| {
+        let all: Vec<usize> = (0..rows.len()).collect();
+        NearTexts::find(rows.gather(&all).view(), config.data.near)
+    });
+    if let TextSide::Transformer { longest, .. } = config.text {
+        let encoder = job.base.ort_text_encoder(job.runtime, 1)?;
+        let ids: Result<Vec<Vec<i64>>, _> =
+            table.texts().iter().map(|text| encoder.token_ids(text)).collect();
+        let mut ids = ids.map_err(|e| JobError::Base(e.to_string()))?;
+        for text in &mut ids {
+            // As the runtime cuts: the first tokens, and the one that ends a text.
+            if let Some(&end) = text.last().filter(|_| text.len() > longest) {
+                text.truncate(longest - 1);
+                text.push(end);
+            }
+        }
+        let words = words_of(&job.base)?;
+        return Ok((TextInputs::Tokens(ids), near, 0, words));
+    }
+    let rows = rows.expect("asked for, because no tokens are read");
+    let width = rows.width();
+    let (base, layers) = match config.text {
+        TextSide::Frozen {} => (true, false),
+        TextSide::Map { .. } => (false, true),
+        _ => (true, true),
+    };
+    Ok((TextInputs::Features { base, layers, rows }, near, width, 0))
+}
+
+/// How many tokens the base's tokenizer knows.
+fn words_of(base: &BaseModel) -> Result<usize, JobError> {
+    let bytes = base.read(&base.manifest().text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
+    let json: serde_json::Value =
+        serde_json::from_slice(&bytes).map_err(|e| JobError::Base(format!("tokenizer: {e}")))?;
+    let entries = json["model"]["vocab"].as_object().into_iter().flat_map(|v| v.values());
+    let added = json["added_tokens"].as_array().into_iter().flatten().map(|t| &t["id"]);
+    let most = entries.chain(added).filter_map(serde_json::Value::as_u64).max();
+    most.map(|most| most as usize + 1).ok_or_else(|| {
+        JobError::Base(
+            "its tokenizer lists no words with their numbers; use another text.kind".into(),
+        )
+    })
+}
+
+fn data_hash(examples: &[Example], contents: &[ContentHash]) -> String {
+    let mut hasher = blake3::Hasher::new();
+    for (example, content) in examples.iter().zip(contents) {
+        hasher.update(content.as_bytes());
+        let words = example.captions.iter().chain(&example.tags);
+        let marks = [&example.group, &example.class, &example.split];
+        for part in words.chain(marks.into_iter().flatten()) {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part.as_bytes());
+        }
+        hasher.update(&[0xff]);
+    }
+    hasher.finalize().to_hex()[..16].to_owned()
+}

@@ -1,0 +1,111 @@
+//! The whole way, from pairs to a published model.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use super::error::JobError;
+use super::finish::publish_model;
+use super::prepare::{Job, Stage, prepare};
+use crate::export::Published;
+use crate::run::{EpochRecord, Event, Outcome, RunDirectory, Score, Trainer};
+
+/// What goes on.
+#[derive(Debug)]
+pub enum Told<'a> {
+    /// Before training.
+    Stage(Stage),
+    /// While it trains.
+    Training(Event<'a>),
+}
+
+/// Where to.
+#[derive(Clone, Copy, Debug)]
+pub struct Target<'a> {
+    /// The model's name.
+    pub name: &'a str,
+    /// The model's folder, new or empty.
+    pub out: &'a Path,
+    /// Whether a run that was stopped or killed is to go on.
+    pub resume: bool,
+}
+
+/// What came of it.
+#[derive(Debug)]
+pub struct Done {
+    /// How training ended.
+    pub outcome: Outcome,
+    /// On the validation pictures, before training; none without any.
+    pub before: Option<Score>,
+    /// The same with the weights that were kept.
+    pub after: Option<Score>,
+    /// The epoch those weights are of; none without validation pictures: the last.
+    pub best_epoch: Option<u64>,
+    /// All epochs.
+    pub history: Vec<EpochRecord>,
+    /// The model; none if training was stopped.
+    pub published: Option<Published>,
+    /// The run directory.
+    pub run: PathBuf,
+}
+
+/// The run directory that belongs to a model's folder: `DIR.run` beside it.
+pub fn run_directory(out: &Path) -> PathBuf {
+    let mut name = out.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
+    name.push(".run");
+    out.with_file_name(name)
+}
+
+/// Prepares, trains and publishes. When `stop` is raised, the checkpoint is
+/// written and there is no model yet; with [`Target::resume`] the run goes on
+/// from its last checkpoint, to the same bits as if it had not stopped.
+///
+/// # Errors
+/// As [`JobError`] says. A model's folder or run that is there already is refused
+/// before anything is done.
+pub fn train(
+    job: &Job<'_>,
+    target: Target<'_>,
+    stop: &AtomicBool,
+    tell: &mut dyn FnMut(Told<'_>),
+) -> Result<Done, JobError> {
+    let taken = fs_err::read_dir(target.out).is_ok_and(|mut entries| entries.next().is_some());
+    if taken {
+        return Err(crate::export::ExportError::Exists(target.out.into()).into());
+    }
+    let run = run_directory(target.out);
+    let directory = match target.resume {
+        true => RunDirectory::resume(&run)?.0,
+        false => RunDirectory::start(&run, &job.config.write())?,
+    };
+    let prepared = prepare(job, stop, &mut |stage| tell(Told::Stage(stage)));
+    if prepared.is_err() && !target.resume {
+        // Nothing was learnt: the same --out may be used again.
+        let _ = fs_err::remove_dir_all(&run);
+    }
+    let prepared = prepared?;
+    let plan = job.config.optimiser.plan(&job.config.training, job.config.seed);
+    let mut trainer = Trainer::new(
+        prepared.model.clone(),
+        plan,
+        &prepared.supply,
+        job.config.loss.criterion(),
+        prepared.run.clone(),
+    );
+    if target.resume
+        && let Some(checkpoint) = directory.checkpoint()?
+    {
+        trainer.restore(checkpoint)?;
+    }
+    let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
+    let history = trainer.history().to_vec();
+    let (model, best_epoch) = trainer.best();
+    let of = |epoch: u64| history.iter().find(|r| r.epoch == epoch).and_then(|r| r.score);
+    let after = best_epoch.and_then(of);
+    let published = match outcome {
+        Outcome::Stopped => None,
+        Outcome::Finished | Outcome::Early => {
+            Some(publish_model(job, &prepared, &model, target.name, target.out)?)
+        }
+    };
+    Ok(Done { outcome, before: of(0), after, best_epoch, history, published, run })
+}
