@@ -1,0 +1,510 @@
+//! One step: a batch in, loss and gradients out.
+
+use ndarray::{Array2, ArrayView2, concatenate};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::{Loss, MagnetIndex, ObjectiveOptions};
+use crate::loss::{
+    InfoNce, MAX_LOG_SCALE, Margin, Outcome, classification, contrastive, episode, info_nce,
+    magnet, margin, prototypes, quadruplet, smooth_max, triplet,
+};
+use crate::memory::Memory;
+use crate::real::{add_transposed, pull_back, transposed};
+use crate::select::Selector;
+use crate::stats::modality_gap;
+use crate::{LossError, Real, Relations, Side, Stats};
+
+/// What a step is given. Rows belong together by place.
+#[derive(Clone, Copy, Debug)]
+pub struct Batch<'a, T> {
+    /// n × d, of unit length.
+    pub images: ArrayView2<'a, T>,
+    /// n × d, of unit length; none when pictures are compared with pictures only.
+    pub texts: Option<ArrayView2<'a, T>>,
+    /// The concept of each row: rows of one group are never each other's negatives.
+    pub groups: &'a [u32],
+    /// The class of each row, for classifiers and the Magnet loss (which takes groups
+    /// where there are no classes).
+    pub classes: Option<&'a [u32]>,
+    /// n × n: pairs of rows too alike to be negatives.
+    pub near: Option<&'a Array2<bool>>,
+    /// An id for each row that lasts over the training, for the Magnet index.
+    pub rows: Option<&'a [u32]>,
+}
+
+/// What a step gives.
+#[derive(Clone, Debug)]
+pub struct Step<T> {
+    /// The loss, all parts weighted and added.
+    pub loss: f64,
+    /// ∂L/∂images.
+    pub images: Array2<T>,
+    /// ∂L/∂texts.
+    pub texts: Option<Array2<T>>,
+    /// ∂L/∂parameters, in the order of [`Objective::parameters`].
+    pub parameters: Vec<Vec<f32>>,
+    /// Figures of the batch.
+    pub stats: Stats,
+}
+
+/// A loss with its memory and its own parameters.
+#[derive(Clone, Debug)]
+pub struct Objective {
+    pub(super) options: ObjectiveOptions,
+    pub(super) seed: u64,
+    /// θ = ln scale, or β; empty if nothing is learned.
+    pub(super) scalar: Vec<f32>,
+    /// Class directions, classes × width each: images' (or both), texts'.
+    pub(super) classifiers: Vec<Vec<f32>>,
+    pub(super) images: Memory,
+    pub(super) texts: Memory,
+    pub(super) index: MagnetIndex,
+}
+
+impl Objective {
+    /// Puts the parts together; `dim` is the width of the embeddings.
+    ///
+    /// # Errors
+    /// `Option` for a value out of its range or parts that exclude each other.
+    pub fn new(options: ObjectiveOptions, dim: usize, seed: u64) -> Result<Self, LossError> {
+        options.check()?;
+        let scalar = match &options.loss {
+            Loss::InfoNce { options, learned: true } => vec![options.scale.ln() as f32],
+            Loss::Margin { options, learned: true } => vec![options.beta as f32],
+            _ => Vec::new(),
+        };
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let classifiers = options.classifier.map_or(Vec::new(), |c| {
+            let one = |rng: &mut Pcg64| {
+                (0..c.classes * dim).map(|_| rng.random_range(-1.0..1.0)).collect()
+            };
+            let count = if c.shared || c.images == 0.0 || c.texts == 0.0 { 1 } else { 2 };
+            (0..count).map(|_| one(&mut rng)).collect()
+        });
+        let size = options.memory.map_or(0, |m| m.size);
+        let (images, texts, index) = (Memory::new(size), Memory::new(size), MagnetIndex::default());
+        Ok(Self { options, seed, scalar, classifiers, images, texts, index })
+    }
+
+    /// What it was made of.
+    pub fn options(&self) -> &ObjectiveOptions {
+        &self.options
+    }
+
+    /// The Magnet loss's clusters.
+    pub fn index(&self) -> &MagnetIndex {
+        &self.index
+    }
+
+    /// Learned numbers of its own: the scale or boundary, then class directions.
+    pub fn parameters(&mut self) -> Vec<&mut [f32]> {
+        let scalar = (!self.scalar.is_empty()).then_some(self.scalar.as_mut_slice());
+        scalar.into_iter().chain(self.classifiers.iter_mut().map(Vec::as_mut_slice)).collect()
+    }
+
+    /// Brings a learned scale or boundary back into its range, after a step of the optimiser.
+    pub fn constrain(&mut self) {
+        let most = match self.options.loss {
+            Loss::InfoNce { .. } => MAX_LOG_SCALE as f32,
+            _ => 2.0,
+        };
+        self.scalar.iter_mut().for_each(|v| *v = v.clamp(0.0, most));
+    }
+
+    /// Loss, gradients and figures of a batch. `progress` is the share of training
+    /// that is done.
+    ///
+    /// # Errors
+    /// `NoNegatives`, `NoPositives`, `Shape`, `Missing`, `Class`, `NotFinite`.
+    pub fn step<T: Real>(
+        &mut self,
+        batch: &Batch<'_, T>,
+        progress: f64,
+        rng: &mut Pcg64,
+    ) -> Result<Step<T>, LossError> {
+        check(batch)?;
+        let mut out = Step {
+            loss: 0.0,
+            images: Array2::zeros(batch.images.dim()),
+            texts: batch.texts.map(|t| Array2::zeros(t.dim())),
+            parameters: std::iter::once(&self.scalar)
+                .filter(|s| !s.is_empty())
+                .chain(&self.classifiers)
+                .map(|p| vec![0.0; p.len()])
+                .collect(),
+            stats: Stats::default(),
+        };
+        out.stats.modality_gap = batch.texts.map(|t| modality_gap(batch.images, t));
+        match self.options.loss.clone() {
+            Loss::Magnet(options) => self.magnet(batch, &options, &mut out)?,
+            Loss::Prototypes(options) => self.prototypes(batch, &options, &mut out, rng)?,
+            _ => self.similarities(batch, progress, &mut out, rng)?,
+        }
+        self.classify(batch, &mut out)?;
+        if let Some(memory) = self.options.memory
+            && progress >= memory.after
+        {
+            self.images.push(batch.images, batch.groups);
+            if let Some(texts) = batch.texts {
+                self.texts.push(texts, batch.groups);
+            }
+        }
+        Ok(out)
+    }
+
+    /// The loss of one side's similarities.
+    fn judge<T: Real>(
+        &self,
+        s: ArrayView2<'_, T>,
+        relations: &Relations,
+        progress: f64,
+        dim: usize,
+        rng: &mut Pcg64,
+    ) -> Result<Outcome<T>, LossError> {
+        let target = self.options.selection;
+        let selection = self
+            .options
+            .curriculum
+            .map_or(target, |c| c.at(progress, target, s.ncols().saturating_sub(1)));
+        let mut selector = Selector { selection, dim, rng };
+        let learned = self.scalar.first().copied().map(f64::from);
+        match &self.options.loss {
+            Loss::Contrastive(o) => contrastive(s, relations, o, &mut selector),
+            Loss::Triplet(o) => triplet(s, relations, o, &mut selector),
+            Loss::SmoothMax(o) => smooth_max(s, relations, o),
+            Loss::InfoNce { options, .. } => {
+                let scale = learned.map_or(options.scale, f64::exp);
+                info_nce(s, relations, &InfoNce { scale, ..*options })
+            }
+            Loss::Quadruplet(o) => quadruplet(s, relations, o, &mut selector),
+            Loss::Margin { options, .. } => {
+                let beta = learned.unwrap_or(options.beta);
+                margin(s, relations, &Margin { beta, ..*options }, &mut selector)
+            }
+            Loss::Magnet(_) | Loss::Prototypes(_) => unreachable!("these take embeddings"),
+        }
+    }
+
+    fn similarities<T: Real>(
+        &self,
+        batch: &Batch<'_, T>,
+        progress: f64,
+        out: &mut Step<T>,
+        rng: &mut Pcg64,
+    ) -> Result<(), LossError> {
+        let sides = self.options.sides;
+        let dim = batch.images.ncols();
+        let mut looked = false;
+        if sides.image_to_text > 0.0 || sides.text_to_image > 0.0 {
+            let texts = needs_texts(batch)?;
+            let relations = Relations::paired(batch.groups, batch.near)?;
+            let s = batch.images.dot(&texts.t());
+            out.stats.look(s.view(), &relations);
+            looked = true;
+            out.stats.masked = relations.masked();
+            let mut g = Array2::<T>::zeros(s.dim());
+            if sides.image_to_text > 0.0 {
+                let found = self.judge(s.view(), &relations, progress, dim, rng)?;
+                g.scaled_add(T::of(sides.image_to_text), &found.gradient);
+                add(out, sides.image_to_text, &found);
+            }
+            if sides.text_to_image > 0.0 {
+                // Groups and near-duplicates are symmetric, so the relations are, too.
+                let turned = transposed(&s);
+                let mut found = self.judge(turned.view(), &relations, progress, dim, rng)?;
+                add(out, sides.text_to_image, &found);
+                found.gradient.mapv_inplace(|v| v * T::of(sides.text_to_image));
+                add_transposed(&mut g, &found.gradient);
+            }
+            let columns = out.texts.as_mut();
+            pull_back(&g, T::one(), batch.images, texts, &mut out.images, columns);
+        }
+        for (side, weight) in
+            [(Side::ImageToImage, sides.image_to_image), (Side::TextToText, sides.text_to_text)]
+        {
+            if weight <= 0.0 {
+                continue;
+            }
+            let x = if side == Side::ImageToImage { batch.images } else { needs_texts(batch)? };
+            let relations = Relations::within(batch.groups, batch.near)?;
+            let s = x.dot(&x.t());
+            let found = match self.judge(s.view(), &relations, progress, dim, rng) {
+                // Chance may draw a batch without two of a group; another side may do.
+                Err(LossError::NoPositives { .. }) if looked => {
+                    out.stats.skipped.push(side);
+                    continue;
+                }
+                found => found?,
+            };
+            if !looked {
+                out.stats.look(s.view(), &relations);
+                out.stats.masked = relations.masked();
+                looked = true;
+            }
+            add(out, weight, &found);
+            let to =
+                if side == Side::ImageToImage { Some(&mut out.images) } else { out.texts.as_mut() };
+            if let Some(to) = to {
+                // x stands on both sides of S.
+                let both = &found.gradient + &found.gradient.t();
+                pull_back(&both.as_standard_layout().into_owned(), T::of(weight), x, x, to, None);
+            }
+        }
+        self.remembered(batch, progress, out, rng)
+    }
+
+    /// The loss against the memory: its embeddings are constants.
+    fn remembered<T: Real>(
+        &self,
+        batch: &Batch<'_, T>,
+        progress: f64,
+        out: &mut Step<T>,
+        rng: &mut Pcg64,
+    ) -> Result<(), LossError> {
+        let Some(options) = self.options.memory else { return Ok(()) };
+        let sides = self.options.sides;
+        for (side, weight) in [
+            (Side::ImageToText, sides.image_to_text),
+            (Side::TextToImage, sides.text_to_image),
+            (Side::ImageToImage, sides.image_to_image),
+            (Side::TextToText, sides.text_to_text),
+        ] {
+            let weight = weight * options.weight;
+            let from_images = matches!(side, Side::ImageToText | Side::ImageToImage);
+            let to_images = matches!(side, Side::TextToImage | Side::ImageToImage);
+            let memory = if to_images { &self.images } else { &self.texts };
+            if weight <= 0.0 || memory.is_empty() {
+                continue;
+            }
+            let texts = batch.texts.unwrap_or(batch.images);
+            let a = if from_images { batch.images } else { texts };
+            let c = if to_images { batch.images } else { texts };
+            let held = memory.rows::<T>();
+            let candidates = join(c, held.view())?;
+            let paired = from_images != to_images;
+            let relations = Relations::memory(batch.groups, memory.groups(), paired);
+            let s = a.dot(&candidates.t());
+            let found = match self.judge(s.view(), &relations, progress, a.ncols(), rng) {
+                // Everything in the memory may be of the batch's groups.
+                Err(LossError::NoNegatives { .. } | LossError::NoPositives { .. }) => continue,
+                found => found?,
+            };
+            add(out, weight, &found);
+            let mut rows = Array2::zeros(a.dim());
+            let mut columns = Array2::zeros(candidates.dim());
+            pull_back(
+                &found.gradient,
+                T::of(weight),
+                a,
+                candidates.view(),
+                &mut rows,
+                Some(&mut columns),
+            );
+            let n = c.nrows();
+            let own = columns.slice(ndarray::s![..n, ..]);
+            for (images, part) in [(from_images, rows.view()), (to_images, own)] {
+                match (images, out.texts.as_mut()) {
+                    (true, _) => out.images += &part,
+                    (false, Some(texts)) => *texts += &part,
+                    (false, None) => {}
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn magnet<T: Real>(
+        &mut self,
+        batch: &Batch<'_, T>,
+        options: &super::MagnetOptions,
+        out: &mut Step<T>,
+    ) -> Result<(), LossError> {
+        let weight = self.options.sides.image_to_image;
+        let classes = batch.classes.unwrap_or(batch.groups);
+        let n = batch.images.nrows();
+        let narrow = batch.images.mapv(|v| v.wide() as f32);
+        let clusters = self.index.assign(classes, narrow.view());
+        let found = match batch.texts {
+            Some(texts) => {
+                let all = join(batch.images, texts)?;
+                let twice = |ids: &[u32]| [ids, ids].concat();
+                magnet(all.view(), &twice(classes), &twice(&clusters), &options.loss)?
+            }
+            None => magnet(batch.images, classes, &clusters, &options.loss)?,
+        };
+        out.loss += weight * found.loss;
+        out.stats.count(&found.tally);
+        let relations = Relations::within(batch.groups, batch.near)?;
+        out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
+        out.images.scaled_add(T::of(weight), &found.gradient.slice(ndarray::s![..n, ..]));
+        if let Some(texts) = out.texts.as_mut() {
+            texts.scaled_add(T::of(weight), &found.gradient.slice(ndarray::s![n.., ..]));
+        }
+        let fallback: Vec<u32>;
+        let rows = match batch.rows {
+            Some(rows) => rows,
+            None => {
+                fallback = (0..n as u32).collect();
+                &fallback
+            }
+        };
+        let each = (options.clusters, options.refresh);
+        self.index.observe(rows, classes, narrow.view(), &found.rows[..n], each, self.seed);
+        Ok(())
+    }
+
+    fn prototypes<T: Real>(
+        &self,
+        batch: &Batch<'_, T>,
+        options: &crate::loss::Prototypes,
+        out: &mut Step<T>,
+        rng: &mut Pcg64,
+    ) -> Result<(), LossError> {
+        let sides = self.options.sides;
+        let groups = batch.groups;
+        for (weight, images_ask) in [(sides.image_to_text, true), (sides.text_to_image, false)] {
+            if weight <= 0.0 {
+                continue;
+            }
+            let texts = needs_texts(batch)?;
+            let (q, s) = if images_ask { (batch.images, texts) } else { (texts, batch.images) };
+            let found = prototypes(q, groups, s, groups, options)?;
+            out.loss += weight * found.loss;
+            out.stats.count(&found.tally);
+            let (of_images, of_texts) = if images_ask {
+                (&found.queries, &found.support)
+            } else {
+                (&found.support, &found.queries)
+            };
+            out.images.scaled_add(T::of(weight), of_images);
+            if let Some(texts) = out.texts.as_mut() {
+                texts.scaled_add(T::of(weight), of_texts);
+            }
+        }
+        for (weight, of_images) in [(sides.image_to_image, true), (sides.text_to_text, false)] {
+            if weight <= 0.0 {
+                continue;
+            }
+            let x = if of_images { batch.images } else { needs_texts(batch)? };
+            let parts = episode(groups, rng);
+            let pick = |rows: &[usize]| -> (Array2<T>, Vec<u32>) {
+                (x.select(ndarray::Axis(0), rows), rows.iter().map(|&r| groups[r]).collect())
+            };
+            let ((q, qg), (s, sg)) = (pick(&parts.queries), pick(&parts.support));
+            let found = prototypes(q.view(), &qg, s.view(), &sg, options)?;
+            out.loss += weight * found.loss;
+            out.stats.count(&found.tally);
+            let to = if of_images { Some(&mut out.images) } else { out.texts.as_mut() };
+            if let Some(to) = to {
+                for (rows, part) in
+                    [(&parts.queries, &found.queries), (&parts.support, &found.support)]
+                {
+                    for (&row, g) in rows.iter().zip(part.outer_iter()) {
+                        to.row_mut(row).scaled_add(T::of(weight), &g);
+                    }
+                }
+            }
+        }
+        match batch.texts {
+            Some(texts) => {
+                let relations = Relations::paired(groups, batch.near)?;
+                out.stats.look(batch.images.dot(&texts.t()).view(), &relations);
+            }
+            None => {
+                let relations = Relations::within(groups, batch.near)?;
+                out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
+            }
+        }
+        Ok(())
+    }
+
+    fn classify<T: Real>(&self, batch: &Batch<'_, T>, out: &mut Step<T>) -> Result<(), LossError> {
+        let Some(options) = self.options.classifier else { return Ok(()) };
+        let classes = batch.classes.ok_or(LossError::Missing {
+            what: "the classifier".into(),
+            needs: "classes",
+            advice: "give the pairs a `class` column, or leave the classifier out",
+        })?;
+        let first = out.parameters.len() - self.classifiers.len();
+        for (weight, images) in [(options.images, true), (options.texts, false)] {
+            if weight <= 0.0 {
+                continue;
+            }
+            let x = if images { batch.images } else { needs_texts(batch)? };
+            let which = if images { 0 } else { self.classifiers.len() - 1 };
+            let shape = (options.classes, x.ncols());
+            let numbers = self.classifiers[which].iter().map(|&v| T::of(f64::from(v))).collect();
+            let directions =
+                Array2::from_shape_vec(shape, numbers).map_err(|_| LossError::Shape {
+                    what: "embeddings of the classifier",
+                    expected: format!("{} wide", self.classifiers[which].len() / options.classes),
+                    got: x.ncols().to_string(),
+                })?;
+            let found = classification(x, classes, directions.view(), options.scale)?;
+            out.loss += weight * found.loss;
+            let to = if images { Some(&mut out.images) } else { out.texts.as_mut() };
+            if let Some(to) = to {
+                to.scaled_add(T::of(weight), &found.gradient);
+            }
+            for (to, g) in out.parameters[first + which].iter_mut().zip(&found.weights) {
+                *to += (weight * g.wide()) as f32;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn add<T>(out: &mut Step<T>, weight: f64, found: &Outcome<T>) {
+    out.loss += weight * found.loss;
+    out.stats.count(&found.tally);
+    if found.parameter != 0.0
+        && let Some(first) = out.parameters.first_mut()
+        && first.len() == 1
+    {
+        first[0] += (weight * found.parameter) as f32;
+    }
+}
+
+fn needs_texts<'a, T>(batch: &Batch<'a, T>) -> Result<ArrayView2<'a, T>, LossError> {
+    batch.texts.ok_or(LossError::Missing {
+        what: "a side with texts".into(),
+        needs: "texts",
+        advice: "train with captions, or give only image → image a weight",
+    })
+}
+
+fn join<T: Real>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Result<Array2<T>, LossError> {
+    concatenate(ndarray::Axis(0), &[a, b]).map_err(|_| LossError::Shape {
+        what: "embeddings",
+        expected: format!("{} wide", a.ncols()),
+        got: b.ncols().to_string(),
+    })
+}
+
+fn check<T: Real>(batch: &Batch<'_, T>) -> Result<(), LossError> {
+    let (n, width) = batch.images.dim();
+    let shape = |what, expected: String, got: String| Err(LossError::Shape { what, expected, got });
+    if batch.groups.len() != n {
+        return shape("groups", n.to_string(), batch.groups.len().to_string());
+    }
+    if let Some(texts) = batch.texts
+        && texts.dim() != (n, width)
+    {
+        return shape("texts", format!("{:?}", (n, width)), format!("{:?}", texts.dim()));
+    }
+    for (what, given) in [("classes", batch.classes), ("row ids", batch.rows)] {
+        if let Some(given) = given
+            && given.len() != n
+        {
+            return shape(what, n.to_string(), given.len().to_string());
+        }
+    }
+    for (what, rows) in [("images", Some(batch.images)), ("texts", batch.texts)] {
+        let Some(rows) = rows else { continue };
+        if let Some(row) = rows.outer_iter().position(|r| r.iter().any(|v| !v.is_finite())) {
+            return Err(LossError::NotFinite { what, row });
+        }
+    }
+    Ok(())
+}

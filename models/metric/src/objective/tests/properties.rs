@@ -1,0 +1,354 @@
+//! What must hold for every loss, and the traps that others fell into.
+
+use super::*;
+use crate::select::{Curriculum, Ramp};
+use crate::{Detectors, Finding};
+
+#[test]
+fn moving_a_positive_closer_never_raises_a_loss() {
+    for (name, options) in all() {
+        // Chance draws other negatives as similarities change.
+        if matches!(
+            options.selection,
+            Selection::Random | Selection::DistanceWeighted | Selection::SemiHard
+        ) || options.classifier.is_some()
+        {
+            continue;
+        }
+        // Means over terms above zero change as terms come and go.
+        if let Loss::Triplet(t) = &options.loss
+            && t.reduction == Reduction::NonZero
+        {
+            continue;
+        }
+        if matches!(options.loss, Loss::Margin { .. }) {
+            continue;
+        }
+        // Two pictures of a thing, each with its text; nothing else is alike.
+        let mut raw = Raw::new(11, &[0, 1, 2, 3, 0, 1, 2, 3], 8);
+        if options.sides == Sides::IMAGES {
+            raw.texts = None;
+        }
+        let mut objective = Objective::new(options, 8, 3).expect("valid options");
+        let step = raw.step(&mut objective.clone(), 1.0).expect("a loss");
+        // A little way along the negative gradient: for every distance and sign this lowers the loss.
+        let move_by = 1e-4;
+        raw.images.scaled_add(-move_by, &step.images);
+        if let (Some(texts), Some(g)) = (raw.texts.as_mut(), &step.texts) {
+            texts.scaled_add(-move_by, g);
+        }
+        let after = raw.step(&mut objective, 1.0).expect("a loss").loss;
+        assert!(after <= step.loss + 1e-12, "{name}: {after} after, {} before", step.loss);
+    }
+    // And the direction itself: pairs that are exact copies cost less than random ones.
+    for (name, options) in all() {
+        if options.classifier.is_some() || matches!(options.loss, Loss::Magnet(_)) {
+            continue;
+        }
+        let raw = Raw::new(13, &[0, 1, 2, 3, 0, 1, 2, 3], 8);
+        let mut aligned = Raw::new(13, &[0, 1, 2, 3, 0, 1, 2, 3], 8);
+        for i in 0..8 {
+            let mut row = ndarray::Array1::zeros(8);
+            row[i % 4] = 1.0;
+            row[4 + i % 4] = 0.2 + 0.01 * i as f64;
+            aligned.images.row_mut(i).assign(&row);
+            if let Some(t) = aligned.texts.as_mut() {
+                t.row_mut(i).assign(&row);
+            }
+        }
+        let mut objective = Objective::new(options, 8, 3).expect("valid options");
+        let cost = |raw: &Raw, objective: &mut Objective| raw.step(objective, 1.0).map(|s| s.loss);
+        let random = cost(&raw, &mut objective.clone());
+        let good = cost(&aligned, &mut objective);
+        if let (Ok(random), Ok(good)) = (random, good) {
+            assert!(good <= random, "{name}: {good} for copies, {random} at random");
+        }
+    }
+}
+
+#[test]
+fn captions_of_one_group_are_no_negatives_in_either_direction() {
+    // Rows 0 and 3 are two captions of one picture; the text of row 3 fits row 0's
+    // picture better than its own. A mask of the diagonal alone would punish that.
+    let mut raw = Raw::new(1, &[0, 1, 2, 0], 4);
+    let units = |rows: [usize; 4]| {
+        Array2::from_shape_fn((4, 4), |(i, j)| f64::from(u8::from(rows[i] == j)))
+    };
+    raw.images = units([0, 1, 2, 0]);
+    raw.texts = Some(units([0, 1, 2, 0]));
+    raw.texts.as_mut().expect("texts")[[3, 3]] = 0.3;
+    let options =
+        |loss| ObjectiveOptions { selection: Selection::Hard, ..ObjectiveOptions::both_ways(loss) };
+    let hinge = options(Loss::Triplet(Triplet::hinge(0.2)));
+    let mut objective = Objective::new(hinge, 4, 1).expect("valid");
+    let step = raw.step(&mut objective, 1.0).expect("a loss");
+    assert_eq!(step.loss, 0.0, "nothing is violated");
+    assert_eq!(step.stats.masked, 2);
+    raw.groups = vec![0, 1, 2, 3];
+    let loss = raw.step(&mut objective, 1.0).expect("a loss").loss;
+    assert!(loss > 0.1, "without the group the second caption is a hard negative: {loss}");
+    raw.near = Some(Array2::from_shape_fn((4, 4), |at| at == (3, 0)));
+    assert_eq!(
+        raw.step(&mut objective, 1.0).expect("a loss").loss,
+        0.0,
+        "near is as good as a group"
+    );
+}
+
+#[test]
+fn equal_similarities_cost_what_the_formula_says() {
+    let n = 6;
+    let mut raw = Raw::new(1, &[0, 1, 2, 3, 4, 5], 3);
+    let same = Array2::from_elem((n, 3), 1.0);
+    (raw.images, raw.texts) = (same.clone(), Some(same));
+    for (loss, selection, expected) in [
+        // 2·m: each side's hardest negative, averaged over anchors (VSE++ sums: × B).
+        (Loss::Triplet(Triplet::hinge(0.2)), Selection::Hard, 0.4),
+        // 2·(B − 1)·m: all of them (VSE0).
+        (Loss::Triplet(Triplet::hinge(0.2)), Selection::All, 2.0 * 5.0 * 0.2),
+        (
+            Loss::SmoothMax(SmoothMax { margin: 0.0, temperature: 1.0 }),
+            Selection::All,
+            2.0 * 6f64.ln(),
+        ),
+        (
+            Loss::InfoNce {
+                options: InfoNce { scale: 10.0, all_positives: false },
+                learned: false,
+            },
+            Selection::All,
+            2.0 * 6f64.ln(),
+        ),
+    ] {
+        let options = ObjectiveOptions { selection, ..ObjectiveOptions::both_ways(loss) };
+        let mut objective = Objective::new(options.clone(), 3, 1).expect("valid");
+        let step = raw.step(&mut objective, 1.0).expect("a loss");
+        assert!(
+            (step.loss - expected).abs() < 1e-9,
+            "{options:?}: {} instead of {expected}",
+            step.loss
+        );
+        if let Some(said) = options.collapsed(n - 1) {
+            assert!(
+                (said - expected).abs() < 1e-9,
+                "{options:?}: {said} told, {expected} expected"
+            );
+        }
+        let mut detectors = Detectors::default();
+        let found: Vec<Finding> = (0..4)
+            .flat_map(|_| detectors.observe(&options, step.loss, &step.stats, &raw.groups))
+            .collect();
+        let collapse = |f: &&Finding| matches!(f, Finding::Collapse { .. });
+        assert_eq!(found.iter().filter(collapse).count(), 1, "told once: {found:?}");
+        assert!(found.iter().find(collapse).expect("found").to_string().contains("collapsed"));
+    }
+}
+
+#[test]
+fn a_healthy_batch_is_no_finding_and_a_solved_one_is() {
+    let options = ObjectiveOptions::both_ways(Loss::Triplet(Triplet::hinge(0.2)));
+    let mut objective = Objective::new(options.clone(), 6, 1).expect("valid");
+    let raw = Raw::new(3, &[0, 1, 2, 3, 4, 5], 6);
+    let step = raw.step(&mut objective, 1.0).expect("a loss");
+    let mut detectors = Detectors::default();
+    let mut found: Vec<Finding> = Vec::new();
+    for _ in 0..9 {
+        found.extend(detectors.observe(&options, step.loss, &step.stats, &raw.groups));
+    }
+    assert_eq!(found, [], "nine steps at random");
+    // The tenth time that the same two groups are confused, it is told.
+    found.extend(detectors.observe(&options, step.loss, &step.stats, &raw.groups));
+    assert!(found.iter().all(|f| matches!(f, Finding::FalseNegatives { .. })), "{found:?}");
+    assert!(!found.is_empty(), "a random batch has confused groups");
+
+    let mut solved = Raw::new(3, &[0, 1, 2, 3, 4, 5], 6);
+    solved.images = Array2::eye(6);
+    solved.texts = Some(Array2::eye(6));
+    let step = solved.step(&mut objective, 1.0).expect("a loss");
+    let mut detectors = Detectors::default();
+    let told: Vec<Finding> = (0..60)
+        .flat_map(|_| detectors.observe(&options, step.loss, &step.stats, &solved.groups))
+        .collect();
+    assert_eq!(told, [Finding::DeadHinges { active: 0.0 }]);
+    assert!(told[0].to_string().contains("harder"), "with advice");
+}
+
+#[test]
+fn a_batch_that_teaches_nothing_is_refused_with_the_reason() {
+    for (name, options) in all() {
+        let mut one = Raw::new(1, &[0], 4);
+        let mut same = Raw::new(1, &[4, 4, 4, 4], 4);
+        if options.sides == Sides::IMAGES {
+            (one.texts, same.texts) = (None, None);
+        }
+        for raw in [&one, &same] {
+            let mut objective = Objective::new(options.clone(), 4, 1).expect("valid");
+            let error = raw.step(&mut objective, 1.0).expect_err(&name);
+            assert!(
+                matches!(error, LossError::NoNegatives { .. } | LossError::NoPositives { .. }),
+                "{name}: {error:?}"
+            );
+            assert!(error.to_string().contains("batch"), "{name}: what to do: {error}");
+        }
+    }
+    let options = ObjectiveOptions::both_ways(Loss::Triplet(Triplet::hinge(0.2)));
+    let mut objective = Objective::new(options, 4, 1).expect("valid");
+    let mut raw = Raw::new(1, &[0, 1], 4);
+    raw.images[[1, 2]] = f64::NAN;
+    let error = raw.step(&mut objective, 1.0).expect_err("NaN");
+    assert_eq!(error, LossError::NotFinite { what: "images", row: 1 });
+}
+
+#[test]
+fn zeros_have_a_finite_gradient() {
+    for (name, options) in all() {
+        let mut raw = Raw::new(2, &GROUPS, 4);
+        raw.images.row_mut(3).fill(0.0);
+        if let Some(texts) = raw.texts.as_mut() {
+            texts.row_mut(7).fill(0.0);
+        }
+        let mut objective = Objective::new(options, 4, 1).expect("valid");
+        let step = raw.step(&mut objective, 1.0).expect("a loss");
+        assert!(step.loss.is_finite(), "{name}");
+        let all = step.images.iter().chain(step.texts.iter().flatten());
+        assert!(all.copied().all(f64::is_finite), "{name}");
+    }
+}
+
+#[test]
+fn single_precision_agrees_with_double() {
+    for (name, options) in all() {
+        // Equal chances, but a tie may fall the other way.
+        if matches!(
+            options.selection,
+            Selection::Random | Selection::DistanceWeighted | Selection::SemiHard
+        ) {
+            continue;
+        }
+        let raw = Raw::new(21, &GROUPS, 6);
+        let mut wide = Objective::new(options.clone(), 6, 1).expect("valid");
+        let mut narrow = wide.clone();
+        let (i, t) = (
+            normalise(raw.images.view()).rows,
+            normalise(raw.texts.as_ref().expect("texts").view()).rows,
+        );
+        let (i32s, t32s) = (i.mapv(|v| v as f32), t.mapv(|v| v as f32));
+        fn batch<'a, T>(i: &'a Array2<T>, t: &'a Array2<T>, raw: &'a Raw) -> Batch<'a, T> {
+            Batch {
+                images: i.view(),
+                texts: Some(t.view()),
+                groups: &raw.groups,
+                classes: Some(&raw.classes),
+                near: None,
+                rows: None,
+            }
+        }
+        let rng = || Pcg64::seed_from_u64(1);
+        let a = wide.step(&batch(&i, &t, &raw), 1.0, &mut rng()).expect("a loss");
+        let b = narrow.step(&batch(&i32s, &t32s, &raw), 1.0, &mut rng()).expect("a loss");
+        assert!(
+            (a.loss - b.loss).abs() < 1e-4 * (1.0 + a.loss.abs()),
+            "{name}: {} and {}",
+            a.loss,
+            b.loss
+        );
+        for (a, b) in a.images.iter().zip(&b.images) {
+            assert!(
+                (a - f64::from(*b)).abs() < 1e-3 * (1.0 + a.abs()),
+                "{name}: gradients {a} and {b}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_curriculum_goes_from_all_to_the_hardest() {
+    let loss = Loss::Triplet(Triplet::hinge(0.2));
+    let plain =
+        |selection| ObjectiveOptions { selection, ..ObjectiveOptions::both_ways(loss.clone()) };
+    let cost = |options: ObjectiveOptions, progress| {
+        let mut objective = Objective::new(options, 5, 1).expect("valid");
+        Raw::new(4, &GROUPS, 5).step(&mut objective, progress).expect("a loss").loss
+    };
+    let (sum, max) = (cost(plain(Selection::All), 0.5), cost(plain(Selection::Hard), 0.5));
+    assert!(sum > max);
+    for ramp in [Ramp::Switch, Ramp::Shrink { until: 0.8 }] {
+        let curriculum = Some(Curriculum { warm_up: 0.2, ramp });
+        let at = |p| cost(ObjectiveOptions { curriculum, ..plain(Selection::Hard) }, p);
+        assert_eq!((at(0.1), at(0.9)), (sum, max));
+        let between = at(0.5);
+        assert!((max..=sum).contains(&between), "{ramp:?}: {between}");
+    }
+}
+
+#[test]
+fn a_saved_state_goes_on_alike_and_a_damaged_one_is_refused() {
+    for (name, options) in all() {
+        let mut objective = Objective::new(options.clone(), 4, 3).expect("valid");
+        for seed in 0..3 {
+            Raw::new(seed, &GROUPS, 4).step(&mut objective, 0.5).expect("a loss");
+        }
+        let bytes = objective.export();
+        let mut again = Objective::new(options, 4, 99).expect("valid");
+        again.import(&bytes).unwrap_or_else(|e| panic!("{name}: {e}"));
+        // The seed is an argument and not a state.
+        again.seed = objective.seed;
+        let raw = Raw::new(50, &GROUPS, 4);
+        let (a, b) = (raw.step(&mut objective, 0.5), raw.step(&mut again, 0.5));
+        let (a, b) = (a.expect("a loss"), b.expect("a loss"));
+        assert_eq!((a.loss, a.images, a.texts), (b.loss, b.images, b.texts), "{name}");
+        assert_eq!(again.export(), objective.export(), "{name}");
+        for length in 0..bytes.len().min(200) {
+            assert!(again.import(&bytes[..length]).is_err(), "{name}: cut to {length}");
+        }
+    }
+}
+
+#[test]
+fn the_magnet_index_finds_the_clusters_and_plans_around_confused_ones() {
+    // Two classes of two clusters each; cluster b of class 0 lies beside class 1.
+    let centres = [[4.0, 0.0], [0.0, 4.0], [0.2, 3.5], [-4.0, 0.0]];
+    let classes: Vec<u32> = (0..40).map(|i| u32::from(i % 4 > 1)).collect();
+    let mut rng = Pcg64::seed_from_u64(5);
+    let images =
+        Array2::from_shape_fn((40, 2), |(i, j)| centres[i % 4][j] + rng.random_range(-0.2..0.2));
+    let options = ObjectiveOptions {
+        sides: Sides::IMAGES,
+        ..ObjectiveOptions::both_ways(Loss::Magnet(MagnetOptions {
+            loss: Magnet { alpha: 1.0 },
+            clusters: 2,
+            refresh: 1,
+        }))
+    };
+    let mut objective = Objective::new(options, 2, 1).expect("valid");
+    let batch = Batch {
+        images: images.view(),
+        texts: None,
+        groups: &classes,
+        classes: Some(&classes),
+        near: None,
+        rows: None,
+    };
+    assert_eq!(objective.index().plan(2, 4, &mut rng), None, "nothing seen yet");
+    let first = objective.step(&batch, 0.0, &mut rng).expect("a loss").loss;
+    let mut found: Vec<(u32, [i32; 2])> = objective
+        .index()
+        .centres()
+        .map(|(_, class, c)| (class, [c[0].round() as i32, c[1].round() as i32]))
+        .collect();
+    found.sort_unstable();
+    assert_eq!(found.iter().map(|f| f.0).collect::<Vec<_>>(), [0, 0, 1, 1]);
+    assert!(found.contains(&(0, [4, 0])) && found.contains(&(1, [-4, 0])), "{found:?}");
+    let second = objective.step(&batch, 0.0, &mut rng).expect("a loss").loss;
+    assert!(second < first, "clusters fit better than classes: {second}, {first}");
+    let rows = objective.index().plan(2, 4, &mut rng).expect("clusters");
+    assert_eq!(rows.len(), 8);
+    let of: std::collections::BTreeSet<u32> = rows.iter().map(|r| classes[*r as usize]).collect();
+    assert_eq!(of.len(), 2, "a seed of one class, its neighbour of the other");
+    let mut near = 0;
+    for _ in 0..200 {
+        let rows = objective.index().plan(2, 4, &mut rng).expect("clusters");
+        near += usize::from(rows.iter().all(|r| matches!(r % 4, 1 | 2)));
+    }
+    assert!(near > 100, "the confused pair is drawn most often: {near} of 200");
+}
