@@ -70,6 +70,13 @@ pub enum Layer {
     Gelu,
     /// `y = max(0, x)`.
     Relu,
+    /// `y = min(high, max(low, x))`.
+    Clip {
+        /// Not over `high`.
+        low: f32,
+        /// The most.
+        high: f32,
+    },
     /// A convolution over pictures, zeros outside.
     Conv2d {
         /// outputs × (inputs / groups) × height × width.
@@ -285,6 +292,7 @@ impl Layer {
             Self::LayerNorm { .. } => "LayerNorm",
             Self::Gelu => "Gelu",
             Self::Relu => "Relu",
+            Self::Clip { .. } => "Clip",
             Self::Conv2d { .. } => "Conv2d",
             Self::GlobalMean => "GlobalMean",
             Self::Patches { .. } => "Patches",
@@ -355,6 +363,7 @@ impl Layer {
             Self::Residual(inner) => inner.iter().map(Self::parameters).sum(),
             Self::Gelu
             | Self::Relu
+            | Self::Clip { .. }
             | Self::GlobalMean
             | Self::MaskedMean
             | Self::Softmax
@@ -408,7 +417,14 @@ impl Layer {
                 Ok(flow.clone())
             }
             Self::Softmax if flow.last().is_none() => refuse("rows or tokens"),
-            Self::Gelu | Self::Relu if *flow == Flow::Ids => refuse("anything but token ids"),
+            Self::Gelu | Self::Relu | Self::Clip { .. } if *flow == Flow::Ids => {
+                refuse("anything but token ids")
+            }
+            // False for NaN, too.
+            Self::Clip { low, high } if low <= high => Ok(flow.clone()),
+            Self::Clip { low, high } => {
+                Err(LayerError::new(place, "low <= high", format!("{low} and {high}")))
+            }
             Self::Softmax | Self::Gelu | Self::Relu => Ok(flow.clone()),
             Self::Conv2d { weight, bias, stride, padding, groups } => {
                 let &Flow::Picture { channels, height, width } = flow else {

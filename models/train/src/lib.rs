@@ -8,3 +8,4 @@ pub mod layer;
 pub mod nn;
 pub mod report;
 pub mod run;
+pub mod start;

@@ -4,6 +4,7 @@
 mod data;
 mod loss;
 mod sides;
+mod start;
 mod training;
 
 use std::fmt::Display;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Serialize};
 pub use data::{AugmentConfig, Batches, DataConfig, PrecisionConfig, WordsConfig};
 pub use loss::LossConfig;
 pub use sides::{ImageSide, TextSide};
+pub use start::{StartConfig, StartKind};
 pub use training::{Optimiser, PublishConfig, ScheduleShape, StorageConfig, Training};
 
 /// The recipe that `ek train` uses without `--config`.
@@ -30,6 +32,8 @@ pub struct Config {
     pub image: ImageSide,
     /// What is trained on the text side.
     pub text: TextSide,
+    /// Where training starts.
+    pub start: StartConfig,
     /// What is asked of the embeddings.
     pub loss: LossConfig,
     /// The loop.
@@ -105,6 +109,7 @@ impl Config {
         self.training.check()?;
         self.optimiser.check()?;
         self.loss.check(&self.text)?;
+        self.start.check(&self.image, &self.text)?;
         let own = |dim| (dim > 0).then_some(dim);
         let image = match self.image {
             ImageSide::Mlp { dim, .. } | ImageSide::Linear { dim, .. } => own(dim),

@@ -53,6 +53,9 @@ pub enum ImageSide {
         /// Whether an offset is added.
         #[serde(default = "yes")]
         bias: bool,
+        /// Share of features dropped in training.
+        #[serde(default)]
+        input_dropout: f32,
         /// First values, relative to the usual ones; 0 starts at the base.
         #[serde(default)]
         start: f32,
@@ -256,7 +259,8 @@ impl ImageSide {
                 share("image.input-dropout", f64::from(*input_dropout), 0.0, 0.95)?;
                 based(base, *map, *start)
             }
-            Self::Linear { base, map, features, start, .. } => {
+            Self::Linear { base, map, features, input_dropout, start, .. } => {
+                share("image.input-dropout", f64::from(*input_dropout), 0.0, 0.95)?;
                 if features.is_empty() && !*map {
                     return Err(ConfigError::value("image.features", "features, or map = true", "neither"));
                 }

@@ -20,11 +20,16 @@ pub struct Training {
     pub average: f32,
     /// Seconds between checkpoints within an epoch.
     pub checkpoint_seconds: f64,
+    /// How far to go from the first weights to the trained ones for what is
+    /// published: of these shares the one that does best on the validation
+    /// pictures; the first without any. Less than 1 keeps more of what the start
+    /// knew of things that are not in the pairs.
+    pub keep: Vec<f64>,
 }
 
 impl Default for Training {
     fn default() -> Self {
-        Self { epochs: 12, patience: 0, average: 0.0, checkpoint_seconds: 30.0 }
+        Self { epochs: 12, patience: 0, average: 0.0, checkpoint_seconds: 30.0, keep: vec![1.0] }
     }
 }
 
@@ -130,6 +135,8 @@ impl Default for PublishConfig {
 impl Training {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         at_least("training.epochs", self.epochs as usize, 1)?;
+        at_least("training.keep", self.keep.len(), 1)?;
+        self.keep.iter().try_for_each(|&keep| share("training.keep", keep, 0.0, 1.0))?;
         share("training.average", f64::from(self.average), 0.0, 0.999_999)?;
         share("training.checkpoint-seconds", self.checkpoint_seconds, 0.0, 1e9)
     }

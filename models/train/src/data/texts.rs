@@ -101,6 +101,11 @@ impl TextTable {
         self.variants[example].captions.first().copied()
     }
 
+    /// The rows of an example's keywords, one a keyword.
+    pub fn keywords(&self, example: usize) -> &[u32] {
+        &self.variants[example].keywords
+    }
+
     /// The row of the text that `example` is shown with in `step` under `seed`:
     /// a function of these and nothing else. `None` if the example has no text
     /// of a kind with a share over 0.

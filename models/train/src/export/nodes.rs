@@ -59,6 +59,11 @@ impl<'g> Writer<'g> {
             }
             Layer::Gelu => self.graph.gelu(name, x),
             Layer::Relu => self.graph.op(name, "Relu", &[x], &[]),
+            Layer::Clip { low, high } => {
+                let low = self.graph.scalar(&part("low"), *low);
+                let high = self.graph.scalar(&part("high"), *high);
+                self.graph.op(name, "Clip", &[x, &low, &high], &[])
+            }
             Layer::Softmax => self.graph.op(name, "Softmax", &[x], &[("axis", Attr::Int(-1))]),
             Layer::Normalise { epsilon } => self.graph.normalise(name, x, *epsilon),
             Layer::Conv2d { weight, bias, stride, padding, groups } => {

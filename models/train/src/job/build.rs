@@ -1,7 +1,7 @@
 //! Given a recipe and what the base gives, which towers are trained?
 
 use crate::config::{Config, ImageSide, TextSide};
-use crate::nn::{Base, Group, Params, Purpose, Tower, TowerBuilder, rng_for};
+use crate::nn::{Base, Group, Op, Params, Purpose, Tower, TowerBuilder, rng_for};
 use crate::run::Model;
 
 use super::error::JobError;
@@ -70,12 +70,16 @@ fn image(config: &Config, widths: Widths, builder: &mut TowerBuilder<'_>) -> Res
             let body = builder.mlp_head(shape, *depth, [*input_dropout, *dropout], *start);
             Tower { group, base, body, dim }
         }
-        ImageSide::Linear { base, map, features: names, bias, start, dim } => {
+        ImageSide::Linear { base, map, features: names, bias, input_dropout, start, dim } => {
             let dim = width(*dim, base, *map);
             let base = based(builder, base, *map, dim)?;
             let body = match names.is_empty() {
                 true => Vec::new(),
-                false => builder.linear_head(features, dim, *bias, *start),
+                false => {
+                    let drop = (*input_dropout > 0.0).then_some(Op::Dropout(*input_dropout));
+                    let linear = builder.linear_head(features, dim, *bias, *start);
+                    drop.into_iter().chain(linear).collect()
+                }
             };
             Tower { group, base, body, dim }
         }

@@ -7,6 +7,7 @@ use crate::data::{FeatureError, SampleError, SplitError};
 use crate::export::ExportError;
 use crate::layer::LayerError;
 use crate::run::{RunDirectoryError, TrainError};
+use crate::start::StartError;
 
 /// Why a job ended without a model. Whose fault it is: [`JobError::is_usage`].
 #[derive(Debug, thiserror::Error)]
@@ -33,6 +34,9 @@ pub enum JobError {
     /// What the frozen towers say could not be had.
     #[error(transparent)]
     Features(#[from] FeatureError),
+    /// No start.
+    #[error(transparent)]
+    Start(#[from] StartError),
     /// Training.
     #[error(transparent)]
     Train(#[from] TrainError),
@@ -56,6 +60,7 @@ impl JobError {
     pub fn is_usage(&self) -> bool {
         match self {
             Self::Pairs(_) | Self::Config(_) | Self::Base(_) | Self::Split(_) | Self::Sample(_) => true,
+            Self::Start(e) => !matches!(e, StartError::NotFinite { .. }),
             Self::Train(e) => {
                 matches!(e, TrainError::Data(_) | TrainError::Foreign(_) | TrainError::Diverged { .. })
             }

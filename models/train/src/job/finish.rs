@@ -13,6 +13,7 @@ use crate::export::{About, Export, ImageTower, Published, Samples, Storage, Text
 use crate::layer::{Feature, Flow};
 use crate::nn::{Fed, Tower};
 use crate::run::{Model, Supply};
+use crate::start::Correct;
 
 /// Pictures and texts on which trainer and runtime are compared.
 const SAMPLES: usize = 16;
@@ -55,10 +56,17 @@ pub fn publish_model(
     let image_head = |tower: &Tower| {
         let base = inputs.base.map(|name| feature(name, widths[0]));
         let names = inputs.features.iter().zip(&widths[1..]);
-        tower.head(&model.params, base, names.map(|(n, w)| feature(n, *w)).collect())
+        let features = names.map(|(n, w)| feature(n, *w)).collect();
+        match (&prepared.start, base) {
+            (Some(start), Some(base)) => start.image_head(tower, &model.params, base, features),
+            (_, base) => tower.head(&model.params, base, features),
+        }
     };
     let text_head = |tower: &Tower| {
         let own = feature(&manifest.text().output, job.base.space().dim());
+        if let Some(start) = &prepared.start {
+            return start.text_head(tower, &model.params, own);
+        }
         let base = (!matches!(tower.base, crate::nn::Base::None)).then(|| own.clone());
         tower.head(&model.params, base, vec![own])
     };
@@ -80,7 +88,8 @@ pub fn publish_model(
     };
     let (text_head_, text_network, tokenizer);
     let text = match (&config.text, &model.text) {
-        (TextSide::None {} | TextSide::Frozen {}, _) | (_, None) => TextTower::Kept(&job.base),
+        (TextSide::None {}, _) | (_, None) => TextTower::Kept(&job.base),
+        (TextSide::Frozen {}, _) if prepared.start.is_none() => TextTower::Kept(&job.base),
         (TextSide::Transformer { .. }, Some(tower)) => {
             text_network = tower.network(&model.params, Flow::Ids)?;
             tokenizer = job.base.read(&manifest.text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
@@ -106,7 +115,7 @@ pub fn publish_model(
             languages: manifest.languages(),
             templates: manifest.templates(),
             logit_scale: manifest.logit_scale(),
-            loss: &config.loss.name(),
+            loss: config.loss.name(),
             margin: config.loss.margin(),
             data: &prepared.data,
         },
@@ -204,7 +213,18 @@ fn image_samples(
         let views: Vec<_> = parts.iter().map(|p| p.view()).collect();
         let features = (!views.is_empty())
             .then(|| ndarray::concatenate(ndarray::Axis(1), &views).expect("rows of the same pictures"));
-        Fed::Rows { base, features }
+        match (&prepared.start, &features) {
+            (Some(start), Some(raw)) => {
+                let whitened = start.features(raw.view());
+                let base = start.images(whitened.view(), base.as_ref().map(|b| b.view()));
+                let features = match start.correct() {
+                    Correct::Embedding => base.clone(),
+                    Correct::Features => whitened,
+                };
+                Fed::Rows { base: Some(base), features: Some(features) }
+            }
+            _ => Fed::Rows { base, features },
+        }
     };
     Ok((tensors, model.images(fed).iter().copied().collect()))
 }

@@ -6,6 +6,7 @@ mod build;
 mod error;
 mod finish;
 mod prepare;
+mod start;
 mod supply;
 mod whole;
 

@@ -9,6 +9,7 @@ use rayon::prelude::*;
 
 use super::build::{Widths, build};
 use super::error::JobError;
+use super::start;
 use super::supply::{DataSupply, ImageInputs, TextInputs, class_numbers, held_out};
 use crate::config::{Batches, Config, ImageSide, TextSide};
 use crate::data::{
@@ -16,6 +17,7 @@ use crate::data::{
     Purpose, Severity, Shares, TextJob, TextTable, may_mirror,
 };
 use crate::run::Model;
+use crate::start::{Correct, Start};
 
 /// What is to be done.
 #[derive(Debug)]
@@ -72,6 +74,9 @@ pub struct Prepared {
     pub data: String,
     /// What lies between a picture and a tower of its own.
     pub preprocess: Option<Preprocess>,
+    /// Where training starts, if that is computed; the towers then are
+    /// corrections of it.
+    pub start: Option<Start>,
 }
 
 /// Looks at the pairs, splits them, asks the base, and builds the towers.
@@ -131,8 +136,14 @@ pub fn prepare(
                 .into(),
         ));
     }
-    let widths =
-        Widths { image_base: features.base, features: features.layers, text_base, words };
+    let (images, texts, start) = start::begin(config, images, texts, &table, &train, groups.of())?;
+    // What is added to is then where training starts, in the texts' space.
+    let image_base = start.as_ref().map_or(features.base, Start::dim);
+    let layers = match &start {
+        Some(start) if start.correct() == Correct::Embedding => start.dim(),
+        _ => features.layers,
+    };
+    let widths = Widths { image_base, features: layers, text_base, words };
     let model = build(config, widths)?;
     let same = match (&classes, config.data.batches) {
         (Some(classes), Batches::ByClass) => classes,
@@ -165,7 +176,8 @@ pub fn prepare(
         batch: config.data.batch,
         per_group: config.data.per_group,
     };
-    Ok(Prepared { supply, model, examples, run, data, preprocess: features.preprocess })
+    let preprocess = features.preprocess;
+    Ok(Prepared { supply, model, examples, run, data, preprocess, start })
 }
 
 /// Each example's part; none: neither learnt from nor chosen by.

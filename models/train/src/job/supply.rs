@@ -170,7 +170,7 @@ impl DataSupply {
     }
 }
 
-fn joined(tables: &[FeatureTable], rows: &[usize]) -> Option<Array2<f32>> {
+pub(super) fn joined(tables: &[FeatureTable], rows: &[usize]) -> Option<Array2<f32>> {
     match tables {
         [] => None,
         [one] => Some(one.gather(rows)),

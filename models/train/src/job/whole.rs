@@ -7,7 +7,7 @@ use super::error::JobError;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
 use crate::export::Published;
-use crate::run::{EpochRecord, Event, Outcome, RunDirectory, Score, Trainer};
+use crate::run::{EpochRecord, Event, Outcome, RunDirectory, Score, Trainer, Tried, keep};
 
 /// What goes on.
 #[derive(Debug)]
@@ -16,6 +16,13 @@ pub enum Told<'a> {
     Stage(Stage),
     /// While it trains.
     Training(Event<'a>),
+    /// After it: how far towards the trained weights to go, where that is tried.
+    Kept {
+        /// All that was tried.
+        tried: &'a [Tried],
+        /// The place of the one that is published.
+        chosen: usize,
+    },
 }
 
 /// Where to.
@@ -98,9 +105,23 @@ pub fn train(
     }
     let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
     let history = trainer.history().to_vec();
-    let (model, best_epoch) = trainer.best();
+    let (mut model, mut best_epoch) = trainer.best();
     let of = |epoch: u64| history.iter().find(|r| r.epoch == epoch).and_then(|r| r.score);
-    let after = best_epoch.and_then(of);
+    let mut after = best_epoch.and_then(of);
+    let shares = &job.config.training.keep;
+    if outcome != Outcome::Stopped && shares.as_slice() != [1.0] {
+        // What is half-way to the last weights may be better than half-way to
+        // those that were best by themselves.
+        let last = trainer.last();
+        let ends = [(&last, true), (&model, false)];
+        let ends = if last == model { &ends[..1] } else { &ends[..] };
+        let (kept, tried, chosen) = keep(&prepared.model, ends, shares, &prepared.supply);
+        tell(Told::Kept { tried: &tried, chosen });
+        if tried[chosen].last {
+            best_epoch = history.last().map(|record| record.epoch);
+        }
+        (model, after) = (kept, tried[chosen].score);
+    }
     let published = match outcome {
         Outcome::Stopped => None,
         Outcome::Finished | Outcome::Early => {

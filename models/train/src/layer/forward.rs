@@ -145,6 +145,7 @@ fn step(batch: Batch, layer: &Layer) -> Batch {
         }),
         Layer::Gelu => map(&|x| x * normal_cdf(x)),
         Layer::Relu => map(&|x| x.max(0.0)),
+        Layer::Clip { low, high } => map(&|x| x.max(f64::from(*low)).min(f64::from(*high))),
         Layer::Softmax => by_row(&softmax),
         Layer::Normalise { epsilon } => by_row(&|row| {
             let length = (row.iter().map(|x| x * x).sum::<f64>() + f64::from(*epsilon)).sqrt();

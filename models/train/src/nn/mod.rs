@@ -19,6 +19,7 @@ mod random;
 mod tower;
 
 pub use adamw::{AdamW, AdamWOptions, clip};
+pub(crate) use layer::UNIT_EPSILON;
 pub use forward::{Fed, Forward, TokenBatch, backward, forward, infer};
 pub use layer::Op;
 pub use params::{Group, Param, Params, Slot};

@@ -269,6 +269,15 @@ impl<'a> Trainer<'a> {
         }
     }
 
+    /// The model as it is now; the average of weights, where one is kept.
+    pub fn last(&self) -> Model {
+        let mut model = self.model.clone();
+        if let Some(average) = &self.average {
+            set(&mut model.params, average.clone());
+        }
+        model
+    }
+
     /// The model with its present weights.
     pub fn model(&self) -> &Model {
         &self.model

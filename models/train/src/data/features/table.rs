@@ -45,6 +45,12 @@ impl FeatureTable {
         Self { width, data }
     }
 
+    /// Rows that were computed, in 32 bits.
+    pub(crate) fn from_rows(rows: &Array2<f32>) -> Self {
+        let data = Data::Single(rows.iter().copied().collect());
+        Self { width: rows.ncols(), data }
+    }
+
     pub(super) fn set(&mut self, row: usize, values: &[f32]) {
         let at = row * self.width..(row + 1) * self.width;
         match &mut self.data {
