@@ -9,10 +9,14 @@ mod training;
 
 use std::fmt::Display;
 
+use ekphrasis_metric::{LossError, Objective, ObjectiveOptions};
 use serde::{Deserialize, Serialize};
 
 pub use data::{AugmentConfig, Batches, DataConfig, PrecisionConfig, WordsConfig};
-pub use loss::LossConfig;
+pub use loss::{
+    ClassifierConfig, DistanceConfig, LossConfig, MemoryConfig, Negatives, ReductionConfig,
+    SelectionConfig, SidesConfig,
+};
 pub use sides::{ImageSide, TextSide};
 pub use start::{StartConfig, StartKind};
 pub use training::{Optimiser, PublishConfig, ScheduleShape, StorageConfig, Training};
@@ -36,6 +40,17 @@ pub struct Config {
     pub start: StartConfig,
     /// What is asked of the embeddings.
     pub loss: LossConfig,
+    /// Which negatives, for losses of pairs and triplets.
+    pub selection: SelectionConfig,
+    /// Which sides count; left away: see [`SidesConfig`].
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sides: Option<SidesConfig>,
+    /// Negatives from earlier batches.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub memory: Option<MemoryConfig>,
+    /// Classes told apart beside the loss.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub classifier: Option<ClassifierConfig>,
     /// The loop.
     pub training: Training,
     /// How gradients change weights.
@@ -61,6 +76,9 @@ pub enum ConfigError {
         /// What is there.
         got: String,
     },
+    /// Options of the loss, selection or sides that exclude each other.
+    #[error("loss: {0}")]
+    Loss(String),
 }
 
 impl ConfigError {
@@ -91,8 +109,8 @@ impl Config {
     /// `Syntax` with the line and, for an unknown key or name, those that exist;
     /// `Value` for what is out of range or does not go together.
     pub fn read(text: &str) -> Result<Self, ConfigError> {
-        let config: Self =
-            toml::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string().trim().to_owned()))?;
+        let config: Self = toml::from_str(text)
+            .map_err(|e| ConfigError::Syntax(e.to_string().trim().to_owned()))?;
         config.check()?;
         Ok(config)
     }
@@ -102,13 +120,28 @@ impl Config {
         toml::to_string(self).expect("names and numbers are TOML")
     }
 
+    /// The options of the objective, for data with this many classes.
+    pub fn objective(&self, classes: usize) -> ObjectiveOptions {
+        loss::objective(self, classes)
+    }
+
     fn check(&self) -> Result<(), ConfigError> {
         self.data.check()?;
         self.image.check()?;
         self.text.check()?;
         self.training.check()?;
         self.optimiser.check()?;
-        self.loss.check(&self.text)?;
+        let loss = |e: LossError| ConfigError::Loss(e.to_string());
+        Objective::new(self.objective(2), 2, 0).map_err(loss)?;
+        let sides = self.objective(2).sides;
+        let crosses = sides.image_to_text + sides.text_to_image + sides.text_to_text > 0.0;
+        if self.text.is_none() && crosses {
+            return Err(ConfigError::value(
+                "text.kind",
+                "a text side, which [sides] asks for",
+                "none",
+            ));
+        }
         self.start.check(&self.image, &self.text)?;
         let own = |dim| (dim > 0).then_some(dim);
         let image = match self.image {

@@ -6,7 +6,12 @@ use super::{ConfigError, at_least, share};
 
 /// `[image]`: `kind` and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(
+    tag = "kind",
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
 pub enum ImageSide {
     /// A head on the frozen base: normalise(base (· map) + linear(GELU(linear(LayerNorm(features))))).
     Mlp {
@@ -112,7 +117,12 @@ pub enum ImageSide {
 
 /// `[text]`: `kind` and what belongs to it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", deny_unknown_fields, rename_all = "kebab-case", rename_all_fields = "kebab-case")]
+#[serde(
+    tag = "kind",
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    rename_all_fields = "kebab-case"
+)]
 pub enum TextSide {
     /// A linear residual on the frozen base: normalise(base + linear(base)).
     Linear {
@@ -251,7 +261,9 @@ impl ImageSide {
     pub(super) fn check(&self) -> Result<(), ConfigError> {
         let drop = |value: f32| share("image.dropout", f64::from(value), 0.0, 0.95);
         match self {
-            Self::Mlp { base, map, features, hidden, depth, dropout, input_dropout, start, .. } => {
+            Self::Mlp {
+                base, map, features, hidden, depth, dropout, input_dropout, start, ..
+            } => {
                 at_least("image.hidden", *hidden, 1)?;
                 at_least("image.depth", *depth, 1)?;
                 at_least("image.features", features.len(), 1)?;
@@ -262,7 +274,11 @@ impl ImageSide {
             Self::Linear { base, map, features, input_dropout, start, .. } => {
                 share("image.input-dropout", f64::from(*input_dropout), 0.0, 0.95)?;
                 if features.is_empty() && !*map {
-                    return Err(ConfigError::value("image.features", "features, or map = true", "neither"));
+                    return Err(ConfigError::value(
+                        "image.features",
+                        "features, or map = true",
+                        "neither",
+                    ));
                 }
                 based(base, *map, if features.is_empty() { 1.0 } else { *start })
             }
@@ -312,7 +328,11 @@ fn based(base: &str, map: bool, start: f32) -> Result<(), ConfigError> {
         return Err(ConfigError::value("image.map", "false where base = \"\"", true));
     }
     if base.is_empty() && start <= 0.0 {
-        return Err(ConfigError::value("image.start", "over 0 (such as 1) where base = \"\"", start));
+        return Err(ConfigError::value(
+            "image.start",
+            "over 0 (such as 1) where base = \"\"",
+            start,
+        ));
     }
     Ok(())
 }

@@ -17,6 +17,8 @@ pub(super) struct Widths {
     pub(super) text_base: usize,
     /// Tokens in the vocabulary.
     pub(super) words: usize,
+    /// The base's space.
+    pub(super) space: usize,
 }
 
 /// Both towers with their first values.
@@ -39,11 +41,17 @@ pub(super) fn build(config: &Config, widths: Widths) -> Result<Model, JobError> 
     Ok(Model { params, image, text })
 }
 
-fn image(config: &Config, widths: Widths, builder: &mut TowerBuilder<'_>) -> Result<Tower, JobError> {
+fn image(
+    config: &Config,
+    widths: Widths,
+    builder: &mut TowerBuilder<'_>,
+) -> Result<Tower, JobError> {
     let Widths { image_base, features, text_base, .. } = widths;
     // Without a width of its own: the text side's.
     let text_dim = match config.text {
         TextSide::Map { dim } | TextSide::Transformer { dim, .. } => dim,
+        // The base's text side is published with it.
+        TextSide::None {} => widths.space,
         _ => text_base,
     };
     let width = |dim: usize, base: &str, map: bool| match (dim, base.is_empty(), map) {
@@ -51,15 +59,16 @@ fn image(config: &Config, widths: Widths, builder: &mut TowerBuilder<'_>) -> Res
         (0, ..) => text_dim,
         (dim, ..) => dim,
     };
-    let based = |builder: &mut TowerBuilder<'_>, base: &str, map: bool, dim: usize| {
-        match (base.is_empty(), map) {
-            (true, _) => Ok(Base::None),
-            (false, true) => Ok(builder.map(image_base, dim)),
-            (false, false) if image_base == dim => Ok(Base::Plain),
-            (false, false) => Err(JobError::Base(format!(
-                "image.dim is {dim}, but the base's {base:?} has {image_base} numbers; leave image.dim away, or set image.map = true"
-            ))),
-        }
+    let based = |builder: &mut TowerBuilder<'_>, base: &str, map: bool, dim: usize| match (
+        base.is_empty(),
+        map,
+    ) {
+        (true, _) => Ok(Base::None),
+        (false, true) => Ok(builder.map(image_base, dim)),
+        (false, false) if image_base == dim => Ok(Base::Plain),
+        (false, false) => Err(JobError::Base(format!(
+            "image.dim is {dim}, but the base's {base:?} has {image_base} numbers; leave image.dim away, or set image.map = true"
+        ))),
     };
     let group = Group::Image;
     Ok(match &config.image {

@@ -59,10 +59,15 @@ impl JobError {
     /// otherwise something on the machine is missing or broken.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Pairs(_) | Self::Config(_) | Self::Base(_) | Self::Split(_) | Self::Sample(_) => true,
+            Self::Pairs(_) | Self::Config(_) | Self::Base(_) | Self::Split(_) | Self::Sample(_) => {
+                true
+            }
             Self::Start(e) => !matches!(e, StartError::NotFinite { .. }),
             Self::Train(e) => {
-                matches!(e, TrainError::Data(_) | TrainError::Foreign(_) | TrainError::Diverged { .. })
+                matches!(
+                    e,
+                    TrainError::Data(_) | TrainError::Foreign(_) | TrainError::Diverged { .. }
+                )
             }
             Self::Directory(e) => {
                 matches!(e, RunDirectoryError::Taken { .. } | RunDirectoryError::Nothing { .. })

@@ -42,13 +42,14 @@ pub fn publish_model(
         (0..all).step_by(step).collect()
     };
     let manifest = job.base.manifest();
-    let (texts, text_rows): (Vec<&str>, Vec<f32>) = match (&supply.texts, supply.captions_if_any(&rows).and_then(|fed| model.texts(fed))) {
-        (TextInputs::None, _) | (_, None) => kept_texts(job)?,
-        (_, Some(embeddings)) => (
-            rows.iter().map(|&r| supply.texts()[r].as_str()).collect(),
-            embeddings.iter().copied().collect(),
-        ),
-    };
+    let (texts, text_rows): (Vec<&str>, Vec<f32>) =
+        match (&supply.texts, supply.captions_if_any(&rows).and_then(|fed| model.texts(fed))) {
+            (TextInputs::None, _) | (_, None) => kept_texts(job)?,
+            (_, Some(embeddings)) => (
+                rows.iter().map(|&r| supply.texts()[r].as_str()).collect(),
+                embeddings.iter().copied().collect(),
+            ),
+        };
 
     let feature = |name: &str, width: usize| Feature { name: name.to_owned(), width };
     let inputs = ImageFeatures::of(&config.image);
@@ -92,7 +93,10 @@ pub fn publish_model(
         (TextSide::Frozen {}, _) if prepared.start.is_none() => TextTower::Kept(&job.base),
         (TextSide::Transformer { .. }, Some(tower)) => {
             text_network = tower.network(&model.params, Flow::Ids)?;
-            tokenizer = job.base.read(&manifest.text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
+            tokenizer = job
+                .base
+                .read(&manifest.text().tokenizer)
+                .map_err(ekphrasis_models::ModelError::File)?;
             TextTower::Network {
                 network: &text_network,
                 tokenizer: &tokenizer,
@@ -127,7 +131,12 @@ pub fn publish_model(
         },
         words: &words,
         card: None,
-        samples: Samples { images: &images, image_rows: &image_rows, texts: &texts, text_rows: &text_rows },
+        samples: Samples {
+            images: &images,
+            image_rows: &image_rows,
+            texts: &texts,
+            text_rows: &text_rows,
+        },
     };
     Ok(publish(&export, job.runtime, out)?)
 }
@@ -170,10 +179,15 @@ fn image_widths(job: &Job<'_>, inputs: &ImageFeatures<'_>) -> Result<Vec<usize>,
     let size = job.base.manifest().image().preprocess.size();
     let grey = ekphrasis_embed::Pixels::new(size, size, vec![128; (size * size * 3) as usize]);
     let grey = grey.expect("a square of the model's size");
-    let tensor = job.base.manifest().image().preprocess.tensor(&grey).expect("no resizing to be done");
+    let tensor =
+        job.base.manifest().image().preprocess.tensor(&grey).expect("no resizing to be done");
     let got = encoder.outputs(&[tensor], &names).map_err(|e| JobError::Base(e.to_string()))?;
     let widths = got.iter().map(Vec::len);
-    Ok(if inputs.base.is_some() { widths.collect() } else { std::iter::once(0).chain(widths).collect() })
+    Ok(if inputs.base.is_some() {
+        widths.collect()
+    } else {
+        std::iter::once(0).chain(widths).collect()
+    })
 }
 
 /// Tensors of some pictures, and the trainer's embeddings of them. What the base
@@ -205,14 +219,14 @@ fn image_samples(
         let encoder = job.base.ort_image_encoder(job.runtime, 1)?;
         let got = encoder.outputs(&tensors, &inputs.names());
         let mut got = got.map_err(|e| JobError::Base(e.to_string()))?.into_iter();
-        let rows = |flat: Vec<f32>| {
-            Array2::from_shape_vec((n, flat.len() / n), flat).expect("whole rows")
-        };
+        let rows =
+            |flat: Vec<f32>| Array2::from_shape_vec((n, flat.len() / n), flat).expect("whole rows");
         let base = inputs.base.and_then(|_| got.next()).map(rows);
         let parts: Vec<Array2<f32>> = got.map(rows).collect();
         let views: Vec<_> = parts.iter().map(|p| p.view()).collect();
-        let features = (!views.is_empty())
-            .then(|| ndarray::concatenate(ndarray::Axis(1), &views).expect("rows of the same pictures"));
+        let features = (!views.is_empty()).then(|| {
+            ndarray::concatenate(ndarray::Axis(1), &views).expect("rows of the same pictures")
+        });
         match (&prepared.start, &features) {
             (Some(start), Some(raw)) => {
                 let whitened = start.features(raw.view());

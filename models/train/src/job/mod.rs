@@ -2,6 +2,7 @@
 //! way: look at the pictures, hold some out, ask the frozen towers once, train,
 //! measure, publish.
 
+mod ablation;
 mod build;
 mod error;
 mod finish;
@@ -10,6 +11,9 @@ mod start;
 mod supply;
 mod whole;
 
+pub use ablation::{Row, Variant, ablation, variants};
+// Who starts a job opens the base model.
+pub use ekphrasis_models::Model as BaseModel;
 pub use error::JobError;
 pub use finish::publish_model;
 pub use prepare::{Job, Prepared, Stage, prepare};

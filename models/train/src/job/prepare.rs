@@ -118,9 +118,8 @@ pub fn prepare(
     let some: Vec<Option<ContentHash>> = contents.iter().copied().map(Some).collect();
     let groups = Groups::new(&examples, &some);
     let (parts, given) = parts(config, &examples, &groups)?;
-    let of = |part| -> Vec<usize> {
-        (0..examples.len()).filter(|&i| parts[i] == Some(part)).collect()
-    };
+    let of =
+        |part| -> Vec<usize> { (0..examples.len()).filter(|&i| parts[i] == Some(part)).collect() };
     let (train, validation) = (of(Part::Train), of(Part::Val));
     tell(Stage::Split { train: train.len(), validation: validation.len(), given });
 
@@ -143,7 +142,8 @@ pub fn prepare(
         Some(start) if start.correct() == Correct::Embedding => start.dim(),
         _ => features.layers,
     };
-    let widths = Widths { image_base, features: layers, text_base, words };
+    let widths =
+        Widths { image_base, features: layers, text_base, words, space: job.base.space().dim() };
     let model = build(config, widths)?;
     let same = match (&classes, config.data.batches) {
         (Some(classes), Batches::ByClass) => classes,
@@ -343,11 +343,7 @@ fn pixels(
 
 type Texts = (TextInputs, Option<NearTexts>, usize, usize);
 
-fn texts(
-    job: &Job<'_>,
-    table: &TextTable,
-    tell: &mut dyn FnMut(Stage),
-) -> Result<Texts, JobError> {
+fn texts(job: &Job<'_>, table: &TextTable, tell: &mut dyn FnMut(Stage)) -> Result<Texts, JobError> {
     let config = &job.config;
     if config.text.is_none() {
         return Ok((TextInputs::None, None, 0, 0));
@@ -396,7 +392,8 @@ fn texts(
 
 /// How many tokens the base's tokenizer knows.
 fn words_of(base: &BaseModel) -> Result<usize, JobError> {
-    let bytes = base.read(&base.manifest().text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
+    let bytes =
+        base.read(&base.manifest().text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
     let json: serde_json::Value =
         serde_json::from_slice(&bytes).map_err(|e| JobError::Base(format!("tokenizer: {e}")))?;
     let entries = json["model"]["vocab"].as_object().into_iter().flat_map(|v| v.values());

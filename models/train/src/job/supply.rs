@@ -93,6 +93,20 @@ impl DataSupply {
         most.map_or(0, |&most| most as usize + 1)
     }
 
+    /// What to call each group in a message: its first example's words.
+    pub(super) fn group_names(&self, examples: &[data::Example]) -> Vec<String> {
+        let count = self.groups.iter().max().map_or(0, |&most| most as usize + 1);
+        let mut names = vec![String::new(); count];
+        for (example, &group) in examples.iter().zip(&self.groups) {
+            let name = &mut names[group as usize];
+            if name.is_empty() {
+                let words = example.captions.first().or(example.class.as_ref());
+                *name = words.cloned().unwrap_or_else(|| example.path.display().to_string());
+            }
+        }
+        names
+    }
+
     /// Inputs for texts by row of the table; none without a text side.
     pub(super) fn captions_if_any(&self, rows: &[usize]) -> Option<Fed> {
         self.text_inputs(rows)
@@ -184,7 +198,8 @@ pub(super) fn joined(tables: &[FeatureTable], rows: &[usize]) -> Option<Array2<f
 
 /// A number that depends on seed and place alone (SplitMix64's finaliser).
 fn data_draw(seed: u64, place: u64) -> u64 {
-    let mut z = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ place.wrapping_mul(0xd1b5_4a32_d192_ed03);
+    let mut z =
+        seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ place.wrapping_mul(0xd1b5_4a32_d192_ed03);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     z ^ (z >> 31)

@@ -7,7 +7,7 @@ use super::error::JobError;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
 use crate::export::Published;
-use crate::run::{EpochRecord, Event, Outcome, RunDirectory, Score, Trainer, Tried, keep};
+use crate::run::{EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Trainer, Tried, keep};
 
 /// What goes on.
 #[derive(Debug)]
@@ -91,11 +91,19 @@ pub fn train(
     }
     let prepared = prepared?;
     let plan = job.config.optimiser.plan(&job.config.training, job.config.seed);
+    let classes = prepared.supply.classes();
+    let criterion = Judge::new(
+        job.config.objective(classes),
+        prepared.model.image.dim,
+        job.config.seed,
+        prepared.supply.group_names(&prepared.examples),
+    )
+    .map_err(|e| JobError::Pairs(e.to_string()))?;
     let mut trainer = Trainer::new(
         prepared.model.clone(),
         plan,
         &prepared.supply,
-        job.config.loss.criterion(),
+        Box::new(criterion),
         prepared.run.clone(),
     );
     if target.resume

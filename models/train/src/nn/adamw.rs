@@ -65,8 +65,9 @@ impl AdamW {
     /// # Errors
     /// What differs, in words.
     pub fn restore(&mut self, steps: u64, moments: Vec<[Vec<f32>; 2]>) -> Result<(), String> {
-        let lengths =
-            |all: &[[Vec<f32>; 2]]| -> Vec<[usize; 2]> { all.iter().map(|m| [m[0].len(), m[1].len()]).collect() };
+        let lengths = |all: &[[Vec<f32>; 2]]| -> Vec<[usize; 2]> {
+            all.iter().map(|m| [m[0].len(), m[1].len()]).collect()
+        };
         let (expected, got) = (lengths(&self.moments), lengths(&moments));
         if expected != got {
             return Err(format!("expected moments of lengths {expected:?}, got {got:?}"));
@@ -86,7 +87,8 @@ impl AdamW {
         // In 64 bits: 1 − 0.999ⁿ loses its digits otherwise.
         let power = |beta: f32| 1.0 - f64::from(beta).powf(self.steps as f64);
         let (first, second) = (power(beta1) as f32, power(beta2) as f32);
-        for ((values, gradient, rate, decays), moments) in arrays.into_iter().zip(&mut self.moments) {
+        for ((values, gradient, rate, decays), moments) in arrays.into_iter().zip(&mut self.moments)
+        {
             let Some(gradient) = gradient else { continue };
             assert_eq!(values.len(), gradient.len(), "one gradient a value");
             let keep = 1.0 - rate * if decays { weight_decay } else { 0.0 };
@@ -152,10 +154,7 @@ mod tests {
     fn one_axis_does_not_decay_and_no_gradient_means_no_change() {
         let mut adam = AdamW::new(AdamWOptions::default(), [1, 1]);
         let (mut a, mut b) = ([2.0f32], [3.0f32]);
-        adam.step([
-            (&mut a[..], Some(&[0.0f32][..]), 0.5, false),
-            (&mut b[..], None, 0.5, true),
-        ]);
+        adam.step([(&mut a[..], Some(&[0.0f32][..]), 0.5, false), (&mut b[..], None, 0.5, true)]);
         assert_eq!((a, b), ([2.0], [3.0]));
     }
 

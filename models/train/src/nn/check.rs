@@ -10,14 +10,21 @@ use crate::layer::{Feature, Flow, Input};
 
 const DIM: usize = 6;
 
-fn init(group: Group, build: impl FnOnce(&mut TowerBuilder<'_>) -> (Base, Vec<Op>)) -> (Tower, Params) {
+fn init(
+    group: Group,
+    build: impl FnOnce(&mut TowerBuilder<'_>) -> (Base, Vec<Op>),
+) -> (Tower, Params) {
     let mut params = Params::new();
     let mut rng = rng_for(3, Purpose::Initial, 0);
     let (base, body) = build(&mut TowerBuilder::new(&mut params, &mut rng, group));
     // Away from the special first values (zeros and ones), where mistakes hide.
     for param in params.list_mut() {
         let by = uniform(&mut rng, param.values.len(), 0.2);
-        param.values.iter_mut().zip(by).for_each(|(v, b)| *v += if param.name.ends_with("variance") { b.abs() } else { b });
+        param
+            .values
+            .iter_mut()
+            .zip(by)
+            .for_each(|(v, b)| *v += if param.name.ends_with("variance") { b.abs() } else { b });
     }
     (Tower { group, base, body, dim: DIM }, params)
 }
@@ -42,7 +49,8 @@ fn tokens() -> TokenBatch {
 fn oracle(tower: &Tower, params: &Params, fed: &Fed) -> Vec<f64> {
     match fed {
         Fed::Rows { base, features } => {
-            let feature = |a: &Array2<f32>, name: &str| Feature { name: name.into(), width: a.ncols() };
+            let feature =
+                |a: &Array2<f32>, name: &str| Feature { name: name.into(), width: a.ncols() };
             let head = tower
                 .head(
                     params,
@@ -109,7 +117,10 @@ fn differentiates(tower: &Tower, params: &Params, fed: &Fed) {
             let want = (up - value(&moved)) / step;
             let got = f64::from(gradient[i]);
             let name = &params.list()[place].name;
-            assert!((got - want).abs() < 2e-3 * (1.0 + want.abs()), "{name}[{i}]: {got} for {want}");
+            assert!(
+                (got - want).abs() < 2e-3 * (1.0 + want.abs()),
+                "{name}[{i}]: {got} for {want}"
+            );
         }
     }
 }
@@ -120,15 +131,12 @@ fn heads_are_what_they_export() {
     let (tower, params) =
         init(Group::Image, |b| (Base::Plain, b.mlp_head([10, 7, DIM], 2, [0.0, 0.0], 0.1)));
     differentiates(&tower, &params, &fed);
-    let (tower, params) = init(Group::Image, |b| {
-        (b.map(DIM, DIM), b.mlp_head([10, 7, DIM], 1, [0.0, 0.0], 1.0))
-    });
-    differentiates(&tower, &params, &fed);
     let (tower, params) =
-        init(Group::Text, |b| (Base::Plain, b.linear_head(10, DIM, true, 1.0)));
+        init(Group::Image, |b| (b.map(DIM, DIM), b.mlp_head([10, 7, DIM], 1, [0.0, 0.0], 1.0)));
     differentiates(&tower, &params, &fed);
-    let (tower, params) =
-        init(Group::Image, |b| (Base::None, b.linear_head(10, DIM, false, 1.0)));
+    let (tower, params) = init(Group::Text, |b| (Base::Plain, b.linear_head(10, DIM, true, 1.0)));
+    differentiates(&tower, &params, &fed);
+    let (tower, params) = init(Group::Image, |b| (Base::None, b.linear_head(10, DIM, false, 1.0)));
     let fed = Fed::Rows { base: None, features: Some(rows(4, 10, 2)) };
     differentiates(&tower, &params, &fed);
 }
@@ -152,13 +160,10 @@ fn a_head_starts_at_its_base() {
 
 #[test]
 fn transformers_are_what_they_export() {
-    let (tower, params) = init(Group::Image, |b| {
-        (Base::None, b.vit([8, 4], [8, 2, 2], DIM, 0.0))
-    });
+    let (tower, params) = init(Group::Image, |b| (Base::None, b.vit([8, 4], [8, 2, 2], DIM, 0.0)));
     differentiates(&tower, &params, &Fed::Pictures(pictures(3, 8)));
-    let (tower, params) = init(Group::Text, |b| {
-        (Base::None, b.text_transformer([11, 6], [8, 1, 2], DIM, 0.0))
-    });
+    let (tower, params) =
+        init(Group::Text, |b| (Base::None, b.text_transformer([11, 6], [8, 1, 2], DIM, 0.0)));
     // Not every word of the table occurs, so differences there are zero.
     differentiates(&tower, &params, &Fed::Tokens(tokens()));
 }
@@ -205,15 +210,17 @@ fn a_convolutional_tower_folds_its_norms_and_follows_the_batch() {
         };
         let want = (moved(2e-3) - moved(-2e-3)) / 4e-3;
         let name = &params.list()[place].name;
-        assert!((want - f64::from(length)).abs() < 0.05 * (0.05 + want.abs()), "{name}: {length} for {want}");
+        assert!(
+            (want - f64::from(length)).abs() < 0.05 * (0.05 + want.abs()),
+            "{name}: {length} for {want}"
+        );
     }
 }
 
 #[test]
 fn dropout_keeps_the_mean_and_repeats_by_seed() {
-    let (tower, params) = init(Group::Image, |b| {
-        (Base::None, b.mlp_head([10, 64, DIM], 1, [0.3, 0.5], 1.0))
-    });
+    let (tower, params) =
+        init(Group::Image, |b| (Base::None, b.mlp_head([10, 64, DIM], 1, [0.3, 0.5], 1.0)));
     let fed = Fed::Rows { base: None, features: Some(rows(4, 10, 2)) };
     let run = |step| {
         forward(&tower, &params, fed.clone(), rng_for(1, Purpose::DropImages, step)).embeddings()

@@ -50,10 +50,9 @@ fn layers(params: &Params, ops: &[Op]) -> Result<Vec<Layer>, LayerError> {
     while let Some(op) = rest.next() {
         done.push(match op {
             Op::Dropout(_) => continue,
-            Op::Linear { weight, bias } => Layer::Linear {
-                weight: take(weight)?,
-                bias: bias.as_ref().map(take).transpose()?,
-            },
+            Op::Linear { weight, bias } => {
+                Layer::Linear { weight: take(weight)?, bias: bias.as_ref().map(take).transpose()? }
+            }
             Op::LayerNorm { affine, width } => {
                 let (scale, shift) = match affine {
                     Some((scale, shift)) => (take(scale)?, take(shift)?),

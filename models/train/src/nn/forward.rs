@@ -90,7 +90,11 @@ pub fn infer(tower: &Tower, params: &Params, fed: Fed) -> Array2<f32> {
 
 /// Given ∂loss/∂embeddings (rows × dim), the gradient of each parameter, by
 /// place; none where the tower has no part in it. Moves running statistics in `params`.
-pub fn backward(pass: Forward, gradient: Array2<f32>, params: &mut Params) -> Vec<Option<Vec<f32>>> {
+pub fn backward(
+    pass: Forward,
+    gradient: Array2<f32>,
+    params: &mut Params,
+) -> Vec<Option<Vec<f32>>> {
     for (slot, seen) in pass.follow {
         for (value, new) in params.values_mut(slot).iter_mut().zip(seen) {
             *value += FOLLOW * (new - *value);
@@ -215,7 +219,9 @@ impl<'a> Pass<'a> {
                 let (first, kept) = match value {
                     Value::Rows(x) => (Value::Rows(x.clone()), Value::Rows(x)),
                     Value::Pictures(x) => (Value::Pictures(x.clone()), Value::Pictures(x)),
-                    Value::Tokens(x, m) => (Value::Tokens(x.clone(), m.clone()), Value::Tokens(x, m)),
+                    Value::Tokens(x, m) => {
+                        (Value::Tokens(x.clone(), m.clone()), Value::Tokens(x, m))
+                    }
                     Value::Ids(..) => panic!("no residual over ids"),
                 };
                 match (self.run(inner, first), kept) {

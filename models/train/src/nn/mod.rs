@@ -19,9 +19,9 @@ mod random;
 mod tower;
 
 pub use adamw::{AdamW, AdamWOptions, clip};
-pub(crate) use layer::UNIT_EPSILON;
 pub use forward::{Fed, Forward, TokenBatch, backward, forward, infer};
 pub use layer::Op;
+pub(crate) use layer::UNIT_EPSILON;
 pub use params::{Group, Param, Params, Slot};
 pub use random::{Purpose, rng_for};
 pub use tower::{Base, Tower, TowerBuilder};

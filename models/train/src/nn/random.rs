@@ -19,8 +19,8 @@ pub enum Purpose {
     DropTexts,
     /// What a loss or a selection draws in a step.
     Objective,
-    /// Which examples are held out.
-    Split,
+    /// Which pictures a loss takes next.
+    Choice,
 }
 
 /// The generator for one purpose at one place (an epoch or a step).

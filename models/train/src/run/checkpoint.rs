@@ -89,7 +89,8 @@ impl Checkpoint {
     /// `Io`.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         let bytes = self.bytes();
-        write_whole(path, &bytes).map_err(|source| CheckpointError::Io { path: path.into(), source })
+        write_whole(path, &bytes)
+            .map_err(|source| CheckpointError::Io { path: path.into(), source })
     }
 
     fn bytes(&self) -> Vec<u8> {
@@ -139,8 +140,11 @@ impl Checkpoint {
 
     fn parse(bytes: &[u8]) -> Result<Self, String> {
         let short = || format!("expected a whole checkpoint, got {} bytes", bytes.len());
-        let (body, hash) = bytes.split_at_checked(bytes.len().saturating_sub(32)).ok_or_else(short)?;
-        let rest = body.strip_prefix(MAGIC).ok_or("expected a checkpoint of this version, got something else")?;
+        let (body, hash) =
+            bytes.split_at_checked(bytes.len().saturating_sub(32)).ok_or_else(short)?;
+        let rest = body
+            .strip_prefix(MAGIC)
+            .ok_or("expected a checkpoint of this version, got something else")?;
         if blake3::hash(body).as_bytes() != hash {
             return Err("its checksum does not fit its content".to_owned());
         }
@@ -211,7 +215,10 @@ mod tests {
             best: Some((1, 123.456)),
             history: Vec::new(),
             optimiser_steps: [7, 7],
-            arrays: vec![("p/a".into(), vec![1.0, -0.0, f32::MIN_POSITIVE]), ("q/b".into(), vec![])],
+            arrays: vec![
+                ("p/a".into(), vec![1.0, -0.0, f32::MIN_POSITIVE]),
+                ("q/b".into(), vec![]),
+            ],
             criterion: vec![1, 2, 3],
         }
     }
@@ -224,7 +231,10 @@ mod tests {
         checkpoint().write(&path).expect("written");
         let mut got = Checkpoint::read(&path).expect("read").expect("there");
         assert_eq!(got.sums[0].1.to_bits(), (0.1f64 + 0.2).to_bits());
-        assert_eq!((got.step, got.best, got.criterion.clone()), (7, Some((1, 123.456)), vec![1, 2, 3]));
+        assert_eq!(
+            (got.step, got.best, got.criterion.clone()),
+            (7, Some((1, 123.456)), vec![1, 2, 3])
+        );
         assert_eq!(got.take("p/"), [("a".to_owned(), vec![1.0, -0.0, f32::MIN_POSITIVE])]);
         assert_eq!(got.arrays.len(), 1);
     }

@@ -16,6 +16,8 @@ pub struct Judged<'a> {
     pub classes: Option<&'a [u32]>,
     /// See [`super::Supplied::near`].
     pub near: Option<&'a Array2<bool>>,
+    /// The positions of the pictures, which last over the run.
+    pub rows: &'a [u32],
 }
 
 /// A figure of a step for the record.
@@ -61,6 +63,12 @@ pub trait Criterion {
         progress: f64,
         rng: &mut Pcg64,
     ) -> Result<Judgement, String>;
+
+    /// The pictures of the next step, where the loss chooses them itself; none:
+    /// the epoch's.
+    fn choose(&self, _batch: usize, _rng: &mut Pcg64) -> Option<Vec<usize>> {
+        None
+    }
 
     /// The loss's own parameters, to be changed by the optimiser.
     fn parameters(&mut self) -> Vec<&mut [f32]>;

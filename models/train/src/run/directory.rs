@@ -113,6 +113,7 @@ impl RunDirectory {
             lines.push('\n');
         }
         let path = self.file("metrics.jsonl");
-        write_whole(&path, lines.as_bytes()).map_err(|source| RunDirectoryError::Io { path, source })
+        write_whole(&path, lines.as_bytes())
+            .map_err(|source| RunDirectoryError::Io { path, source })
     }
 }

@@ -123,11 +123,7 @@ pub(crate) fn score(images: &Array2<f32>, texts: Option<&Array2<f32>>, held: &He
     let apart = mean(images) - mean(texts);
     Score {
         text_to_image: direction(texts, images, &of(pictures_of, images.nrows())),
-        image_to_text: direction(
-            images,
-            texts,
-            &of(held.captions_of.clone(), texts.nrows()),
-        ),
+        image_to_text: direction(images, texts, &of(held.captions_of.clone(), texts.nrows())),
         image_to_image: None,
         gap: Some(f64::from(apart.dot(&apart)).sqrt()),
     }

@@ -24,9 +24,8 @@ const ALL: usize = 128;
 impl Made {
     fn new() -> Self {
         let mut rng = rng_for(5, Purpose::Initial, 1);
-        let mut draw = |r: usize, c: usize| {
-            Array2::from_shape_fn((r, c), |_| rng.random::<f32>() * 2.0 - 1.0)
-        };
+        let mut draw =
+            |r: usize, c: usize| Array2::from_shape_fn((r, c), |_| rng.random::<f32>() * 2.0 - 1.0);
         let (hidden, a, b) = (draw(ALL, 8), draw(8, 12), draw(8, 10));
         let (noise_a, noise_b) = (draw(ALL, 12) * 0.1, draw(ALL, 10) * 0.1);
         let pictures: Vec<usize> = (TRAIN..ALL).collect();

@@ -34,7 +34,9 @@ pub enum TrainError {
         step: u64,
     },
     /// A checkpoint of another run.
-    #[error("the checkpoint does not fit this run: {0}; resume with the same data and configuration, or name another --out")]
+    #[error(
+        "the checkpoint does not fit this run: {0}; resume with the same data and configuration, or name another --out"
+    )]
     Foreign(String),
     /// The disk.
     #[error(transparent)]
@@ -170,15 +172,18 @@ impl<'a> Trainer<'a> {
             return Err(TrainError::Foreign(format!("expected run {expected}, got {got}")));
         }
         let names: Vec<String> = self.model.params.list().iter().map(|p| p.name.clone()).collect();
-        let lengths: Vec<usize> =
-            self.model.params.list().iter().map(|p| p.values.len()).collect();
+        let lengths: Vec<usize> = self.model.params.list().iter().map(|p| p.values.len()).collect();
         let mut take = |prefix: &str| -> Result<Option<Vec<Vec<f32>>>, TrainError> {
             let taken = checkpoint.take(prefix);
             if taken.is_empty() {
                 return Ok(None);
             }
             let fits = taken.len() == names.len()
-                && taken.iter().zip(&names).zip(&lengths).all(|((t, n), l)| t.0 == *n && t.1.len() == *l);
+                && taken
+                    .iter()
+                    .zip(&names)
+                    .zip(&lengths)
+                    .all(|((t, n), l)| t.0 == *n && t.1.len() == *l);
             if !fits {
                 let got: Vec<_> = taken.iter().map(|t| (&t.0, t.1.len())).collect();
                 return Err(TrainError::Foreign(format!("expected arrays {names:?}, got {got:?}")));
@@ -353,10 +358,19 @@ impl<'a> Trainer<'a> {
     }
 
     /// One step; none if it was left out because the gradient was no number.
-    fn one_step(&mut self, pictures: &[usize], share: f64, total: u64) -> Result<Option<f64>, TrainError> {
+    fn one_step(
+        &mut self,
+        pictures: &[usize],
+        share: f64,
+        total: u64,
+    ) -> Result<Option<f64>, TrainError> {
+        let seed = self.plan.seed;
+        let own =
+            self.criterion.choose(pictures.len(), &mut rng_for(seed, Purpose::Choice, self.step));
+        let pictures = own.as_deref().unwrap_or(pictures);
+        let rows: Vec<u32> = pictures.iter().map(|&i| i as u32).collect();
         let Supplied { images, texts, groups, classes, near } =
             self.supply.batch(pictures, self.step);
-        let seed = self.plan.seed;
         let rng = |purpose| rng_for(seed, purpose, self.step);
         let pass = forward(&self.model.image, &self.model.params, images, rng(Purpose::DropImages));
         let text_pass = match (&self.model.text, texts) {
@@ -372,6 +386,7 @@ impl<'a> Trainer<'a> {
             groups: &groups,
             classes: classes.as_deref(),
             near: near.as_ref(),
+            rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);
         let judgement = self
@@ -395,11 +410,12 @@ impl<'a> Trainer<'a> {
             return Ok(None);
         }
         let plan = &self.plan;
-        let arrays = self.model.params.list_mut().iter_mut().zip(&gradients).map(|(param, gradient)| {
-            let (rate, decays) = (plan.rates.of(param.group) * share as f32, param.decays());
-            let gradient = gradient.as_deref().filter(|_| param.trained);
-            (param.values.as_mut_slice(), gradient, rate, decays)
-        });
+        let arrays =
+            self.model.params.list_mut().iter_mut().zip(&gradients).map(|(param, gradient)| {
+                let (rate, decays) = (plan.rates.of(param.group) * share as f32, param.decays());
+                let gradient = gradient.as_deref().filter(|_| param.trained);
+                (param.values.as_mut_slice(), gradient, rate, decays)
+            });
         self.optimiser.step(arrays);
         if !of_loss.is_empty() {
             let rate = plan.rates.loss * share as f32;
@@ -479,7 +495,8 @@ impl<'a> Trainer<'a> {
     }
 }
 
-const LOST: &str = "the gradient was not finite and the step was left out; lower optimiser.rate if this goes on";
+const LOST: &str =
+    "the gradient was not finite and the step was left out; lower optimiser.rate if this goes on";
 
 /// Steps a second, smoothed.
 struct Pace {

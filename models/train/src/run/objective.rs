@@ -1,0 +1,110 @@
+//! [`Criterion`] over the objectives of `ekphrasis-metric`, with its detectors.
+
+use ekphrasis_metric::{Batch, Detectors, Finding, Loss, LossError, Objective, ObjectiveOptions};
+use rand_pcg::Pcg64;
+
+use super::criterion::{Criterion, Judged, Judgement, Note};
+
+/// An objective that is watched.
+#[derive(Debug)]
+pub struct Judge {
+    objective: Objective,
+    detectors: Detectors,
+    /// What to call each group in a finding.
+    names: Vec<String>,
+}
+
+impl Judge {
+    /// Puts the objective together. `dim` is the width of the embeddings, `names`
+    /// say what each group shows.
+    ///
+    /// # Errors
+    /// If the options exclude each other or do not fit the data's classes.
+    pub fn new(
+        options: ObjectiveOptions,
+        dim: usize,
+        seed: u64,
+        names: Vec<String>,
+    ) -> Result<Self, LossError> {
+        let objective = Objective::new(options, dim, seed)?;
+        Ok(Self { objective, detectors: Detectors::default(), names })
+    }
+
+    fn tell(&self, finding: &Finding) -> String {
+        let Finding::FalseNegatives { group, other, times, excess } = finding else {
+            return finding.to_string();
+        };
+        let name = |group: u32| self.names.get(group as usize).map_or("", String::as_str);
+        format!(
+            "{:?} scored above the right answer for {:?} {times} times (by up to {excess:.2}); if both show the same thing, give their lines one group",
+            name(*other),
+            name(*group)
+        )
+    }
+}
+
+impl Criterion for Judge {
+    fn judge(
+        &mut self,
+        batch: &Judged<'_>,
+        progress: f64,
+        rng: &mut Pcg64,
+    ) -> Result<Judgement, String> {
+        let given = Batch {
+            images: batch.images.view(),
+            texts: batch.texts.map(|t| t.view()),
+            groups: batch.groups,
+            classes: batch.classes,
+            near: batch.near,
+            rows: Some(batch.rows),
+        };
+        let step = self.objective.step(&given, progress, rng).map_err(|e| e.to_string())?;
+        let stats = &step.stats;
+        let options = self.objective.options();
+        let found = self.detectors.observe(options, step.loss, stats, batch.groups);
+        let findings = found.iter().map(|f| self.tell(f)).collect();
+        let note = |name: &str, value: f64| Note { name: name.to_owned(), value };
+        let notes = vec![
+            note("active", stats.active_fraction()),
+            note("violation", stats.mean_violation()),
+            note("worst", stats.worst),
+            note("positive", stats.positive),
+            note("negative", stats.negative),
+            note("spread", stats.spread),
+            note("beaten", stats.beaten),
+            note("masked", stats.masked as f64),
+        ];
+        Ok(Judgement {
+            loss: step.loss,
+            images: step.images,
+            texts: step.texts,
+            parameters: step.parameters,
+            notes,
+            findings,
+        })
+    }
+
+    fn choose(&self, batch: usize, rng: &mut Pcg64) -> Option<Vec<usize>> {
+        let Loss::Magnet(_) = self.objective.options().loss else { return None };
+        // Twelve clusters, as many rows of each as fill the batch.
+        let clusters = 12.min(batch / 2).max(2);
+        let rows = self.objective.index().plan(clusters, (batch / clusters).max(1), rng)?;
+        Some(rows.into_iter().map(|r| r as usize).collect())
+    }
+
+    fn parameters(&mut self) -> Vec<&mut [f32]> {
+        self.objective.parameters()
+    }
+
+    fn constrain(&mut self) {
+        self.objective.constrain();
+    }
+
+    fn export(&self) -> Vec<u8> {
+        self.objective.export()
+    }
+
+    fn import(&mut self, state: &[u8]) -> Result<(), String> {
+        self.objective.import(state).map_err(|e| e.to_string())
+    }
+}

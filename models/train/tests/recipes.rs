@@ -1,0 +1,232 @@
+//! Every recipe that ships, and the whole way from pictures to a model that loads.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicBool;
+
+use ekphrasis_models::{Model, Runtime, RuntimeSearch};
+use ekphrasis_train::config::{Config, FINETUNE, StartKind};
+use ekphrasis_train::data::Example;
+use ekphrasis_train::job::{Done, Job, JobError, Target, Told, train};
+use ekphrasis_train::run::{Event, Outcome};
+
+fn runtime() -> Runtime {
+    Runtime::load(&RuntimeSearch {
+        flag: None,
+        env: None,
+        cache: Path::new(env!("CARGO_TARGET_TMPDIR")).join("ort-cache"),
+        fetch: true,
+        log: &|_| {},
+    })
+    .expect("ONNX Runtime, fetched through pip or npm if need be")
+}
+
+/// Shapes in colours on plain ground: three pictures of each of twenty.
+fn shapes(dir: &Path) -> Vec<Example> {
+    let colours = [
+        ("red", [220, 30, 30]),
+        ("green", [30, 160, 50]),
+        ("blue", [40, 60, 220]),
+        ("yellow", [230, 210, 40]),
+        ("black", [20, 20, 20]),
+    ];
+    let kinds = ["circle", "square", "triangle", "cross"];
+    let mut examples = Vec::new();
+    for (name, colour) in colours {
+        for kind in kinds {
+            for copy in 0..3i32 {
+                let (cx, cy, r) = (30 + 3 * copy, 33 - 4 * copy, 14 + 3 * copy);
+                let inside = |x: i32, y: i32| {
+                    let (dx, dy) = (x - cx, y - cy);
+                    match kind {
+                        "circle" => dx * dx + dy * dy < r * r,
+                        "square" => dx.abs() < r && dy.abs() < r,
+                        "triangle" => dy.abs() < r && 2 * dx.abs() < dy + r,
+                        _ => dx.abs().min(dy.abs()) < r / 3 && dx.abs().max(dy.abs()) < r,
+                    }
+                };
+                let picture = image::RgbImage::from_fn(64, 64, |x, y| {
+                    image::Rgb(if inside(x as i32, y as i32) { colour } else { [250, 250, 250] })
+                });
+                let path = dir.join(format!("{name}-{kind}-{copy}.png"));
+                picture.save(&path).expect("a folder that can be written");
+                examples.push(Example {
+                    path,
+                    captions: vec![format!("a {name} {kind}")],
+                    tags: vec![name.into(), kind.into()],
+                    group: Some(format!("{name} {kind}")),
+                    class: Some(kind.into()),
+                    ..Example::default()
+                });
+            }
+        }
+    }
+    examples
+}
+
+struct Place {
+    dir: tempfile::TempDir,
+    examples: Vec<Example>,
+    runtime: Runtime,
+}
+
+impl Place {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let examples = shapes(dir.path());
+        Self { dir, examples, runtime: runtime() }
+    }
+
+    fn out(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    fn train(
+        &self,
+        config: Config,
+        name: &str,
+        resume: bool,
+        stop_at: u64,
+    ) -> Result<Done, JobError> {
+        let lite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lite");
+        let job = Job {
+            examples: self.examples.clone(),
+            config,
+            base: Model::open(&lite).expect("the shipped model"),
+            runtime: &self.runtime,
+            // One process at a time has a cache open, and tests run side by side.
+            cache: self.out("cache"),
+            threads: 2,
+        };
+        let stop = AtomicBool::new(false);
+        let out = self.out(name);
+        train(&job, Target { name, out: &out, resume }, &stop, &mut |told| {
+            if let Told::Training(Event::Step { step, .. }) = told
+                && step == stop_at
+            {
+                stop.store(true, std::sync::atomic::Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+/// The recipe, cut down to what a test has time for.
+fn short(text: &str) -> Config {
+    let mut config = Config::read(text).unwrap_or_else(|e| panic!("{e}"));
+    config.training.epochs = 2;
+    config.data.augment.views = config.data.augment.views.min(1);
+    config.data.batch = config.data.batch.min(24);
+    config
+}
+
+fn recipes() -> Vec<(String, String)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("recipes");
+    let mut found: Vec<(String, String)> = fs_err::read_dir(&dir)
+        .expect("recipes")
+        .map(|entry| entry.expect("an entry").path())
+        .filter(|path| path.extension().is_some_and(|e| e == "toml"))
+        .map(|path| {
+            let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+            (name, fs_err::read_to_string(&path).expect("readable"))
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+#[test]
+fn every_recipe_is_read_and_written_back() {
+    let recipes = recipes();
+    assert!(recipes.len() >= 11, "{recipes:?}");
+    for (name, text) in recipes {
+        let config = Config::read(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let again = Config::read(&config.write()).unwrap_or_else(|e| panic!("{name} again: {e}"));
+        assert_eq!(config, again, "{name}");
+    }
+}
+
+#[test]
+fn every_recipe_trains_and_publishes_a_model() {
+    let place = Place::new();
+    for (name, text) in recipes() {
+        let config = short(&text);
+        // Asks for outputs that only the base made for it has.
+        if config.start.kind != StartKind::None {
+            continue;
+        }
+        let done =
+            place.train(config, &name, false, u64::MAX).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(done.history.len(), 3, "{name}: before, and two epochs");
+        assert!(done.history[1..].iter().all(|r| r.loss.is_some_and(f64::is_finite)), "{name}");
+        let published = done.published.unwrap_or_else(|| panic!("{name}: no model"));
+        let model = Model::open(&place.out(&name)).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let texts = model.text_encoder(&place.runtime, 1).unwrap_or_else(|e| panic!("{name}: {e}"));
+        let got = texts.embed_texts(&["a red circle"]).expect("an embedding");
+        assert_eq!(got[0].values().len(), published.model.space().dim(), "{name}");
+        let images =
+            model.image_encoder(&place.runtime, 1).unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(images.space(), texts.space(), "{name}");
+    }
+}
+
+#[test]
+fn fine_tuning_finds_what_was_held_out() {
+    let place = Place::new();
+    let mut config = Config::read(FINETUNE).expect("the built-in recipe");
+    config.training.epochs = 12;
+    config.data.augment.views = 1;
+    let done = place.train(config, "tuned", false, u64::MAX).expect("trained");
+    let (before, after) = (done.before.expect("held out"), done.after.expect("held out"));
+    assert!(after.rsum() > before.rsum(), "{} before, {} after", before.rsum(), after.rsum());
+}
+
+#[test]
+fn a_run_that_was_stopped_publishes_the_same_model() {
+    let place = Place::new();
+    let whole = place.train(short(FINETUNE), "whole", false, u64::MAX).expect("trained");
+    let stopped = place.train(short(FINETUNE), "parts", false, 3).expect("stopped");
+    assert_eq!((stopped.outcome, stopped.published.is_none()), (Outcome::Stopped, true));
+    let resumed = place.train(short(FINETUNE), "parts", true, u64::MAX).expect("trained");
+    let weights = |done: &Done| done.history.iter().map(|r| r.loss).collect::<Vec<_>>();
+    assert_eq!(weights(&whole), weights(&resumed));
+    let bytes =
+        |name: &str| fs_err::read(place.out(name).join("vocabulary.f16")).expect("published");
+    assert!(bytes("whole") == bytes("parts"), "the same text side to the bit");
+}
+
+#[test]
+fn wrong_recipes_say_what_would_be_right() {
+    let says = |text: &str, parts: &[&str]| {
+        let error = Config::read(text).expect_err(text).to_string();
+        for part in parts {
+            assert!(error.contains(part), "{text}: {error:?} lacks {part:?}");
+        }
+    };
+    says("[data]\nbatches = \"all\"", &["batches", "shuffled", "by-group", "by-class"]);
+    says("[training]\nepoch = 3", &["epoch", "epochs", "patience"]);
+    says("[loss]\nkind = \"hinge\"", &["hinge", "triplet", "smooth-max", "info-nce"]);
+    says("[loss]\nkind = \"triplet\"\nmargins = 1", &["margins", "margin"]);
+    says("[data]\nbatch = 1", &["data.batch", "at least 2", "1"]);
+    says("[optimiser]\nrate = nan", &["optimiser.rate", "NaN"]);
+    says("[text]\nkind = \"none\"\n[sides]\ntext-to-image = 1.0", &["text.kind", "[sides]"]);
+    says("[image]\nkind = \"frozen\"\n[text]\nkind = \"frozen\"", &["image.kind", "train"]);
+    says("[image]\nkind = \"vit\"\nheads = 5", &["image.heads", "divides"]);
+    says("[selection]\nnegatives = \"hard\"", &["selection"]);
+}
+
+#[test]
+fn what_cannot_be_trained_on_is_refused_and_leaves_nothing() {
+    let mut place = Place::new();
+    place.examples.truncate(1);
+    let error = place.train(short(FINETUNE), "one", false, u64::MAX).expect_err("one picture");
+    assert!(error.is_usage(), "{error}");
+    assert!(!place.out("one").exists() && !place.out("one.run").exists());
+    let mut place = Place::new();
+    let mut config = short(FINETUNE);
+    let wrong = config.write().replace("\"pooled\"", "\"pool\"");
+    config = Config::read(&wrong).expect("a recipe");
+    let error = place.train(config, "wrong", false, u64::MAX).expect_err("no such output");
+    assert!(error.to_string().contains("pool"), "{error}");
+    place.examples.iter_mut().for_each(|e| e.path = place.dir.path().join("gone.png"));
+    let error = place.train(short(FINETUNE), "gone", false, u64::MAX).expect_err("no pictures");
+    assert!(matches!(error, JobError::Pairs(_)) && error.is_usage(), "{error}");
+}
