@@ -59,6 +59,8 @@ pub(crate) enum Verb {
     Eval(EvalArgs),
     /// Group the pictures of the store that are alike, and name the groups
     Cluster(ClusterArgs),
+    /// Train on captioned pictures of your own, on top of a model or from scratch
+    Train(TrainArgs),
     /// Check the library, the model and the store
     Doctor,
     /// Serve the page and the API over the store as it is
@@ -283,6 +285,40 @@ pub(crate) struct ClusterArgs {
     /// Group by a distance that was kept
     #[arg(long, value_name = "FILE.json", conflicts_with_all = ["save_metric", "metric"])]
     pub(crate) use_metric: Option<PathBuf>,
+}
+
+/// `--data` and `--model` have the names of options that every verb has, and a
+/// meaning of their own.
+#[derive(Debug, Args)]
+#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "read by the trainer only"))]
+pub(crate) struct TrainArgs {
+    /// Captioned pictures, as JSONL or CSV, or a folder whose sub-folders are classes
+    #[arg(long, required = true, value_name = "PAIRS")]
+    pub(crate) data: PathBuf,
+    /// The new model's name
+    #[arg(long, required_unless_present = "ablation", value_name = "NAME")]
+    pub(crate) model: Option<PathBuf>,
+    /// The new model's folder; the run's own is DIR.run beside it
+    #[arg(long, required_unless_present = "ablation", value_name = "DIR")]
+    pub(crate) out: Option<PathBuf>,
+    /// A recipe [default: heads on the base model, for a few hundred pictures]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) config: Option<PathBuf>,
+    /// The model to start from [default: models/lite]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) base: Option<PathBuf>,
+    /// Go on with a run that was stopped or killed
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Compare every loss and selection under this recipe instead, with this many seeds
+    #[arg(
+        long,
+        value_name = "SEEDS",
+        num_args = 0..=1,
+        default_missing_value = "3",
+        conflicts_with_all = ["out", "resume"]
+    )]
+    pub(crate) ablation: Option<u64>,
 }
 
 #[cfg(test)]

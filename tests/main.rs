@@ -12,4 +12,5 @@ mod house;
 mod incremental;
 mod server;
 mod support;
+mod train;
 mod wrong_use;

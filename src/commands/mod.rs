@@ -8,6 +8,7 @@ mod label;
 mod search;
 mod serve;
 mod status;
+mod train;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -40,6 +41,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Remove(args) => index::remove(global, args),
         Verb::Eval(args) => eval::eval(global, args),
         Verb::Cluster(args) => cluster::cluster(global, args),
+        Verb::Train(args) => train::train(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
     }

@@ -1,0 +1,152 @@
+//! `ek train`: pairs in, a model that the other verbs take out; killed at any
+//! moment it goes on to the same model.
+
+use crate::support::Home;
+
+#[cfg(not(feature = "train"))]
+#[test]
+fn without_the_trainer_the_verb_says_how_to_get_it() {
+    let home = Home::new();
+    let run = home.ek(&["train", "--data", "p.jsonl", "--model", "m", "--out", "o"]).exits(3);
+    assert!(run.stderr().contains("cargo install --path . --features train"), "{}", run.stderr());
+}
+
+#[cfg(feature = "train")]
+mod with_trainer {
+    use std::path::Path;
+    use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+    use super::Home;
+
+    /// Coloured squares and stripes, thirty-two of them.
+    fn pairs(home: &Home) {
+        let folder = home.folder("pictures");
+        let colours = [
+            ("red", [210, 30, 30]),
+            ("green", [20, 150, 40]),
+            ("blue", [30, 60, 210]),
+            ("grey", [128, 128, 128]),
+        ];
+        let mut lines = String::new();
+        for (c, (colour, rgb)) in colours.iter().enumerate() {
+            for (p, pattern) in ["square", "stripes"].iter().enumerate() {
+                for copy in 0..4u32 {
+                    let picture = image::RgbImage::from_fn(48, 48, |x, y| {
+                        let on = match p {
+                            0 => x > 6 + copy && x < 40 && y > 8 && y < 36 + copy,
+                            _ => (y + copy) % 12 < 6,
+                        };
+                        image::Rgb(if on { *rgb } else { [245, 245, 240] })
+                    });
+                    let name = format!("{c}-{p}-{copy}.png");
+                    picture.save(folder.join(&name)).expect("written");
+                    let split = if copy == 3 { "val" } else { "train" };
+                    lines.push_str(&format!(
+                        "{{\"path\":\"pictures/{name}\",\"caption\":\"{colour} {pattern} {copy}\",\"group\":\"{name}\",\"split\":\"{split}\"}}\n"
+                    ));
+                }
+            }
+        }
+        fs_err::write(home.path().join("pairs.jsonl"), lines).expect("written");
+        let recipe = "seed = 3\n[data]\nbatch = 8\nnear = 1.0\n[image]\nkind = \"mlp\"\nhidden = 64\ndropout = 0.1\n[loss]\nkind = \"info-nce\"\n[training]\nepochs = 40\naverage = 0.9\ncheckpoint-seconds = 0.0\n";
+        fs_err::write(home.path().join("recipe.toml"), recipe).expect("written");
+    }
+
+    fn train<'a>(out: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+        let mut args = vec!["train", "--data", "pairs.jsonl", "--model", "mine", "--out", out];
+        args.extend(["--config", "recipe.toml", "--quiet", "--json"]);
+        args.extend(more);
+        args
+    }
+
+    fn files(dir: &Path) -> Vec<(String, Vec<u8>)> {
+        let mut files: Vec<_> = fs_err::read_dir(dir)
+            .expect("a model")
+            .map(|e| e.expect("an entry").path())
+            .map(|p| {
+                let name = p.file_name().expect("a name").to_string_lossy().into_owned();
+                (name, fs_err::read(p).expect("readable"))
+            })
+            .collect();
+        files.sort();
+        files
+    }
+
+    #[test]
+    fn killed_at_any_moment_it_ends_in_the_same_model() {
+        let home = Home::new();
+        pairs(&home);
+        // On one thread sums have one order, so runs are equal to the bit.
+        let run = |args: &[&str]| {
+            let mut command = home.command(args);
+            command.env("RAYON_NUM_THREADS", "1");
+            command
+        };
+        let whole = run(&train("whole", &[])).output().expect("starts");
+        let text = String::from_utf8_lossy(&whole.stderr).into_owned();
+        assert!(whole.status.success(), "{text}");
+        let report: serde_json::Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+        assert_eq!(report["outcome"], "finished");
+        assert_eq!(report["epochs"], 40);
+        assert!(report["after"]["text_to_image"]["recall_at_10"].is_number(), "{report}");
+
+        let seed =
+            SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.subsec_nanos().into());
+        eprintln!("seed {seed}");
+        let mut random: u64 = seed;
+        let mut resume: &[&str] = &[];
+        for _ in 0..6 {
+            let mut child = run(&train("parts", resume)).spawn().expect("starts");
+            random ^= random << 13;
+            random ^= random >> 7;
+            random ^= random << 17;
+            std::thread::sleep(Duration::from_millis(300 + random % 2_500));
+            child.kill().expect("killed or done");
+            child.wait().expect("ended");
+            if home.path().join("parts.run/config.toml").exists() {
+                resume = &["--resume"];
+            }
+        }
+        if !home.path().join("parts").exists() {
+            let last = run(&train("parts", resume)).output().expect("starts");
+            let text = String::from_utf8_lossy(&last.stderr).into_owned();
+            assert!(last.status.success(), "seed {seed}: {text}");
+        }
+        let (one, other) = (files(&home.path().join("whole")), files(&home.path().join("parts")));
+        let names = |f: &[(String, Vec<u8>)]| f.iter().map(|f| f.0.clone()).collect::<Vec<_>>();
+        assert_eq!(names(&one), names(&other));
+        for ((name, a), (_, b)) in one.iter().zip(&other) {
+            assert!(a == b, "{name} differs (seed {seed})");
+        }
+        let lines =
+            fs_err::read_to_string(home.path().join("parts.run/metrics.jsonl")).expect("there");
+        assert_eq!(lines.lines().count(), 41, "one line an epoch, and one before");
+
+        // The engine takes the model.
+        home.ek(&["--model", "whole", "label", "pictures/0-0-0.png", "--labels", "red,blue"])
+            .exits(0);
+        // A folder that is taken is refused, and so is a second run in the same place.
+        let again = home.ek(&train("whole", &[])).exits(2);
+        assert!(again.stderr().contains("whole"), "{}", again.stderr());
+    }
+
+    #[test]
+    fn wrong_use_costs_a_sentence_and_no_hour() {
+        let home = Home::new();
+        pairs(&home);
+        fs_err::write(home.path().join("recipe.toml"), "[training]\nepoch = 1\n").expect("written");
+        let run = home.ek(&train("out", &[])).exits(2);
+        assert!(
+            run.stderr().contains("recipe.toml") && run.stderr().contains("epochs"),
+            "{}",
+            run.stderr()
+        );
+        let run =
+            home.ek(&["train", "--data", "none.jsonl", "--model", "m", "--out", "out"]).exits(2);
+        assert!(run.stderr().contains("none.jsonl"), "{}", run.stderr());
+        fs_err::write(home.path().join("recipe.toml"), "").expect("written");
+        let run = home.ek(&train("out", &["--resume"])).exits(2);
+        assert!(run.stderr().contains("no run to resume"), "{}", run.stderr());
+        assert!(!home.path().join("out").exists() && !home.path().join("out.run").exists());
+    }
+}
