@@ -16,8 +16,8 @@ use crate::Result;
 pub(super) const SIZE: u32 = 224;
 /// Width of the features before the classifier.
 pub(super) const FEATURES: usize = 1280;
-/// Channels of the last block's depthwise convolution.
-const DEEP: usize = 1152;
+/// Channels of the depthwise convolutions of the last two blocks, together.
+const DEEP: usize = 2 * 1152;
 /// The batch norms' epsilon.
 const EPSILON: f64 = 1e-3;
 /// Channels after the first convolution.
@@ -50,9 +50,10 @@ const STAGES: [Stage; 7] = [
     stage(1, 3, 1, 6, 320),
 ];
 
-/// The stages whose results are in `stages`: 40, 80, 112 and 192 channels. The mean
-/// of the last stage is a linear map of `deep` and says nothing more.
-const POOLED: std::ops::Range<usize> = 2..6;
+/// The stages whose results are in `stages`: 112 and 192 channels. The mean of the
+/// last stage is a linear map of `deep` and says nothing more; earlier ones add too
+/// little for their size.
+const POOLED: std::ops::Range<usize> = 4..6;
 
 /// Builds the tower: `pixels` [batch, 3, 224, 224] → `embedding` [batch, 384]
 /// of unit length, `pooled` [batch, 1280], `logits` [batch, 1000].
@@ -60,10 +61,9 @@ const POOLED: std::ops::Range<usize> = 2..6;
 /// `classes` has one embedding after the other, in the order of the classes.
 /// With `inner` it also gives what a trained head can stand on: `base`
 /// [batch, 384], the embedding before it was scaled to unit length (its length
-/// tells how sure the network is); `stages` [batch, 424], the means over the
-/// area of what the middle stages give, [`POOLED`] one after another; `deep`
-/// [batch, 1152], the mean of what the last block's depthwise convolution gives;
-/// and `peak` [batch, 1280], the maximum of what `pooled` is the mean of.
+/// tells how sure the network is); `stages` [batch, 304], the means over the
+/// area of what the middle stages give, [`POOLED`] one after another; and `deep`
+/// [batch, 2304], those of what the depthwise convolutions of the last two blocks give.
 ///
 /// # Errors
 /// If a weight is absent or has another shape.
@@ -77,7 +77,7 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     );
     let zero = graph.scalar("zero", 0.0);
     let six = graph.scalar("six", 6.0);
-    let mut net = Network { graph, weights, zero, six, filtered: None };
+    let mut net = Network { graph, weights, zero, six, filtered: Vec::new() };
 
     let stem = Conv { weight: "_conv_stem", norm: "_bn0", kernel: 3, stride: 2, kind: Kind::Full };
     let (mut x, mut size) = net.conv(&pixels, SIZE, [STEM, 3], &stem)?;
@@ -110,9 +110,13 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     let over_area: &[_] = &[("axes", Attr::Ints(&[2, 3])), ("keepdims", Attr::Int(0))];
     let pooled = net.graph.op("mean", "ReduceMean", &[&x], over_area);
     let logits = net.classifier(&pooled)?;
-    let peak = inner.then(|| net.graph.reduce("maximum", "ReduceMax", &x, &[2, 3], false));
-    let filtered = net.filtered.take().filter(|_| inner);
-    let deep = filtered.map(|f| net.graph.reduce("filtered", "ReduceMean", &f, &[2, 3], false));
+    let deep: Vec<Value> = match net.filtered.as_slice() {
+        [.., a, b] if inner => [a.clone(), b.clone()]
+            .iter()
+            .map(|f| net.graph.reduce("filtered", "ReduceMean", f, &[2, 3], false))
+            .collect(),
+        _ => Vec::new(),
+    };
     let mut graph = net.graph;
 
     let by_class: &[_] = &[("axis", Attr::Int(-1))];
@@ -127,14 +131,11 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     graph.output("logits", &logits, float, &[("batch", -1), ("class", CLASSES as i64)]);
     if inner {
         graph.output("base", &mixed, float, &[("batch", -1), ("dim", DIM as i64)]);
-        let all: Vec<&Value> = stages.iter().collect();
-        let joined = graph.op("stage", "Concat", &all, &[("axis", Attr::Int(1))]);
         let width: usize = STAGES[POOLED].iter().map(|stage| stage.out).sum();
-        graph.output("stages", &joined, float, &[("batch", -1), ("feature", width as i64)]);
-        let wide = DEEP as i64;
-        for (name, value, width) in [("deep", deep, wide), ("peak", peak, FEATURES as i64)] {
-            let value = value.ok_or_else(|| format!("the network has no {name}"))?;
-            graph.output(name, &value, float, &[("batch", -1), ("feature", width)]);
+        for (name, parts, width) in [("stages", stages, width), ("deep", deep, DEEP)] {
+            let parts: Vec<&Value> = parts.iter().collect();
+            let joined = graph.op(&format!("{name}.joined"), "Concat", &parts, &[("axis", Attr::Int(1))]);
+            graph.output(name, &joined, float, &[("batch", -1), ("feature", width as i64)]);
         }
     }
     Ok(graph.finish())
@@ -166,8 +167,8 @@ struct Network<'a> {
     weights: &'a StateDict,
     zero: Value,
     six: Value,
-    /// What the depthwise convolution of the latest block gave.
-    filtered: Option<Value>,
+    /// What the depthwise convolution of each block gave.
+    filtered: Vec<Value>,
 }
 
 impl Network<'_> {
@@ -196,7 +197,7 @@ impl Network<'_> {
             Conv { weight: &weight, norm: &norm, kernel: stage.kernel, stride, kind: Kind::Depth };
         let (y, smaller) = self.conv(&x, size, [wide, 1], &conv)?;
         x = self.relu6(&weight, &y);
-        self.filtered = Some(x.clone());
+        self.filtered.push(x.clone());
         let (weight, norm) = (part("_project_conv"), part("_bn2"));
         let conv = Conv { weight: &weight, norm: &norm, kernel: 1, stride: 1, kind: Kind::Point };
         (x, _) = self.conv(&x, smaller, [stage.out, wide], &conv)?;
