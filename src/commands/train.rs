@@ -241,6 +241,17 @@ mod with_trainer {
                     self.clear();
                     output::note(&epoch(record));
                 }
+                Told::Kept { tried, chosen } => {
+                    for (i, way) in tried.iter().enumerate() {
+                        let rsum = way.score.map_or("–".to_owned(), |s| format!("{:.1}", s.rsum()));
+                        output::note(&format!(
+                            "{:.2} of the way to the {} weights: rsum {rsum}{}",
+                            way.share,
+                            if way.last { "last" } else { "best" },
+                            if i == chosen { ", kept" } else { "" }
+                        ));
+                    }
+                }
             }
         }
 
