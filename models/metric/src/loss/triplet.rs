@@ -166,7 +166,7 @@ impl<'a, T: Real> Row<'a, T> {
     /// From ∂L/∂c to ∂L/∂s.
     fn chain(&self, g: &mut [T]) {
         if self.options.distance == Distance::Euclidean {
-            g.iter_mut().zip(&self.minus_distance).for_each(|(g, &c)| *g = *g / -c);
+            g.iter_mut().zip(&self.minus_distance).for_each(|(g, &c)| *g /= -c);
         }
     }
 

@@ -2,6 +2,8 @@
 
 mod curriculum;
 mod distance_weighted;
+#[cfg(test)]
+mod tests;
 
 use rand::RngExt;
 use rand_pcg::Pcg64;
