@@ -38,7 +38,7 @@ mod with_trainer {
         // Without --ablation, clap asks for both.
         let nowhere = PathBuf::new();
         let out = args.out.as_ref().unwrap_or(&nowhere);
-        let recipe = recipe(args, out)?;
+        let mut recipe = recipe(args, out)?;
         let examples = read(&args.data)?;
         // What `--data` and `--model` mean to other verbs they do not mean here.
         let base = Global { model: args.base.clone(), ..global_of(global) };
@@ -46,6 +46,7 @@ mod with_trainer {
         let towers = towers(global, &engine, 1)?;
         let runtime = towers.runtime()?;
         let model = BaseModel::open(towers.dir()).map_err(JobError::from).map_err(failure)?;
+        recipe.on(model.manifest());
         let stop = stop_on_interrupt()?;
         let mut job = Job {
             examples,
@@ -243,7 +244,8 @@ mod with_trainer {
                 }
                 Told::Kept { tried, chosen } => {
                     for (i, way) in tried.iter().enumerate() {
-                        let rsum = way.score.map_or("–".to_owned(), |s| format!("{:.1}", s.rsum()));
+                        let rsum =
+                            way.score.map_or("–".to_owned(), |s| format!("{:.1}", s.rsum()));
                         output::note(&format!(
                             "{:.2} of the way to the {} weights: rsum {rsum}{}",
                             way.share,

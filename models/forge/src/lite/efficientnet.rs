@@ -50,20 +50,14 @@ const STAGES: [Stage; 7] = [
     stage(1, 3, 1, 6, 320),
 ];
 
-/// The stages whose results are in `stages`: 112 and 192 channels. The mean of the
-/// last stage is a linear map of `deep` and says nothing more; earlier ones add too
-/// little for their size.
-const POOLED: std::ops::Range<usize> = 4..6;
-
 /// Builds the tower: `pixels` [batch, 3, 224, 224] → `embedding` [batch, 384]
 /// of unit length, `pooled` [batch, 1280], `logits` [batch, 1000].
 ///
 /// `classes` has one embedding after the other, in the order of the classes.
 /// With `inner` it also gives what a trained head can stand on: `base`
 /// [batch, 384], the embedding before it was scaled to unit length (its length
-/// tells how sure the network is); `stages` [batch, 304], the means over the
-/// area of what the middle stages give, [`POOLED`] one after another; and `deep`
-/// [batch, 2304], those of what the depthwise convolutions of the last two blocks give.
+/// tells how sure the network is), and `deep` [batch, 2304], the means over the
+/// area of what the depthwise convolutions of the last two blocks give.
 ///
 /// # Errors
 /// If a weight is absent or has another shape.
@@ -84,23 +78,13 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     x = net.relu6("_conv_stem", &x);
     let mut channels = STEM;
     let mut number = 0;
-    let mut stages = Vec::new();
-    for (index, stage) in STAGES.iter().enumerate() {
+    for stage in &STAGES {
         for repeat in 0..stage.repeat {
             let stride = if repeat == 0 { stage.stride } else { 1 };
             let block = format!("_blocks.{number}");
             (x, size) = net.block(&block, &x, size, channels, stage, stride)?;
             channels = stage.out;
             number += 1;
-        }
-        if inner && POOLED.contains(&index) {
-            stages.push(net.graph.reduce(
-                &format!("stage.{index}"),
-                "ReduceMean",
-                &x,
-                &[2, 3],
-                false,
-            ));
         }
     }
     let head = Conv { weight: "_conv_head", norm: "_bn1", kernel: 1, stride: 1, kind: Kind::Point };
@@ -131,12 +115,9 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     graph.output("logits", &logits, float, &[("batch", -1), ("class", CLASSES as i64)]);
     if inner {
         graph.output("base", &mixed, float, &[("batch", -1), ("dim", DIM as i64)]);
-        let width: usize = STAGES[POOLED].iter().map(|stage| stage.out).sum();
-        for (name, parts, width) in [("stages", stages, width), ("deep", deep, DEEP)] {
-            let parts: Vec<&Value> = parts.iter().collect();
-            let joined = graph.op(&format!("{name}.joined"), "Concat", &parts, &[("axis", Attr::Int(1))]);
-            graph.output(name, &joined, float, &[("batch", -1), ("feature", width as i64)]);
-        }
+        let deep: Vec<&Value> = deep.iter().collect();
+        let joined = graph.op("deep.joined", "Concat", &deep, &[("axis", Attr::Int(1))]);
+        graph.output("deep", &joined, float, &[("batch", -1), ("feature", DEEP as i64)]);
     }
     Ok(graph.finish())
 }

@@ -67,8 +67,8 @@ pub(crate) struct Args {
     #[arg(long, default_value = "target/onnxruntime")]
     runtime_cache: PathBuf,
     /// Write a base for training: the same model whose picture encoder also gives
-    /// `base` (the embedding before unit length), and `stages` and `deep` (means of
-    /// inner layers). Needs another --out than the shipped model's.
+    /// `base` (the embedding before unit length) and `deep` (means of inner layers).
+    /// Needs another --out than the shipped model's.
     #[arg(long)]
     inner: bool,
     /// Build nothing; measure label templates and scale of the model in `--out`

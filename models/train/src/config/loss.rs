@@ -370,7 +370,7 @@ pub(super) fn objective(config: &super::Config, classes: usize) -> ObjectiveOpti
             Negatives::KHardest => Selection::KHardest(k),
             Negatives::DistanceWeighted => Selection::DistanceWeighted,
         },
-        curriculum: (warm_up > 0.0).then(|| Curriculum {
+        curriculum: (warm_up > 0.0).then_some(Curriculum {
             warm_up,
             ramp: if until > 0.0 { Ramp::Shrink { until } } else { Ramp::Switch },
         }),

@@ -115,6 +115,11 @@ impl Config {
         Ok(config)
     }
 
+    /// Has `image.base = "embedding"` mean the output that `base` names as its embedding.
+    pub fn on(&mut self, base: &ekphrasis_models::Manifest) {
+        self.image.named_as_in(&base.image().output);
+    }
+
     /// The recipe as text, every key written out.
     pub fn write(&self) -> String {
         toml::to_string(self).expect("names and numbers are TOML")

@@ -308,6 +308,16 @@ impl ImageSide {
         }
     }
 
+    /// `base = "embedding"` means the base's embedding, whatever its file calls that
+    /// output: a model that was trained before has it under another name.
+    pub(super) fn named_as_in(&mut self, output: &str) {
+        if let Self::Mlp { base, .. } | Self::Linear { base, .. } | Self::Frozen { base } = self
+            && *base == embedding()
+        {
+            output.clone_into(base);
+        }
+    }
+
     /// Whether it reads pixels rather than what a frozen base says.
     pub fn reads_pixels(&self) -> bool {
         matches!(self, Self::Cnn { .. } | Self::Vit { .. })

@@ -155,7 +155,7 @@ impl Optimiser {
             ("optimiser.epsilon", self.epsilon, 1e-20, 1.0),
             ("optimiser.clip", self.clip, 1e-12, f32::MAX),
         ] {
-            share(name, f64::from(value), f64::from(low), f64::from(high))?;
+            share(name, f64::from(value), low, f64::from(high))?;
         }
         share("optimiser.warm-up", self.warm_up, 0.0, 0.9)?;
         share("optimiser.floor", self.floor, 0.0, 1.0)

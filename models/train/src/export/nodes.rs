@@ -4,6 +4,9 @@ use ekphrasis_onnx::{Attr, Channels, Graph, Storage, TensorType, Value};
 
 use crate::layer::{Affine, Array, Layer, PADDING};
 
+/// Matrices of fewer numbers are kept in 12 bits where 8 were asked for.
+const MANY: usize = 1 << 18;
+
 /// Writes layers into a graph.
 pub(super) struct Writer<'g> {
     pub(super) graph: &'g mut Graph,
@@ -101,9 +104,15 @@ impl<'g> Writer<'g> {
         bias: Option<&Value>,
     ) -> Value {
         let shape = dims(weight);
+        // A map of embeddings has few numbers, of very different sizes, and each of
+        // them counts for every coordinate: 8 bits would show.
+        let storage = match self.storage {
+            Storage::Bits8 if weight.data().len() < MANY => Storage::Bits12,
+            other => other,
+        };
         let name_of_weight = format!("{name}.weight");
         let weight =
-            self.graph.weight(&name_of_weight, &shape, weight.data(), Channels::Last, self.storage);
+            self.graph.weight(&name_of_weight, &shape, weight.data(), Channels::Last, storage);
         self.graph.linear(name, x, &weight, bias)
     }
 

@@ -118,7 +118,7 @@ fn on_the_shipped_towers_once_and_again() {
     let manifest = done.model.manifest();
     assert!(manifest.space().id().starts_with("test-model-"), "{}", manifest.space());
     assert_eq!(manifest.training().map(|t| t.pair.as_str()), Some(done.pair.as_str()));
-    assert_eq!(manifest.training().and_then(|t| t.base.as_deref()), Some("lite-1"));
+    assert_eq!(manifest.training().and_then(|t| t.base.as_deref()), Some(base.space().id()));
     assert_eq!(fs_err::read_to_string(once.join("CARD.md")).expect("written"), "# A test\n");
     let left: Vec<_> = fs_err::read_dir(dir.path()).expect("readable").collect();
     assert_eq!(left.len(), 1, "only the model: {left:?}");
