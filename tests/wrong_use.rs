@@ -107,12 +107,14 @@ fn a_store_made_with_another_model() {
         fs_err::copy(&path, model.join(path.file_name().expect("a name"))).expect("copied");
     }
     let manifest = fs_err::read_to_string(model.join("model.toml")).expect("read");
-    let manifest = manifest.replace("lite-1", "other-1");
+    let space = manifest.split_once("[space]\nid = \"").and_then(|(_, rest)| rest.split_once('"'));
+    let space = space.expect("a space").0.to_owned();
+    let manifest = manifest.replacen(&format!("id = \"{space}\""), "id = \"other-1\"", 1);
     fs_err::write(model.join("model.toml"), manifest).expect("written");
     for args in [&["search", "red"][..], &["index", "pictures"], &["status"]] {
         let run = home.ek(&[args, &["--model", "other-model"]].concat()).exits(3);
         let text = sentence(&run);
-        assert!(text.contains("lite-1") && text.contains("other-1"), "{text}");
+        assert!(text.contains(&space) && text.contains("other-1"), "{text}");
     }
     assert_eq!(home.ek(&["search", "red", "--json"]).exits(0).paths().len(), 1);
 }
