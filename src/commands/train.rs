@@ -157,7 +157,7 @@ mod with_trainer {
 
     fn recipe(args: &TrainArgs, out: &Path) -> Result<Config, Failure> {
         let kept = job::run_directory(out).join("config.toml");
-        let named = args.config.as_deref().map(|file| read_recipe(file)).transpose()?;
+        let named = args.config.as_deref().map(read_recipe).transpose()?;
         if args.resume && kept.is_file() {
             let kept = read_recipe(&kept)?;
             if named.is_some_and(|named| named != kept) {
@@ -214,7 +214,7 @@ mod with_trainer {
             }
             match told {
                 Told::Stage(Stage::Looking(count)) => {
-                    output::note(&format!("reading {count} pictures"))
+                    output::note(&format!("reading {count} pictures"));
                 }
                 Told::Stage(Stage::Warning(text)) => {
                     self.clear();
