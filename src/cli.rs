@@ -290,7 +290,6 @@ pub(crate) struct ClusterArgs {
 /// `--data` and `--model` have the names of options that every verb has, and a
 /// meaning of their own.
 #[derive(Debug, Args)]
-#[cfg_attr(not(feature = "train"), expect(dead_code, reason = "read by the trainer only"))]
 pub(crate) struct TrainArgs {
     /// Captioned pictures, as JSONL or CSV, or a folder whose sub-folders are classes
     #[arg(long, required = true, value_name = "PAIRS")]
