@@ -1,5 +1,5 @@
 //! Given published packages, how does one get what the repository ships? One
-//! command each: `lite` builds the default model, `gallery` the demo pictures,
+//! command each: `lite` builds the base of the default model, `gallery` the demo pictures,
 //! `pairs` the evaluation pairs. Nothing here runs in the product.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
 
@@ -28,7 +28,7 @@ struct Cli {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Build the default model (models/lite).
+    /// Build the base that the default model is trained on.
     Lite(lite::Args),
     /// Build the demo gallery (web/gallery).
     Gallery(gallery::Args),

