@@ -115,6 +115,19 @@ impl Config {
         Ok(config)
     }
 
+    /// What is trained, as part of a sentence; `base` is what stays frozen.
+    pub fn sides(&self, base: &str) -> String {
+        let own = self.image.reads_pixels();
+        let image = if own { "a small image tower" } else { "an image head" };
+        let text = match (&self.text, self.text.reads_tokens()) {
+            (_, true) => " and a small text tower",
+            (TextSide::None {} | TextSide::Frozen {}, _) => "",
+            _ => " and a text head",
+        };
+        let frozen = if own && self.text.reads_tokens() { "with the tokenizer of" } else { "on" };
+        format!("{image}{text} {frozen} {base}")
+    }
+
     /// Has `image.base = "embedding"` mean the output that `base` names as its embedding.
     pub fn on(&mut self, base: &ekphrasis_models::Manifest) {
         self.image.named_as_in(&base.image().output);

@@ -49,6 +49,9 @@ pub enum JobError {
     /// The model could not be published.
     #[error(transparent)]
     Export(#[from] ExportError),
+    /// The model is there, but its report is not.
+    #[error("the model was published; {0}")]
+    Report(#[from] crate::report::WriteError),
     /// It was asked to stop before there was anything to keep but the cache.
     #[error("stopped; what the base model said of the pictures so far is kept")]
     Stopped,
@@ -73,7 +76,11 @@ impl JobError {
                 matches!(e, RunDirectoryError::Taken { .. } | RunDirectoryError::Nothing { .. })
             }
             Self::Export(e) => matches!(e, ExportError::Exists(_)),
-            Self::Model(_) | Self::Features(_) | Self::Layer(_) | Self::Stopped => false,
+            Self::Model(_)
+            | Self::Features(_)
+            | Self::Layer(_)
+            | Self::Report(_)
+            | Self::Stopped => false,
         }
     }
 }

@@ -7,6 +7,7 @@ mod build;
 mod error;
 mod finish;
 mod prepare;
+mod report;
 mod start;
 mod supply;
 mod whole;

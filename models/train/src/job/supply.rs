@@ -93,6 +93,11 @@ impl DataSupply {
         most.map_or(0, |&most| most as usize + 1)
     }
 
+    /// The group of each picture.
+    pub(super) fn groups(&self) -> &[u32] {
+        &self.groups
+    }
+
     /// What to call each group in a message: its first example's words.
     pub(super) fn group_names(&self, examples: &[data::Example]) -> Vec<String> {
         let count = self.groups.iter().max().map_or(0, |&most| most as usize + 1);

@@ -2,10 +2,12 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use super::error::JobError;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
+use super::report;
 use crate::export::Published;
 use crate::run::{EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Trainer, Tried, keep};
 
@@ -79,6 +81,7 @@ pub fn train(
     if taken {
         return Err(crate::export::ExportError::Exists(target.out.into()).into());
     }
+    let started = Instant::now();
     let run = run_directory(target.out);
     let directory = match target.resume {
         true => RunDirectory::resume(&run)?.0,
@@ -136,5 +139,21 @@ pub fn train(
             Some(publish_model(job, &prepared, &model, target.name, target.out)?)
         }
     };
+    if let Some(published) = &published {
+        let report = report::of(&report::Run {
+            job,
+            prepared: &prepared,
+            model: &model,
+            name: target.name,
+            outcome,
+            history: &history,
+            best_epoch,
+            before: of(0),
+            after,
+            published,
+            took: started.elapsed(),
+        });
+        crate::report::write(&report, &run.join("report.html"))?;
+    }
     Ok(Done { outcome, before: of(0), after, best_epoch, history, published, run })
 }

@@ -21,6 +21,8 @@ pub enum Purpose {
     Objective,
     /// Which pictures a loss takes next.
     Choice,
+    /// Which queries a report shows.
+    Examples,
 }
 
 /// The generator for one purpose at one place (an epoch or a step).

@@ -78,6 +78,17 @@ pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
     if held.is_empty() {
         return None;
     }
+    let (images, texts) = embed(model, supply);
+    Some(score(&images, texts.as_ref(), held))
+}
+
+/// Embeddings of the held-out pictures and captions, in their order; no texts where
+/// there are no captions or no text side.
+///
+/// # Panics
+/// If nothing is held out.
+pub(crate) fn embed(model: &Model, supply: &dyn Supply) -> (Array2<f32>, Option<Array2<f32>>) {
+    let held = supply.held_out();
     let images = joined(held.pictures.chunks(CHUNK).map(|p| model.images(supply.pictures(p))));
     let texts = (!held.captions.is_empty())
         .then(|| {
@@ -85,7 +96,7 @@ pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
             parts.collect::<Option<Vec<_>>>().map(|parts| joined(parts.into_iter()))
         })
         .flatten();
-    Some(score(&images, texts.as_ref(), held))
+    (images, texts)
 }
 
 fn joined(parts: impl Iterator<Item = Array2<f32>>) -> Array2<f32> {

@@ -22,6 +22,7 @@ mod trainer;
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use criterion::{Criterion, Judged, Judgement, Note};
 pub use directory::{RunDirectory, RunDirectoryError};
+pub(crate) use evaluate::embed;
 pub use evaluate::{Direction, HeldOut, Score, evaluate};
 pub use keep::{Tried, between, keep};
 pub use model::Model;
