@@ -337,7 +337,7 @@ mod tests {
 
     #[test]
     fn absent_or_misshapen_weights_are_named() {
-        let message = |w: &StateDict| build(w, &[], true).expect_err("no weights").to_string();
+        let message = |w: &StateDict| build(w, &[]).expect_err("no weights").to_string();
         let mut weights = StateDict::new();
         assert!(message(&weights).contains("_conv_stem.weight"));
         weights.insert("_conv_stem.weight".into(), Tensor { shape: vec![1], data: vec![0.0] });
