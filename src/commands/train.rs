@@ -38,7 +38,6 @@ mod with_trainer {
         // Without --ablation, clap asks for both.
         let nowhere = PathBuf::new();
         let out = args.out.as_ref().unwrap_or(&nowhere);
-        let mut recipe = recipe(args, out)?;
         let examples = read(&args.data)?;
         // What `--data` and `--model` mean to other verbs they do not mean here.
         let base = Global { model: args.base.clone(), ..global_of(global) };
@@ -46,7 +45,7 @@ mod with_trainer {
         let towers = towers(global, &engine, 1)?;
         let runtime = towers.runtime()?;
         let model = BaseModel::open(towers.dir()).map_err(JobError::from).map_err(failure)?;
-        recipe.on(model.manifest());
+        let recipe = recipe(args, out, &model)?;
         let stop = stop_on_interrupt()?;
         let mut job = Job {
             examples,
@@ -155,9 +154,13 @@ mod with_trainer {
         if error.is_usage() { Failure::Usage(text) } else { Failure::Environment(text) }
     }
 
-    fn recipe(args: &TrainArgs, out: &Path) -> Result<Config, Failure> {
+    fn recipe(args: &TrainArgs, out: &Path, base: &BaseModel) -> Result<Config, Failure> {
         let kept = job::run_directory(out).join("config.toml");
-        let named = args.config.as_deref().map(read_recipe).transpose()?;
+        let on_base = |mut recipe: Config| {
+            recipe.on(base.manifest());
+            recipe
+        };
+        let named = args.config.as_deref().map(read_recipe).transpose()?.map(on_base);
         if args.resume && kept.is_file() {
             let kept = read_recipe(&kept)?;
             if named.is_some_and(|named| named != kept) {
@@ -171,6 +174,7 @@ mod with_trainer {
         match named {
             Some(named) => Ok(named),
             None => Config::read(FINETUNE)
+                .map(on_base)
                 .map_err(|e| Failure::Bug(format!("the built-in recipe: {e}"))),
         }
     }

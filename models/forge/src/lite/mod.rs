@@ -88,7 +88,10 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
 
     if same(&args.out, Path::new(SHIPPED)) {
         let out = args.out.display();
-        return Err(format!("{out} is the shipped model, which is trained on this one; give another --out").into());
+        return Err(format!(
+            "{out} is the shipped model, which is trained on this one; give another --out"
+        )
+        .into());
     }
     let name = args.out.file_name().ok_or("--out has no name")?;
     let mut partial = name.to_owned();
@@ -121,12 +124,7 @@ fn class_names() -> Result<Vec<String>> {
 }
 
 /// Writes the whole model into `to`.
-fn build(
-    packages: &Packages,
-    runtime: &Runtime,
-    names: &[String],
-    to: &Path,
-) -> Result<()> {
+fn build(packages: &Packages, runtime: &Runtime, names: &[String], to: &Path) -> Result<()> {
     let text_files = packages.unpacked(&TEXT_WEIGHTS)?;
     let weights = text_files.join(TEXT_FILE);
     let weights = safetensors::read(&fs_err::read(&weights)?)

@@ -116,6 +116,9 @@ pub enum StorageConfig {
 pub struct PublishConfig {
     /// How trained weights are kept.
     pub storage: StorageConfig,
+    /// What cosines are multiplied by before labels share out their probability; 0:
+    /// the base's.
+    pub logit_scale: f32,
     /// One sentence on the model.
     pub summary: String,
     /// Licence of the weights.
@@ -126,6 +129,7 @@ impl Default for PublishConfig {
     fn default() -> Self {
         Self {
             storage: StorageConfig::Bits32,
+            logit_scale: 0.0,
             summary: "Trained on pairs of one's own with ek train.".to_owned(),
             license: "unstated".to_owned(),
         }

@@ -118,7 +118,10 @@ pub fn publish_model(
             license: &config.publish.license,
             languages: manifest.languages(),
             templates: manifest.templates(),
-            logit_scale: manifest.logit_scale(),
+            logit_scale: match job.config.publish.logit_scale {
+                own if own > 0.0 => own,
+                _ => manifest.logit_scale(),
+            },
             loss: config.loss.name(),
             margin: config.loss.margin(),
             data: &prepared.data,
