@@ -22,8 +22,8 @@ fn photographs(home: &Home) {
     home.ek(&["index", "pictures"]).exits(0);
 }
 
-/// Six pictures each of three kinds that the model mixes up: plain red, plain blue,
-/// stripes; each a little different.
+/// Six pictures each of three kinds: plain red, plain blue, stripes; each a little
+/// different.
 fn patterns(home: &Home) {
     let folder = home.folder("pictures");
     for i in 0..6u32 {
@@ -142,9 +142,11 @@ fn a_distance_is_learned_measured_kept_and_used() {
         assert_eq!((&metric["similar"], &metric["dissimilar"]), (&9.into(), &27.into()));
         let number = |part: &Value| part.as_f64().expect("a number");
         assert!(number(&metric["objective_after"]) < number(&metric["objective_before"]));
-        // The model sees little difference between two plain colours; the labels do.
-        let gain = number(&metric["others_after"]["ari"]) - number(&metric["others_before"]["ari"]);
-        assert!(gain > 0.3, "{form}: {agreement}");
+        // Where the model tells the kinds apart by itself there is nothing to gain, and
+        // nothing may be lost (how much is gained where it does not: the crate's tests).
+        let ari = |part: &str| number(&metric[part]["ari"]);
+        assert!(ari("others_after") >= ari("others_before"), "{form}: {agreement}");
+        assert!(ari("others_after") > 0.9, "{form}: {agreement}");
         let used = home.ek(&["cluster", "-k", "3", "--use-metric", "metric.json", "--json"]);
         assert_eq!(kinds(&used.exits(0).json()), kinds(&report), "the kept distance is the same");
     }

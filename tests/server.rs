@@ -48,14 +48,14 @@ fn searching_by_words_and_by_picture() {
 #[test]
 fn thumbnails_and_files() {
     let (home, server) = with_three();
-    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let (_, reply) = server.get("/v1/search?q=cat&mode=vector&k=1");
     let id = reply["hits"][0]["id"].as_str().expect("an id").to_owned();
     let (status, kind, bytes) = server.get_bytes(&format!("/v1/items/{id}/thumbnail"));
     assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
     let thumbnail = image::load_from_memory(&bytes).expect("a JPEG");
     assert!(thumbnail.width() <= 400 && thumbnail.height() <= 400);
     let (status, kind, bytes) = server.get_bytes(&format!("/v1/items/{id}/file"));
-    let file = fs_err::read(home.path().join("pictures/rocket_640x427.jpg")).expect("read");
+    let file = fs_err::read(home.path().join("pictures/cat_451x300.jpg")).expect("read");
     assert_eq!((status, kind.as_str()), (200, "image/jpeg"));
     assert!(bytes == file, "the file as it lies on disk");
     let nobody = "0".repeat(32);
@@ -67,9 +67,9 @@ fn thumbnails_and_files() {
 #[test]
 fn a_file_that_was_replaced_is_not_shown() {
     let (home, server) = with_three();
-    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let (_, reply) = server.get("/v1/search?q=cat&mode=vector&k=1");
     let id = reply["hits"][0]["id"].as_str().expect("an id").to_owned();
-    let path = home.path().join("pictures/rocket_640x427.jpg");
+    let path = home.path().join("pictures/cat_451x300.jpg");
     fs_err::remove_file(&path).expect("removed");
     let fifo = std::process::Command::new("mkfifo").arg(&path).status().expect("mkfifo");
     assert!(fifo.success());
@@ -82,7 +82,7 @@ fn a_file_that_was_replaced_is_not_shown() {
 #[test]
 fn labels_without_measure_are_refused() {
     let (_home, server) = with_three();
-    let (_, reply) = server.get("/v1/search?q=rocket&mode=vector&k=1");
+    let (_, reply) = server.get("/v1/search?q=cat&mode=vector&k=1");
     let id = &reply["hits"][0]["id"];
     let many: Vec<String> = (0..999).map(|i| format!("label {i}")).collect();
     let templates: Vec<String> = (0..99).map(|i| format!("{i} {{}}")).collect();
