@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use ekphrasis_embed::testing::{check_image_encoder, check_pair, check_text_encoder};
 use ekphrasis_embed::ImageTensor;
+use ekphrasis_embed::testing::{check_image_encoder, check_pair, check_text_encoder};
 use ekphrasis_models::{Model, decode};
 use serde_json::Value;
 
