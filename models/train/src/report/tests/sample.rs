@@ -28,7 +28,7 @@ fn shown(gallery: &Path, number: usize) -> Shown {
     for pixel in picture.pixels_mut() {
         let alpha = u32::from(pixel[3]);
         (0..3).for_each(|c| {
-            pixel[c] = ((u32::from(pixel[c]) * alpha + 255 * (255 - alpha)) / 255) as u8
+            pixel[c] = ((u32::from(pixel[c]) * alpha + 255 * (255 - alpha)) / 255) as u8;
         });
     }
     let rgb = image::DynamicImage::from(picture).to_rgb8();
