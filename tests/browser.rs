@@ -58,21 +58,21 @@ fn a_phrase_a_picture_more_like_it_and_labels() {
     // A picture of one's own.
     browser.open(&server.url);
     browser.wait("document.querySelectorAll('#grid .entry').length === 5");
-    browser.type_into("#file", &file("rocket_cmyk.jpg"));
-    browser.wait(&format!("{FIRST}.startsWith('rocket')"));
+    browser.type_into("#file", &file("coffee_palette.gif"));
+    browser.wait(&format!("{FIRST}.startsWith('coffee')"));
 
     // Looked at, labelled, described, and more like it.
     browser.run("document.querySelector('#grid .entry').click()");
     browser.wait("document.querySelector('#viewer').open");
-    browser.wait("document.querySelector('#v-facts').innerText.includes('640 × 427')");
+    browser.wait("document.querySelector('#v-facts').innerText.includes('300 × 600')");
     browser.type_into("#v-words", "cat, rocket, cup of coffee\n");
     browser.wait("document.querySelectorAll('#v-labels li').length === 3");
-    browser.wait("document.querySelector('#v-labels li').innerText.includes('rocket')");
+    browser.wait("document.querySelector('#v-labels li').innerText.includes('coffee')");
     browser.run("document.querySelector('#v-ask').click()");
     browser.wait("document.querySelectorAll('#v-words-found li').length > 3");
     browser.run("document.querySelector('#v-like').click()");
     browser.wait("!document.querySelector('#viewer').open");
-    browser.wait(&format!("{FIRST}.startsWith('rocket')"));
+    browser.wait(&format!("{FIRST}.startsWith('coffee')"));
     assert_eq!(browser.console(), Vec::<String>::new());
 }
 
