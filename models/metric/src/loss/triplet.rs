@@ -10,7 +10,7 @@ use crate::{LossError, Real, Relation, Relations, Tally};
 /// What a violation z = d_ap − d_an + margin costs.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Shape {
-    /// [z]+.
+    /// `[z]+`.
     Hinge,
     /// τ·log(1 + e^{z/τ}): the hinge with a rounded corner; never quite zero.
     Soft {

@@ -1,6 +1,6 @@
 //! Given layers, how are they trained? [`Tower`] says which layers there are,
 //! [`Params`] holds their numbers, [`forward`] runs them through burn, and
-//! [`Tower::export`] gives them as the plain data of [`crate::layer`].
+//! [`Tower::head`] and [`Tower::network`] give them as the plain data of [`crate::layer`].
 //!
 //! The loss is not part of the graph: embeddings leave burn, a pure function of
 //! `ekphrasis-metric` gives the gradient with respect to them, and [`backward`]
