@@ -63,32 +63,26 @@ fn shapes(dir: &Path) -> Vec<Example> {
     examples
 }
 
-struct Place {
+pub(super) struct Place {
     dir: tempfile::TempDir,
-    examples: Vec<Example>,
-    runtime: Runtime,
+    pub(super) examples: Vec<Example>,
+    pub(super) runtime: Runtime,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let examples = shapes(dir.path());
         Self { dir, examples, runtime: runtime() }
     }
 
-    fn out(&self, name: &str) -> PathBuf {
+    pub(super) fn out(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn train(
-        &self,
-        config: Config,
-        name: &str,
-        resume: bool,
-        stop_at: u64,
-    ) -> Result<Done, JobError> {
+    pub(super) fn job(&self, config: Config) -> Job<'_> {
         let lite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lite");
-        let job = Job {
+        Job {
             examples: self.examples.clone(),
             config,
             base: Model::open(&lite).expect("the shipped model"),
@@ -96,7 +90,17 @@ impl Place {
             // One process at a time has a cache open, and tests run side by side.
             cache: self.out("cache"),
             threads: 2,
-        };
+        }
+    }
+
+    pub(super) fn train(
+        &self,
+        config: Config,
+        name: &str,
+        resume: bool,
+        stop_at: u64,
+    ) -> Result<Done, JobError> {
+        let job = self.job(config);
         let stop = AtomicBool::new(false);
         let out = self.out(name);
         train(&job, Target { name, out: &out, resume }, &stop, &mut |told| {
@@ -110,7 +114,7 @@ impl Place {
 }
 
 /// The recipe, cut down to what a test has time for.
-fn short(text: &str) -> Config {
+pub(super) fn short(text: &str) -> Config {
     let mut config = Config::read(text).unwrap_or_else(|e| panic!("{e}"));
     config.training.epochs = 2;
     config.data.augment.views = config.data.augment.views.min(1);
@@ -136,7 +140,7 @@ fn recipes() -> Vec<(String, String)> {
 #[test]
 fn every_recipe_is_read_and_written_back() {
     let recipes = recipes();
-    assert!(recipes.len() >= 11, "{recipes:?}");
+    assert!(recipes.len() >= 13, "{recipes:?}");
     for (name, text) in recipes {
         let config = Config::read(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
         let again = Config::read(&config.write()).unwrap_or_else(|e| panic!("{name} again: {e}"));
@@ -209,6 +213,7 @@ fn wrong_recipes_say_what_would_be_right() {
     says("[optimiser]\nrate = nan", &["optimiser.rate", "NaN"]);
     says("[text]\nkind = \"none\"\n[sides]\ntext-to-image = 1.0", &["text.kind", "[sides]"]);
     says("[image]\nkind = \"frozen\"\n[text]\nkind = \"frozen\"", &["image.kind", "train"]);
+    says("[image]\nkind = \"cnn\"\n[training]\nchunk = 8", &["training.chunk", "vit"]);
     says("[image]\nkind = \"vit\"\nheads = 5", &["image.heads", "divides"]);
     says("[selection]\nnegatives = \"hard\"", &["selection"]);
 }

@@ -22,6 +22,17 @@ pub struct Supplied {
     pub near: Option<Array2<bool>>,
 }
 
+/// What is learnt from, whatever the batches of an epoch leave out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// Positions of pictures, each once.
+    pub pictures: Vec<usize>,
+    /// The concept of each.
+    pub groups: Vec<u32>,
+    /// The class of each, where the data has classes.
+    pub classes: Option<Vec<u32>>,
+}
+
 /// What a run trains on and is measured on.
 ///
 /// # Contract
@@ -37,6 +48,9 @@ pub trait Supply {
 
     /// The inputs of a training step.
     fn batch(&self, pictures: &[usize], step: u64) -> Supplied;
+
+    /// All pictures that are learnt from.
+    fn learnt(&self) -> Learnt;
 
     /// What is measured on.
     fn held_out(&self) -> &HeldOut;
