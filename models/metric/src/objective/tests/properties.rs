@@ -174,6 +174,28 @@ fn a_healthy_batch_is_no_finding_and_a_solved_one_is() {
 }
 
 #[test]
+fn a_soft_term_is_never_zero_so_all_count() {
+    // All of different groups: every anchor has five negatives, so that the mean over
+    // anchors of their means is the mean over all terms.
+    let raw = Raw::new(9, &[0, 1, 2, 3, 4, 5], 4);
+    let soft = Shape::Soft { temperature: 0.1 };
+    let cost = |reduction, selection| {
+        let loss = triplet(Distance::Cosine, soft, 0.05, reduction);
+        let options = ObjectiveOptions { selection, ..ObjectiveOptions::both_ways(loss) };
+        let mut objective = Objective::new(options, 4, 1).expect("valid");
+        let step = raw.step(&mut objective, 1.0).expect("a loss");
+        assert!(step.stats.active < step.stats.terms, "some violate nothing");
+        (step.loss, step.images)
+    };
+    for selection in [Selection::All, Selection::KHardest(4)] {
+        let (all, mean) = (cost(Reduction::NonZero, selection), cost(Reduction::Mean, selection));
+        assert!((all.0 - mean.0).abs() < 1e-12, "{selection:?}: {} and {}", all.0, mean.0);
+        let apart = (all.1 - mean.1).mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
+        assert!(apart < 1e-12, "{selection:?}: gradients differ by {apart}");
+    }
+}
+
+#[test]
 fn a_batch_that_teaches_nothing_is_refused_with_the_reason() {
     for (name, options) in all() {
         let mut one = Raw::new(1, &[0], 4);
