@@ -186,6 +186,8 @@ pub(super) fn foreign(opset: i64, dir: &Path) -> Model {
     g.output("embedding", &unit, TensorType::F32, &[("n", -1), ("", width)]);
     let image = ekphrasis_onnx::write(&g.finish());
 
+    let sizes = [("n", -1), ("", width), ("", 6), ("", 6)];
+    g.output("map", &x, TensorType::F32, &sizes);
     let mut g = Graph::new("text", "a test", "a tower").for_opset(opset);
     let [ids, mask] = ["input_ids", "attention_mask"]
         .map(|name| g.input(name, TensorType::I64, &[("n", -1), ("s", -1)]));
