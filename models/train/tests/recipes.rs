@@ -3,8 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 
+use ekphrasis_metric::select::Selection;
 use ekphrasis_models::{Model, Runtime, RuntimeSearch};
-use ekphrasis_train::config::{Config, FINETUNE, StartKind};
+use ekphrasis_train::config::{Config, FINETUNE, ImageSide, StartKind};
 use ekphrasis_train::data::Example;
 use ekphrasis_train::job::{Done, Job, JobError, Target, Told, train};
 use ekphrasis_train::run::{Event, Outcome};
@@ -218,6 +219,54 @@ fn what_cannot_be_trained_on_is_refused_and_leaves_nothing() {
     let mut place = Place::new();
     place.examples.truncate(1);
     let error = place.train(short(FINETUNE), "one", false, u64::MAX).expect_err("one picture");
+    // What the published model's own file would be refused for, hours later.
+    says("[publish]\nsummary = \" \"", &["publish.summary", "some text"]);
+    says("[publish]\nlicense = \"\"", &["publish.license", "some text"]);
+    says("[publish]\nlogit-scale = 2000", &["publish.logit-scale", "1000", "2000"]);
+    says("[publish]\nlogit-scale = -1", &["publish.logit-scale", "-1"]);
+    says("[publish]\nlogit-scale = nan", &["publish.logit-scale", "NaN"]);
+    // What would do nothing, or another thing than is written.
+    let soft = |t: &str| format!("[loss]\nkind = \"triplet\"\ntemperature = {t}");
+    says(&soft("-0.1"), &["loss.temperature", "-0.1"]);
+    says(&soft("nan"), &["loss.temperature", "NaN"]);
+    for kind in ["cnn", "vit"] {
+        let text = format!("[image]\nkind = \"{kind}\"\ndim = 384\n[data.words]\npseudo = 0.2");
+        says(&text, &["data.words.pseudo", "base"]);
+    }
+    says("[text]\nkind = \"none\"\n[data.words]\npseudo = 0.2", &["data.words.pseudo", "text"]);
+    says("[text]\nkind = \"none\"\n[classifier]\ntexts = 1.0", &["classifier.texts", "text"]);
+}
+
+#[test]
+fn the_number_of_negatives_falls_from_the_start_if_there_is_no_warm_up() {
+    let text = "[loss]\nkind = \"triplet\"\n[selection]\nnegatives = \"hard\"\nuntil = 0.8";
+    let config = Config::read(text).expect("a recipe");
+    let curriculum = config.objective(2).curriculum.expect("a curriculum");
+    let at = |progress| curriculum.at(progress, Selection::Hard, 511);
+    assert_eq!(at(0.0), Selection::KHardest(511));
+    assert_eq!(at(0.4), Selection::KHardest(23), "half the way, by equal factors: √511");
+    assert_eq!(at(0.8), Selection::Hard);
+    let text = text.replace("until = 0.8", "");
+    assert_eq!(Config::read(&text).expect("a recipe").objective(2).curriculum, None);
+}
+
+#[test]
+fn embedding_is_what_the_base_names_so_in_features_too() {
+    let lite = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lite");
+    let base = Model::open(&lite).expect("the shipped model");
+    let output = base.manifest().image().output.clone();
+    assert_ne!(output, "embedding", "a trained model has it under another name");
+    for kind in ["mlp", "linear"] {
+        let text = format!("[image]\nkind = \"{kind}\"\nfeatures = [\"pooled\", \"embedding\"]");
+        let mut config = Config::read(&text).expect("a recipe");
+        config.on(base.manifest());
+        let (ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. }) =
+            &config.image
+        else {
+            panic!("{kind}")
+        };
+        assert_eq!((base, features), (&output, &vec!["pooled".to_owned(), output.clone()]));
+    }
     assert!(error.is_usage(), "{error}");
     assert!(!place.out("one").exists() && !place.out("one.run").exists());
     let mut place = Place::new();
