@@ -189,6 +189,7 @@ mod with_trainer {
         let of = |pair: pairs::Pair| -> Option<Example> {
             Some(Example {
                 path: pair.path?,
+                line: pair.line,
                 captions: pair.texts,
                 tags: pair.tags,
                 group: pair.group,

@@ -186,11 +186,11 @@ fn parts(
     examples: &[Example],
     groups: &Groups,
 ) -> Result<(Vec<Option<Part>>, bool), JobError> {
-    if examples.iter().any(|e| e.split.is_some()) {
-        let part = |e: &Example| match e.split.as_deref() {
-            Some("train") => Some(Part::Train),
-            Some("val" | "valid" | "validation" | "dev") => Some(Part::Val),
-            _ => None,
+    if examples.iter().any(|e| e.part().is_some()) {
+        let part = |e: &Example| match e.part() {
+            None | Some("train") => Some(Part::Train),
+            Some("val") => Some(Part::Val),
+            Some(_) => None,
         };
         return Ok((examples.iter().map(part).collect(), true));
     }
@@ -419,4 +419,33 @@ fn data_hash(examples: &[Example], contents: &[ContentHash]) -> String {
         hasher.update(&[0xff]);
     }
     hasher.finalize().to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_a_split_are_learnt_from() {
+        let split = |i: usize| match i {
+            0..24 => None,
+            24..27 => Some("val"),
+            27 => Some("Validation"),
+            28 => Some("train"),
+            _ => Some("style-test"),
+        };
+        let examples: Vec<Example> = (0..30)
+            .map(|i| Example {
+                captions: vec![format!("thing {i}")],
+                split: split(i).map(str::to_owned),
+                ..Example::default()
+            })
+            .collect();
+        let groups = Groups::new(&examples, &[None; 30]);
+        let (parts, given) = parts(&Config::default(), &examples, &groups).expect("parts");
+        assert!(given);
+        assert_eq!(parts[..24], [Some(Part::Train); 24]);
+        assert_eq!(parts[24..28], [Some(Part::Val); 4]);
+        assert_eq!(parts[28..], [Some(Part::Train), None]);
+    }
 }
