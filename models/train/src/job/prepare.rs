@@ -16,7 +16,7 @@ use crate::data::{
     self, ContentHash, Example, FeatureTable, Groups, ImageJob, NearTexts, Part, Picture, Progress,
     Purpose, Severity, Shares, TextJob, TextTable, may_mirror,
 };
-use crate::run::Model;
+use crate::run::{HeldOut, Model};
 use crate::start::{Correct, Start};
 
 /// What is to be done.
@@ -177,7 +177,22 @@ pub fn prepare(
         per_group: config.data.per_group,
     };
     let preprocess = features.preprocess;
-    Ok(Prepared { supply, model, examples, run, data, preprocess, start })
+    Ok(Prepared { supply, model, examples, run, data, preprocess, start, widths })
+}
+
+/// Why held-out pictures are no measure, and what to do.
+fn unranked(held: &HeldOut) -> String {
+    let (why, needed) = match held.captions.is_empty() {
+        true => (
+            "no two are of one group (or all are)",
+            "two pictures of each of at least two groups or classes",
+        ),
+        false => ("all have the same caption", "pictures with at least two captions"),
+    };
+    format!(
+        "the {} validation pictures measure nothing, because {why}; the weights of the last epoch will be published. Give {needed} the split `val`, or raise data.validation",
+        held.pictures.len()
+    )
 }
 
 /// Each example's part; none: neither learnt from nor chosen by.
@@ -190,6 +205,9 @@ fn parts(
         let part = |e: &Example| match e.part() {
             None | Some("train") => Some(Part::Train),
             Some("val") => Some(Part::Val),
+    if !held_out.is_empty() && !held_out.can_be_ranked() {
+        tell(Stage::Warning(unranked(&held_out)));
+    }
             Some(_) => None,
         };
         return Ok((examples.iter().map(part).collect(), true));

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::JobError;
 use super::finish::publish_model;
@@ -116,7 +116,9 @@ pub fn train(
     }
     let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
     let history = trainer.history().to_vec();
+    let begun = Instant::now();
     let (mut model, mut best_epoch) = trainer.best();
+    let own = begun.elapsed();
     let of = |epoch: u64| history.iter().find(|r| r.epoch == epoch).and_then(|r| r.score);
     let mut after = best_epoch.and_then(of);
     let shares = &job.config.training.keep;
@@ -151,7 +153,9 @@ pub fn train(
             before: of(0),
             after,
             published,
-            took: started.elapsed(),
+            // Of processes before this one the epochs are known.
+            took: started.elapsed() - own
+                + Duration::from_secs_f64(history.iter().map(|record| record.seconds).sum()),
         });
         crate::report::write(&report, &run.join("report.html"))?;
     }

@@ -20,7 +20,7 @@ mod tests;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use criterion::{Criterion, Judged, Judgement, Note};
+pub use criterion::{Criterion, Judged, Judgement, Note, Refused};
 pub use directory::{RunDirectory, RunDirectoryError};
 pub(crate) use evaluate::embed;
 pub use evaluate::{Direction, HeldOut, Score, evaluate};

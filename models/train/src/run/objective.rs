@@ -3,7 +3,7 @@
 use ekphrasis_metric::{Batch, Detectors, Finding, Loss, LossError, Objective, ObjectiveOptions};
 use rand_pcg::Pcg64;
 
-use super::criterion::{Criterion, Judged, Judgement, Note};
+use super::criterion::{Criterion, Judged, Judgement, Note, Refused};
 
 /// An objective that is watched.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ impl Criterion for Judge {
         batch: &Judged<'_>,
         progress: f64,
         rng: &mut Pcg64,
-    ) -> Result<Judgement, String> {
+    ) -> Result<Judgement, Refused> {
         let given = Batch {
             images: batch.images.view(),
             texts: batch.texts.map(|t| t.view()),
@@ -58,7 +58,7 @@ impl Criterion for Judge {
             near: batch.near,
             rows: Some(batch.rows),
         };
-        let step = self.objective.step(&given, progress, rng).map_err(|e| e.to_string())?;
+        let step = self.objective.step(&given, progress, rng).map_err(refused)?;
         let stats = &step.stats;
         let options = self.objective.options();
         let found = self.detectors.observe(options, step.loss, stats, batch.groups);
@@ -106,5 +106,13 @@ impl Criterion for Judge {
 
     fn import(&mut self, state: &[u8]) -> Result<(), String> {
         self.objective.import(state).map_err(|e| e.to_string())
+    }
+}
+
+fn refused(error: LossError) -> Refused {
+    let why = error.to_string();
+    match error {
+        LossError::NoNegatives { .. } | LossError::NoPositives { .. } => Refused::Batch(why),
+        _ => Refused::All(why),
     }
 }
