@@ -395,8 +395,7 @@ fn texts(job: &Job<'_>, table: &TextTable, tell: &mut dyn FnMut(Stage)) -> Resul
                 text.push(end);
             }
         }
-        let words = words_of(&job.base)?;
-        return Ok((TextInputs::Tokens(ids), near, 0, words));
+        return Ok((TextInputs::Tokens(ids), near, 0, encoder.token_count()));
     }
     let rows = rows.expect("asked for, because no tokens are read");
     let width = rows.width();
@@ -406,22 +405,6 @@ fn texts(job: &Job<'_>, table: &TextTable, tell: &mut dyn FnMut(Stage)) -> Resul
         _ => (true, true),
     };
     Ok((TextInputs::Features { base, layers, rows }, near, width, 0))
-}
-
-/// How many tokens the base's tokenizer knows.
-fn words_of(base: &BaseModel) -> Result<usize, JobError> {
-    let bytes =
-        base.read(&base.manifest().text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| JobError::Base(format!("tokenizer: {e}")))?;
-    let entries = json["model"]["vocab"].as_object().into_iter().flat_map(|v| v.values());
-    let added = json["added_tokens"].as_array().into_iter().flatten().map(|t| &t["id"]);
-    let most = entries.chain(added).filter_map(serde_json::Value::as_u64).max();
-    most.map(|most| most as usize + 1).ok_or_else(|| {
-        JobError::Base(
-            "its tokenizer lists no words with their numbers; use another text.kind".into(),
-        )
-    })
 }
 
 fn data_hash(examples: &[Example], contents: &[ContentHash]) -> String {
