@@ -79,6 +79,19 @@ pub struct Prepared {
     pub start: Option<Start>,
 }
 
+    /// What the towers are made from.
+    pub(super) widths: Widths,
+}
+
+impl Prepared {
+    /// The same pictures, split and features under another seed: of the towers' first
+    /// values, and of which pictures, views and words come when. Splits and views stay
+    /// those of the recipe's seed.
+    pub(super) fn reseed(&mut self, config: &Config, seed: u64) -> Result<(), JobError> {
+        self.model = build(&Config { seed, ..config.clone() }, self.widths)?;
+        self.supply.seed = seed;
+        Ok(())
+    }
 /// Looks at the pairs, splits them, asks the base, and builds the towers.
 ///
 /// # Errors
