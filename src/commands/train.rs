@@ -221,6 +221,9 @@ mod with_trainer {
                 Told::Stage(Stage::Looking(count)) => {
                     output::note(&format!("reading {count} pictures"));
                 }
+                Told::Stage(Stage::Known(count)) => {
+                    output::note(&format!("{count} of them are known from the cache"));
+                }
                 Told::Stage(Stage::Warning(text)) => {
                     self.clear();
                     output::note(&format!("warning: {text}"));

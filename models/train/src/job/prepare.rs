@@ -1,7 +1,7 @@
 //! Given pairs, base and recipe, what is trained on? Everything before the first step.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ekphrasis_embed::{Interpolation, Pixels, Preprocess, Resize};
 use ekphrasis_models::{Model as BaseModel, Runtime};
@@ -41,6 +41,8 @@ pub struct Job<'a> {
 pub enum Stage {
     /// Pictures are read; how many.
     Looking(usize),
+    /// How many of them need not be decoded, because what the base says of them is kept.
+    Known(usize),
     /// Something about the pairs, a sentence.
     Warning(String),
     /// The base looks at pictures.
@@ -77,8 +79,6 @@ pub struct Prepared {
     /// Where training starts, if that is computed; the towers then are
     /// corrections of it.
     pub start: Option<Start>,
-}
-
     /// What the towers are made from.
     pub(super) widths: Widths,
 }
@@ -92,6 +92,8 @@ impl Prepared {
         self.supply.seed = seed;
         Ok(())
     }
+}
+
 /// Looks at the pairs, splits them, asks the base, and builds the towers.
 ///
 /// # Errors
@@ -106,7 +108,24 @@ pub fn prepare(
     let config = &job.config;
     let with_texts = !config.text.is_none();
     tell(Stage::Looking(job.examples.len()));
-    let seen = data::look(&job.examples, &|_| false);
+    let outputs = outputs(config);
+    let seen = match ask(job, &outputs) {
+        None => data::look(&job.examples, &|_| false),
+        Some(asked) => {
+            let cached = data::cached_pictures(&asked)?;
+            let known = AtomicUsize::new(0);
+            let seen = data::look(&job.examples, &|content| {
+                let is = cached(content);
+                known.fetch_add(usize::from(is), Ordering::Relaxed);
+                is
+            });
+            match known.into_inner() {
+                0 => {}
+                known => tell(Stage::Known(known)),
+            }
+            seen
+        }
+    };
     stopped()?;
     let purpose = if with_texts { Purpose::Captions } else { Purpose::Groups };
     let report = data::check(&job.examples, &seen, purpose);
@@ -136,18 +155,26 @@ pub fn prepare(
     let (train, validation) = (of(Part::Train), of(Part::Val));
     tell(Stage::Split { train: train.len(), validation: validation.len(), given });
 
+    let classes = class_numbers(&examples);
+    let asks = match (config.data.batches, config.classifier) {
+        _ if classes.is_some() => None,
+        (Batches::ByClass, _) => Some("data.batches = \"by-class\""),
+        (_, Some(_)) => Some("[classifier]"),
+        _ => None,
+    };
+    if let Some(asks) = asks {
+        let without = examples.iter().filter(|e| e.class.is_none()).count();
+        return Err(JobError::Pairs(format!(
+            "{asks} needs a class on every line, and {without} of {} have none; add the column, or leave {asks} out of the recipe",
+            examples.len()
+        )));
+    }
+
     let (images, features) = images(job, &examples, &contents, tell)?;
     stopped()?;
     let table = TextTable::new(&examples, &features.pseudo);
     let (texts, near, text_base, words) = texts(job, &table, tell)?;
     stopped()?;
-    let classes = class_numbers(&examples);
-    if config.data.batches == Batches::ByClass && classes.is_none() {
-        return Err(JobError::Pairs(
-            "data.batches = \"by-class\" needs a class on every line; add one, or use \"by-group\""
-                .into(),
-        ));
-    }
     let (images, texts, start) = start::begin(config, images, texts, &table, &train, groups.of())?;
     // What is added to is then where training starts, in the texts' space.
     let image_base = start.as_ref().map_or(features.base, Start::dim);
@@ -163,6 +190,9 @@ pub fn prepare(
         _ => groups.of(),
     };
     let held_out = held_out(&validation, &table, with_texts, same);
+    if !held_out.is_empty() && !held_out.can_be_ranked() {
+        tell(Stage::Warning(unranked(&held_out)));
+    }
     let data = data_hash(&examples, &contents);
     let run = {
         let mut hasher = blake3::Hasher::new();
@@ -218,9 +248,6 @@ fn parts(
         let part = |e: &Example| match e.part() {
             None | Some("train") => Some(Part::Train),
             Some("val") => Some(Part::Val),
-    if !held_out.is_empty() && !held_out.can_be_ranked() {
-        tell(Stage::Warning(unranked(&held_out)));
-    }
             Some(_) => None,
         };
         return Ok((examples.iter().map(part).collect(), true));
@@ -242,6 +269,49 @@ struct Known {
     preprocess: Option<Preprocess>,
 }
 
+/// The base's outputs that a head adds to ("" for none) and reads; none of a tower of
+/// its own.
+fn frozen(image: &ImageSide) -> (&str, &[String]) {
+    match image {
+        ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
+            (base, features)
+        }
+        ImageSide::Frozen { base } => (base, &[]),
+        ImageSide::Cnn { .. } | ImageSide::Vit { .. } => ("", &[]),
+    }
+}
+
+/// All outputs that the base is asked for, each once.
+fn outputs(config: &Config) -> Vec<&str> {
+    let (base, features) = frozen(&config.image);
+    let words = &config.data.words;
+    let pseudo = (words.pseudo > 0.0).then_some(words.pseudo_output.as_str());
+    let wanted = (!base.is_empty()).then_some(base).into_iter();
+    let mut outputs: Vec<&str> = Vec::new();
+    for name in wanted.chain(features.iter().map(String::as_str)).chain(pseudo) {
+        if !outputs.contains(&name) {
+            outputs.push(name);
+        }
+    }
+    outputs
+}
+
+/// What is asked of the base's picture tower; none if that is nothing.
+fn ask<'a>(job: &'a Job<'_>, outputs: &'a [&'a str]) -> Option<ImageJob<'a>> {
+    let data = &job.config.data;
+    (!outputs.is_empty()).then_some(ImageJob {
+        model: &job.base,
+        runtime: job.runtime,
+        outputs,
+        views: data.augment.views,
+        augment: data.augment(),
+        seed: job.config.seed,
+        sessions: job.threads,
+        precision: data.precision(),
+        cache: &job.cache,
+    })
+}
+
 fn images(
     job: &Job<'_>,
     examples: &[Example],
@@ -253,24 +323,13 @@ fn images(
         .iter()
         .map(|e| may_mirror(e.captions.iter().chain(&e.tags).map(String::as_str)))
         .collect();
-    let (base, features) = match &config.image {
-        ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
-            (base.as_str(), features.as_slice())
-        }
-        ImageSide::Frozen { base } => (base.as_str(), &[][..]),
-        ImageSide::Cnn { side, .. } | ImageSide::Vit { side, .. } => {
-            return pixels(config, *side as u32, examples, contents, mirror);
-        }
-    };
-    let pseudo = config.data.words.pseudo > 0.0;
-    let mut outputs: Vec<&str> = Vec::new();
-    let wanted = (!base.is_empty()).then_some(base).into_iter();
-    let wanted = wanted.chain(features.iter().map(String::as_str));
-    for name in wanted.chain(pseudo.then_some(config.data.words.pseudo_output.as_str())) {
-        if !outputs.contains(&name) {
-            outputs.push(name);
-        }
+    if let ImageSide::Cnn { side, .. } | ImageSide::Vit { side, .. } = &config.image {
+        return pixels(config, *side as u32, examples, contents, mirror);
     }
+    let (base, features) = frozen(&config.image);
+    let pseudo = config.data.words.pseudo > 0.0;
+    let outputs = outputs(config);
+    let asked = ask(job, &outputs).expect("a head reads outputs of the base");
     let pictures: Vec<Picture> = (0..examples.len())
         .map(|i| Picture {
             path: examples[i].path.clone(),
@@ -278,17 +337,6 @@ fn images(
             may_mirror: mirror[i],
         })
         .collect();
-    let asked = ImageJob {
-        model: &job.base,
-        runtime: job.runtime,
-        outputs: &outputs,
-        views: config.data.augment.views,
-        augment: config.data.augment(),
-        seed: config.seed,
-        sessions: job.threads,
-        precision: config.data.precision(),
-        cache: &job.cache,
-    };
     let got = data::image_features(&asked, &pictures, &mut |p| tell(Stage::Pictures(p)))?;
     if let Some(first) = got.skipped.first() {
         let path = examples[first.picture].path.display();
