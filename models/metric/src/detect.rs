@@ -16,12 +16,13 @@ pub enum Finding {
         spread: f64,
         /// The loss.
         loss: f64,
-        /// What the loss is when all similarities are equal, where known.
+        /// What the loss is when all similarities are equal, where known; see
+        /// [`Stats::collapsed`].
         expected: Option<f64>,
     },
-    /// Hardly any term is above zero: nothing is learned any more.
+    /// Hardly any anchor of a hinge has a term above zero: nothing is learned any more.
     DeadHinges {
-        /// Share of active terms, the mean of the steps looked at.
+        /// Share of anchors with a term above zero, the mean of the steps looked at.
         active: f64,
     },
     /// The same two groups are taken for each other again and again.
@@ -63,8 +64,8 @@ impl fmt::Display for Finding {
             }
             Self::DeadHinges { active } => write!(
                 f,
-                "only {:.2} % of the loss's terms are above zero, so hardly anything is learned; take harder \
-                 negatives, a larger margin or a larger batch, or stop here: the pairs may be learned",
+                "only {:.2} % of the anchors have a term of the loss above zero, so hardly anything is learned; \
+                 take harder negatives, a larger margin or a larger batch, or stop here: the pairs may be learned",
                 active * 100.0
             ),
             Self::FalseNegatives { group, other, times, excess } => write!(
@@ -83,10 +84,8 @@ impl fmt::Display for Finding {
 
 /// Steps that dead hinges are averaged over.
 const STEPS: u32 = 50;
-/// Similarities closer together than this are one.
-const COLLAPSED: f64 = 1e-3;
-/// Share of active terms below which hinges are dead.
-const DEAD: f64 = 0.002;
+/// Share of anchors with an active term below which hinges are dead.
+const DEAD: f64 = 0.01;
 /// Times that two groups have to be confused, and by how much.
 const CONFUSED: (u32, f64) = (10, 0.1);
 /// Means further apart than this are a gap.
@@ -116,17 +115,17 @@ impl Detectors {
     ) -> Vec<Finding> {
         let mut found = Vec::new();
         // One flat batch may be chance where it is small; three are not.
-        self.flat = if stats.anchors > 1 && stats.spread < COLLAPSED { self.flat + 1 } else { 0 };
+        self.flat = if stats.anchors > 1 && stats.spread < Stats::FLAT { self.flat + 1 } else { 0 };
         if self.flat >= 3 && !self.told[0] {
             self.told[0] = true;
-            let expected = options.collapsed(groups.len().saturating_sub(1));
-            found.push(Finding::Collapse { spread: stats.spread, loss, expected });
+            let (spread, expected) = (stats.spread, stats.collapsed);
+            found.push(Finding::Collapse { spread, loss, expected });
         }
         self.steps += 1;
-        self.active += stats.active_fraction();
+        self.active += stats.active_anchor_fraction();
         if self.steps == STEPS {
             let active = self.active / f64::from(STEPS);
-            if active < DEAD && !self.told[1] {
+            if options.hinges() && active < DEAD && !self.told[1] {
                 self.told[1] = true;
                 found.push(Finding::DeadHinges { active });
             }

@@ -145,32 +145,18 @@ impl ObjectiveOptions {
         )
     }
 
-    /// What all similarities being equal costs with `negatives` negatives an anchor,
-    /// for the triplet forms on cosine: m for the hardest, (B − 1)·m for their sum, a
-    /// side each. A loss that stands there has collapsed.
-    pub fn collapsed(&self, negatives: usize) -> Option<f64> {
-        let sides = self.sides.image_to_text + self.sides.text_to_image;
-        let n = negatives as f64;
-        let one = match &self.loss {
-            Loss::Triplet(t) => {
-                let cost = match t.shape {
-                    Shape::Hinge => t.margin,
-                    Shape::Soft { temperature } => {
-                        temperature * (t.margin / temperature).exp().ln_1p()
-                    }
-                };
-                let chosen = match self.selection {
-                    Selection::All => n,
-                    Selection::KHardest(k) => n.min(k as f64),
-                    Selection::SemiHard => return None,
-                    _ => 1.0,
-                };
-                cost * if t.reduction == crate::loss::Reduction::Sum { chosen } else { 1.0 }
+    /// Whether a term of the loss may be exactly zero, so that nothing is learned from
+    /// it. The other losses draw on as long as anything can be nearer.
+    pub fn hinges(&self) -> bool {
+        match &self.loss {
+            Loss::Triplet(t) => t.shape == Shape::Hinge,
+            Loss::Contrastive(_) | Loss::Quadruplet(_) | Loss::Margin { .. } | Loss::Magnet(_) => {
+                true
             }
-            Loss::SmoothMax(s) => s.temperature * (n * (s.margin / s.temperature).exp()).ln_1p(),
-            _ => return None,
-        };
-        (sides > 0.0).then_some(one * sides)
+            Loss::SmoothMax(_) | Loss::InfoNce { .. } | Loss::NPair(_) | Loss::Prototypes(_) => {
+                false
+            }
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), LossError> {

@@ -6,6 +6,8 @@ use ekphrasis_metric::select::{Curriculum, Ramp, Selection};
 use ekphrasis_metric::{Classifier, Loss, MagnetOptions, MemoryOptions, ObjectiveOptions, Sides};
 use serde::{Deserialize, Serialize};
 
+use super::{ConfigError, share};
+
 /// In which a margin is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -217,7 +219,7 @@ pub struct SelectionConfig {
     pub k: usize,
     /// The share of training in which all negatives count; 0: the selection from the start.
     pub warm_up: f64,
-    /// Over the warm-up: until this share of training the number of hardest
+    /// From the end of the warm-up until this share of training the number of hardest
     /// negatives falls from all to the selection's; 0: at once.
     pub until: f64,
 }
@@ -309,6 +311,16 @@ impl LossConfig {
         }
     }
 
+    /// What would be taken for another loss; other ranges are the objective's.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Triplet { temperature, .. } => {
+                share("loss.temperature", *temperature, 0.0, f64::MAX)
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn loss(&self) -> Loss {
         let distance = |d: DistanceConfig| match d {
             DistanceConfig::Cosine => metric::Distance::Cosine,
@@ -383,7 +395,7 @@ pub(super) fn objective(config: &super::Config, classes: usize) -> ObjectiveOpti
             Negatives::KHardest => Selection::KHardest(k),
             Negatives::DistanceWeighted => Selection::DistanceWeighted,
         },
-        curriculum: (warm_up > 0.0).then_some(Curriculum {
+        curriculum: (warm_up > 0.0 || until > 0.0).then_some(Curriculum {
             warm_up,
             ramp: if until > 0.0 { Ramp::Shrink { until } } else { Ramp::Switch },
         }),

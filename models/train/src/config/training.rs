@@ -159,6 +159,17 @@ impl PublishConfig {
             StorageConfig::Bits8 => Storage::Bits8,
         }
     }
+
+    /// What the published model's own file would be refused for.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        for (name, text) in [("publish.summary", &self.summary), ("publish.license", &self.license)]
+        {
+            if text.trim().is_empty() {
+                return Err(ConfigError::value(name, "some text", format!("{text:?}")));
+            }
+        }
+        share("publish.logit-scale", f64::from(self.logit_scale), 0.0, 1000.0)
+    }
 }
 
 impl Training {

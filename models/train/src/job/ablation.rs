@@ -10,7 +10,7 @@ use crate::config::{
     Config, DistanceConfig, LossConfig, Negatives, ReductionConfig, SelectionConfig, SidesConfig,
 };
 use crate::nn::Fed;
-use crate::run::{HeldOut, Judge, Learnt, Score, Supplied, Supply, Trainer, evaluate};
+use crate::run::{HeldOut, Judge, Learnt, Outcome, Score, Supplied, Supply, Trainer, evaluate};
 
 /// One way to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -130,25 +130,22 @@ pub fn variants(recipe: &Config) -> Vec<Variant> {
 }
 
 /// Trains every variant with every seed and tells each row when it is done. The
-/// first row is the start of training.
+/// first row is the start of training. Pictures, split and features are the same for
+/// all, by the recipe's seed. When `stop` is raised, the rows that are done are given;
+/// a run that was stopped is in none of them.
 ///
 /// # Errors
 /// As [`prepare`]. A variant that cannot be trained on these pairs has its reason
 /// in its row.
 pub fn ablation(
-    job: &mut Job<'_>,
+    job: &Job<'_>,
     seeds: &[u64],
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Stage),
     done: &mut dyn FnMut(&Row),
 ) -> Result<Vec<Row>, JobError> {
-    let recipe = job.config.clone();
-    let mut prepared = Vec::with_capacity(seeds.len());
-    for &seed in seeds {
-        job.config = Config { seed, ..recipe.clone() };
-        prepared.push(prepare(job, stop, tell)?);
-    }
-    job.config = recipe.clone();
+    let recipe = &job.config;
+    let mut prepared = prepare(job, stop, tell)?;
     let row = |loss: &str, selection: &str| Row {
         loss: loss.to_owned(),
         selection: selection.to_owned(),
@@ -156,21 +153,26 @@ pub fn ablation(
         failed: None,
     };
     let mut rows = vec![row("none (the start)", "")];
-    rows[0].scores = prepared.iter().filter_map(|p| evaluate(&p.model, &p.supply)).collect();
+    for &seed in seeds {
+        prepared.reseed(recipe, seed)?;
+        rows[0].scores.extend(evaluate(&prepared.model, &prepared.supply));
+    }
     if rows[0].scores.is_empty() {
         return Err(JobError::Pairs(
-            "an ablation needs held-out pictures; set data.validation over 0, or give lines the split val".into(),
+            "an ablation needs held-out pictures that can be ranked; set data.validation over 0, or give lines the split val".into(),
         ));
     }
     done(&rows[0]);
-    for variant in variants(&recipe) {
+    for variant in variants(recipe) {
         let mut row = row(variant.loss, variant.selection);
-        for (prepared, &seed) in prepared.iter().zip(seeds) {
+        for &seed in seeds {
             if stop.load(Ordering::Relaxed) {
                 return Ok(rows);
             }
-            match one(&variant, prepared, seed, stop) {
-                Ok(score) => row.scores.extend(score),
+            prepared.reseed(recipe, seed)?;
+            match one(&variant, &prepared, seed, stop) {
+                Ok(Trained::Whole(score)) => row.scores.extend(score),
+                Ok(Trained::Stopped) => return Ok(rows),
                 Err(why) => row.failed = Some(why),
             }
         }
@@ -180,12 +182,20 @@ pub fn ablation(
     Ok(rows)
 }
 
+/// How far a run came.
+enum Trained {
+    /// To its end, and the score there.
+    Whole(Option<Score>),
+    /// It was stopped.
+    Stopped,
+}
+
 fn one(
     variant: &Variant,
     prepared: &Prepared,
     seed: u64,
     stop: &AtomicBool,
-) -> Result<Option<Score>, String> {
+) -> Result<Trained, String> {
     let config = &variant.config;
     let options = config.objective(prepared.supply.classes());
     let names = prepared.supply.group_names(&prepared.examples);
@@ -198,8 +208,13 @@ fn one(
     let supply: &dyn Supply = if variant.masked { &prepared.supply } else { &unmasked };
     let mut trainer =
         Trainer::new(prepared.model.clone(), plan, supply, Box::new(judge), prepared.run.clone());
-    trainer.run(None, stop, &mut |_| {}).map_err(|e| e.to_string())?;
-    Ok(trainer.history().last().and_then(|record| record.score))
+    let outcome = trainer.run(None, stop, &mut |_| {}).map_err(|e| e.to_string())?;
+    Ok(match outcome {
+        Outcome::Stopped => Trained::Stopped,
+        Outcome::Finished | Outcome::Early => {
+            Trained::Whole(trainer.history().last().and_then(|record| record.score))
+        }
+    })
 }
 
 /// The same batches to somebody who does not know what belongs together.

@@ -314,7 +314,8 @@ impl Supply for DataSupply {
     }
 }
 
-/// What is measured on: pictures with the first caption of each, equal captions joined.
+/// What is measured on: pictures with the first caption of each, equal captions (case
+/// and spaces aside, as for groups) joined: they would only tie with one another.
 pub(super) fn held_out(
     pictures: &[usize],
     table: &TextTable,
@@ -332,7 +333,8 @@ pub(super) fn held_out(
     let mut places = HashMap::new();
     for &picture in pictures {
         let caption = table.caption(picture).map(|row| {
-            *places.entry(row).or_insert_with(|| {
+            let text = data::normal(&table.texts()[row as usize]);
+            *places.entry(text).or_insert_with(|| {
                 held.captions.push(row as usize);
                 held.captions.len() - 1
             })
@@ -351,4 +353,21 @@ pub(super) fn class_numbers(examples: &[data::Example]) -> Option<Vec<u32>> {
     sorted.dedup();
     let place = |name: &str| sorted.binary_search(&name).map_or(0, |p| p as u32);
     Some(names.into_iter().map(place).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_that_differ_in_case_and_spaces_are_one() {
+        let words = ["Dog", "dog", "a  cat", "A cat", "bird"];
+        let example =
+            |w: &&str| data::Example { captions: vec![(*w).into()], ..Default::default() };
+        let examples: Vec<data::Example> = words.iter().map(example).collect();
+        let table = TextTable::new(&examples, &[]);
+        let held = held_out(&[0, 1, 2, 3, 4], &table, true, &[0, 0, 1, 1, 2]);
+        assert_eq!(held.captions.len(), 3, "as groups are by the same words");
+        assert_eq!(held.captions_of, [[0], [0], [1], [1], [2]]);
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::JobError;
 use super::exported::Towers;
@@ -91,26 +91,28 @@ pub fn train(
         true => RunDirectory::resume(&run)?.0,
         false => RunDirectory::start(&run, &job.config.write())?,
     };
-    let prepared = prepare(job, stop, &mut |stage| tell(Told::Stage(stage)));
-    if prepared.is_err() && !target.resume {
-        // Nothing was learnt: the same --out may be used again.
-        let _ = fs_err::remove_dir_all(&run);
-    }
-    let prepared = prepared?;
+    let begun = prepare(job, stop, &mut |stage| tell(Told::Stage(stage))).and_then(|prepared| {
+        let options = job.config.objective(prepared.supply.classes());
+        let names = prepared.supply.group_names(&prepared.examples);
+        let judge = Judge::new(options, prepared.model.image.dim, job.config.seed, names);
+        Ok((prepared, judge.map_err(|e| JobError::Pairs(e.to_string()))?))
+    });
+    let (prepared, judge) = match begun {
+        Ok(begun) => begun,
+        Err(e) => {
+            if !target.resume {
+                // Nothing was learnt: the same --out may be used again.
+                directory.discard();
+            }
+            return Err(e);
+        }
+    };
     let plan = job.config.optimiser.plan(&job.config.training, job.config.seed);
-    let classes = prepared.supply.classes();
-    let criterion = Judge::new(
-        job.config.objective(classes),
-        prepared.model.image.dim,
-        job.config.seed,
-        prepared.supply.group_names(&prepared.examples),
-    )
-    .map_err(|e| JobError::Pairs(e.to_string()))?;
     let mut trainer = Trainer::new(
         prepared.model.clone(),
         plan,
         &prepared.supply,
-        Box::new(criterion),
+        Box::new(judge),
         prepared.run.clone(),
     );
     if target.resume
@@ -118,7 +120,9 @@ pub fn train(
     {
         trainer.restore(checkpoint)?;
     }
+    let begun = Instant::now();
     let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
+    let own = begun.elapsed();
     let history = trainer.history().to_vec();
     let (mut model, mut best_epoch) = trainer.best();
     let of = |epoch: u64| history.iter().find(|r| r.epoch == epoch).and_then(|r| r.score);
@@ -160,7 +164,9 @@ pub fn train(
             before: of(0),
             after,
             published: &done,
-            took: started.elapsed(),
+            // Of processes before this one the epochs are known.
+            took: started.elapsed() - own
+                + Duration::from_secs_f64(history.iter().map(|record| record.seconds).sum()),
         });
         crate::report::write(&report, &run.join("report.html"))?;
         published = Some(done);

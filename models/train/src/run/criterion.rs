@@ -53,6 +53,21 @@ pub struct Judgement {
     pub findings: Vec<String>,
 }
 
+/// Why a batch was not judged, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It leaves nothing to learn from; another may do.
+    Batch(String),
+    /// None will do.
+    All(String),
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self::All(why)
+    }
+}
+
 /// A loss with its memory.
 ///
 /// # Contract
@@ -63,13 +78,14 @@ pub trait Criterion {
     /// is done, in [0, 1].
     ///
     /// # Errors
-    /// In words, if the batch leaves nothing to learn from.
+    /// `Batch` if this one leaves nothing to learn from (then the state is as before),
+    /// `All` for what is wrong with any.
     fn judge(
         &mut self,
         batch: &Judged<'_>,
         progress: f64,
         rng: &mut Pcg64,
-    ) -> Result<Judgement, String>;
+    ) -> Result<Judgement, Refused>;
 
     /// Whether [`Self::refresh`] is to come before the next step.
     fn refresh_due(&self) -> bool {

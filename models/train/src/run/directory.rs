@@ -45,6 +45,8 @@ pub enum RunDirectoryError {
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// Whether the folder itself was made for the run.
+    made: bool,
 }
 
 impl RunDirectory {
@@ -53,7 +55,7 @@ impl RunDirectory {
     /// # Errors
     /// `Taken` if a run is there, `Io`.
     pub fn start(path: &Path, config: &str) -> Result<Self, RunDirectoryError> {
-        let this = Self { path: path.into() };
+        let this = Self { path: path.into(), made: !path.exists() };
         if this.file("checkpoint").exists() || this.file("config.toml").exists() {
             return Err(RunDirectoryError::Taken { path: path.into() });
         }
@@ -68,13 +70,24 @@ impl RunDirectory {
     /// # Errors
     /// `Nothing` without one, `Io`.
     pub fn resume(path: &Path) -> Result<(Self, String), RunDirectoryError> {
-        let this = Self { path: path.into() };
+        let this = Self { path: path.into(), made: false };
         match fs_err::read_to_string(this.file("config.toml")) {
             Ok(config) => Ok((this, config)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 Err(RunDirectoryError::Nothing { path: path.into() })
             }
             Err(source) => Err(RunDirectoryError::Io { path: path.into(), source }),
+        }
+    }
+
+    /// Takes back what [`start`](Self::start) made, for a run that did not begin: the
+    /// configuration, and the folder if it was not there before. Whatever else lies
+    /// in it stays.
+    pub fn discard(self) {
+        // What cannot be removed does no harm: the next run says where it is.
+        let _ = fs_err::remove_file(self.file("config.toml"));
+        if self.made {
+            let _ = fs_err::remove_dir(&self.path);
         }
     }
 

@@ -27,6 +27,23 @@ impl HeldOut {
     pub fn is_empty(&self) -> bool {
         self.pictures.is_empty()
     }
+
+    /// Whether anything can be ranked: there is a query with both a right and a wrong
+    /// candidate. All of one caption, or one picture of each thing, say nothing about
+    /// a model.
+    pub fn can_be_ranked(&self) -> bool {
+        if self.captions.is_empty() {
+            let mut sorted = self.same.clone();
+            sorted.sort_unstable();
+            let groups = sorted.chunk_by(|a, b| a == b);
+            return groups.map(<[u32]>::len).any(|n| n > 1 && n < sorted.len());
+        }
+        let mut owners = vec![0; self.captions.len()];
+        self.captions_of.iter().flatten().for_each(|&caption| owners[caption] += 1);
+        let some = |count: usize, of: usize| count > 0 && count < of;
+        owners.iter().any(|&count| some(count, self.pictures.len()))
+            || self.captions_of.iter().any(|own| some(own.len(), self.captions.len()))
+    }
 }
 
 /// Recall in one direction, in [0, 1].
@@ -72,10 +89,11 @@ impl Score {
 
 const CHUNK: usize = 512;
 
-/// Measures on what `supply` holds out; none if that is nothing.
+/// Measures on what `supply` holds out; none if that is nothing, or nothing that
+/// [can be ranked](HeldOut::can_be_ranked).
 pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
     let held = supply.held_out();
-    if held.is_empty() {
+    if !held.can_be_ranked() {
         return None;
     }
     let (images, texts) = embed(model, supply);

@@ -21,7 +21,7 @@ mod tests;
 mod trainer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
-pub use criterion::{Criterion, Judged, Judgement, Note};
+pub use criterion::{Criterion, Judged, Judgement, Note, Refused};
 pub use directory::{RunDirectory, RunDirectoryError};
 pub use evaluate::{Direction, HeldOut, Score, evaluate};
 pub(crate) use evaluate::{embed, score};

@@ -4,7 +4,7 @@ use ekphrasis_metric::{Batch, Detectors, Finding, Loss, LossError, Objective, Ob
 use ndarray::Array2;
 use rand_pcg::Pcg64;
 
-use super::criterion::{Criterion, Judged, Judgement, Note};
+use super::criterion::{Criterion, Judged, Judgement, Note, Refused};
 use super::supply::Learnt;
 use crate::nn::Gradient;
 
@@ -52,7 +52,7 @@ impl Criterion for Judge {
         batch: &Judged<'_>,
         progress: f64,
         rng: &mut Pcg64,
-    ) -> Result<Judgement, String> {
+    ) -> Result<Judgement, Refused> {
         let given = Batch {
             images: batch.images.view(),
             texts: batch.texts.map(|t| t.view()),
@@ -63,7 +63,7 @@ impl Criterion for Judge {
             image_lengths: Some(batch.image_lengths),
             text_lengths: batch.text_lengths,
         };
-        let step = self.objective.step(&given, progress, rng).map_err(|e| e.to_string())?;
+        let step = self.objective.step(&given, progress, rng).map_err(refused)?;
         let stats = &step.stats;
         let options = self.objective.options();
         let found = self.detectors.observe(options, step.loss, stats, batch.groups);
@@ -135,5 +135,13 @@ impl Criterion for Judge {
         self.objective.import(objective).map_err(|e| e.to_string())?;
         self.detectors = seen;
         Ok(())
+    }
+}
+
+fn refused(error: LossError) -> Refused {
+    let why = error.to_string();
+    match error {
+        LossError::NoNegatives { .. } | LossError::NoPositives { .. } => Refused::Batch(why),
+        _ => Refused::All(why),
     }
 }

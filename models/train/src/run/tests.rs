@@ -130,9 +130,9 @@ struct Plain {
 }
 
 impl Criterion for Plain {
-    fn judge(&mut self, batch: &Judged<'_>, _: f64, rng: &mut Pcg64) -> Result<Judgement, String> {
+    fn judge(&mut self, batch: &Judged<'_>, _: f64, rng: &mut Pcg64) -> Result<Judgement, Refused> {
         self.seen += 1;
-        let texts = batch.texts.ok_or("texts are needed")?;
+        let texts = batch.texts.ok_or_else(|| "texts are needed".to_owned())?;
         let n = batch.images.nrows();
         let t = self.scale[0].exp();
         let cosines = batch.images.dot(&texts.t());
@@ -376,8 +376,13 @@ struct Looks {
 }
 
 impl Criterion for Looks {
-    fn judge(&mut self, batch: &Judged<'_>, p: f64, rng: &mut Pcg64) -> Result<Judgement, String> {
-        self.plain.judge(batch, p, rng)
+    fn judge(
+        &mut self,
+        batch: &Judged<'_>,
+        progress: f64,
+        rng: &mut Pcg64,
+    ) -> Result<Judgement, Refused> {
+        self.plain.judge(batch, progress, rng)
     }
 
     fn refresh_due(&self) -> bool {
@@ -448,6 +453,177 @@ fn patience_ends_it_and_gradients_that_are_no_numbers_too() {
     let error = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect_err("diverged");
     assert!(error.to_string().contains("lower optimiser.rate"), "{error}");
     assert_eq!(trainer.model().params, before, "no step was taken");
+}
+
+#[test]
+fn where_nothing_can_be_ranked_the_last_weights_are_kept() {
+    // One caption for all pictures (a class held out as a whole), or pictures alone
+    // with one of each kind: no query has both a right and a wrong candidate.
+    let count = ALL - TRAIN;
+    let mut one_caption = Made::new();
+    one_caption.held.captions.truncate(1);
+    one_caption.held.captions_of = vec![vec![0]; count];
+    let mut one_of_each = Made::new();
+    (one_of_each.held.captions, one_of_each.held.captions_of) = (Vec::new(), Vec::new());
+    for supply in [one_caption, one_of_each] {
+        assert_eq!(evaluate(&model(), &supply), None);
+        let plan = Plan { epochs: 3, patience: Some(1), ..plan() };
+        let mut trainer = trainer(&supply, plan);
+        let outcome = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+        assert_eq!((outcome, trainer.history().len()), (Outcome::Finished, 4));
+        assert!(trainer.history().iter().all(|r| r.rsum.is_none() && r.score.is_none()));
+        let (kept, epoch) = trainer.best();
+        assert_eq!((&kept, epoch), (&trainer.last(), None), "what was learnt is kept");
+        assert_ne!(kept.params, model().params);
+    }
+    // Two of a kind are enough.
+    let mut two = Made::new();
+    (two.held.captions, two.held.captions_of) = (Vec::new(), Vec::new());
+    two.held.same[1] = two.held.same[0];
+    let score = evaluate(&model(), &two).expect("a score");
+    assert_eq!(score.image_to_image.expect("pictures alone").queries, 2);
+}
+
+/// A loss that finds nothing to learn from in batches that `empty` names by the number
+/// of pictures of the upper half.
+struct Picky {
+    plain: Plain,
+    empty: fn(usize) -> bool,
+}
+
+impl Criterion for Picky {
+    fn judge(&mut self, batch: &Judged<'_>, p: f64, rng: &mut Pcg64) -> Result<Judgement, Refused> {
+        let upper = batch.rows.iter().filter(|&&row| row as usize >= TRAIN / 2).count();
+        if (self.empty)(upper) {
+            return Err(Refused::Batch(format!("nothing in {upper}")));
+        }
+        self.plain.judge(batch, p, rng)
+    }
+
+    fn parameters(&mut self) -> Vec<&mut [f32]> {
+        self.plain.parameters()
+    }
+
+    fn export(&self) -> Vec<u8> {
+        self.plain.export()
+    }
+
+    fn import(&mut self, state: &[u8]) -> Result<(), String> {
+        self.plain.import(state)
+    }
+}
+
+fn picky(supply: &Made, empty: fn(usize) -> bool) -> Trainer<'_> {
+    let plain = Plain { scale: [2.0], seen: 0, broken: false };
+    let plan = Plan { epochs: 30, ..plan() };
+    Trainer::new(model(), plan, supply, Box::new(Picky { plain, empty }), "run".into())
+}
+
+#[test]
+fn batches_without_anything_to_learn_are_left_out_and_counted() {
+    let supply = Made::new();
+    let empty = |upper: usize| upper.is_multiple_of(3);
+    let mut whole = picky(&supply, empty);
+    let outcome = whole.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+    assert_eq!((outcome, whole.history().len()), (Outcome::Finished, 31));
+    let of_epoch = |epoch: u64| -> u64 {
+        let batches = supply.epoch(epoch).expect("batches").into_iter();
+        let upper = |batch: Vec<usize>| batch.iter().filter(|&&i| i >= TRAIN / 2).count();
+        batches.map(upper).filter(|&upper| empty(upper)).count() as u64
+    };
+    let expected: Vec<u64> = (1..=30).map(of_epoch).collect();
+    let counted = |r: &EpochRecord| -> u64 {
+        let left_out = r.findings.iter().filter(|(text, _)| text.contains("left out"));
+        left_out.map(|(_, times)| times).sum()
+    };
+    let records = &whole.history()[1..];
+    assert_eq!(records.iter().map(counted).collect::<Vec<_>>(), expected);
+    // An epoch without any batch to learn from is no end, after others.
+    assert!(expected.contains(&0) && expected.contains(&1) && expected.contains(&3));
+    let learned: Vec<bool> = records.iter().map(|r| r.loss.is_some()).collect();
+    assert_eq!(learned, expected.iter().map(|&empty| empty < 3).collect::<Vec<_>>());
+    assert_eq!(whole.history()[30].step, 90, "a batch that is left out counts as a step");
+
+    // Stopped and resumed around such batches, it is the same run.
+    let dir = tempfile::tempdir().expect("a folder");
+    let directory = RunDirectory::start(&dir.path().join("run"), "").expect("new");
+    for stop_at in [1, 2, 3, 17, 18, 19, 90] {
+        let mut part = picky(&supply, empty);
+        if let Some(checkpoint) = directory.checkpoint().expect("read") {
+            part.restore(checkpoint).expect("fits");
+        }
+        let stop = AtomicBool::new(false);
+        let mut tell = |event: Event<'_>| {
+            if matches!(event, Event::Step { step, .. } if step == stop_at) {
+                stop.store(true, Ordering::Relaxed);
+            }
+        };
+        part.run(Some(&directory), &stop, &mut tell).expect("goes on");
+        assert!(stop_at < 90 || state(&part) == state(&whole), "the same to the bit");
+    }
+}
+
+#[test]
+fn data_without_a_batch_to_learn_from_are_refused_with_the_reason() {
+    let supply = Made::new();
+    let mut trainer = picky(&supply, |_| true);
+    let error = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect_err("nothing");
+    let text = error.to_string();
+    assert!(matches!(error, TrainError::Data(_)), "{text}");
+    assert!(text.contains("nothing in "), "{text}");
+    assert_eq!(trainer.model().params, model().params, "no step was taken");
+}
+
+#[test]
+fn an_epochs_seconds_are_those_of_all_processes() {
+    let supply = Made::new();
+    let dir = tempfile::tempdir().expect("a folder");
+    let directory = RunDirectory::start(&dir.path().join("run"), "").expect("new");
+    let mut first = trainer(&supply, plan());
+    let stop = AtomicBool::new(false);
+    let mut tell = |event: Event<'_>| {
+        if matches!(event, Event::Step { step: 2, .. }) {
+            std::thread::sleep(std::time::Duration::from_millis(80));
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    first.run(Some(&directory), &stop, &mut tell).expect("stopped");
+    let mut second = trainer(&supply, plan());
+    second.restore(directory.checkpoint().expect("read").expect("there")).expect("fits");
+    second.run(None, &AtomicBool::new(false), &mut |_| {}).expect("trained");
+    let seconds: Vec<f64> = second.history().iter().map(|r| r.seconds).collect();
+    assert!(seconds[1] >= 0.08, "the first epoch's, which was stopped: {seconds:?}");
+    assert_eq!(second.checkpoint().sums, [], "and of no other");
+}
+
+#[test]
+fn nothing_to_learn_from_is_no_run() {
+    struct Empty(Made);
+    impl Supply for Empty {
+        fn epoch(&self, _: u64) -> Result<Vec<Vec<usize>>, String> {
+            Ok(Vec::new())
+        }
+        fn batch(&self, pictures: &[usize], step: u64) -> Supplied {
+            self.0.batch(pictures, step)
+        }
+        fn learnt(&self) -> Learnt {
+            self.0.learnt()
+        }
+        fn held_out(&self) -> &HeldOut {
+            self.0.held_out()
+        }
+        fn pictures(&self, pictures: &[usize]) -> Fed {
+            self.0.pictures(pictures)
+        }
+        fn captions(&self, captions: &[usize]) -> Fed {
+            self.0.captions(captions)
+        }
+    }
+    let supply = Empty(Made::new());
+    let criterion = Box::new(Plain { scale: [2.0], seen: 0, broken: false });
+    let mut trainer = Trainer::new(model(), plan(), &supply, criterion, "run".into());
+    let error = trainer.run(None, &AtomicBool::new(false), &mut |_| {}).expect_err("no batch");
+    assert!(matches!(error, TrainError::Data(_)), "{error}");
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::criterion::{Criterion, Judged};
+use super::criterion::{Criterion, Judged, Refused};
 use super::directory::{RunDirectory, RunDirectoryError};
 use super::evaluate::{Score, evaluate, in_chunks};
 use super::model::Model;
@@ -72,7 +72,8 @@ pub struct EpochRecord {
     pub rsum: Option<f64>,
     /// What is wrong, with advice, and how many batches said so.
     pub findings: BTreeMap<String, u64>,
-    /// Wall time of the epoch, checkpoints and measurement included.
+    /// Wall time of the epoch, checkpoints and measurement included, over all
+    /// processes that had a part in it.
     pub seconds: f64,
 }
 
@@ -122,6 +123,8 @@ pub struct Trainer<'a> {
     epoch: u64,
     batch: u64,
     sums: Sums,
+    /// Seconds that went into the epoch so far, as of the last checkpoint.
+    spent: f64,
     history: Vec<EpochRecord>,
 }
 
@@ -163,6 +166,7 @@ impl<'a> Trainer<'a> {
             epoch: 1,
             batch: 0,
             sums: Sums::default(),
+            spent: 0.0,
             history: Vec::new(),
         }
     }
@@ -216,6 +220,7 @@ impl<'a> Trainer<'a> {
             of: checkpoint.sums.into_iter().collect(),
             findings: checkpoint.findings.into_iter().collect(),
         };
+        self.spent = self.sums.of.remove(SPENT).unwrap_or(0.0);
         self.history = checkpoint.history;
         Ok(())
     }
@@ -242,12 +247,14 @@ impl<'a> Trainer<'a> {
                 arrays.push((format!("{prefix}2/{i}"), second.clone()));
             }
         }
+        let spent = (self.spent > 0.0).then(|| (SPENT.to_owned(), self.spent));
+        let sums = self.sums.of.iter().map(|(n, v)| (n.clone(), *v)).chain(spent);
         Checkpoint {
             run: self.run.clone(),
             step: self.step,
             epoch: self.epoch,
             batch: self.batch,
-            sums: self.sums.of.iter().map(|(n, v)| (n.clone(), *v)).collect(),
+            sums: sums.collect(),
             findings: self.sums.findings.iter().map(|(n, v)| (n.clone(), *v)).collect(),
             best: self.best.as_ref().map(|(epoch, score, _)| (*epoch, *score)),
             history: self.history.clone(),
@@ -306,7 +313,10 @@ impl<'a> Trainer<'a> {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, TrainError> {
         let first = self.supply.epoch(1).map_err(TrainError::Data)?;
-        let total = (first.len() as u64).max(1) * self.plan.epochs;
+        if first.is_empty() {
+            return Err(TrainError::Data("there are no pictures to learn from".to_owned()));
+        }
+        let total = first.len() as u64 * self.plan.epochs;
         if self.history.is_empty() {
             let started = Instant::now();
             self.close_epoch(0, 0.0, started.elapsed(), directory, tell)?;
@@ -317,20 +327,35 @@ impl<'a> Trainer<'a> {
                 return Ok(Outcome::Early);
             }
             let started = Instant::now();
+            let earlier = self.spent;
             let mut saved = Instant::now();
+            let mut nothing = None;
             let mut pace = Pace::new();
             let batches = self.supply.epoch(self.epoch).map_err(TrainError::Data)?;
             let mut rate = 0.0;
             while let Some(pictures) = batches.get(self.batch as usize) {
                 if stop.load(Ordering::Relaxed) {
+                    self.spent = earlier + started.elapsed().as_secs_f64();
                     if let Some(directory) = directory {
                         directory.save(&self.checkpoint())?;
                     }
                     return Ok(Outcome::Stopped);
                 }
                 rate = self.plan.schedule.at(self.step, total);
-                let loss = self.one_step(pictures, rate, total)?;
-                lost = if loss.is_some() { 0 } else { lost + 1 };
+                let loss = match self.one_step(pictures, rate, total)? {
+                    Stepped::Taken(loss) => {
+                        lost = 0;
+                        Some(loss)
+                    }
+                    Stepped::Lost => {
+                        lost += 1;
+                        None
+                    }
+                    Stepped::Nothing(why) => {
+                        nothing = Some(why);
+                        None
+                    }
+                };
                 if lost >= LOST_STEPS {
                     return Err(TrainError::Diverged { step: self.step });
                 }
@@ -346,12 +371,21 @@ impl<'a> Trainer<'a> {
                 if let Some(directory) = directory
                     && saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
                 {
+                    self.spent = earlier + started.elapsed().as_secs_f64();
                     directory.save(&self.checkpoint())?;
                     saved = Instant::now();
                 }
             }
+            // An unlucky epoch after others that taught is none to end the run for.
+            if let Some(why) = nothing
+                && self.optimiser.steps() == 0
+            {
+                let epoch = self.epoch;
+                return Err(TrainError::Data(format!("no batch of epoch {epoch} teaches: {why}")));
+            }
             let rate = rate * f64::from(self.plan.rates.image);
-            self.close_epoch(self.epoch, rate, started.elapsed(), directory, tell)?;
+            let spent = Duration::from_secs_f64(earlier) + started.elapsed();
+            self.close_epoch(self.epoch, rate, spent, directory, tell)?;
         }
         Ok(Outcome::Finished)
     }
@@ -370,13 +404,13 @@ impl<'a> Trainer<'a> {
         self.criterion.refresh(&learnt, &images).map_err(TrainError::Data)
     }
 
-    /// One step; none if it was left out because the gradient was no number.
+    /// One step.
     fn one_step(
         &mut self,
         pictures: &[usize],
         share: f64,
         total: u64,
-    ) -> Result<Option<f64>, TrainError> {
+    ) -> Result<Stepped, TrainError> {
         if self.criterion.refresh_due() {
             self.refresh()?;
         }
@@ -409,10 +443,16 @@ impl<'a> Trainer<'a> {
             rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);
-        let judgement = self
-            .criterion
-            .judge(&judged, progress, &mut rng_for(seed, Purpose::Objective, step))
-            .map_err(TrainError::Data)?;
+        let judged =
+            self.criterion.judge(&judged, progress, &mut rng_for(seed, Purpose::Objective, step));
+        let judgement = match judged {
+            Ok(judgement) => judgement,
+            Err(Refused::Batch(why)) => {
+                *self.sums.findings.entry(NOTHING.to_owned()).or_default() += 1;
+                return Ok(Stepped::Nothing(why));
+            }
+            Err(Refused::All(why)) => return Err(TrainError::Data(why)),
+        };
         let mut gradients = pass.backward(judgement.images, &mut self.model.params);
         if let (Some(pass), Some(gradient)) = (text_pass, judgement.texts) {
             let of_texts = pass.backward(gradient, &mut self.model.params);
@@ -427,7 +467,7 @@ impl<'a> Trainer<'a> {
         let length = clip(all.map(Vec::as_mut_slice), self.plan.clip);
         if !length.is_finite() || !judgement.loss.is_finite() {
             *self.sums.findings.entry(LOST.to_owned()).or_default() += 1;
-            return Ok(None);
+            return Ok(Stepped::Lost);
         }
         let plan = &self.plan;
         let arrays =
@@ -463,7 +503,7 @@ impl<'a> Trainer<'a> {
         for finding in judgement.findings {
             *self.sums.findings.entry(finding).or_default() += 1;
         }
-        Ok(Some(judgement.loss))
+        Ok(Stepped::Taken(judgement.loss))
     }
 
     fn close_epoch(
@@ -507,6 +547,7 @@ impl<'a> Trainer<'a> {
         self.history.push(record);
         self.epoch = epoch + 1;
         self.batch = 0;
+        self.spent = 0.0;
         if let Some(directory) = directory {
             directory.save(&self.checkpoint())?;
             directory.record(&self.history)?;
@@ -517,6 +558,21 @@ impl<'a> Trainer<'a> {
         Ok(())
     }
 }
+
+/// The name of [`Trainer::spent`] among a checkpoint's sums.
+const SPENT: &str = "seconds";
+
+/// What became of a batch.
+enum Stepped {
+    /// The optimiser took a step; the loss.
+    Taken(f64),
+    /// It was left out because the gradient was no number.
+    Lost,
+    /// It was left out because there was nothing to learn from; why.
+    Nothing(String),
+}
+
+const NOTHING: &str = "a batch had nothing to learn from (all of one group or near-duplicates, or no two of a group) and was left out; a larger data.batch, or data.batches = \"by-group\", makes that rare";
 
 const LOST: &str =
     "the gradient was not finite and the step was left out; lower optimiser.rate if this goes on";

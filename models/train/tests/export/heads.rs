@@ -204,6 +204,27 @@ fn bases_of_old_and_new_operator_sets() {
 }
 
 #[test]
+fn maps_are_read_row_by_row_as_in_training() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let base = foreign(17, dir.path());
+    let mut random = Random::new(16);
+    // 6 maps of 6 × 6, once inside the graph and once as an output with its sizes.
+    let features = vec![feature("conv", 216), feature("inner", 6), feature("map", 216)];
+    let image = head(&mut random, feature("inner", 6), features, false);
+    let text = head(&mut random, feature("inner", 6), vec![feature("inner", 6)], false);
+    let heads = trained(&base, image, text, &mut random);
+    let done = publish_heads(&base, &heads, Storage::F32, &[], &dir.path().join("model"));
+    let done = done.unwrap_or_else(|e| panic!("{e}"));
+    assert!(done.parity.image.largest < 1e-5, "{:?}", done.parity);
+
+    let narrow = head(&mut random, feature("inner", 6), vec![feature("map", 36)], false);
+    let bad = Trained { image: narrow, ..heads };
+    let error = publish_heads(&base, &bad, Storage::F32, &[], &dir.path().join("other"))
+        .expect_err("another width");
+    assert!(error.to_string().contains("\"map\" with 36 numbers a row, got 216"), "{error}");
+}
+
+#[test]
 fn a_tower_that_was_not_trained_is_kept() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let base = foreign(17, dir.path());

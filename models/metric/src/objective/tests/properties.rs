@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::select::{Curriculum, Ramp};
-use crate::{Detectors, Finding};
+use crate::{Detectors, Finding, Stats};
 
 #[test]
 fn moving_a_positive_closer_never_raises_a_loss() {
@@ -128,12 +128,8 @@ fn equal_similarities_cost_what_the_formula_says() {
             "{options:?}: {} instead of {expected}",
             step.loss
         );
-        if let Some(said) = options.collapsed(n - 1) {
-            assert!(
-                (said - expected).abs() < 1e-9,
-                "{options:?}: {said} told, {expected} expected"
-            );
-        }
+        let said = step.stats.collapsed.expect("told where similarities are equal");
+        assert!((said - expected).abs() < 1e-9, "{options:?}: {said} told, {expected} expected");
         let mut detectors = Detectors::default();
         let found: Vec<Finding> = (0..4)
             .flat_map(|_| detectors.observe(&options, step.loss, &step.stats, &raw.groups))
@@ -171,6 +167,117 @@ fn a_healthy_batch_is_no_finding_and_a_solved_one_is() {
         .collect();
     assert_eq!(told, [Finding::DeadHinges { active: 0.0 }]);
     assert!(told[0].to_string().contains("harder"), "with advice");
+}
+
+#[test]
+fn a_soft_term_is_never_zero_so_all_count() {
+    // All of different groups: every anchor has five negatives, so that the mean over
+    // anchors of their means is the mean over all terms.
+    let raw = Raw::new(9, &[0, 1, 2, 3, 4, 5], 4);
+    let soft = Shape::Soft { temperature: 0.1 };
+    let cost = |reduction, selection| {
+        let loss = triplet(Distance::Cosine, soft, 0.05, reduction);
+        let options = ObjectiveOptions { selection, ..ObjectiveOptions::both_ways(loss) };
+        let mut objective = Objective::new(options, 4, 1).expect("valid");
+        let step = raw.step(&mut objective, 1.0).expect("a loss");
+        assert!(step.stats.active < step.stats.terms, "some violate nothing");
+        (step.loss, step.images)
+    };
+    for selection in [Selection::All, Selection::KHardest(4)] {
+        let (all, mean) = (cost(Reduction::NonZero, selection), cost(Reduction::Mean, selection));
+        assert!((all.0 - mean.0).abs() < 1e-12, "{selection:?}: {} and {}", all.0, mean.0);
+        let apart = (all.1 - mean.1).mapv(f64::abs).fold(0.0, |a: f64, &b| a.max(b));
+        assert!(apart < 1e-12, "{selection:?}: gradients differ by {apart}");
+    }
+}
+
+#[test]
+fn only_hinges_can_be_dead() {
+    // Everything is learned: pictures and texts of a group are one, groups at right angles.
+    let groups = [0, 1, 2, 0, 1, 2];
+    let rows = Array2::from_shape_fn((6, 4), |(i, j)| f64::from(u8::from(groups[i] == j as u32)));
+    let (mut dead, mut others) = (0, 0);
+    for (name, options) in all() {
+        let mut solved = Raw::new(3, &groups, 4);
+        solved.images = rows.clone();
+        solved.texts = (options.sides != Sides::IMAGES).then(|| rows.clone());
+        let mut objective = Objective::new(options.clone(), 4, 1).expect("valid");
+        // Rows that lie on their mean leave the Magnet loss without a measure.
+        let Ok(step) = solved.step(&mut objective, 1.0) else {
+            assert!(matches!(options.loss, Loss::Magnet(_)), "{name}");
+            continue;
+        };
+        let mut detectors = Detectors::default();
+        let told = (0..60)
+            .flat_map(|_| detectors.observe(&options, step.loss, &step.stats, &groups))
+            .any(|f| matches!(f, Finding::DeadHinges { .. }));
+        let hinge = match &options.loss {
+            Loss::Triplet(t) => t.shape == Shape::Hinge,
+            Loss::Contrastive(_) | Loss::Quadruplet(_) | Loss::Margin { .. } | Loss::Magnet(_) => {
+                true
+            }
+            _ => false,
+        };
+        assert!(hinge || !told, "{name} goes on learning where positives lead");
+        dead += usize::from(told);
+        others += usize::from(!hinge);
+    }
+    assert!(dead > 10 && others > 10, "{dead} told, {others} without hinges");
+}
+
+#[test]
+fn one_violated_triplet_an_anchor_is_no_dead_hinge() {
+    let options = ObjectiveOptions::both_ways(Loss::Triplet(Triplet::hinge(0.2)));
+    let step = |active_anchors: usize| Stats {
+        anchors: 512,
+        terms: 512 * 511,
+        active: active_anchors as u64,
+        active_anchors,
+        spread: 1.0,
+        ..Stats::default()
+    };
+    let told = |active| -> Vec<Finding> {
+        let mut detectors = Detectors::default();
+        (0..60).flat_map(|_| detectors.observe(&options, 0.1, &step(active), &[])).collect()
+    };
+    assert_eq!(told(512), [], "each anchor learns from one of its 511 negatives");
+    assert_eq!(told(1), [Finding::DeadHinges { active: 1.0 / 512.0 }]);
+}
+
+#[test]
+fn what_a_collapsed_model_costs_follows_curriculum_and_memory() {
+    let same = |groups: &[u32]| {
+        let mut raw = Raw::new(1, groups, 3);
+        let rows = Array2::from_elem((groups.len(), 3), 1.0);
+        (raw.images, raw.texts) = (rows.clone(), Some(rows));
+        raw
+    };
+    let options = ObjectiveOptions {
+        selection: Selection::Hard,
+        curriculum: Some(Curriculum { warm_up: 0.5, ramp: Ramp::Switch }),
+        memory: Some(MemoryOptions { size: 7, weight: 0.5, after: 0.0 }),
+        ..ObjectiveOptions::both_ways(Loss::Triplet(Triplet::hinge(0.2)))
+    };
+    let mut objective = Objective::new(options.clone(), 3, 1).expect("valid");
+    same(&[10, 11, 12, 13, 14, 15, 16]).step(&mut objective, 0.0).expect("a loss");
+    let raw = same(&[0, 1, 2, 3, 4, 5]);
+    // In the warm-up five negatives of the batch and seven of the memory are summed,
+    // afterwards there is one of each; m = 0.2 each, and two sides.
+    for (progress, expected) in
+        [(0.1, 2.0 * 0.2 * (5.0 + 0.5 * 7.0)), (0.9, 2.0 * 0.2 * (1.0 + 0.5))]
+    {
+        let step = raw.step(&mut objective.clone(), progress).expect("a loss");
+        // The memory keeps 32 bits.
+        assert!((step.loss - expected).abs() < 1e-6, "{} instead of {expected}", step.loss);
+        let mut detectors = Detectors::default();
+        let told: Vec<Finding> = (0..4)
+            .flat_map(|_| detectors.observe(&options, step.loss, &step.stats, &raw.groups))
+            .collect();
+        let [Finding::Collapse { expected: Some(said), .. }] = told[..] else {
+            panic!("{progress}: {told:?}")
+        };
+        assert!((said - expected).abs() < 1e-6, "{progress}: {said} told, {expected} expected");
+    }
 }
 
 #[test]
