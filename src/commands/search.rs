@@ -59,7 +59,9 @@ fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
     let engine = open_to_read(global)?;
     let reply = engine.search(request)?;
     super::warn(&engine);
-    serde_json::to_value(wire::SearchReply::new(&reply, request))
+    // Through text, as a server's answer comes: a number has then the same digits.
+    serde_json::to_string(&wire::SearchReply::new(&reply, request))
+        .and_then(|text| serde_json::from_str(&text))
         .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))
 }
 

@@ -26,8 +26,8 @@ pub(super) struct Graph {
 }
 
 impl Graph {
-    /// Loads `file` of `model`: what an earlier run made of it, if the model has
-    /// a cache and it is there; otherwise the file itself, read and verified.
+    /// Reads and verifies `file` of `model` and loads it, or what an earlier run made
+    /// of it, if the model has a cache and it is there.
     pub(super) fn open(
         model: &Model,
         file: &str,
@@ -35,6 +35,7 @@ impl Graph {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
+        let bytes = model.read(file)?;
         let place = model.prepared().map(|folder| {
             let entry = &model.manifest().files()[file];
             Place::new(folder, &entry.sha256, runtime)
@@ -47,7 +48,6 @@ impl Graph {
         let first = match mapped {
             Some(first) => first,
             None => {
-                let bytes = model.read(file)?;
                 let built = match &place {
                     Some(place) => prepare(runtime, &bytes, place),
                     None => build(runtime, &bytes),

@@ -14,6 +14,8 @@
 //! (0.5 GB) into a virtual environment under the target folder. `./test.sh` does not
 //! run this.
 
+#![expect(clippy::print_stdout, reason = "a bench is read on a terminal")]
+
 use std::error::Error;
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Lines, Write as _};

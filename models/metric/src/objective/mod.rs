@@ -2,6 +2,7 @@
 //! [`Objective`] puts a loss, a selection, a curriculum, a memory and classifiers
 //! together, and applies them to the sides that have a weight.
 
+mod collapsed;
 mod magnet_index;
 mod n_pair;
 mod options;

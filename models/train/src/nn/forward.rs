@@ -45,9 +45,9 @@ pub struct Forward(Way);
 #[derive(Debug)]
 enum Way {
     /// A head, without a record.
-    Rows(rows::Pass),
+    Rows(Box<rows::Pass>),
     /// Anything, recorded by burn.
-    Tape(Tape),
+    Tape(Box<Tape>),
 }
 
 #[derive(Debug)]
@@ -116,7 +116,7 @@ struct Pass<'a> {
 pub fn forward(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward {
     match fed {
         Fed::Rows { base, features } if rows::takes(tower) => {
-            Forward(Way::Rows(rows::forward(tower, params, base, features, Some(rng))))
+            Forward(Way::Rows(Box::new(rows::forward(tower, params, base, features, Some(rng)))))
         }
         fed => recorded(tower, params, fed, rng),
     }
@@ -126,7 +126,12 @@ pub fn forward(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward 
 pub(super) fn recorded(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward {
     let mut pass = Pass::new(tower, params, Some(rng));
     let (embedding, length) = pass.tower(tower, fed);
-    Forward(Way::Tape(Tape { embedding, length, leaves: pass.leaves, follow: pass.follow }))
+    Forward(Way::Tape(Box::new(Tape {
+        embedding,
+        length,
+        leaves: pass.leaves,
+        follow: pass.follow,
+    })))
 }
 
 /// Runs the tower as it will be used: nothing dropped, running statistics.
@@ -151,8 +156,8 @@ pub fn backward(
     params: &mut Params,
 ) -> Vec<Option<Vec<f32>>> {
     let tape = match pass.0 {
-        Way::Rows(pass) => return rows::backward(pass, gradient.into(), params),
-        Way::Tape(tape) => tape,
+        Way::Rows(pass) => return rows::backward(*pass, gradient.into(), params),
+        Way::Tape(tape) => *tape,
     };
     for (slot, seen) in tape.follow {
         for (value, new) in params.values_mut(slot).iter_mut().zip(seen) {

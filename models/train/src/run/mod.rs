@@ -12,6 +12,7 @@ mod evaluate;
 mod keep;
 mod model;
 mod objective;
+mod pace;
 mod passes;
 mod plan;
 mod schedule;

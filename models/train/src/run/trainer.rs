@@ -12,6 +12,7 @@ use super::criterion::{Criterion, Judged, Refused};
 use super::directory::{RunDirectory, RunDirectoryError};
 use super::evaluate::{Score, evaluate, in_chunks};
 use super::model::Model;
+use super::pace::Pace;
 use super::passes::Passes;
 use super::plan::Plan;
 use super::supply::{Supplied, Supply};
@@ -576,25 +577,6 @@ const NOTHING: &str = "a batch had nothing to learn from (all of one group or ne
 
 const LOST: &str =
     "the gradient was not finite and the step was left out; lower optimiser.rate if this goes on";
-
-/// Steps a second, smoothed.
-struct Pace {
-    last: Instant,
-    rate: f64,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { last: Instant::now(), rate: 0.0 }
-    }
-
-    fn step(&mut self) -> f64 {
-        let now = 1.0 / self.last.elapsed().as_secs_f64().max(1e-9);
-        self.last = Instant::now();
-        self.rate = if self.rate > 0.0 { 0.9 * self.rate + 0.1 * now } else { now };
-        self.rate
-    }
-}
 
 fn values(params: &Params) -> Vec<Vec<f32>> {
     params.list().iter().map(|p| p.values.clone()).collect()
