@@ -3,6 +3,8 @@
 mod bookkeeping;
 mod crash;
 mod damage;
+mod files;
+mod formats;
 mod opening;
 
 use std::path::Path;
