@@ -9,6 +9,8 @@
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
 mod item;
+#[cfg(test)]
+pub(crate) mod vfs;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,6 +20,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub(crate) use self::item::{Head, StoredItem, filter_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, hash, kind_code};
+use crate::disk::Disk;
 use crate::{ItemId, Seq, StoreError};
 
 /// Name of the database.
@@ -87,12 +90,16 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
-    pub(crate) fn open_writer(dir: &Path, space: &Space) -> Result<Self, StoreError> {
+    pub(crate) fn open_writer(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+    ) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let this = Self::open(path, flags)?;
+        let this = Self::open(disk, path, flags)?;
         let blank = this.is_blank()?;
         if !blank {
             this.check_version()?;
@@ -116,21 +123,21 @@ impl Catalogue {
     }
 
     /// Whether the database at `dir`, which exists, has no tables yet.
-    pub(crate) fn open_blank(dir: &Path) -> Result<bool, StoreError> {
-        Self::open_unchecked(dir)?.is_blank()
+    pub(crate) fn open_blank(disk: &dyn Disk, dir: &Path) -> Result<bool, StoreError> {
+        Self::open_unchecked(disk, dir)?.is_blank()
     }
 
     /// Opens the database for reading.
-    pub(crate) fn open_reader(dir: &Path) -> Result<Self, StoreError> {
-        let this = Self::open_unchecked(dir)?;
+    pub(crate) fn open_reader(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let this = Self::open_unchecked(disk, dir)?;
         this.check_version()?;
         Ok(this)
     }
 
-    fn open_unchecked(dir: &Path) -> Result<Self, StoreError> {
+    fn open_unchecked(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(match Self::open(path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
+        Ok(match Self::open(disk, path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
             // SQLite wants to lay a shared-memory file beside the database, which this user may
             // not. Without a log the database alone is the whole state. Another user who begins
             // to write meanwhile goes unseen by this connection: what is torn by that fails its
@@ -146,9 +153,12 @@ impl Catalogue {
         })
     }
 
-    fn open(path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
+    fn open(disk: &dyn Disk, path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
         let open = || {
-            let conn = Connection::open_with_flags(&path, flags)?;
+            let conn = match disk.sqlite_vfs() {
+                None => Connection::open_with_flags(&path, flags)?,
+                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs)?,
+            };
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
             Ok(conn)

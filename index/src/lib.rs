@@ -28,6 +28,7 @@
 mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod disk;
 mod error;
 mod fusion;
 mod local;

@@ -1,7 +1,7 @@
 //! Words: what of an item is searched as words, and the index that finds them.
 
+mod files;
 mod index;
-mod read_only;
 mod words;
 
 pub use index::TextError;
