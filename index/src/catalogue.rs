@@ -12,6 +12,7 @@ mod item;
 #[cfg(test)]
 pub(crate) mod vfs;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -25,6 +26,12 @@ use crate::{ItemId, Seq, StoreError};
 
 /// Name of the database.
 pub(crate) const FILE: &str = "catalogue.db";
+
+/// Its name while it is made.
+const NEW: &str = "catalogue.db.new";
+
+/// What SQLite puts after the name of a database for the files beside it.
+const ENDS: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// Version of the tables below, in `user_version`.
 const VERSION: u32 = 1;
@@ -89,37 +96,66 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
-    pub(crate) fn open_writer(
-        disk: &dyn Disk,
-        dir: &Path,
-        space: &Space,
-    ) -> Result<Self, StoreError> {
-        let path = dir.join(FILE);
+    /// Makes the database with an empty state of `space`, over one without tables.
+    ///
+    /// It is made whole beside its name and then moved there: a database that is
+    /// there can be read, whenever making it is cut short.
+    pub(crate) fn create(disk: &dyn Disk, dir: &Path, space: &Space) -> Result<(), StoreError> {
+        for start in [NEW, FILE] {
+            for end in ENDS.into_iter().rev() {
+                match disk.remove(&dir.join(format!("{start}{end}"))) {
+                    Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+                    _ => {}
+                }
+            }
+        }
+        // A log that came back would be read as that of the new database.
+        disk.sync_dir(dir)?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let this = Self::open(disk, path, flags)?;
-        let blank = this.is_blank()?;
-        if !blank {
-            this.check_version()?;
-        }
-        this.sql(|c| {
-            c.pragma_update(None, "journal_mode", "WAL")?;
-            c.pragma_update(None, "synchronous", "FULL")
-        })?;
-        if blank {
-            let state =
-                State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
-            this.transaction(|this| {
-                this.sql(|c| {
-                    c.execute_batch(SCHEMA)?;
-                    c.pragma_update(None, "user_version", VERSION)
-                })?;
-                this.set_state(&state)
+        let this = Self::open(disk, dir.join(NEW), flags)?;
+        this.write_safely()?;
+        let state =
+            State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
+        this.transaction(|this| {
+            this.sql(|c| {
+                c.execute_batch(SCHEMA)?;
+                c.pragma_update(None, "user_version", VERSION)
             })?;
+            this.set_state(&state)
+        })?;
+        if !this.checkpoint()? {
+            return Err(this.corrupt("it is in use while it is made"));
         }
+        this.close()?;
+        disk.rename(&dir.join(NEW), &dir.join(FILE))?;
+        Ok(disk.sync_dir(dir)?)
+    }
+
+    /// Opens the database for writing.
+    pub(crate) fn open_writer(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let this = Self::open(disk, dir.join(FILE), flags)?;
+        this.check_version()?;
+        this.write_safely()?;
         Ok(this)
+    }
+
+    /// A commit is in the log, and the log is synchronised, before it returns.
+    fn write_safely(&self) -> Result<(), StoreError> {
+        self.sql(|c| {
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "synchronous", "FULL")?;
+            // What a compaction makes of the log is given back.
+            c.pragma_update(None, "journal_size_limit", 64 << 20)
+        })
+    }
+
+    /// Closes the database and says what went wrong with it.
+    fn close(self) -> Result<(), StoreError> {
+        let Self { conn, path } = self;
+        conn.close().map_err(|(_, source)| StoreError::Catalogue { path, source })
     }
 
     /// Whether the database at `dir`, which exists, has no tables yet.
@@ -220,6 +256,27 @@ impl Catalogue {
         f: impl FnOnce(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.within("BEGIN", f)
+    }
+
+    /// Runs `f` on one committed state, and on a newer one if it failed and the
+    /// files of the first may have gone because a writer compacted meanwhile.
+    pub(crate) fn on_state<T>(
+        &self,
+        mut f: impl FnMut(&Self, &State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tried = None;
+        loop {
+            let mut generation = 0;
+            let result = self.snapshot(|c| {
+                let state = c.state()?;
+                generation = state.generation;
+                f(c, &state)
+            });
+            if result.is_ok() || tried == Some(generation) || generation == 0 {
+                return result;
+            }
+            tried = Some(generation);
+        }
     }
 
     fn within<T>(
@@ -400,8 +457,7 @@ impl Catalogue {
     pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
         let (item, tags) = (&stored.item, stored.tags_json());
         let file = item.file.as_ref();
-        let hash = stored.hash(&tags);
-        let head = Head::compute(item.id, item.kind, stored.row, stored.seq, hash);
+        let (hash, head) = stored.hashes();
         self.sql(|c| {
             c.prepare_cached(
                 "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -459,6 +515,56 @@ impl Catalogue {
         })
     }
 
+    /// Moves the log into the database; whether all of it is there now.
+    pub(crate) fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.sql(|c| {
+            c.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| {
+                Ok(r.get::<_, i64>(1)? == r.get::<_, i64>(2)?)
+            })
+        })
+    }
+
+    /// Begins the next generation of a `state`: every item gets the row that
+    /// `renumber` gives for its old one, and no row is dead. Changes `state` along.
+    pub(crate) fn renumber(
+        &self,
+        state: &mut State,
+        rows: u64,
+        renumber: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        let (mut after, mut items, mut digest) = (vec![], 0, 0);
+        loop {
+            let mut page = Vec::with_capacity(PAGE as usize);
+            self.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                page.push(stored);
+                Ok(())
+            })?;
+            let Some(last) = page.last() else { break };
+            after = last.item.id.to_bytes().to_vec();
+            for mut stored in page {
+                let id = stored.item.id;
+                stored.row = renumber(stored.row)
+                    .ok_or_else(|| self.corrupt(format!("item {id} has no living row")))?;
+                let (hash, head) = stored.hashes();
+                self.execute(
+                    "UPDATE items SET row = ?, hash = ?, head = ? WHERE id = ?",
+                    params![stored.row as i64, hash, head, id.to_bytes()],
+                )?;
+                items += 1;
+                digest ^= head;
+            }
+        }
+        if items != state.items {
+            return Err(
+                self.corrupt(format!("it holds {items} items where {} were written", state.items))
+            );
+        }
+        self.execute("DELETE FROM dead", [])?;
+        (state.generation, state.rows, state.digest) = (state.generation + 1, rows, digest);
+        Ok(())
+    }
+
     /// A number that changes when another connection commits.
     pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
         self.sql(|c| c.pragma_query_value(None, "data_version", |r| r.get(0)))
@@ -477,7 +583,7 @@ impl Catalogue {
 
 /// Whether `name` is the database's, or of a file that SQLite lays beside it.
 pub(crate) fn is_file_of(name: &str) -> bool {
-    name.strip_prefix(FILE).is_some_and(|end| ["", "-wal", "-shm", "-journal"].contains(&end))
+    [FILE, NEW].iter().any(|of| name.strip_prefix(of).is_some_and(|end| ENDS.contains(&end)))
 }
 
 /// Whether an error says that something could not be written or made.

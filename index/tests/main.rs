@@ -1,6 +1,7 @@
-//! The store as other crates see it: opening, bookkeeping, crashes, damage.
+//! The store as other crates see it: opening, bookkeeping, compaction, crashes, damage.
 
 mod bookkeeping;
+mod compaction;
 mod crash;
 mod damage;
 mod files;

@@ -66,6 +66,12 @@ impl StoredItem {
         ])
     }
 
+    /// The hash of all it says, and of its head.
+    pub(super) fn hashes(&self) -> (i64, i64) {
+        let (item, hash) = (&self.item, self.hash(&self.tags_json()));
+        (hash, Head::compute(item.id, item.kind, self.row, self.seq, hash))
+    }
+
     /// Reads a row of [`ITEM`] and checks its hashes.
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, String>> {
         let head = Head::read(

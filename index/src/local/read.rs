@@ -29,13 +29,12 @@ impl StoreRead for LocalStore {
     }
 
     fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
-        let inner = &self.inner;
-        inner.read(|c| {
+        self.inner.read_vectors(|c, _, file| {
             let one = |&id| {
                 let Some((head, _)) = c.head(id)? else { return Ok(None) };
-                let values = inner.file.read(head.row, id)?;
+                let values = file.read(head.row, id)?;
                 // What passes the checksum was an embedding when it was written.
-                Ok(values.and_then(|v| Embedding::new(&inner.space, v).ok()))
+                Ok(values.and_then(|v| Embedding::new(self.space(), v).ok()))
             };
             ids.iter().map(one).collect()
         })
@@ -115,7 +114,8 @@ impl Inner {
         // Asking for a good part of everything is what a scan is for.
         if !query.exact
             && candidates >= self.options.graph_from.max(deep.saturating_mul(4))
-            && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
+            && let Some(graph) =
+                self.graph_of(snapshot).filter(|g| g.covered() <= rows.len() && g.size() > 0)
         {
             let share = (candidates as f64 / graph.size() as f64).min(1.0);
             let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;

@@ -23,7 +23,9 @@ pub(super) struct TextState {
     /// `None` after damage, until it is needed.
     index: Option<TextIndex>,
     disk: Arc<dyn Disk>,
+    /// The store's.
     dir: PathBuf,
+    generation: u32,
     write: bool,
     /// Made in memory by a reader.
     own: bool,
@@ -43,7 +45,8 @@ impl TextState {
         let mut this = Self {
             index: None,
             disk: Arc::clone(disk),
-            dir: dir.join(TextIndex::name(state.generation)),
+            dir: dir.into(),
+            generation: state.generation,
             write,
             own: false,
             claims: 0,
@@ -53,7 +56,7 @@ impl TextState {
             index.covered() <= state.seq
                 && (index.covered() < state.seq || index.documents() == state.items)
         };
-        let stored = TextIndex::open(disk, &this.dir, write).ok();
+        let stored = TextIndex::open(disk, &this.folder(), write).ok();
         this.claims = stored.as_ref().map_or(0, TextIndex::covered);
         this.index = stored.filter(sound);
         if !write && this.index.as_ref().is_some_and(|index| index.covered() < state.seq) {
@@ -75,13 +78,16 @@ impl TextState {
         Ok(this)
     }
 
+    fn folder(&self) -> PathBuf {
+        self.dir.join(TextIndex::name(self.generation))
+    }
+
     /// Makes the index anew from the catalogue.
     fn rebuild(&mut self, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
         self.index = None;
+        self.generation = state.generation;
         let mut index = if self.write {
-            self.disk.make_dir(&self.dir)?;
-            clear(&*self.disk, &self.dir)?;
-            TextIndex::create(&self.disk, &self.dir)?
+            create(&self.disk, &self.folder())?
         } else {
             self.own = true;
             TextIndex::in_memory()?
@@ -121,6 +127,15 @@ impl TextState {
 
     /// Follows a commit of another process.
     pub(super) fn follow(&mut self, catalogue: &Catalogue, state: &State) {
+        if self.generation != state.generation {
+            // Other rows: nothing of the old index fits.
+            let (disk, dir) = (Arc::clone(&self.disk), self.dir.clone());
+            match Self::open(&disk, &dir, catalogue, state, false) {
+                Ok(next) => *self = next,
+                Err(_) => self.forget(state),
+            }
+            return;
+        }
         let followed = match &mut self.index {
             Some(index) if self.own => catch_up(index, catalogue, state),
             Some(index) => index.reload().map_err(StoreError::from),
@@ -137,13 +152,27 @@ impl TextState {
     }
 
     /// Leaves making the index anew to the next search of words.
-    pub(super) fn forget(&mut self) {
+    pub(super) fn forget(&mut self, state: &State) {
         self.index = None;
+        self.generation = state.generation;
+    }
+
+    /// Goes over to the next generation, whose index has been made beside.
+    pub(super) fn switch(&mut self, generation: u32, index: Option<TextIndex>) {
+        self.index = index;
+        self.generation = generation;
     }
 
     pub(super) fn index(&self) -> Option<&TextIndex> {
         self.index.as_ref()
     }
+}
+
+/// Makes an empty word index in a folder, over whatever word index is there.
+pub(super) fn create(disk: &Arc<dyn Disk>, folder: &Path) -> Result<TextIndex, StoreError> {
+    disk.make_dir(folder)?;
+    clear(&**disk, folder)?;
+    Ok(TextIndex::create(disk, folder)?)
 }
 
 /// Deletes the files of a word index, and nothing else that may be beside them.
