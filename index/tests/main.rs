@@ -7,6 +7,7 @@ mod damage;
 mod files;
 mod formats;
 mod opening;
+mod readers;
 
 use std::path::Path;
 

@@ -30,13 +30,14 @@ pub(super) enum Folder {
 /// # Errors
 /// `Corrupt` for vectors without a catalogue; `Io` if the folder cannot be read.
 pub(super) fn look(dir: &Path) -> Result<Folder, StoreError> {
+    // First: in a store, files come and go while one looks.
+    if fs_err::exists(dir.join(FILE))? {
+        return Ok(Folder::Store);
+    }
     let found = match foreign(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Folder::Absent),
         found => found?,
     };
-    if fs_err::exists(dir.join(FILE))? {
-        return Ok(Folder::Store);
-    }
     if let Some(vectors) = with_vectors(dir)? {
         return Err(StoreError::corrupt(&vectors, "it holds vectors, but its catalogue is gone"));
     }

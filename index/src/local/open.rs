@@ -161,8 +161,6 @@ impl LocalStore {
                 return Ok(false);
             }
             let next = self.inner.follow(&old, c, state)?;
-            let mut text = lock(&self.inner.text);
-            text.follow(c, state);
             self.inner.publish(next);
             Ok(true)
         })?;
@@ -175,7 +173,7 @@ impl LocalStore {
     }
 
     /// Takes the graph another process built, if the one here leaves much uncovered.
-    fn load_newer_graph(&self) {
+    pub(super) fn load_newer_graph(&self) {
         let (inner, snapshot) = (&self.inner, self.inner.snapshot());
         let generation = snapshot.generation.number;
         let covered = inner.graph_of(&snapshot).map_or(0, |g| g.covered());
@@ -238,7 +236,7 @@ impl Inner {
     }
 
     /// What `snapshot` is of a state before it.
-    fn follow(
+    pub(super) fn follow(
         &self,
         old: &Snapshot,
         catalogue: &Catalogue,

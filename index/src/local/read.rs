@@ -44,7 +44,9 @@ impl StoreRead for LocalStore {
         if let Some(vector) = &query.vector {
             same_space(&self.inner.space, vector.space())?;
         }
-        self.refresh()?;
+        if query.words.is_none() {
+            self.refresh()?;
+        }
         let inner = &self.inner;
         let end = query.offset.saturating_add(query.k);
         let vector = query.vector.as_ref().map(Embedding::values);
@@ -56,12 +58,12 @@ impl StoreRead for LocalStore {
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
+                let (snapshot, searcher) = self.words()?;
                 let ranking = searcher.search(&snapshot.rows, words, end, &query.filter)?;
                 Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
             }
             (Some(vector), Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
+                let (snapshot, searcher) = self.words()?;
                 let depth = fusion::depth(end);
                 let by_words = searcher.search(&snapshot.rows, words, depth, &query.filter)?;
                 let by_vector = inner.nearest(&snapshot, vector, depth, query);

@@ -1,6 +1,7 @@
 //! Is everything in the store as it was written?
 
 use super::{LocalStore, lock};
+use crate::catalogue::Catalogue;
 use crate::vector::Graph;
 use crate::{ItemId, StoreError};
 
@@ -69,10 +70,11 @@ impl LocalStore {
             Ok(report)
         })?;
         report.problems.splice(0..0, self.warnings());
-        match lock(&inner.text).index().map(|index| index.verify()) {
-            Some(Ok(())) => {}
-            Some(Err(e)) => report.problems.push(format!("the word index: {e}; it is made anew when the store is next opened for writing")),
-            None => report.problems.push("the word index is damaged; it is made anew when the store is next opened for writing".into()),
+        let state = inner.read(Catalogue::state)?;
+        if let Err(e) = lock(&inner.text).verify(&state) {
+            report
+                .problems
+                .push(format!("{e}; it is made anew when the store is next opened for writing"));
         }
         let generation = inner.snapshot().generation.number;
         if fs_err::exists(inner.dir.join(Graph::name(generation)))?
