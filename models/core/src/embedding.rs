@@ -215,8 +215,10 @@ mod tests {
     }
 
     proptest! {
+        // Scaling once more would change one in a hundred vectors as short as these.
+        #![proptest_config(ProptestConfig::with_cases(4096))]
         #[test]
-        fn an_embedding_made_again_is_the_same(v in prop::collection::vec(-1e3f32..1e3, 1..300)) {
+        fn an_embedding_made_again_is_the_same(v in prop::collection::vec(-1e3f32..1e3, 2..9)) {
             let s = space(v.len());
             if let Ok(e) = Embedding::new(&s, v) {
                 let again = Embedding::new(&s, e.values().to_vec()).expect("valid");
@@ -224,7 +226,9 @@ mod tests {
                 prop_assert_eq!(bits(&again), bits(&e));
             }
         }
+    }
 
+    proptest! {
         #[test]
         fn any_accepted_vector_has_unit_length(v in prop::collection::vec(-1e30f32..1e30, 37)) {
             if let Ok(e) = Embedding::new(&space(37), v) {
