@@ -30,6 +30,7 @@ mod catalogue;
 pub mod conformance;
 mod disk;
 mod error;
+mod exchange;
 mod fusion;
 mod local;
 mod lock;
@@ -40,6 +41,7 @@ mod topk;
 mod vector;
 
 pub use error::StoreError;
+pub use exchange::{ExchangeError, Exported};
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{Access, LocalStore, Options, Report};
 pub use lock::{Holder, HolderInfo};

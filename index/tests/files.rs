@@ -2,6 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
+/// A folder for much writing: in memory, where there is such a place.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("tempdir")
+}
+
 /// All files under `dir`, by path.
 pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = vec![];

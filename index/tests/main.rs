@@ -4,6 +4,7 @@ mod bookkeeping;
 mod compaction;
 mod crash;
 mod damage;
+mod exchange;
 mod files;
 mod formats;
 mod opening;

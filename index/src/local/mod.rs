@@ -250,17 +250,15 @@ impl Inner {
     /// Runs `f` on a connection for reading and the vectors that its state names.
     fn read_vectors<T>(
         &self,
-        f: impl Fn(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
+        f: impl FnOnce(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let pooled = lock(&self.readers).pop();
         let catalogue = match pooled {
             Some(catalogue) => catalogue,
             None => Catalogue::open_reader(&*self.disk, &self.dir)?,
         };
-        let result = catalogue.on_state(|c, state| {
-            let generation = self.generation(state, false)?;
-            f(c, state, &generation.file)
-        });
+        let result = catalogue
+            .on_state(|state| self.generation(state, false), |c, state, g| f(c, state, &g.file));
         if result.is_ok() {
             lock(&self.readers).push(catalogue);
         }
@@ -273,9 +271,7 @@ impl Inner {
         if current.number == state.generation {
             return Ok(current);
         }
-        let number = state.generation;
-        let file = VectorFile::open(&*self.disk, &self.dir, &self.space, number, write)?;
-        Ok(Arc::new(Generation { number, file }))
+        Generation::open(&*self.disk, &self.dir, &self.space, state, write)
     }
 }
 

@@ -107,7 +107,9 @@ impl LocalStore {
             Catalogue::create(&*disk, dir, space)?;
         }
         let catalogue = Catalogue::open_writer(&*disk, dir)?;
-        let inner = Inner::over(disk, dir, space, &catalogue, true, options)?;
+        let state = catalogue.state()?;
+        let generation = Generation::open(&*disk, dir, space, &state, true)?;
+        let inner = Inner::over(disk, dir, space, &catalogue, generation, true, options)?;
         let writer = Writer { catalogue, lock };
         inner.remove_others(&writer)?;
         let this = Self {
@@ -131,9 +133,12 @@ impl LocalStore {
         let catalogue = open_catalogue(&*disk, dir)?;
         // Before reading: a commit in between is then seen again, not missed.
         let version = catalogue.data_version()?;
-        let inner = catalogue.on_state(|c, _| {
-            Inner::over(Arc::clone(&disk), dir, space, c, false, options.clone())
-        })?;
+        let inner = catalogue.on_state(
+            |state| Generation::open(&*disk, dir, space, state, false),
+            |c, _, generation| {
+                Inner::over(Arc::clone(&disk), dir, space, c, generation, false, options)
+            },
+        )?;
         Ok(Self {
             inner: Arc::new(inner),
             writer: None,
@@ -156,14 +161,16 @@ impl LocalStore {
             return Ok(false);
         }
         let old = self.inner.snapshot();
-        let changed = watch.catalogue.on_state(|c, state| {
-            if state.seq == old.seq {
-                return Ok(false);
-            }
-            let next = self.inner.follow(&old, c, state)?;
-            self.inner.publish(next);
-            Ok(true)
-        })?;
+        let changed = watch.catalogue.on_state(
+            |state| self.inner.generation(state, false),
+            |c, state, generation| {
+                if state.seq == old.seq {
+                    return Ok(false);
+                }
+                self.inner.publish(follow(&old, c, state, generation)?);
+                Ok(true)
+            },
+        )?;
         watch.version = version;
         drop(watch);
         if changed {
@@ -194,15 +201,12 @@ impl Inner {
         dir: &Path,
         space: &Space,
         catalogue: &Catalogue,
+        generation: Arc<Generation>,
         write: bool,
         options: Options,
     ) -> Result<Self, StoreError> {
-        // Before the state: what another process commits in between is no loss.
         let marked = mark::read(dir);
         let state = catalogue.state()?;
-        of_space(dir, &state, space)?;
-        let file = VectorFile::open(&*disk, dir, space, state.generation, write)?;
-        let generation = Arc::new(Generation { number: state.generation, file });
         let snapshot = Snapshot::load(generation, catalogue, &state)?;
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
         let stored = Graph::load(dir, space, state.generation).ok();
@@ -233,26 +237,6 @@ impl Inner {
             cancel: AtomicBool::new(false),
             warnings,
         })
-    }
-
-    /// What `snapshot` is of a state before it.
-    pub(super) fn follow(
-        &self,
-        old: &Snapshot,
-        catalogue: &Catalogue,
-        state: &State,
-    ) -> Result<Snapshot, StoreError> {
-        let generation = self.generation(state, false)?;
-        if generation.number == old.generation.number {
-            let mut added = Vec::new();
-            catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
-            let dead = catalogue.dead_after(old.seq)?;
-            let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
-            if rows.count(&crate::Filter::default()) == state.items {
-                return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
-            }
-        }
-        Snapshot::load(generation, catalogue, state)
     }
 
     /// The graph, if it is of the rows of `snapshot`.
@@ -331,4 +315,38 @@ fn lost_commits(disk: &dyn Disk, dir: &Path, state: &State, seen: Seq, write: bo
         dir.join(catalogue::FILE).display(),
         state.seq
     )]
+}
+
+impl Generation {
+    /// Opens the files of a state, which is of `space`.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+        state: &State,
+        write: bool,
+    ) -> Result<Arc<Self>, StoreError> {
+        of_space(dir, state, space)?;
+        let number = state.generation;
+        Ok(Arc::new(Self { number, file: VectorFile::open(disk, dir, space, number, write)? }))
+    }
+}
+
+/// The snapshot of a state after `old`.
+pub(super) fn follow(
+    old: &Snapshot,
+    catalogue: &Catalogue,
+    state: &State,
+    generation: Arc<Generation>,
+) -> Result<Snapshot, StoreError> {
+    if generation.number == old.generation.number {
+        let mut added = Vec::new();
+        catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
+        let dead = catalogue.dead_after(old.seq)?;
+        let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
+        if rows.count(&crate::Filter::default()) == state.items {
+            return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
+        }
+    }
+    Snapshot::load(generation, catalogue, state)
 }

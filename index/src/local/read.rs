@@ -3,7 +3,7 @@
 use ekphrasis_embed::{Embedding, Space};
 
 use super::{Inner, LocalStore, Snapshot};
-use crate::catalogue::filter_code;
+use crate::catalogue::{StoredItem, filter_code};
 use crate::store::same_space;
 use crate::topk::{Scored, TopK};
 use crate::vector::{cosine, scan_rows, scan_tail};
@@ -98,6 +98,37 @@ impl StoreRead for LocalStore {
             )
         })?;
         Ok(items)
+    }
+}
+
+impl LocalStore {
+    /// Calls `each` with every item of one state by ascending id, its captions, and
+    /// its vector unless that is damaged, until it says `false`.
+    pub(crate) fn each_stored(
+        &self,
+        mut each: impl FnMut(&StoredItem, Vec<ItemId>, Option<&[f32]>) -> bool,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        self.inner.read_vectors(|c, _, file| {
+            let mut after = vec![];
+            loop {
+                let mut page = vec![];
+                c.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                    page.push(stored);
+                    Ok(())
+                })?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = last.item.id.to_bytes().to_vec();
+                for stored in page {
+                    let id = stored.item.id;
+                    let query = "SELECT text FROM captions WHERE owner = ? ORDER BY text";
+                    let captions = c.ids(query, [id.to_bytes()])?;
+                    if !each(&stored, captions, file.read(stored.row, id)?.as_deref()) {
+                        return Ok(());
+                    }
+                }
+            }
+        })
     }
 }
 

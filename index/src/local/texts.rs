@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use super::open::follow;
 use super::{Inner, LocalStore, Snapshot, lock as locked};
 use crate::catalogue::{Catalogue, State, StoredItem};
 use crate::disk::Disk;
@@ -322,9 +323,13 @@ impl LocalStore {
             }
             locked(&inner.text).fetch();
             let old = inner.snapshot();
-            let done = watch.catalogue.on_state(|c, state| {
-                let next =
-                    if state.seq == old.seq { None } else { Some(inner.follow(&old, c, state)?) };
+            let files = |state: &State| inner.generation(state, false);
+            let done = watch.catalogue.on_state(files, |c, state, generation| {
+                let next = if state.seq == old.seq {
+                    None
+                } else {
+                    Some(follow(&old, c, state, generation)?)
+                };
                 let mut text = locked(&inner.text);
                 let there = text.bring(c, state)?;
                 if let Some(next) = next {

@@ -87,6 +87,18 @@ impl LocalStore {
         self.commit(&Change { captions, ..Change::default() }).map(|done| done.0)
     }
 
+    /// Writes records of another store, each with whether it stands alone. Texts that
+    /// are someone's captions wait for [`LocalStore::link`].
+    pub(crate) fn restore(&self, records: &[(Record, bool)]) -> Result<(), StoreError> {
+        let records = records.iter().map(|(record, standalone)| (record, *standalone)).collect();
+        self.commit(&Change { records, ..Change::default() }).map(|_| ())
+    }
+
+    /// Says of several owners at once which texts are their captions.
+    pub(crate) fn link(&self, captions: Vec<(ItemId, Vec<ItemId>)>) -> Result<(), StoreError> {
+        self.commit(&Change { captions, ..Change::default() }).map(|_| ())
+    }
+
     /// The captions of `owner`, by ascending id.
     ///
     /// # Errors
