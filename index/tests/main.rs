@@ -7,6 +7,8 @@ mod damage;
 mod exchange;
 mod files;
 mod formats;
+mod full;
+mod kills;
 mod opening;
 mod readers;
 

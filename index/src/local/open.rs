@@ -9,7 +9,9 @@ use ekphrasis_embed::Space;
 
 use super::folder::{self, Folder};
 use super::texts::TextState;
-use super::{Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
+use super::{
+    Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, heads, lock, mark,
+};
 use crate::catalogue::{self, Catalogue, State};
 use crate::disk::{Disk, OsDisk};
 use crate::lock::WriterLock;
@@ -119,7 +121,7 @@ impl LocalStore {
             builder: Mutex::new(None),
             compactor: Mutex::new(None),
         };
-        this.compact_if_due();
+        this.tend();
         this.build_graph_if_due();
         Ok(this)
     }
@@ -167,7 +169,7 @@ impl LocalStore {
                 if state.seq == old.seq {
                     return Ok(false);
                 }
-                self.inner.publish(follow(&old, c, state, generation)?);
+                self.inner.publish(self.inner.follow(&old, c, state, generation)?);
                 Ok(true)
             },
         )?;
@@ -207,10 +209,15 @@ impl Inner {
     ) -> Result<Self, StoreError> {
         let marked = mark::read(dir);
         let state = catalogue.state()?;
-        let snapshot = Snapshot::load(generation, catalogue, &state)?;
+        let snapshot = if write {
+            Snapshot::load(generation, catalogue, &state)?
+        } else {
+            Snapshot::quick(dir, space, generation, catalogue, &state)?
+        };
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
         let stored = Graph::load(dir, space, state.generation).ok();
-        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
+        let listed = heads::claims(dir, space, state.generation);
+        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq), listed];
         let warnings =
             lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
         let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq));
@@ -233,10 +240,32 @@ impl Inner {
             graph: RwLock::new(graph),
             building: AtomicBool::new(false),
             compacting: Mutex::new(()),
+            checked: AtomicBool::new(write),
+            saved: Mutex::new(Generation::saved(dir, space, &state)),
             retired: Mutex::default(),
             cancel: AtomicBool::new(false),
             warnings,
         })
+    }
+
+    /// The snapshot of a state after `old`.
+    pub(super) fn follow(
+        &self,
+        old: &Snapshot,
+        catalogue: &Catalogue,
+        state: &State,
+        generation: Arc<Generation>,
+    ) -> Result<Snapshot, StoreError> {
+        if generation.number == old.generation.number {
+            let mut added = Vec::new();
+            catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
+            let dead = catalogue.dead_after(old.seq)?;
+            let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
+            if rows.count(&crate::Filter::default()) == state.items {
+                return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
+            }
+        }
+        Snapshot::quick(&self.dir, &self.space, generation, catalogue, state)
     }
 
     /// The graph, if it is of the rows of `snapshot`.
@@ -330,23 +359,4 @@ impl Generation {
         let number = state.generation;
         Ok(Arc::new(Self { number, file: VectorFile::open(disk, dir, space, number, write)? }))
     }
-}
-
-/// The snapshot of a state after `old`.
-pub(super) fn follow(
-    old: &Snapshot,
-    catalogue: &Catalogue,
-    state: &State,
-    generation: Arc<Generation>,
-) -> Result<Snapshot, StoreError> {
-    if generation.number == old.generation.number {
-        let mut added = Vec::new();
-        catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
-        let dead = catalogue.dead_after(old.seq)?;
-        let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
-        if rows.count(&crate::Filter::default()) == state.items {
-            return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
-        }
-    }
-    Snapshot::load(generation, catalogue, state)
 }

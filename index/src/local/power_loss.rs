@@ -74,6 +74,7 @@ fn options() -> Options {
         graph_tail: 4,
         graph_threads: 1,
         compact_from: 7,
+        heads_from: 5,
         ..Options::default()
     }
 }

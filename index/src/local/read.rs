@@ -25,13 +25,22 @@ impl StoreRead for LocalStore {
     }
 
     fn items(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
-        self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())
+        let items: Vec<_> =
+            self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())?;
+        // Whoever is found proves it; whoever is not may have vanished.
+        if items.iter().any(Option::is_none) {
+            self.inner.check_once()?;
+        }
+        Ok(items)
     }
 
     fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
         self.inner.read_vectors(|c, _, file| {
             let one = |&id| {
-                let Some((head, _)) = c.head(id)? else { return Ok(None) };
+                let Some((head, _)) = c.head(id)? else {
+                    self.inner.check_once()?;
+                    return Ok(None);
+                };
                 let values = file.read(head.row, id)?;
                 // What passes the checksum was an embedding when it was written.
                 Ok(values.and_then(|v| Embedding::new(self.space(), v).ok()))
@@ -84,6 +93,7 @@ impl StoreRead for LocalStore {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, StoreError> {
+        self.inner.check_once()?;
         let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
         let limit = i64::try_from(limit).unwrap_or(i64::MAX);
         let mut items = vec![];
@@ -109,6 +119,7 @@ impl LocalStore {
         mut each: impl FnMut(&StoredItem, Vec<ItemId>, Option<&[f32]>) -> bool,
     ) -> Result<(), StoreError> {
         const PAGE: i64 = 1000;
+        self.inner.check_once()?;
         self.inner.read_vectors(|c, _, file| {
             let mut after = vec![];
             loop {

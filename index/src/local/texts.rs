@@ -12,7 +12,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::open::follow;
 use super::{Inner, LocalStore, Snapshot, lock as locked};
 use crate::catalogue::{Catalogue, State, StoredItem};
 use crate::disk::Disk;
@@ -328,7 +327,7 @@ impl LocalStore {
                 let next = if state.seq == old.seq {
                     None
                 } else {
-                    Some(follow(&old, c, state, generation)?)
+                    Some(inner.follow(&old, c, state, generation)?)
                 };
                 let mut text = locked(&inner.text);
                 let there = text.bring(c, state)?;

@@ -124,7 +124,7 @@ impl LocalStore {
         let writer = self.writer()?;
         let done = self.inner.commit(&writer, change)?;
         drop(writer);
-        self.compact_if_due();
+        self.tend();
         self.build_graph_if_due();
         self.sweep();
         Ok(done)
