@@ -3,7 +3,9 @@
 mod bookkeeping;
 mod crash;
 mod damage;
+mod filters;
 mod opening;
+mod versions;
 
 use std::path::Path;
 

@@ -1,13 +1,13 @@
 //! How are vectors searched right now, in words?
 
 use super::LocalStore;
-use crate::Filter;
+use crate::filter::Pass;
 
 impl LocalStore {
     /// `exact scan of 1,234 vectors`, or `graph over 60,000 vectors + scan of 12 newer`.
     pub fn describe_vector_index(&self) -> String {
         let rows = &self.inner.snapshot().rows;
-        let live = rows.count(&Filter::default());
+        let live = rows.count(&Pass::default());
         match self.inner.graph() {
             Some(graph) if live >= self.inner.options.graph_from as u64 => {
                 let tail = rows.len().saturating_sub(graph.covered());

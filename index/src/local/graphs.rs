@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use super::{Inner, LocalStore, lock};
-use crate::Filter;
+use crate::filter::Pass;
 use crate::vector::Graph;
 
 impl LocalStore {
@@ -46,7 +46,7 @@ impl Inner {
             return false;
         }
         let rows = &self.snapshot().rows;
-        let live = rows.count(&Filter::default());
+        let live = rows.count(&Pass::default());
         if live < self.options.graph_from as u64 {
             return false;
         }

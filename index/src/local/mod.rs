@@ -6,6 +6,7 @@
 //! [`Snapshot`]s; readers keep the one they have.
 
 mod describe;
+mod filters;
 mod folder;
 mod graphs;
 mod ledger;
@@ -23,6 +24,7 @@ use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
 
+use self::filters::Filters;
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
@@ -116,6 +118,7 @@ struct Inner {
     readers: Mutex<Vec<Catalogue>>,
     text: Mutex<TextState>,
     graph: RwLock<Option<Arc<Graph>>>,
+    filters: Filters,
     building: AtomicBool,
     cancel: AtomicBool,
     /// What opening found and the user should know.
@@ -174,7 +177,11 @@ impl LocalStore {
     /// What opening found that the user should know, a sentence each: above all
     /// commits that were acknowledged and are lost. Empty for a sound store.
     pub fn warnings(&self) -> Vec<String> {
-        self.inner.warnings.clone()
+        let mut warnings = self.inner.warnings.clone();
+        if self.inner.filters.are_broken() {
+            warnings.push(self.inner.broken_filters());
+        }
+        warnings
     }
 
     /// Waits until background work (building the graph) is done, also for what
@@ -240,6 +247,7 @@ impl Drop for LocalStore {
     fn drop(&mut self) {
         self.inner.cancel.store(true, Ordering::Relaxed);
         self.join_builder();
+        self.join_filter_check();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
     }

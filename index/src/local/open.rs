@@ -7,10 +7,12 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ekphrasis_embed::Space;
 
+use super::filters::Filters;
 use super::folder::{self, Folder};
 use super::texts::TextState;
 use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
 use crate::catalogue::{self, Catalogue, State};
+use crate::filter::Pass;
 use crate::lock::WriterLock;
 use crate::vector::{Graph, VectorFile};
 use crate::{Seq, StoreError};
@@ -137,7 +139,7 @@ impl LocalStore {
             c.heads(&state, Some(old.seq), |head| added.push(head.added()))?;
             let dead = c.dead_after(old.seq)?;
             let rows = old.rows.next(&self.inner.file, state.rows, &added, &dead)?;
-            let next = if rows.count(&crate::Filter::default()) == state.items {
+            let next = if rows.count(&Pass::default()) == state.items {
                 Snapshot { seq: state.seq, rows: Arc::new(rows) }
             } else {
                 Inner::load(&self.inner.file, c, &state)?
@@ -206,6 +208,7 @@ impl Inner {
             readers: Mutex::default(),
             text: Mutex::new(text),
             graph: RwLock::new(graph),
+            filters: Filters::default(),
             building: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
             warnings,

@@ -3,7 +3,8 @@
 use ekphrasis_embed::{Embedding, Space};
 
 use super::{Inner, LocalStore, Snapshot};
-use crate::catalogue::filter_code;
+use crate::catalogue::{Catalogue, kind_code};
+use crate::filter::Pass;
 use crate::store::same_space;
 use crate::topk::{Scored, TopK};
 use crate::vector::{cosine, scan_rows, scan_tail};
@@ -53,19 +54,22 @@ impl StoreRead for LocalStore {
             (None, None) => Ok(vec![]),
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
-                let ranking = inner.nearest(&inner.snapshot(), vector, end, query);
+                let (snapshot, pass) = self.admit(inner.snapshot(), &query.filter)?;
+                let ranking = inner.nearest(&snapshot, vector, end, query, &pass);
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
                 let (snapshot, searcher) = inner.words()?;
-                let ranking = searcher.search(&snapshot.rows, words, end, &query.filter)?;
+                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
+                let ranking = searcher.search(&snapshot.rows, words, end, &pass)?;
                 Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
             }
             (Some(vector), Some(words)) => {
                 let (snapshot, searcher) = inner.words()?;
+                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
                 let depth = fusion::depth(end);
-                let by_words = searcher.search(&snapshot.rows, words, depth, &query.filter)?;
-                let by_vector = inner.nearest(&snapshot, vector, depth, query);
+                let by_words = searcher.search(&snapshot.rows, words, depth, &pass)?;
+                let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
                 Ok(fusion::fused_page(&by_vector, &by_words, cosine_of, query))
             }
@@ -74,7 +78,8 @@ impl StoreRead for LocalStore {
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.refresh()?;
-        Ok(self.inner.snapshot().rows.count(filter))
+        let (snapshot, pass) = self.admit(self.inner.snapshot(), filter)?;
+        Ok(snapshot.rows.count(&pass))
     }
 
     fn scan(
@@ -83,24 +88,55 @@ impl StoreRead for LocalStore {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, StoreError> {
-        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut items = vec![];
-        self.inner.read(|c| {
-            c.select(
-                "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3",
-                (after, filter_code(filter), limit),
-                |stored| {
-                    items.push(stored.item);
-                    Ok(())
-                },
-            )
-        })?;
-        Ok(items)
+        // Before the items are read, so that the two can be of one state.
+        self.refresh()?;
+        self.inner.read(|c| self.inner.scan(c, after, limit, filter))
     }
 }
 
 impl Inner {
+    fn scan(
+        &self,
+        c: &Catalogue,
+        after: Option<ItemId>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Item>, StoreError> {
+        let key = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut items = vec![];
+        let Some(expr) = &filter.expr else {
+            let clause = "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3";
+            c.select(clause, (key, filter.kind.map(kind_code), most), |stored| {
+                items.push(stored.item);
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let state = c.state()?;
+        let Some(rows) = self.rows_of(c, &state, expr)? else {
+            c.select("WHERE id > ? ORDER BY id", [key], |stored| {
+                if items.len() < limit && filter.accepts(&stored.item) {
+                    items.push(stored.item);
+                }
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let pass = Pass::new(filter.kind, Some(rows));
+        let snapshot = self.snapshot();
+        let ids = if snapshot.seq == state.seq {
+            snapshot.rows.first_ids(&pass, after, limit)
+        } else {
+            // Someone commits just now: the catalogue alone knows who has which row.
+            c.walk(after, limit, |kind, row| pass.lets(row, kind))?
+        };
+        for id in ids {
+            items.extend(c.item(id)?.map(|stored| stored.item));
+        }
+        Ok(items)
+    }
+
     /// The nearest rows: by the graph where that pays, else by looking at all.
     fn nearest(
         &self,
@@ -108,9 +144,10 @@ impl Inner {
         vector: &[f32],
         want: usize,
         query: &Query,
+        pass: &Pass,
     ) -> Vec<Scored> {
-        let (rows, filter) = (&*snapshot.rows, &query.filter);
-        let candidates = rows.count(filter) as usize;
+        let rows = &*snapshot.rows;
+        let candidates = rows.count(pass) as usize;
         let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
         // Asking for a good part of everything is what a scan is for.
         if !query.exact
@@ -119,14 +156,14 @@ impl Inner {
         {
             let share = (candidates as f64 / graph.size() as f64).min(1.0);
             let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;
-            let tail = scan_tail(rows, graph.covered(), vector, deep, filter);
-            let mut ranking = graph.search(rows, vector, ef, filter, tail).into_ranking();
+            let tail = scan_tail(rows, graph.covered(), vector, deep, pass);
+            let mut ranking = graph.search(rows, vector, ef, pass, tail).into_ranking();
             if ranking.len() >= want {
                 ranking.truncate(want);
                 return ranking;
             }
         }
-        let top: TopK = scan_rows(rows, vector, want, filter);
+        let top: TopK = scan_rows(rows, vector, want, pass);
         top.into_ranking()
     }
 }

@@ -22,8 +22,9 @@ use std::sync::atomic::AtomicBool;
 use ekphrasis_embed::Space;
 
 use super::{Rows, cosine, hnsw};
+use crate::filter::Pass;
 use crate::topk::{Scored, TopK};
-use crate::{Filter, ItemId, Seq};
+use crate::{ItemId, Seq};
 
 const MAGIC: &[u8; 8] = b"EKGRAPH\0";
 const VERSION: u32 = 1;
@@ -135,13 +136,13 @@ impl Graph {
         self.rows.len() + self.duplicates.len()
     }
 
-    /// The best of about `ef` rows near the query that live and pass the filter.
+    /// The best of about `ef` rows near the query that live and that `pass` lets through.
     pub(crate) fn search(
         &self,
         rows: &Rows,
         query: &[f32],
         ef: usize,
-        filter: &Filter,
+        pass: &Pass,
         mut top: TopK,
     ) -> TopK {
         for node in self.nearest(rows, query, ef) {
@@ -152,7 +153,7 @@ impl Graph {
             let twins = self.duplicates[from..].iter().take_while(|d| d.0 == node).map(|d| d.1);
             for row in std::iter::once(row).chain(twins).map(u64::from) {
                 if let Some((id, kind)) = rows.live(row)
-                    && filter.kind.is_none_or(|k| k == kind)
+                    && pass.lets(row, kind)
                 {
                     top.push(Scored { score, id, row });
                 }

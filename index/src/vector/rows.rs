@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicU8, Ordering};
 
 use super::file::RowMap;
 use super::{VectorFile, cosine};
-use crate::{Filter, ItemId, Kind, StoreError};
+use crate::filter::Pass;
+use crate::{ItemId, Kind, StoreError};
 
 /// Rows per chunk.
 pub(super) const CHUNK: usize = 4096;
@@ -111,13 +112,37 @@ impl Rows {
         self.len
     }
 
-    /// Living rows that the filter lets through.
-    pub(crate) fn count(&self, filter: &Filter) -> u64 {
-        match filter.kind {
-            None => self.images + self.texts,
-            Some(Kind::Image) => self.images,
-            Some(Kind::Text) => self.texts,
+    /// Living rows that `pass` lets through.
+    pub(crate) fn count(&self, pass: &Pass) -> u64 {
+        match (pass.rows(), pass.kind()) {
+            (None, None) => self.images + self.texts,
+            (None, Some(Kind::Image)) => self.images,
+            (None, Some(Kind::Text)) => self.texts,
+            (Some(rows), _) => {
+                let lives = |&row: &u64| self.live(row).is_some_and(|(_, k)| pass.lets(row, k));
+                rows.iter(0).take_while(|row| *row < self.len).filter(lives).count() as u64
+            }
         }
+    }
+
+    /// The first `limit` ids after `after` of living rows that `pass`, which names
+    /// its rows, lets through; ascending.
+    pub(crate) fn first_ids(
+        &self,
+        pass: &Pass,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> Vec<ItemId> {
+        let rows = pass.rows().into_iter().flat_map(|rows| rows.iter(0));
+        let id_of = |row| self.live(row).filter(|(_, kind)| pass.lets(row, *kind)).map(|l| l.0);
+        let wanted = rows.take_while(|row| *row < self.len).filter_map(id_of);
+        let mut ids: Vec<ItemId> = wanted.filter(|id| Some(*id) > after).collect();
+        if limit < ids.len() {
+            ids.select_nth_unstable(limit);
+            ids.truncate(limit);
+        }
+        ids.sort_unstable();
+        ids
     }
 
     /// Whose row this is, if it lives.
@@ -156,25 +181,33 @@ impl Rows {
     }
 
     /// Calls `found` with id, row and cosine of every undamaged living row of
-    /// chunk `c` from row `from` on that the filter lets through.
+    /// chunk `c` from row `from` on that `pass` lets through.
     pub(super) fn each_in_chunk(
         &self,
         c: usize,
         from: u64,
         query: &[f32],
-        filter: &Filter,
+        pass: &Pass,
         mut found: impl FnMut(ItemId, u64, f32),
     ) {
         let Some(chunk) = self.chunks.get(c) else { return };
         let first = (c * CHUNK) as u64;
         let skip = from.saturating_sub(first) as usize;
-        for (i, kind) in chunk.kinds.iter().enumerate().skip(skip) {
-            let Some(kind) = *kind else { continue };
-            if filter.kind.is_none_or(|k| k == kind)
+        let mut look = |i: usize| {
+            if let Some(Some(kind)) = chunk.kinds.get(i)
+                && pass.lets(first + i as u64, *kind)
                 && let Some(vector) = chunk.vector(i)
             {
                 found(chunk.ids[i], first + i as u64, cosine(query, vector));
             }
+        };
+        match pass.rows() {
+            None => (skip..chunk.kinds.len()).for_each(look),
+            // Only those that may be found are looked at.
+            Some(rows) => rows
+                .iter(first + skip as u64)
+                .take_while(|row| *row < first + CHUNK as u64)
+                .for_each(|row| look((row - first) as usize)),
         }
     }
 

@@ -3,22 +3,22 @@
 use rayon::prelude::*;
 
 use super::rows::{CHUNK, Rows};
-use crate::Filter;
+use crate::filter::Pass;
 use crate::topk::{Scored, TopK};
 
 /// From this many rows on, threads share the work.
 const PARALLEL_FROM: usize = 4 * CHUNK;
 
-/// The best `k` of all living rows that the filter lets through.
-pub(crate) fn scan_rows(rows: &Rows, query: &[f32], k: usize, filter: &Filter) -> TopK {
-    scan_tail(rows, 0, query, k, filter)
+/// The best `k` of all living rows that `pass` lets through.
+pub(crate) fn scan_rows(rows: &Rows, query: &[f32], k: usize, pass: &Pass) -> TopK {
+    scan_tail(rows, 0, query, k, pass)
 }
 
 /// The best `k` of the rows from `from` on.
-pub(crate) fn scan_tail(rows: &Rows, from: u64, query: &[f32], k: usize, filter: &Filter) -> TopK {
+pub(crate) fn scan_tail(rows: &Rows, from: u64, query: &[f32], k: usize, pass: &Pass) -> TopK {
     let chunks = from as usize / CHUNK..rows.chunk_count();
     let one = |mut top: TopK, c: usize| {
-        rows.each_in_chunk(c, from, query, filter, |id, row, score| {
+        rows.each_in_chunk(c, from, query, pass, |id, row, score| {
             top.push(Scored { score, id, row });
         });
         top

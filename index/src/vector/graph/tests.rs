@@ -39,7 +39,7 @@ fn store(dir: &Path, dim: usize, vectors: &[Vec<f32>]) -> (Space, Rows) {
 }
 
 fn recall(graph: &Graph, rows: &Rows, queries: &[Vec<f32>], ef: usize) -> f64 {
-    let filter = Filter::default();
+    let filter = Pass::default();
     let mut hits = 0;
     for query in queries {
         let exact: Vec<u64> =
@@ -110,10 +110,10 @@ fn a_thousand_twins_hide_nobody() {
     let graph = Graph::of(&rows, 1, 1, &AtomicBool::new(false)).expect("not cancelled");
     assert_eq!(graph.size(), 1500);
     for (i, vector) in vectors.iter().enumerate().step_by(3) {
-        let best = graph.search(&rows, vector, 64, &Filter::default(), TopK::new(1)).into_ranking();
+        let best = graph.search(&rows, vector, 64, &Pass::default(), TopK::new(1)).into_ranking();
         assert_eq!(best[0].row, i as u64, "row {i} is not found by its own vector");
     }
-    let twins = graph.search(&rows, &twin, 64, &Filter::default(), TopK::new(1000)).into_ranking();
+    let twins = graph.search(&rows, &twin, 64, &Pass::default(), TopK::new(1000)).into_ranking();
     assert_eq!(twins.len(), 1000);
     assert!(twins.iter().all(|t| t.row % 3 != 0), "all twins come before anyone else");
 }
