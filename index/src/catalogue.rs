@@ -12,6 +12,9 @@ mod facets;
 mod filter;
 mod item;
 mod told;
+mod upgrade;
+#[cfg(test)]
+pub(crate) mod vfs;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -23,6 +26,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, ITEM_1, hash};
 use self::told::Told;
+use crate::disk::Disk;
 use crate::{ItemId, Kind, Seq, StoreError};
 
 /// Name of the database.
@@ -56,12 +60,6 @@ CREATE INDEX captions_by_text ON captions (text);
 CREATE TABLE failures (path BLOB PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-";
-
-/// Makes the tables of version 1 those of version 2.
-const FROM_1: &str = "
-ALTER TABLE items ADD COLUMN labels TEXT;
-ALTER TABLE items ADD COLUMN facts TEXT;
 ";
 
 /// The one row that says which state the store is in.
@@ -102,12 +100,16 @@ pub(crate) struct Catalogue {
 
 impl Catalogue {
     /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
-    pub(crate) fn open_writer(dir: &Path, space: &Space) -> Result<Self, StoreError> {
+    pub(crate) fn open_writer(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+    ) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
             | OpenFlags::SQLITE_OPEN_CREATE
             | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let this = Self::open(path, flags)?;
+        let this = Self::open(disk, path, flags)?;
         let blank = this.is_blank()?;
         if !blank {
             this.check_version()?;
@@ -131,49 +133,22 @@ impl Catalogue {
         Ok(this)
     }
 
-    /// Brings tables of an older version, and what is derived from others, up to date.
-    fn upgrade(&self) -> Result<(), StoreError> {
-        if self.version() == 1 {
-            self.transaction(|this| {
-                this.sql(|c| c.execute_batch(FROM_1))?;
-                this.sql(|c| c.execute_batch(facets::SCHEMA))?;
-                this.set_version()?;
-                this.rebuild_facets()
-            })?;
-        }
-        if !self.has_facets()? {
-            self.transaction(Self::rebuild_facets)?;
-        }
-        Ok(())
-    }
-
-    fn set_version(&self) -> Result<(), StoreError> {
-        self.sql(|c| c.pragma_update(None, "user_version", VERSION))?;
-        self.version.set(VERSION);
-        Ok(())
-    }
-
-    /// Version of the tables.
-    fn version(&self) -> u32 {
-        self.version.get()
-    }
-
     /// Whether the database at `dir`, which exists, has no tables yet.
-    pub(crate) fn open_blank(dir: &Path) -> Result<bool, StoreError> {
-        Self::open_unchecked(dir)?.is_blank()
+    pub(crate) fn open_blank(disk: &dyn Disk, dir: &Path) -> Result<bool, StoreError> {
+        Self::open_unchecked(disk, dir)?.is_blank()
     }
 
     /// Opens the database for reading.
-    pub(crate) fn open_reader(dir: &Path) -> Result<Self, StoreError> {
-        let this = Self::open_unchecked(dir)?;
+    pub(crate) fn open_reader(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let this = Self::open_unchecked(disk, dir)?;
         this.check_version()?;
         Ok(this)
     }
 
-    fn open_unchecked(dir: &Path) -> Result<Self, StoreError> {
+    fn open_unchecked(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(match Self::open(path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
+        Ok(match Self::open(disk, path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
             // SQLite wants to lay a shared-memory file beside the database, which this user may
             // not. Without a log the database alone is the whole state. Another user who begins
             // to write meanwhile goes unseen by this connection: what is torn by that fails its
@@ -189,9 +164,12 @@ impl Catalogue {
         })
     }
 
-    fn open(path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
+    fn open(disk: &dyn Disk, path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
         let open = || {
-            let conn = Connection::open_with_flags(&path, flags)?;
+            let conn = match disk.sqlite_vfs() {
+                None => Connection::open_with_flags(&path, flags)?,
+                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs)?,
+            };
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
             Ok(conn)

@@ -30,6 +30,7 @@
 mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod disk;
 mod error;
 mod facts;
 mod filter;

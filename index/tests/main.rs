@@ -3,9 +3,10 @@
 mod bookkeeping;
 mod crash;
 mod damage;
+mod files;
 mod filters;
+mod formats;
 mod opening;
-mod versions;
 
 use std::path::Path;
 

@@ -10,6 +10,7 @@ use std::path::{Path, PathBuf};
 use super::mark;
 use crate::StoreError;
 use crate::catalogue::{self, FILE};
+use crate::disk::Disk;
 use crate::lock::LOCK_FILE;
 use crate::text::TextIndex;
 use crate::vector::VectorFile;
@@ -87,7 +88,7 @@ fn only_lists(dir: &Path) -> std::io::Result<bool> {
 }
 
 /// Makes `dir` and the folders above it, so that their names survive power loss.
-pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn make(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let mut missing: Vec<PathBuf> = vec![];
     for folder in dir.ancestors().filter(|a| !a.as_os_str().is_empty()) {
         if fs_err::exists(folder)? {
@@ -95,14 +96,14 @@ pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
         }
         missing.push(folder.into());
     }
-    fs_err::create_dir_all(dir)?;
     for folder in missing.iter().rev() {
-        sync(above(folder))?;
+        disk.make_dir(folder)?;
+        disk.sync_dir(above(folder))?;
     }
     if missing.is_empty() {
         // Whoever made it may have been killed before this. As far as it goes: the folder
         // above may be unreadable, or on a file system that cannot do it.
-        let _ = sync(above(dir));
+        let _ = disk.sync_dir(above(dir));
     }
     Ok(())
 }
@@ -113,15 +114,6 @@ fn above(dir: &Path) -> &Path {
         Some(parent) => parent,
         None => dir,
     }
-}
-
-/// Makes the names in `dir` durable.
-pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
-    // Only Unix lets a folder be opened and synchronised.
-    if cfg!(unix) {
-        fs_err::File::open(dir)?.sync_all()?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -63,7 +63,7 @@ impl Inner {
         let threads = self.options.graph_threads;
         if let Some(graph) = Graph::of(&snapshot.rows, snapshot.seq, threads, &self.cancel) {
             // A graph that cannot be saved serves all the same, until the process ends.
-            let _ = graph.save(&self.dir, &self.space, self.generation);
+            let _ = graph.save(&*self.disk, &self.dir, &self.space, self.generation);
             self.set_graph(graph);
         }
     }

@@ -12,6 +12,8 @@ mod graphs;
 mod ledger;
 mod mark;
 mod open;
+#[cfg(test)]
+mod power_loss;
 mod read;
 mod texts;
 mod verify;
@@ -28,6 +30,7 @@ use self::filters::Filters;
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
+use crate::disk::Disk;
 use crate::lock::{self, WriterLock};
 use crate::vector::{Graph, Rows, VectorFile};
 use crate::{Holder, HolderInfo, Seq, StoreError};
@@ -109,6 +112,7 @@ pub struct LocalStore {
 }
 
 struct Inner {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     space: Space,
     generation: u32,
@@ -220,7 +224,7 @@ impl Inner {
         let pooled = lock(&self.readers).pop();
         let catalogue = match pooled {
             Some(catalogue) => catalogue,
-            None => Catalogue::open_reader(&self.dir)?,
+            None => Catalogue::open_reader(&*self.disk, &self.dir)?,
         };
         let result = catalogue.snapshot(f);
         // A connection on which something failed is not used again.

@@ -12,6 +12,7 @@ use super::folder::{self, Folder};
 use super::texts::TextState;
 use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
 use crate::catalogue::{self, Catalogue, State};
+use crate::disk::{Disk, OsDisk};
 use crate::filter::Pass;
 use crate::lock::WriterLock;
 use crate::vector::{Graph, VectorFile};
@@ -40,21 +41,33 @@ impl LocalStore {
         access: Access,
         options: Options,
     ) -> Result<Self, StoreError> {
+        Self::open_on(Arc::new(OsDisk), dir, space, access, options)
+    }
+
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        space: &Space,
+        access: Access,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let folder = folder::look(dir)?;
         if let Folder::Other(found) = folder {
             return Err(StoreError::NotAStore { path: dir.into(), found });
         }
         match access {
-            Access::Read if matches!(folder, Folder::Store) => Self::open_read(dir, space, options),
+            Access::Read if matches!(folder, Folder::Store) => {
+                Self::open_read(disk, dir, space, options)
+            }
             Access::Read => Err(StoreError::NoStore(dir.into())),
             Access::Write(holder) => {
                 if matches!(folder, Folder::Store) {
                     // Before anything is written: a database of someone else's stays as it is.
-                    look_inside(dir, space)?;
+                    look_inside(&*disk, dir, space)?;
                 }
-                folder::make(dir)?;
+                folder::make(&*disk, dir)?;
                 let lock = WriterLock::take(dir, &holder)?;
-                Self::open_write(dir, space, lock, options)
+                Self::open_write(disk, dir, space, lock, options)
             }
         }
     }
@@ -67,7 +80,7 @@ impl LocalStore {
         match folder::look(dir)? {
             Folder::Absent | Folder::Blank => Ok(None),
             Folder::Other(found) => Err(StoreError::NotAStore { path: dir.into(), found }),
-            Folder::Store => match open_catalogue(dir) {
+            Folder::Store => match open_catalogue(&OsDisk, dir) {
                 Ok(catalogue) => Ok(Some(catalogue.state()?.space)),
                 Err(StoreError::NoStore(_)) => Ok(None),
                 Err(e) => Err(e),
@@ -76,6 +89,7 @@ impl LocalStore {
     }
 
     fn open_write(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         space: &Space,
         lock: WriterLock,
@@ -83,32 +97,37 @@ impl LocalStore {
     ) -> Result<Self, StoreError> {
         let database = dir.join(catalogue::FILE);
         let blank = match fs_err::metadata(&database) {
-            Ok(m) => m.len() == 0 || Catalogue::open_blank(dir)?,
+            Ok(m) => m.len() == 0 || Catalogue::open_blank(&*disk, dir)?,
             Err(e) if e.kind() == ErrorKind::NotFound => true,
             Err(e) => return Err(e.into()),
         };
         if blank {
             // Before the catalogue, so that a catalogue always has its vectors.
-            VectorFile::create(dir, space, 1)?;
-            mark::write(dir, 0);
-            folder::sync(dir)?;
+            VectorFile::create(&*disk, dir, space, 1)?;
+            mark::write(&*disk, dir, 0);
+            disk.sync_dir(dir)?;
         }
-        let catalogue = Catalogue::open_writer(dir, space)?;
+        let catalogue = Catalogue::open_writer(&*disk, dir, space)?;
         if blank {
-            folder::sync(dir)?;
+            disk.sync_dir(dir)?;
         }
-        let inner = Inner::over(dir, space, &catalogue, true, options)?;
+        let inner = Inner::over(disk, dir, space, &catalogue, true, options)?;
         let writer = Some(Mutex::new(Writer { catalogue, lock }));
         let this = Self { inner: Arc::new(inner), writer, watch: None, builder: Mutex::new(None) };
         this.build_graph_if_due();
         Ok(this)
     }
 
-    fn open_read(dir: &Path, space: &Space, options: Options) -> Result<Self, StoreError> {
-        let catalogue = open_catalogue(dir)?;
+    fn open_read(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        space: &Space,
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        let catalogue = open_catalogue(&*disk, dir)?;
         // Before reading: a commit in between is then seen again, not missed.
         let version = catalogue.data_version()?;
-        let inner = catalogue.snapshot(|c| Inner::over(dir, space, c, false, options))?;
+        let inner = catalogue.snapshot(|c| Inner::over(disk, dir, space, c, false, options))?;
         Ok(Self {
             inner: Arc::new(inner),
             writer: None,
@@ -174,6 +193,7 @@ impl LocalStore {
 
 impl Inner {
     fn over(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         space: &Space,
         catalogue: &Catalogue,
@@ -184,21 +204,23 @@ impl Inner {
         let marked = mark::read(dir);
         let state = catalogue.state()?;
         of_space(dir, &state, space)?;
-        let file = VectorFile::open(dir, space, state.generation, write)?;
+        let file = VectorFile::open(&*disk, dir, space, state.generation, write)?;
         let snapshot = Self::load(&file, catalogue, &state)?;
-        let text = TextState::open(dir, catalogue, &state, write)?;
+        let text = TextState::open(&disk, dir, catalogue, &state, write)?;
         let stored = Graph::load(dir, space, state.generation).ok();
         let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
-        let warnings = lost_commits(dir, &state, seen.into_iter().max().unwrap_or(0), write);
+        let warnings =
+            lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
         let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq)).map(Arc::new);
         if write && graph.is_none() {
             // It is of another past: once the commits are as many again, it must not be believed.
-            match fs_err::remove_file(dir.join(Graph::name(state.generation))) {
+            match disk.remove(&dir.join(Graph::name(state.generation))) {
                 Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
                 _ => {}
             }
         }
         Ok(Self {
+            disk,
             dir: dir.into(),
             space: space.clone(),
             generation: state.generation,
@@ -229,11 +251,11 @@ impl Inner {
 }
 
 /// The catalogue of a store for reading; `NoStore` if it was never finished.
-fn open_catalogue(dir: &Path) -> Result<Catalogue, StoreError> {
-    let blank =
-        fs_err::metadata(dir.join(catalogue::FILE))?.len() == 0 || Catalogue::open_blank(dir)?;
+fn open_catalogue(disk: &dyn Disk, dir: &Path) -> Result<Catalogue, StoreError> {
+    let blank = fs_err::metadata(dir.join(catalogue::FILE))?.len() == 0
+        || Catalogue::open_blank(disk, dir)?;
     if !blank {
-        return Catalogue::open_reader(dir);
+        return Catalogue::open_reader(disk, dir);
     }
     let vectors = dir.join(VectorFile::name(1));
     if fs_err::metadata(&vectors).is_ok_and(|m| m.len() > VectorFile::EMPTY) {
@@ -246,8 +268,8 @@ fn open_catalogue(dir: &Path) -> Result<Catalogue, StoreError> {
 }
 
 /// Refuses, without writing anything, a database that is not ours or of another space.
-fn look_inside(dir: &Path, space: &Space) -> Result<(), StoreError> {
-    match open_catalogue(dir) {
+fn look_inside(disk: &dyn Disk, dir: &Path, space: &Space) -> Result<(), StoreError> {
+    match open_catalogue(disk, dir) {
         Ok(catalogue) => of_space(dir, &catalogue.state()?, space),
         // Made anew below, but only where nothing of someone else's can be overwritten.
         Err(StoreError::NoStore(_)) => match folder::foreign(dir)? {
@@ -270,10 +292,10 @@ fn of_space(dir: &Path, state: &State, space: &Space) -> Result<(), StoreError> 
 }
 
 /// A warning if commit `seen`, of which something else in the store tells, is not in the catalogue.
-fn lost_commits(dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String> {
+fn lost_commits(disk: &dyn Disk, dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String> {
     let newest = || {
         // A reader may have seen work that was committed after it looked.
-        let fresh = if write { None } else { Catalogue::open_reader(dir).ok() };
+        let fresh = if write { None } else { Catalogue::open_reader(disk, dir).ok() };
         fresh.and_then(|c| c.state().ok()).map_or(state.seq, |s| s.seq)
     };
     if seen <= state.seq || seen <= newest() {

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use super::{Inner, LocalStore, Snapshot, lock as locked};
 use crate::catalogue::{Catalogue, State, StoredItem};
+use crate::disk::Disk;
 use crate::lock;
 use crate::text::{TextError, TextIndex, TextSearcher};
 use crate::{Item, Seq, StoreError};
@@ -21,6 +22,7 @@ const COMMIT_AFTER: Duration = Duration::from_secs(1);
 pub(super) struct TextState {
     /// `None` after damage, until it is needed.
     index: Option<TextIndex>,
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     write: bool,
     /// Made in memory by a reader.
@@ -32,6 +34,7 @@ pub(super) struct TextState {
 
 impl TextState {
     pub(super) fn open(
+        disk: &Arc<dyn Disk>,
         dir: &Path,
         catalogue: &Catalogue,
         state: &State,
@@ -39,6 +42,7 @@ impl TextState {
     ) -> Result<Self, StoreError> {
         let mut this = Self {
             index: None,
+            disk: Arc::clone(disk),
             dir: dir.join(TextIndex::name(state.generation)),
             write,
             own: false,
@@ -49,7 +53,7 @@ impl TextState {
             index.covered() <= state.seq
                 && (index.covered() < state.seq || index.documents() == state.items)
         };
-        let stored = TextIndex::open(&this.dir, write).ok();
+        let stored = TextIndex::open(disk, &this.dir, write).ok();
         this.claims = stored.as_ref().map_or(0, TextIndex::covered);
         this.index = stored.filter(sound);
         if !write && this.index.as_ref().is_some_and(|index| index.covered() < state.seq) {
@@ -75,9 +79,9 @@ impl TextState {
     fn rebuild(&mut self, catalogue: &Catalogue, state: &State) -> Result<(), StoreError> {
         self.index = None;
         let mut index = if self.write {
-            fs_err::create_dir_all(&self.dir)?;
-            clear(&self.dir)?;
-            TextIndex::create(&self.dir)?
+            self.disk.make_dir(&self.dir)?;
+            clear(&*self.disk, &self.dir)?;
+            TextIndex::create(&self.disk, &self.dir)?
         } else {
             self.own = true;
             TextIndex::in_memory()?
@@ -143,12 +147,12 @@ impl TextState {
 }
 
 /// Deletes the files of a word index, and nothing else that may be beside them.
-fn clear(dir: &Path) -> Result<(), StoreError> {
+fn clear(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     for entry in fs_err::read_dir(dir)? {
         let entry = entry?;
         if entry.file_type()?.is_file() && entry.file_name().to_str().is_some_and(TextIndex::is_own)
         {
-            fs_err::remove_file(entry.path())?;
+            disk.remove(&entry.path())?;
         }
     }
     Ok(())

@@ -159,7 +159,7 @@ impl Inner {
         })?;
         let seq = effect.state.seq;
         let Some(rows) = rows else { return Ok((seq, 0)) };
-        mark::write(&self.dir, seq);
+        mark::write(&*self.disk, &self.dir, seq);
         let mut text = lock(&self.text);
         text.note(seq, effect.added.values().map(|(row, r)| (*row, &r.item)), &effect.dead);
         self.publish(Snapshot { seq, rows: Arc::new(rows) });

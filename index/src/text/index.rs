@@ -11,18 +11,18 @@ use std::sync::Arc;
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
-use tantivy::directory::MmapDirectory;
 use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
 use tantivy::{
-    DocId, Index, IndexReader, IndexWriter, ReloadPolicy, Score, Searcher, SegmentOrdinal,
-    SegmentReader, TantivyDocument, TantivyError, Term,
+    DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Score, Searcher,
+    SegmentOrdinal, SegmentReader, TantivyDocument, TantivyError, Term,
 };
 
-use super::read_only::ReadOnly;
+use super::files::Files;
 use super::{Analyzer, Words};
+use crate::disk::Disk;
 use crate::filter::Pass;
 use crate::topk::{Scored, TopK};
 use crate::vector::Rows;
@@ -89,21 +89,28 @@ impl TextIndex {
 
     /// Whether a file of this name is there before any word is: a list or a lock.
     pub(crate) fn is_list(name: &str) -> bool {
-        ["meta.json", ".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"].contains(&name)
+        const LOCKS: [&str; 2] = [".tantivy-writer.lock", ".tantivy-meta.lock"];
+        let list = name.strip_suffix(".new").unwrap_or(name);
+        LOCKS.contains(&name) || ["meta.json", ".managed.json"].contains(&list)
     }
 
     /// Whether a file of this name is one of a word index's: a list, or a part
     /// of a segment, which is named by 32 hexadecimal digits.
     pub(crate) fn is_own(name: &str) -> bool {
         let segment = || name.split_once('.').filter(|(id, _)| id.len() == 32);
-        Self::is_list(name)
+        // What a former version left when it was killed while it wrote a list.
+        let temporary = name.strip_prefix(".tmp").is_some_and(|end| end.len() == 6);
+        temporary
+            || Self::is_list(name)
             || segment().is_some_and(|(id, _)| id.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 
     /// A new, empty one in an existing folder without one.
-    pub(crate) fn create(dir: &Path) -> Result<Self, TextError> {
+    pub(crate) fn create(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, TextError> {
         let (schema, fields) = schema();
-        Self::over(Index::create_in_dir(dir, schema)?, fields, true)
+        let files = Files::open(disk, dir).map_err(TantivyError::from)?;
+        let index = Index::create(files, schema, IndexSettings::default())?;
+        Self::over(index, fields, true)
     }
 
     /// A new, empty one in memory, for a reader whose store has none that it can use.
@@ -113,12 +120,11 @@ impl TextIndex {
     }
 
     /// Opens one and verifies every checksum in it.
-    pub(crate) fn open(dir: &Path, write: bool) -> Result<Self, TextError> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, write: bool) -> Result<Self, TextError> {
         // Checksums are of no help against a damaged list of files, on which the
         // library may panic.
         catch_unwind(AssertUnwindSafe(|| {
-            let files = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-            let index = if write { Index::open(files)? } else { Index::open(ReadOnly(files))? };
+            let index = Index::open(Files::open(disk, dir).map_err(TantivyError::from)?)?;
             let (schema, fields) = schema();
             if index.schema() != schema {
                 return Err(TextError::Damaged("it has other fields".into()));

@@ -1,8 +1,8 @@
 //! Words: what of an item is searched as words, and the index that finds them.
 
+mod files;
 mod fold;
 mod index;
-mod read_only;
 pub(crate) mod typo;
 mod words;
 

@@ -15,13 +15,14 @@
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
-use std::io::{Read, Write};
+use std::io::Read;
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use ekphrasis_embed::Space;
 
 use super::{Rows, cosine, hnsw};
+use crate::disk::{self, Disk};
 use crate::filter::Pass;
 use crate::topk::{Scored, TopK};
 use crate::{ItemId, Seq};
@@ -221,7 +222,13 @@ impl Graph {
     }
 
     /// Writes the graph beside its final name, makes it durable and moves it there.
-    pub(crate) fn save(&self, dir: &Path, space: &Space, generation: u32) -> std::io::Result<()> {
+    pub(crate) fn save(
+        &self,
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+        generation: u32,
+    ) -> std::io::Result<()> {
         let mut words: Vec<u32> = vec![
             self.entry,
             self.rows.len() as u32,
@@ -241,14 +248,8 @@ impl Graph {
         let crc = crc32fast::hash(&header[..HEADER - 4]).to_le_bytes();
         header[HEADER - 4..].copy_from_slice(&crc);
 
-        let path = dir.join(Self::name(generation));
-        let temporary = path.with_extension("ekg.new");
-        let mut file = fs_err::File::create(&temporary)?;
-        file.write_all(&header)?;
-        file.write_all(body)?;
-        file.sync_all()?;
-        fs_err::rename(&temporary, &path)?;
-        fs_err::File::open(dir)?.sync_all()
+        disk::publish(disk, &dir.join(Self::name(generation)), &[&header, body])?;
+        disk.sync_dir(dir)
     }
 
     fn header(&self, space: &Space, generation: u32, body: u64) -> [u8; HEADER] {

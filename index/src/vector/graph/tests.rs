@@ -1,6 +1,7 @@
 use super::super::{Added, VectorFile, scan_rows};
 use super::*;
 use crate::Kind;
+use crate::disk::OsDisk;
 
 /// A small deterministic generator (SplitMix64), so that seeds can be printed.
 struct Random(u64);
@@ -28,8 +29,8 @@ impl Random {
 
 fn store(dir: &Path, dim: usize, vectors: &[Vec<f32>]) -> (Space, Rows) {
     let space = Space::new("toy", dim).expect("valid");
-    VectorFile::create(dir, &space, 1).expect("created");
-    let file = VectorFile::open(dir, &space, 1, true).expect("opened");
+    VectorFile::create(&OsDisk, dir, &space, 1).expect("created");
+    let file = VectorFile::open(&OsDisk, dir, &space, 1, true).expect("opened");
     let id = |i: usize| ItemId::for_text(&i.to_string());
     file.append(0, vectors.iter().enumerate().map(|(i, v)| (id(i), &v[..]))).expect("appended");
     let added: Vec<Added> =
@@ -71,7 +72,7 @@ fn recall_on_clusters_and_damage_of_every_kind() {
         assert!(recall >= bound, "{name}: {recall} < {bound}");
     }
 
-    graph.save(dir.path(), &space, 1).expect("saved");
+    graph.save(&OsDisk, dir.path(), &space, 1).expect("saved");
     assert_eq!(Graph::load(dir.path(), &space, 1).expect("loaded"), graph);
     assert_eq!(Graph::peek(dir.path(), &space, 1), Ok(5000));
     assert!(graph.fits(&rows, 7) && !graph.fits(&rows, 6) && !graph.fits(&Rows::empty(), 7));
