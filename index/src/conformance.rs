@@ -394,7 +394,8 @@ mod tests {
         let seed = 11;
         println!("seed {seed}");
         let mut random = Random(seed);
-        let options = Options { graph_from: 500, graph_tail: 100, ..Options::default() };
+        let options =
+            Options { graph_from: 500, graph_tail: 100, graph_work: 0, ..Options::default() };
         let open = || {
             let access = Access::Write(Holder::default());
             LocalStore::open_with(parent.path(), &space(), access, options.clone()).expect("opened")

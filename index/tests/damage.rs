@@ -15,6 +15,7 @@ fn options() -> Options {
     let mut options = Options::default();
     options.graph_from = 64;
     options.graph_tail = 10;
+    options.graph_work = 0;
     options
 }
 

@@ -26,6 +26,7 @@ fn fixture(version: u32) -> PathBuf {
 fn options() -> Options {
     let mut options = Options::default();
     (options.graph_from, options.graph_tail, options.graph_threads) = (8, 2, 1);
+    options.graph_work = 0;
     options
 }
 

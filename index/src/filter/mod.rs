@@ -9,6 +9,7 @@ mod parse;
 mod pass;
 mod pattern;
 mod place;
+mod plan;
 mod rowset;
 mod span;
 
@@ -20,5 +21,6 @@ pub(crate) use pass::Pass;
 pub(crate) use pattern::InFolder;
 pub use pattern::{PathPattern, Pattern};
 pub use place::{Distance, Near, Place};
+pub(crate) use plan::{Facts as PlanFacts, Plan};
 pub(crate) use rowset::RowSet;
 pub use span::{Bytes, Dimensions, Span};

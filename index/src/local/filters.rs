@@ -12,7 +12,7 @@ use std::thread::JoinHandle;
 use super::{Inner, LocalStore, Snapshot, lock};
 use crate::catalogue::{Catalogue, State};
 use crate::filter::{Pass, RowSet};
-use crate::{Expr, Filter, StoreError};
+use crate::{Expr, Filter, Seq, StoreError};
 
 /// Filters whose rows are kept.
 const KEPT: usize = 16;
@@ -28,6 +28,8 @@ const BROKEN: u8 = 3;
 pub(super) struct Filters {
     /// The latest asked for last.
     known: Mutex<Vec<(Expr, Arc<RowSet>)>>,
+    /// How many living rows passed, as of a commit.
+    counts: Mutex<Vec<(Filter, Seq, u64)>>,
     state: AtomicU8,
     checker: Mutex<Option<JoinHandle<()>>>,
 }
@@ -50,12 +52,32 @@ impl Filters {
         known.drain(..surplus);
     }
 
+    /// How many living rows of a state `pass`, which is of this filter, lets through.
+    pub(super) fn count(&self, filter: &Filter, snapshot: &Snapshot, pass: &Pass) -> u64 {
+        let of = |f: &Filter, seq: Seq| f == filter && seq == snapshot.seq;
+        let known = lock(&self.counts).iter().find(|(f, seq, _)| of(f, *seq)).map(|c| c.2);
+        if let Some(count) = known {
+            return count;
+        }
+        let count = snapshot.rows.count(pass);
+        let mut counts = lock(&self.counts);
+        counts.retain(|(f, seq, _)| f != filter && *seq == snapshot.seq);
+        counts.truncate(KEPT - 1);
+        counts.push((filter.clone(), snapshot.seq, count));
+        count
+    }
+
     /// Forgets every answer; `sound` says what is known of the table now.
     pub(super) fn found(&self, sound: bool) {
         self.state.store(if sound { SOUND } else { BROKEN }, Ordering::Release);
         if !sound {
-            lock(&self.known).clear();
+            self.forget();
         }
+    }
+
+    fn forget(&self) {
+        lock(&self.known).clear();
+        lock(&self.counts).clear();
     }
 
     pub(super) fn are_broken(&self) -> bool {
@@ -79,7 +101,7 @@ impl LocalStore {
             Ok(off)
         })?;
         if healed {
-            lock(&self.inner.filters.known).clear();
+            self.inner.filters.forget();
         }
         self.inner.filters.found(true);
         Ok(healed)

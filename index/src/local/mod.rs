@@ -58,6 +58,9 @@ pub struct Options {
     pub graph_tail: usize,
     /// How many candidates a graph search keeps, at least. 128 for recall@10 over 0.95.
     pub graph_ef: usize,
+    /// How many rows are scanned in the time that the graph takes for one such
+    /// candidate: what decides whether a filter leaves few enough rows to scan.
+    pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
 }
@@ -68,6 +71,7 @@ impl Default for Options {
             graph_from: 50_000,
             graph_tail: 10_000,
             graph_ef: 128,
+            graph_work: 80,
             graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

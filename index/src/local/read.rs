@@ -1,13 +1,15 @@
 //! How is a question answered from one committed state?
 
+use std::sync::Arc;
+
 use ekphrasis_embed::{Embedding, Space};
 
-use super::{Inner, LocalStore, Snapshot};
+use super::{Inner, LocalStore, Options, Snapshot};
 use crate::catalogue::{Catalogue, kind_code};
-use crate::filter::Pass;
+use crate::filter::{Pass, Plan, PlanFacts};
 use crate::store::same_space;
 use crate::topk::{Scored, TopK};
-use crate::vector::{cosine, scan_rows, scan_tail};
+use crate::vector::{Graph, Rows, cosine, scan_rows, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
 
 /// Rankings by the graph are made at least this deep, so that the usual pages
@@ -79,7 +81,10 @@ impl StoreRead for LocalStore {
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.refresh()?;
         let (snapshot, pass) = self.admit(self.inner.snapshot(), filter)?;
-        Ok(snapshot.rows.count(&pass))
+        Ok(match filter.expr {
+            None => snapshot.rows.count(&pass),
+            Some(_) => self.inner.filters.count(filter, &snapshot, &pass),
+        })
     }
 
     fn scan(
@@ -137,6 +142,12 @@ impl Inner {
         Ok(items)
     }
 
+    fn plan(&self, graph: &Graph, rows: &Rows, pass: &Pass, deep: usize) -> Plan {
+        let Options { graph_from, graph_ef: keep, graph_work: work, .. } = self.options;
+        let (graph, passing) = (graph.size(), rows.estimate(pass));
+        PlanFacts { graph, passing, deep, keep, work, graph_from }.plan()
+    }
+
     /// The nearest rows: by the graph where that pays, else by looking at all.
     fn nearest(
         &self,
@@ -147,17 +158,14 @@ impl Inner {
         pass: &Pass,
     ) -> Vec<Scored> {
         let rows = &*snapshot.rows;
-        let candidates = rows.count(pass) as usize;
         let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
-        // Asking for a good part of everything is what a scan is for.
+        let covering = |g: &Arc<Graph>| g.covered() <= rows.len();
         if !query.exact
-            && candidates >= self.options.graph_from.max(deep.saturating_mul(4))
-            && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
+            && let Some(graph) = self.graph().filter(covering)
+            && let Plan::Graph { keep } = self.plan(&graph, rows, pass, deep)
         {
-            let share = (candidates as f64 / graph.size() as f64).min(1.0);
-            let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;
             let tail = scan_tail(rows, graph.covered(), vector, deep, pass);
-            let mut ranking = graph.search(rows, vector, ef, pass, tail).into_ranking();
+            let mut ranking = graph.search(rows, vector, keep, pass, tail).into_ranking();
             if ranking.len() >= want {
                 ranking.truncate(want);
                 return ranking;

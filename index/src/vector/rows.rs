@@ -125,6 +125,14 @@ impl Rows {
         }
     }
 
+    /// About how many living rows `pass` lets through, without looking at each: as if
+    /// death and kind had nothing to do with the rows it names.
+    pub(crate) fn estimate(&self, pass: &Pass) -> u64 {
+        let Some(rows) = pass.rows() else { return self.count(pass) };
+        let living = self.count(&Pass::new(pass.kind(), None)) as f64;
+        (rows.count() as f64 * living / (self.len.max(1) as f64)).ceil() as u64
+    }
+
     /// The first `limit` ids after `after` of living rows that `pass`, which names
     /// its rows, lets through; ascending.
     pub(crate) fn first_ids(
