@@ -11,8 +11,8 @@
 mod facets;
 mod filter;
 mod item;
+mod tables;
 mod told;
-mod upgrade;
 #[cfg(test)]
 pub(crate) mod vfs;
 
@@ -25,6 +25,7 @@ use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, ITEM_1, hash};
+use self::tables::VERSION;
 use self::told::Told;
 use crate::disk::Disk;
 use crate::{ItemId, Kind, Seq, StoreError};
@@ -32,35 +33,11 @@ use crate::{ItemId, Kind, Seq, StoreError};
 /// Name of the database.
 pub(crate) const FILE: &str = "catalogue.db";
 
-/// Version of the tables below, in `user_version`. Version 1 had neither labels
-/// nor facts nor the tables of `facets`; it is read, and upgraded by the first writer.
-const VERSION: u32 = 2;
+/// Its name while it is made.
+const NEW: &str = "catalogue.db.new";
 
-const SCHEMA: &str = "
-CREATE TABLE state (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    space TEXT NOT NULL, dim INTEGER NOT NULL, generation INTEGER NOT NULL,
-    seq INTEGER NOT NULL, rows INTEGER NOT NULL, items INTEGER NOT NULL, digest INTEGER NOT NULL,
-    hash INTEGER NOT NULL
-);
-CREATE TABLE items (
-    id BLOB PRIMARY KEY, kind INTEGER NOT NULL, row INTEGER NOT NULL, seq INTEGER NOT NULL,
-    path BLOB, text TEXT, tags TEXT NOT NULL, standalone INTEGER NOT NULL,
-    size INTEGER, mtime_ns INTEGER, content BLOB, width INTEGER, height INTEGER, format TEXT,
-    hash INTEGER NOT NULL, head INTEGER NOT NULL, labels TEXT, facts TEXT
-) WITHOUT ROWID;
-CREATE INDEX items_by_seq ON items (seq);
-CREATE INDEX items_by_path ON items (path) WHERE path IS NOT NULL;
-CREATE TABLE dead (row INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE INDEX dead_by_seq ON dead (seq);
-CREATE TABLE captions (
-    owner BLOB NOT NULL, text BLOB NOT NULL, PRIMARY KEY (owner, text)
-) WITHOUT ROWID;
-CREATE INDEX captions_by_text ON captions (text);
-CREATE TABLE failures (path BLOB PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-";
+/// What SQLite puts after the name of a database for the files beside it.
+const ENDS: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// The one row that says which state the store is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -99,38 +76,30 @@ pub(crate) struct Catalogue {
 }
 
 impl Catalogue {
-    /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
-    pub(crate) fn open_writer(
-        disk: &dyn Disk,
-        dir: &Path,
-        space: &Space,
-    ) -> Result<Self, StoreError> {
-        let path = dir.join(FILE);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let this = Self::open(disk, path, flags)?;
-        let blank = this.is_blank()?;
-        if !blank {
-            this.check_version()?;
-        }
-        this.sql(|c| {
-            c.pragma_update(None, "journal_mode", "WAL")?;
-            c.pragma_update(None, "synchronous", "FULL")
-        })?;
-        if blank {
-            let state =
-                State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
-            this.transaction(|this| {
-                this.sql(|c| c.execute_batch(SCHEMA))?;
-                this.set_version()?;
-                this.sql(|c| c.execute_batch(facets::SCHEMA))?;
-                this.set_state(&state)?;
-                this.rebuild_facets()
-            })?;
-        }
+    /// Opens the database for writing.
+    pub(crate) fn open_writer(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let this = Self::open(disk, dir.join(FILE), flags)?;
+        this.check_version()?;
+        this.write_safely()?;
         this.upgrade()?;
         Ok(this)
+    }
+
+    /// A commit is in the log, and the log is synchronised, before it returns.
+    fn write_safely(&self) -> Result<(), StoreError> {
+        self.sql(|c| {
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "synchronous", "FULL")?;
+            // What a compaction makes of the log is given back.
+            c.pragma_update(None, "journal_size_limit", 64 << 20)
+        })
+    }
+
+    /// Closes the database and says what went wrong with it.
+    fn close(self) -> Result<(), StoreError> {
+        let Self { conn, path, .. } = self;
+        conn.close().map_err(|(_, source)| StoreError::Catalogue { path, source })
     }
 
     /// Whether the database at `dir`, which exists, has no tables yet.
@@ -187,24 +156,6 @@ impl Catalogue {
         self.sql(|c| c.query_row("SELECT COUNT(*) = 0 FROM sqlite_schema", [], |r| r.get(0)))
     }
 
-    fn check_version(&self) -> Result<(), StoreError> {
-        let ours = "SELECT COUNT(*) > 0 FROM sqlite_schema WHERE name IN ('state', 'items')";
-        if !self.sql(|c| c.query_row(ours, [], |r| r.get(0)))? {
-            let dir = self.path.parent().unwrap_or(&self.path);
-            return Err(StoreError::NotAStore { path: dir.into(), found: FILE.into() });
-        }
-        let found: u32 = self.sql(|c| c.pragma_query_value(None, "user_version", |r| r.get(0)))?;
-        if (1..=VERSION).contains(&found) {
-            self.version.set(found);
-            return Ok(());
-        }
-        Err(StoreError::Version {
-            path: self.path.clone(),
-            found: found.into(),
-            supported: VERSION.into(),
-        })
-    }
-
     /// Runs `f` and puts the path to its error.
     pub(crate) fn sql<T>(
         &self,
@@ -237,6 +188,27 @@ impl Catalogue {
             }
             f(this)
         })
+    }
+
+    /// Runs `f` on one committed state, and on a newer one if it failed and the
+    /// files of the first may have gone because a writer compacted meanwhile.
+    pub(crate) fn on_state<T>(
+        &self,
+        mut f: impl FnMut(&Self, &State) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut tried = None;
+        loop {
+            let mut generation = 0;
+            let result = self.snapshot(|c| {
+                let state = c.state()?;
+                generation = state.generation;
+                f(c, &state)
+            });
+            if result.is_ok() || tried == Some(generation) || generation == 0 {
+                return result;
+            }
+            tried = Some(generation);
+        }
     }
 
     fn within<T>(
@@ -448,8 +420,7 @@ impl Catalogue {
     pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
         let (item, tags, told) = (&stored.item, stored.tags_json(), Told::of(&stored.item));
         let file = item.file.as_ref();
-        let hash = stored.hash(&tags, &told);
-        let head = Head::compute(item.id, item.kind, stored.row, stored.seq, hash);
+        let (hash, head) = stored.hashes();
         self.sql(|c| {
             c.prepare_cached(
                 "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
@@ -510,6 +481,56 @@ impl Catalogue {
         })
     }
 
+    /// Moves the log into the database; whether all of it is there now.
+    pub(crate) fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.sql(|c| {
+            c.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| {
+                Ok(r.get::<_, i64>(1)? == r.get::<_, i64>(2)?)
+            })
+        })
+    }
+
+    /// Begins the next generation of a `state`: every item gets the row that
+    /// `renumber` gives for its old one, and no row is dead. Changes `state` along.
+    pub(crate) fn renumber(
+        &self,
+        state: &mut State,
+        rows: u64,
+        renumber: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        let (mut after, mut items, mut digest) = (vec![], 0, 0);
+        loop {
+            let mut page = Vec::with_capacity(PAGE as usize);
+            self.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                page.push(stored);
+                Ok(())
+            })?;
+            let Some(last) = page.last() else { break };
+            after = last.item.id.to_bytes().to_vec();
+            for mut stored in page {
+                let id = stored.item.id;
+                stored.row = renumber(stored.row)
+                    .ok_or_else(|| self.corrupt(format!("item {id} has no living row")))?;
+                let (hash, head) = stored.hashes();
+                self.execute(
+                    "UPDATE items SET row = ?, hash = ?, head = ? WHERE id = ?",
+                    params![stored.row as i64, hash, head, id.to_bytes()],
+                )?;
+                items += 1;
+                digest ^= head;
+            }
+        }
+        if items != state.items {
+            return Err(
+                self.corrupt(format!("it holds {items} items where {} were written", state.items))
+            );
+        }
+        self.execute("DELETE FROM dead", [])?;
+        (state.generation, state.rows, state.digest) = (state.generation + 1, rows, digest);
+        self.rebuild_facets()
+    }
+
     /// A number that changes when another connection commits.
     pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
         self.sql(|c| c.pragma_query_value(None, "data_version", |r| r.get(0)))
@@ -528,7 +549,7 @@ impl Catalogue {
 
 /// Whether `name` is the database's, or of a file that SQLite lays beside it.
 pub(crate) fn is_file_of(name: &str) -> bool {
-    name.strip_prefix(FILE).is_some_and(|end| ["", "-wal", "-shm", "-journal"].contains(&end))
+    [FILE, NEW].iter().any(|of| name.strip_prefix(of).is_some_and(|end| ENDS.contains(&end)))
 }
 
 /// Whether an error says that something could not be written or made.

@@ -6,21 +6,12 @@
 //!
 //! ```
 //! use ekphrasis_embed::{Embedding, Space};
-//! use ekphrasis_index::{Item, ItemId, Kind, MemoryStore, Query, Record, StoreRead, StoreWrite};
+//! use ekphrasis_index::{Item, ItemId, MemoryStore, Query, Record, StoreRead, StoreWrite};
 //!
 //! let space = Space::new("toy", 2)?;
 //! let store = MemoryStore::new(&space);
 //! let text = "a red bicycle";
-//! let item = Item {
-//!     id: ItemId::for_text(text),
-//!     kind: Kind::Text,
-//!     path: None,
-//!     text: Some(text.into()),
-//!     tags: vec![],
-//!     labels: vec![],
-//!     file: None,
-//!     facts: None,
-//! };
+//! let item = Item::of_text(text);
 //! store.upsert(&[Record { item, embedding: Embedding::new(&space, vec![1.0, 0.0])? }])?;
 //! let query = Query { words: Some("bicycles".into()), k: 10, ..Query::default() };
 //! assert_eq!(store.search(&query)?[0].id, ItemId::for_text(text));

@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::disk::is_at;
 
 /// Name of the lock file.
 pub(crate) const LOCK_FILE: &str = "writer.lock";
@@ -125,22 +126,6 @@ impl WriterLock {
         self.file.write_all(&json)?;
         Ok(())
     }
-}
-
-/// Whether `path` still names this very file.
-#[cfg(unix)]
-fn is_at(file: &fs_err::File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs_err::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
-}
-
-/// Elsewhere an open file cannot be deleted.
-#[cfg(not(unix))]
-fn is_at(_: &fs_err::File, _: &Path) -> bool {
-    true
 }
 
 fn read_info(mut file: &fs_err::File) -> HolderInfo {

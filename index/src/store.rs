@@ -122,6 +122,36 @@ pub struct Item {
     pub facts: Option<Facts>,
 }
 
+impl Item {
+    /// A text with nothing else to it.
+    pub fn of_text(text: &str) -> Self {
+        Self {
+            id: ItemId::for_text(text),
+            kind: Kind::Text,
+            path: None,
+            text: Some(text.into()),
+            tags: vec![],
+            labels: vec![],
+            file: None,
+            facts: None,
+        }
+    }
+
+    /// A picture in a file at `path`, which should be absolute, with nothing else to it.
+    pub fn of_picture(path: PathBuf, file: FileFacts) -> Self {
+        Self {
+            id: ItemId::for_path(&path),
+            kind: Kind::Image,
+            path: Some(path),
+            text: None,
+            tags: vec![],
+            labels: vec![],
+            file: Some(file),
+            facts: None,
+        }
+    }
+}
+
 /// What was true of a file when it was embedded.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileFacts {

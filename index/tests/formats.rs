@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::conformance::{Random, agrees, record, space};
 use ekphrasis_index::{
-    Access, Expr, Facts, Failure, FileFacts, Item, ItemId, Kind, LocalStore, MemoryStore, Options,
-    Record, StoreRead, StoreWrite, Taken,
+    Access, Expr, Facts, Failure, FileFacts, Item, LocalStore, MemoryStore, Options, Record,
+    StoreRead, StoreWrite, Taken,
 };
 
 use crate::files::copy;
@@ -46,24 +46,15 @@ fn picture(n: usize) -> Record {
         format: "jpeg".into(),
     };
     let item = Item {
-        id: ItemId::for_path(&path),
-        kind: Kind::Image,
-        path: Some(path),
         text: n.is_multiple_of(3).then(|| format!("a red bicycle in the snow\nnumber {n}")),
         tags: if n.is_multiple_of(2) { vec!["dog".into(), "night".into()] } else { vec![] },
-        labels: vec![],
-        file: Some(file),
-        facts: None,
+        ..Item::of_picture(path, file)
     };
     Record { item, embedding: vector(n) }
 }
 
 fn text(n: usize) -> Record {
-    let text = format!("Café by the sea {n}");
-    let id = ItemId::for_text(&text);
-    let (kind, text) = (Kind::Text, Some(text));
-    let item =
-        Item { id, kind, path: None, text, tags: vec![], labels: vec![], file: None, facts: None };
+    let item = Item::of_text(&format!("Café by the sea {n}"));
     Record { item, embedding: vector(100 + n) }
 }
 

@@ -1,12 +1,14 @@
-//! The store as other crates see it: opening, bookkeeping, crashes, damage.
+//! The store as other crates see it: opening, bookkeeping, compaction, crashes, damage.
 
 mod bookkeeping;
+mod compaction;
 mod crash;
 mod damage;
 mod files;
 mod filters;
 mod formats;
 mod opening;
+mod readers;
 
 use std::path::Path;
 

@@ -487,23 +487,16 @@ mod tests {
     use serde_json::json;
 
     fn picture() -> engine::Item {
-        engine::Item {
-            id: engine::ItemId::from_bytes([0xab; 16]),
-            kind: engine::Kind::Image,
-            path: Some("/pictures/a cat.jpg".into()),
-            text: None,
-            tags: vec![],
-            labels: vec![],
-            facts: None,
-            file: Some(engine::FileFacts {
-                size: 1234,
-                mtime_ns: 1_700_000_000_500_000_000,
-                content: [7; 32],
-                width: 40,
-                height: 30,
-                format: "jpeg".into(),
-            }),
-        }
+        let file = engine::FileFacts {
+            size: 1234,
+            mtime_ns: 1_700_000_000_500_000_000,
+            content: [7; 32],
+            width: 40,
+            height: 30,
+            format: "jpeg".into(),
+        };
+        let id = engine::ItemId::from_bytes([0xab; 16]);
+        engine::Item { id, ..engine::Item::of_picture("/pictures/a cat.jpg".into(), file) }
     }
 
     #[test]

@@ -4,7 +4,8 @@
 //!
 //! It is a projection of the items, kept in the same transactions: what a row
 //! says never changes, and a row stays when its item is replaced or deleted, for
-//! those who still search an older state (compaction makes the table anew).
+//! those who still search an older state (compaction, which numbers the rows anew,
+//! makes the table anew as well).
 //! Texts that many items share (folders, cameras, tags) are looked at once, in
 //! `terms`. Columns have an index where few rows are usually wanted of many.
 
@@ -174,7 +175,7 @@ impl Catalogue {
         for table in ["facets", "marks", "terms"] {
             self.execute(&format!("DELETE FROM {table}"), [])?;
         }
-        self.select("ORDER BY row", [], |stored| self.put_facets(&stored))?;
+        self.select("", [], |stored| self.put_facets(&stored))?;
         let note = "INSERT OR REPLACE INTO settings VALUES (?, ?)";
         self.execute(note, [VERSION_KEY, VERSION]).map(|_| ())
     }

@@ -77,6 +77,12 @@ impl StoredItem {
         hash(&parts)
     }
 
+    /// The hash of all it says, and of its head.
+    pub(super) fn hashes(&self) -> (i64, i64) {
+        let (item, hash) = (&self.item, self.hash(&self.tags_json(), &Told::of(&self.item)));
+        (hash, Head::compute(item.id, item.kind, self.row, self.seq, hash))
+    }
+
     /// Reads a row of [`ITEM`] and checks its hashes.
     pub(crate) fn read(row: &Row<'_>) -> rusqlite::Result<Result<Self, String>> {
         let head = Head::read(

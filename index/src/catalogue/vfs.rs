@@ -1,9 +1,8 @@
 //! How does SQLite write through a recording disk?
 //!
 //! A VFS that hands every call on to SQLite's own and notes what changes files.
-//! Opening a file that begins a log or a journal, SQLite's own VFS keeps in mind
-//! to synchronise the folder with the file's first synchronisation; this one
-//! notes that as it is done. Shared memory is no file to it: after a crash SQLite
+//! SQLite's own synchronises the folder together with the first synchronisation
+//! of a log or a journal that may be new; this one notes that as it is done. Shared memory is no file to it: after a crash SQLite
 //! makes it anew. Mapped reading is left out, as SQLite has it off by default.
 
 use std::ffi::{CStr, CString, c_char, c_int, c_void};
@@ -148,7 +147,7 @@ unsafe extern "C" fn open(
                 let logs = ffi::SQLITE_OPEN_WAL
                     | ffi::SQLITE_OPEN_MAIN_JOURNAL
                     | ffi::SQLITE_OPEN_SUPER_JOURNAL;
-                if makes && flags & logs != 0 {
+                if flags & ffi::SQLITE_OPEN_CREATE != 0 && flags & logs != 0 {
                     noted.folder = path.parent().map(Path::to_path_buf);
                 }
                 ffi::SQLITE_OK
@@ -292,10 +291,11 @@ unsafe extern "C" fn sync(file: *mut ffi::sqlite3_file, flags: c_int) -> c_int {
     // SAFETY: SQLite's own arguments.
     let flush = || real(unsafe { real_sync(file, flags) });
     let Some(number) = noted.file else { return code(flush(), ffi::SQLITE_IOERR_FSYNC) };
-    let done = noted.log.sync(number, flush).and_then(|()| match noted.folder.take() {
-        Some(dir) => noted.log.sync_dir(&dir, || Ok(())),
-        None => Ok(()),
-    });
+    let done = noted.log.sync(number, flush);
+    if let (Ok(()), Some(dir)) = (&done, noted.folder.take()) {
+        // SQLite goes on if this fails, and does not try it again.
+        let _ = noted.log.sync_dir(&dir, || Ok(()));
+    }
     code(done, ffi::SQLITE_IOERR_FSYNC)
 }
 

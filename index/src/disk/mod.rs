@@ -52,6 +52,9 @@ pub(crate) trait Disk: Debug + Send + Sync {
     /// Removes a file.
     fn remove(&self, path: &Path) -> io::Result<()>;
 
+    /// Removes an empty folder.
+    fn remove_dir(&self, path: &Path) -> io::Result<()>;
+
     /// Makes the names in `dir` durable.
     fn sync_dir(&self, dir: &Path) -> io::Result<()>;
 
@@ -69,6 +72,9 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
 
     /// Makes what was written durable.
     fn sync(&self) -> io::Result<()>;
+
+    /// Whether `path` names this very file; where that cannot be known, whether it names one.
+    fn is_at(&self, path: &Path) -> bool;
 
     /// Maps `len` bytes from `offset` on.
     ///
@@ -112,6 +118,10 @@ impl Disk for OsDisk {
         fs_err::remove_file(path)
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        fs_err::remove_dir(path)
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         // Only Unix lets a folder be opened and synchronised.
         if cfg!(unix) {
@@ -140,10 +150,30 @@ impl DiskFile for OsFile {
         self.0.sync_data()
     }
 
+    fn is_at(&self, path: &Path) -> bool {
+        is_at(&self.0, path)
+    }
+
     unsafe fn map(&self, offset: u64, len: usize) -> io::Result<Mmap> {
         // SAFETY: the caller keeps the contract.
         unsafe { MmapOptions::new().offset(offset).len(len).map(self.0.file()) }
     }
+}
+
+/// Whether `path` names this very file.
+#[cfg(unix)]
+pub(crate) fn is_at(file: &fs_err::File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs_err::metadata(path)) {
+        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
+        _ => false,
+    }
+}
+
+/// Elsewhere an open file cannot be deleted.
+#[cfg(not(unix))]
+pub(crate) fn is_at(_: &fs_err::File, path: &Path) -> bool {
+    path.exists()
 }
 
 /// Writes a file beside its final name, makes it durable and moves it there. The

@@ -129,7 +129,7 @@ impl Model {
     pub(crate) fn apply(&mut self, step: &Step) {
         match step {
             Step::MakeDir(path) => self.entry(path, |name| Entry::Put(name, Node::Dir)),
-            Step::Remove(path) => self.entry(path, Entry::Gone),
+            Step::RemoveDir(path) | Step::Remove(path) => self.entry(path, Entry::Gone),
             Step::Create { path, file } => {
                 self.files.insert(*file, Content::default());
                 self.entry(path, |name| Entry::Put(name, Node::File(*file)));

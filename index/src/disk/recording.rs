@@ -17,6 +17,7 @@ pub(crate) type FileNo = u64;
 #[derive(Clone, Debug)]
 pub(crate) enum Step {
     MakeDir(PathBuf),
+    RemoveDir(PathBuf),
     Create {
         path: PathBuf,
         file: FileNo,
@@ -285,6 +286,10 @@ impl Disk for Recorder {
         self.log.remove(path, || OsDisk.remove(path))
     }
 
+    fn remove_dir(&self, path: &Path) -> io::Result<()> {
+        self.log.act(false, |_| Ok((OsDisk.remove_dir(path)?, Some(Step::RemoveDir(path.into())))))
+    }
+
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         self.log.sync_dir(dir, || OsDisk.sync_dir(dir))
     }
@@ -305,6 +310,10 @@ impl DiskFile for Recorded {
 
     fn sync(&self) -> io::Result<()> {
         self.log.sync(self.file, || self.real.sync())
+    }
+
+    fn is_at(&self, path: &Path) -> bool {
+        self.real.is_at(path)
     }
 
     unsafe fn map(&self, offset: u64, len: usize) -> io::Result<Mmap> {

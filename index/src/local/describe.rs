@@ -6,9 +6,10 @@ use crate::filter::Pass;
 impl LocalStore {
     /// `exact scan of 1,234 vectors`, or `graph over 60,000 vectors + scan of 12 newer`.
     pub fn describe_vector_index(&self) -> String {
-        let rows = &self.inner.snapshot().rows;
+        let snapshot = self.inner.snapshot();
+        let rows = &snapshot.rows;
         let live = rows.count(&Pass::default());
-        match self.inner.graph() {
+        match self.inner.graph_of(&snapshot) {
             Some(graph) if live >= self.inner.options.graph_from as u64 => {
                 let tail = rows.len().saturating_sub(graph.covered());
                 let graph = grouped(graph.size() as u64);

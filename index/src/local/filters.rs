@@ -1,7 +1,7 @@
 //! Given a filter, which rows of a state pass it, and can the answer be trusted?
 //!
-//! What a row says never changes, so an answer is kept, and only newer rows are
-//! looked at when the filter is asked for again. The table that answers is
+//! What a row says never changes within a generation, so an answer is kept, and
+//! only newer rows are looked at when the filter is asked for again. The table that answers is
 //! derived from the items; it is compared with them at the first filter, of a
 //! larger store in the background. If it is off, filters look at every item.
 
@@ -9,9 +9,10 @@ use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-use super::{Inner, LocalStore, Snapshot, lock};
+use super::{Inner, LocalStore, Snapshot, join, lock};
 use crate::catalogue::{Catalogue, State};
 use crate::filter::{Pass, RowSet};
+use crate::text::TextSearcher;
 use crate::{Expr, Filter, Seq, StoreError};
 
 /// Filters whose rows are kept.
@@ -26,8 +27,8 @@ const BROKEN: u8 = 3;
 
 #[derive(Default)]
 pub(super) struct Filters {
-    /// The latest asked for last.
-    known: Mutex<Vec<(Expr, Arc<RowSet>)>>,
+    /// With the generation whose rows they are; the latest asked for last.
+    known: Mutex<Vec<(u32, Expr, Arc<RowSet>)>>,
     /// How many living rows passed, as of a commit.
     counts: Mutex<Vec<(Filter, Seq, u64)>>,
     state: AtomicU8,
@@ -35,19 +36,20 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    fn known(&self, expr: &Expr) -> Option<Arc<RowSet>> {
+    fn known(&self, generation: u32, expr: &Expr) -> Option<Arc<RowSet>> {
         let mut known = lock(&self.known);
-        let at = known.iter().position(|(e, _)| e == expr)?;
+        let at = known.iter().position(|(g, e, _)| *g == generation && e == expr)?;
         let entry = known.remove(at);
-        let rows = Arc::clone(&entry.1);
+        let rows = Arc::clone(&entry.2);
         known.push(entry);
         Some(rows)
     }
 
-    fn keep(&self, expr: &Expr, rows: &Arc<RowSet>) {
+    fn keep(&self, generation: u32, expr: &Expr, rows: &Arc<RowSet>) {
         let mut known = lock(&self.known);
-        known.retain(|(e, _)| e != expr);
-        known.push((expr.clone(), Arc::clone(rows)));
+        // Of a former generation someone may still be searching; of older ones nobody.
+        known.retain(|(g, e, _)| g + 1 >= generation && (*g, e) != (generation, expr));
+        known.push((generation, expr.clone(), Arc::clone(rows)));
         let surplus = known.len().saturating_sub(KEPT);
         known.drain(..surplus);
     }
@@ -107,33 +109,64 @@ impl LocalStore {
         Ok(healed)
     }
 
-    /// The state and its rows that the filter lets through. The state is newer
-    /// than the one given only if every item had to be looked at.
+    /// The rows of a state that the filter lets through; `None` if the catalogue has
+    /// gone on so that it cannot tell any more: try a newer state then.
     pub(super) fn admit(
         &self,
-        snapshot: Arc<Snapshot>,
+        snapshot: &Snapshot,
         filter: &Filter,
-    ) -> Result<(Arc<Snapshot>, Pass), StoreError> {
-        let inner = &self.inner;
-        let Some(expr) = &filter.expr else {
-            return Ok((snapshot, Pass::new(filter.kind, None)));
-        };
-        let known = inner.filters.known(expr);
+    ) -> Result<Option<Pass>, StoreError> {
+        let (inner, generation) = (&self.inner, snapshot.generation.number);
+        let pass = |rows| Some(Pass::new(filter.kind, rows));
+        let Some(expr) = &filter.expr else { return Ok(pass(None)) };
+        let known = inner.filters.known(generation, expr);
         if let Some(rows) = known.filter(|rows| rows.len() >= snapshot.rows.len()) {
-            return Ok((snapshot, Pass::new(filter.kind, Some(rows))));
+            return Ok(pass(Some(rows)));
         }
         self.check_in_background();
         inner.read(|c| {
             let state = c.state()?;
+            if state.generation != generation {
+                return Ok(None);
+            }
             if let Some(rows) = inner.rows_of(c, &state, expr)? {
-                return Ok((snapshot, Pass::new(filter.kind, Some(rows))));
+                return Ok(pass(Some(rows)));
+            }
+            // Items know the rows of the newest state only.
+            if state.seq != snapshot.seq {
+                return Ok(None);
             }
             let mut rows = RowSet::default();
             c.filter_items(expr, &mut rows, state.rows)?;
-            // Rows that died since the state given are not among these.
-            let snapshot = Arc::new(Inner::load(&inner.file, c, &state)?);
-            Ok((snapshot, Pass::new(filter.kind, Some(Arc::new(rows)))))
+            Ok(pass(Some(Arc::new(rows))))
         })
+    }
+
+    /// The newest state, and its rows that the filter lets through.
+    pub(super) fn admitted(&self, filter: &Filter) -> Result<(Arc<Snapshot>, Pass), StoreError> {
+        loop {
+            self.refresh()?;
+            let snapshot = self.inner.snapshot();
+            if let Some(pass) = self.admit(&snapshot, filter)? {
+                return Ok((snapshot, pass));
+            }
+            // A commit is about to be published.
+            std::thread::yield_now();
+        }
+    }
+
+    /// The newest state, its words, and its rows that the filter lets through.
+    pub(super) fn admitted_words(
+        &self,
+        filter: &Filter,
+    ) -> Result<(Arc<Snapshot>, TextSearcher, Pass), StoreError> {
+        loop {
+            let (snapshot, searcher) = self.words()?;
+            if let Some(pass) = self.admit(&snapshot, filter)? {
+                return Ok((snapshot, searcher, pass));
+            }
+            std::thread::yield_now();
+        }
     }
 
     /// Starts comparing the table with the items, once, if there are many.
@@ -165,11 +198,7 @@ impl LocalStore {
     }
 
     pub(super) fn join_filter_check(&self) {
-        let handle = lock(&self.inner.filters.checker).take();
-        if let Some(handle) = handle {
-            // A check that panicked has found nothing out.
-            let _ = handle.join();
-        }
+        join(&self.inner.filters.checker);
     }
 }
 
@@ -199,7 +228,7 @@ impl Inner {
                 return Ok(None);
             }
         }
-        let known = self.filters.known(expr);
+        let known = self.filters.known(state.generation, expr);
         if let Some(rows) = known.as_ref().filter(|rows| rows.len() >= state.rows) {
             return Ok(Some(Arc::clone(rows)));
         }
@@ -213,7 +242,7 @@ impl Inner {
             Err(e) => return Err(e),
         }
         let rows = Arc::new(rows);
-        self.filters.keep(expr, &rows);
+        self.filters.keep(state.generation, expr, &rows);
         Ok(Some(rows))
     }
 }

@@ -45,12 +45,13 @@ impl Inner {
         if self.building.load(Ordering::Acquire) || self.cancel.load(Ordering::Relaxed) {
             return false;
         }
-        let rows = &self.snapshot().rows;
+        let snapshot = self.snapshot();
+        let rows = &snapshot.rows;
         let live = rows.count(&Pass::default());
         if live < self.options.graph_from as u64 {
             return false;
         }
-        let Some(graph) = self.graph() else { return true };
+        let Some(graph) = self.graph_of(&snapshot) else { return true };
         let size = graph.size() as u64;
         let tail = rows.len().saturating_sub(graph.covered());
         let dead = (size + tail).saturating_sub(live);
@@ -63,8 +64,9 @@ impl Inner {
         let threads = self.options.graph_threads;
         if let Some(graph) = Graph::of(&snapshot.rows, snapshot.seq, threads, &self.cancel) {
             // A graph that cannot be saved serves all the same, until the process ends.
-            let _ = graph.save(&*self.disk, &self.dir, &self.space, self.generation);
-            self.set_graph(graph);
+            let generation = snapshot.generation.number;
+            let _ = graph.save(&*self.disk, &self.dir, &self.space, generation);
+            self.set_graph(generation, graph);
         }
     }
 }

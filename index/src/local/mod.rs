@@ -5,6 +5,7 @@
 //! lost. One writer, held apart from others by a lock file, publishes immutable
 //! [`Snapshot`]s; readers keep the one they have.
 
+mod compact;
 mod describe;
 mod filters;
 mod folder;
@@ -21,7 +22,7 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
@@ -63,6 +64,9 @@ pub struct Options {
     pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
+    /// The vector file is rewritten without its dead rows when they are more
+    /// than this, and more than a third of all. 8,192: 12 MiB at 384 dimensions.
+    pub compact_from: usize,
 }
 
 impl Default for Options {
@@ -73,14 +77,24 @@ impl Default for Options {
             graph_ef: 128,
             graph_work: 80,
             graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            compact_from: 8192,
         }
     }
+}
+
+/// A numbering of rows: the vector file that has them, and whatever else is named
+/// after it. Compaction begins the next one.
+#[derive(Debug)]
+struct Generation {
+    number: u32,
+    file: VectorFile,
 }
 
 /// One committed state, as far as searching needs it in memory.
 #[derive(Debug)]
 struct Snapshot {
     seq: Seq,
+    generation: Arc<Generation>,
     rows: Arc<Rows>,
 }
 
@@ -109,25 +123,28 @@ struct Snapshot {
 /// ```
 pub struct LocalStore {
     inner: Arc<Inner>,
-    writer: Option<Mutex<Writer>>,
+    writer: Option<Arc<Mutex<Writer>>>,
     /// Sees that another process committed; only without a writer of our own.
     watch: Option<Mutex<Watch>>,
     builder: Mutex<Option<JoinHandle<()>>>,
+    compactor: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Inner {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     space: Space,
-    generation: u32,
     options: Options,
-    file: VectorFile,
     snapshot: RwLock<Arc<Snapshot>>,
     readers: Mutex<Vec<Catalogue>>,
     text: Mutex<TextState>,
-    graph: RwLock<Option<Arc<Graph>>>,
     filters: Filters,
+    /// With the generation whose rows it names.
+    graph: RwLock<Option<(u32, Arc<Graph>)>>,
     building: AtomicBool,
+    compacting: Mutex<()>,
+    /// Generations whose files go once nothing in this process uses them.
+    retired: Mutex<Vec<(u32, Weak<Generation>)>>,
     cancel: AtomicBool,
     /// What opening found and the user should know.
     warnings: Vec<String>,
@@ -141,6 +158,16 @@ struct Writer {
 struct Watch {
     catalogue: Catalogue,
     version: i64,
+}
+
+/// Waits for a thread in the background, if there is one.
+fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
+    // The guard is gone before waiting, so that whoever starts a thread never waits for one.
+    let handle = lock(thread).take();
+    if let Some(handle) = handle {
+        // One that panicked has done nothing: searches go on without what it would have made.
+        let _ = handle.join();
+    }
 }
 
 /// A lock whose holder panicked guards data that is replaced whole, never left half.
@@ -192,22 +219,15 @@ impl LocalStore {
         warnings
     }
 
-    /// Waits until background work (building the graph) is done, also for what
-    /// was written while it ran. Closing the store without this abandons it.
+    /// Waits until background work (compaction, building the graph) is done, also
+    /// for what was written while it ran. Closing the store without this abandons it.
     pub fn settle(&self) {
-        self.join_builder();
+        join(&self.compactor);
+        join(&self.builder);
         // Commits while a graph was under construction started no other.
         self.build_graph_if_due();
-        self.join_builder();
-    }
-
-    fn join_builder(&self) {
-        // The guard is gone before waiting, so that whoever starts a builder never waits for one.
-        let handle = lock(&self.builder).take();
-        if let Some(handle) = handle {
-            // A builder that panicked has built nothing: searches go on scanning.
-            let _ = handle.join();
-        }
+        join(&self.builder);
+        self.sweep();
     }
 }
 
@@ -238,25 +258,60 @@ impl Inner {
         result
     }
 
+    /// Runs `f` on a connection for reading and the vectors that its state names.
+    fn read_vectors<T>(
+        &self,
+        f: impl Fn(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let pooled = lock(&self.readers).pop();
+        let catalogue = match pooled {
+            Some(catalogue) => catalogue,
+            None => Catalogue::open_reader(&*self.disk, &self.dir)?,
+        };
+        let result = catalogue.on_state(|c, state| {
+            let generation = self.generation(state, false)?;
+            f(c, state, &generation.file)
+        });
+        if result.is_ok() {
+            lock(&self.readers).push(catalogue);
+        }
+        result
+    }
+
+    /// The generation of a state, which is the current one but for an instant.
+    fn generation(&self, state: &State, write: bool) -> Result<Arc<Generation>, StoreError> {
+        let current = Arc::clone(&self.snapshot().generation);
+        if current.number == state.generation {
+            return Ok(current);
+        }
+        let number = state.generation;
+        let file = VectorFile::open(&*self.disk, &self.dir, &self.space, number, write)?;
+        Ok(Arc::new(Generation { number, file }))
+    }
+}
+
+impl Snapshot {
     /// Loads all rows that `state` of the catalogue names.
     fn load(
-        file: &VectorFile,
+        generation: Arc<Generation>,
         catalogue: &Catalogue,
         state: &State,
-    ) -> Result<Snapshot, StoreError> {
+    ) -> Result<Self, StoreError> {
         let mut added = Vec::new();
         catalogue.heads(state, None, |head| added.push(head.added()))?;
-        let rows = Rows::empty().next(file, state.rows, &added, &[])?;
-        Ok(Snapshot { seq: state.seq, rows: Arc::new(rows) })
+        let rows = Rows::empty().next(&generation.file, state.rows, &added, &[])?;
+        Ok(Self { seq: state.seq, generation, rows: Arc::new(rows) })
     }
 }
 
 impl Drop for LocalStore {
     fn drop(&mut self) {
         self.inner.cancel.store(true, Ordering::Relaxed);
-        self.join_builder();
+        join(&self.compactor);
+        join(&self.builder);
         self.join_filter_check();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
+        self.sweep();
     }
 }

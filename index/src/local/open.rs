@@ -10,7 +10,7 @@ use ekphrasis_embed::Space;
 use super::filters::Filters;
 use super::folder::{self, Folder};
 use super::texts::TextState;
-use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
+use super::{Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
 use crate::catalogue::{self, Catalogue, State};
 use crate::disk::{Disk, OsDisk};
 use crate::filter::Pass;
@@ -106,14 +106,20 @@ impl LocalStore {
             VectorFile::create(&*disk, dir, space, 1)?;
             mark::write(&*disk, dir, 0);
             disk.sync_dir(dir)?;
+            Catalogue::create(&*disk, dir, space)?;
         }
-        let catalogue = Catalogue::open_writer(&*disk, dir, space)?;
-        if blank {
-            disk.sync_dir(dir)?;
-        }
+        let catalogue = Catalogue::open_writer(&*disk, dir)?;
         let inner = Inner::over(disk, dir, space, &catalogue, true, options)?;
-        let writer = Some(Mutex::new(Writer { catalogue, lock }));
-        let this = Self { inner: Arc::new(inner), writer, watch: None, builder: Mutex::new(None) };
+        let writer = Writer { catalogue, lock };
+        inner.remove_others(&writer)?;
+        let this = Self {
+            inner: Arc::new(inner),
+            writer: Some(Arc::new(Mutex::new(writer))),
+            watch: None,
+            builder: Mutex::new(None),
+            compactor: Mutex::new(None),
+        };
+        this.compact_if_due();
         this.build_graph_if_due();
         Ok(this)
     }
@@ -127,12 +133,15 @@ impl LocalStore {
         let catalogue = open_catalogue(&*disk, dir)?;
         // Before reading: a commit in between is then seen again, not missed.
         let version = catalogue.data_version()?;
-        let inner = catalogue.snapshot(|c| Inner::over(disk, dir, space, c, false, options))?;
+        let inner = catalogue.on_state(|c, _| {
+            Inner::over(Arc::clone(&disk), dir, space, c, false, options.clone())
+        })?;
         Ok(Self {
             inner: Arc::new(inner),
             writer: None,
             watch: Some(Mutex::new(Watch { catalogue, version })),
             builder: Mutex::new(None),
+            compactor: Mutex::new(None),
         })
     }
 
@@ -149,22 +158,11 @@ impl LocalStore {
             return Ok(false);
         }
         let old = self.inner.snapshot();
-        let changed = watch.catalogue.snapshot(|c| {
-            let state = c.state()?;
+        let changed = watch.catalogue.on_state(|c, state| {
             if state.seq == old.seq {
                 return Ok(false);
             }
-            let mut added = Vec::new();
-            c.heads(&state, Some(old.seq), |head| added.push(head.added()))?;
-            let dead = c.dead_after(old.seq)?;
-            let rows = old.rows.next(&self.inner.file, state.rows, &added, &dead)?;
-            let next = if rows.count(&Pass::default()) == state.items {
-                Snapshot { seq: state.seq, rows: Arc::new(rows) }
-            } else {
-                Inner::load(&self.inner.file, c, &state)?
-            };
-            let mut text = lock(&self.inner.text);
-            text.follow(c, &state);
+            let next = self.inner.follow(&old, c, state)?;
             self.inner.publish(next);
             Ok(true)
         })?;
@@ -177,16 +175,17 @@ impl LocalStore {
     }
 
     /// Takes the graph another process built, if the one here leaves much uncovered.
-    fn load_newer_graph(&self) {
+    pub(super) fn load_newer_graph(&self) {
         let (inner, snapshot) = (&self.inner, self.inner.snapshot());
-        let covered = inner.graph().map_or(0, |g| g.covered());
+        let generation = snapshot.generation.number;
+        let covered = inner.graph_of(&snapshot).map_or(0, |g| g.covered());
         let newer = |there: u64| there > covered && there <= snapshot.rows.len();
         if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64
-            && Graph::peek(&inner.dir, &inner.space, inner.generation).is_ok_and(newer)
-            && let Ok(graph) = Graph::load(&inner.dir, &inner.space, inner.generation)
+            && Graph::peek(&inner.dir, &inner.space, generation).is_ok_and(newer)
+            && let Ok(graph) = Graph::load(&inner.dir, &inner.space, generation)
             && graph.fits(&snapshot.rows, snapshot.seq)
         {
-            inner.set_graph(graph);
+            inner.set_graph(generation, graph);
         }
     }
 }
@@ -205,13 +204,15 @@ impl Inner {
         let state = catalogue.state()?;
         of_space(dir, &state, space)?;
         let file = VectorFile::open(&*disk, dir, space, state.generation, write)?;
-        let snapshot = Self::load(&file, catalogue, &state)?;
+        let generation = Arc::new(Generation { number: state.generation, file });
+        let snapshot = Snapshot::load(generation, catalogue, &state)?;
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
         let stored = Graph::load(dir, space, state.generation).ok();
         let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
         let warnings =
             lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
-        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq)).map(Arc::new);
+        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq));
+        let graph = graph.map(|graph| (state.generation, Arc::new(graph)));
         if write && graph.is_none() {
             // It is of another past: once the commits are as many again, it must not be believed.
             match disk.remove(&dir.join(Graph::name(state.generation))) {
@@ -223,26 +224,53 @@ impl Inner {
             disk,
             dir: dir.into(),
             space: space.clone(),
-            generation: state.generation,
             options,
-            file,
             snapshot: RwLock::new(Arc::new(snapshot)),
             readers: Mutex::default(),
             text: Mutex::new(text),
             graph: RwLock::new(graph),
             filters: Filters::default(),
             building: AtomicBool::new(false),
+            compacting: Mutex::new(()),
+            retired: Mutex::default(),
             cancel: AtomicBool::new(false),
             warnings,
         })
     }
 
-    pub(super) fn graph(&self) -> Option<Arc<Graph>> {
-        self.graph.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// What `snapshot` is of a state before it.
+    pub(super) fn follow(
+        &self,
+        old: &Snapshot,
+        catalogue: &Catalogue,
+        state: &State,
+    ) -> Result<Snapshot, StoreError> {
+        let generation = self.generation(state, false)?;
+        if generation.number == old.generation.number {
+            let mut added = Vec::new();
+            catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
+            let dead = catalogue.dead_after(old.seq)?;
+            let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
+            if rows.count(&Pass::default()) == state.items {
+                return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
+            }
+        }
+        Snapshot::load(generation, catalogue, state)
     }
 
-    pub(super) fn set_graph(&self, graph: Graph) {
-        *self.graph.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(graph));
+    /// The graph, if it is of the rows of `snapshot`.
+    pub(super) fn graph_of(&self, snapshot: &Snapshot) -> Option<Arc<Graph>> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        let (generation, graph) = graph.as_ref()?;
+        (*generation == snapshot.generation.number).then(|| Arc::clone(graph))
+    }
+
+    pub(super) fn set_graph(&self, generation: u32, graph: Graph) {
+        let mut place = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        // One of rows that were renumbered meanwhile comes too late.
+        if place.as_ref().is_none_or(|(newest, _)| generation >= *newest) {
+            *place = Some((generation, Arc::new(graph)));
+        }
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -257,8 +285,7 @@ fn open_catalogue(disk: &dyn Disk, dir: &Path) -> Result<Catalogue, StoreError> 
     if !blank {
         return Catalogue::open_reader(disk, dir);
     }
-    let vectors = dir.join(VectorFile::name(1));
-    if fs_err::metadata(&vectors).is_ok_and(|m| m.len() > VectorFile::EMPTY) {
+    if folder::with_vectors(dir)?.is_some() {
         return Err(StoreError::corrupt(
             &dir.join(catalogue::FILE),
             "it is empty, but there are vectors",

@@ -32,13 +32,12 @@ impl StoreRead for LocalStore {
     }
 
     fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
-        let inner = &self.inner;
-        inner.read(|c| {
+        self.inner.read_vectors(|c, _, file| {
             let one = |&id| {
                 let Some((head, _)) = c.head(id)? else { return Ok(None) };
-                let values = inner.file.read(head.row, id)?;
+                let values = file.read(head.row, id)?;
                 // What passes the checksum was an embedding when it was written.
-                Ok(values.and_then(|v| Embedding::new(&inner.space, v).ok()))
+                Ok(values.and_then(|v| Embedding::new(self.space(), v).ok()))
             };
             ids.iter().map(one).collect()
         })
@@ -48,7 +47,6 @@ impl StoreRead for LocalStore {
         if let Some(vector) = &query.vector {
             same_space(&self.inner.space, vector.space())?;
         }
-        self.refresh()?;
         let inner = &self.inner;
         let end = query.offset.saturating_add(query.k);
         let vector = query.vector.as_ref().map(Embedding::values);
@@ -56,19 +54,17 @@ impl StoreRead for LocalStore {
             (None, None) => Ok(vec![]),
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
-                let (snapshot, pass) = self.admit(inner.snapshot(), &query.filter)?;
+                let (snapshot, pass) = self.admitted(&query.filter)?;
                 let ranking = inner.nearest(&snapshot, vector, end, query, &pass);
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
-                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
+                let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
                 let ranking = searcher.search(&snapshot.rows, words, end, &pass)?;
                 Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
             }
             (Some(vector), Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
-                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
+                let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
                 let depth = fusion::depth(end);
                 let by_words = searcher.search(&snapshot.rows, words, depth, &pass)?;
                 let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
@@ -79,8 +75,7 @@ impl StoreRead for LocalStore {
     }
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
-        self.refresh()?;
-        let (snapshot, pass) = self.admit(self.inner.snapshot(), filter)?;
+        let (snapshot, pass) = self.admitted(filter)?;
         Ok(match filter.expr {
             None => snapshot.rows.count(&pass),
             Some(_) => self.inner.filters.count(filter, &snapshot, &pass),
@@ -161,7 +156,7 @@ impl Inner {
         let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
         let covering = |g: &Arc<Graph>| g.covered() <= rows.len();
         if !query.exact
-            && let Some(graph) = self.graph().filter(covering)
+            && let Some(graph) = self.graph_of(snapshot).filter(covering)
             && let Plan::Graph { keep } = self.plan(&graph, rows, pass, deep)
         {
             let tail = scan_tail(rows, graph.covered(), vector, deep, pass);

@@ -121,8 +121,8 @@ mod tests {
     use std::sync::Arc;
 
     use super::super::TextIndex;
+    use crate::Item;
     use crate::disk::{Disk, OsDisk};
-    use crate::{Item, ItemId, Kind};
 
     /// Tells something unless the tests run as a user who may write everywhere.
     #[test]
@@ -133,16 +133,7 @@ mod tests {
         let disk: Arc<dyn Disk> = Arc::new(OsDisk);
         let mut index = TextIndex::create(&disk, &dir).expect("made");
         let text = "a red bicycle";
-        let item = Item {
-            id: ItemId::for_text(text),
-            kind: Kind::Text,
-            path: None,
-            text: Some(text.into()),
-            tags: vec![],
-            labels: vec![],
-            file: None,
-            facts: None,
-        };
+        let item = Item::of_text(text);
         index.add(0, &item).expect("noted");
         index.commit(1).expect("committed");
         drop(index);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use tantivy::collector::{Collector, SegmentCollector};
 use tantivy::columnar::Column;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
+use tantivy::query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
@@ -119,6 +119,13 @@ impl TextIndex {
         Self::over(Index::create_in_ram(schema), fields, true)
     }
 
+    /// Up to which commit the one in `dir` says it goes, by its list alone; 0 if there is none.
+    pub(crate) fn peek(dir: &Path) -> Seq {
+        let list = fs_err::read(dir.join("meta.json")).unwrap_or_default();
+        let meta: serde_json::Value = serde_json::from_slice(&list).unwrap_or_default();
+        meta["payload"].as_str().and_then(parse).unwrap_or(0)
+    }
+
     /// Opens one and verifies every checksum in it.
     pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, write: bool) -> Result<Self, TextError> {
         // Checksums are of no help against a damaged list of files, on which the
@@ -143,8 +150,9 @@ impl TextIndex {
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer =
             if write { Some(index.writer_with_num_threads(1, WRITER_BYTES)?) } else { None };
-        let covered = covered(&index)?;
-        Ok(Self { index, reader, writer, fields, covered, pending: 0 })
+        let mut this = Self { index, reader, writer, fields, covered: 0, pending: 0 };
+        this.reload()?;
+        Ok(this)
     }
 
     /// The catalogue's commit that the last commit here covers.
@@ -203,14 +211,20 @@ impl TextIndex {
 
     /// Looks for commits of another process.
     pub(crate) fn reload(&mut self) -> Result<(), TextError> {
-        self.reader.reload()?;
-        self.covered = covered(&self.index)?;
-        Ok(())
+        loop {
+            let before = covered(&self.index)?;
+            self.reader.reload()?;
+            self.covered = covered(&self.index)?;
+            // Else a commit came in between, and which of the two was loaded is unknown.
+            if self.covered == before {
+                return Ok(());
+            }
+        }
     }
 
     /// A searcher of the last commit.
     pub(crate) fn searcher(&self) -> TextSearcher {
-        TextSearcher { searcher: self.reader.searcher(), fields: self.fields }
+        TextSearcher { parts: vec![self.reader.searcher()], fields: self.fields }
     }
 
     /// Checks all checksums again.
@@ -228,21 +242,42 @@ fn payload(seq: Seq) -> String {
 
 fn covered(index: &Index) -> Result<Seq, TextError> {
     let Some(text) = index.load_metas()?.payload else { return Ok(0) };
-    let seq = text.split(':').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    if payload(seq) == text {
-        Ok(seq)
-    } else {
-        Err(TextError::Damaged(format!("it says it covers {text:?}")))
-    }
+    parse(&text).ok_or_else(|| TextError::Damaged(format!("it says it covers {text:?}")))
 }
 
-/// One committed state of the word index.
+fn parse(text: &str) -> Option<Seq> {
+    let seq = text.split(':').next()?.parse().ok()?;
+    (payload(seq) == text).then_some(seq)
+}
+
+/// One committed state of the word index, which may lie in several parts.
 pub(crate) struct TextSearcher {
-    searcher: Searcher,
+    parts: Vec<Searcher>,
     fields: Fields,
 }
 
+/// What is rare is so in all parts together.
+impl Bm25StatisticsProvider for TextSearcher {
+    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
+        self.parts.iter().map(|part| part.total_num_tokens(field)).sum()
+    }
+
+    fn total_num_docs(&self) -> tantivy::Result<u64> {
+        self.parts.iter().map(Bm25StatisticsProvider::total_num_docs).sum()
+    }
+
+    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
+        self.parts.iter().map(|part| Bm25StatisticsProvider::doc_freq(part, term)).sum()
+    }
+}
+
 impl TextSearcher {
+    /// Both as one. A row that is in both is dead in all but one state of the rows.
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.parts.extend(other.parts);
+        self
+    }
+
     /// The best `k` living rows that have any of the query's words and that `pass` lets through.
     pub(crate) fn search(
         &self,
@@ -265,7 +300,11 @@ impl TextSearcher {
         });
         let query = BooleanQuery::new(clauses.collect());
         let best = BestRows { rows: Arc::clone(rows), pass: pass.clone(), k };
-        Ok(self.searcher.search(&query, &best)?.into_ranking())
+        let mut top = TopK::new(k);
+        for part in &self.parts {
+            top = top.merge(part.search_with_statistics_provider(&query, &best, self)?);
+        }
+        Ok(top.into_ranking())
     }
 }
 

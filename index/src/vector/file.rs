@@ -4,7 +4,8 @@
 //! `dim` × f32, the item's 16-byte id, a CRC-32 over both and the row's number.
 //! Everything is little-endian. The file only grows: how many rows count is
 //! said by the catalogue, and what lies behind them is left from a crash and
-//! overwritten by the next append.
+//! overwritten by the next append. Rows that died go when the living ones are
+//! copied to the file of the next generation.
 //!
 //! Header: magic `EKVECTOR`, format version u32, `dim` u32, generation u32,
 //! length of the space id u32, the id in 64 bytes, zeros, CRC-32 of the rest.
@@ -148,14 +149,29 @@ impl VectorFile {
         first: u64,
         rows: impl Iterator<Item = (ItemId, &'a [f32])>,
     ) -> Result<(), StoreError> {
+        self.write(first, rows.map(|(id, values)| (id, Some(values))))?;
+        self.sync()
+    }
+
+    /// Writes rows from number `first` on, which are durable after [`VectorFile::sync`].
+    /// A row without values is one that is known to be damaged, and stays that.
+    pub(crate) fn write<'a>(
+        &self,
+        first: u64,
+        rows: impl Iterator<Item = (ItemId, Option<&'a [f32]>)>,
+    ) -> Result<(), StoreError> {
         const BUFFER: usize = 4 << 20;
         let mut at = offset(self.dim, first);
         let mut buffer = Vec::new();
         for (row, (id, values)) in (first..).zip(rows) {
             let start = buffer.len();
-            buffer.extend_from_slice(bytemuck::cast_slice(values));
+            match values {
+                Some(values) => buffer.extend_from_slice(bytemuck::cast_slice(values)),
+                None => buffer.resize(start + self.dim * 4, 0),
+            }
             buffer.extend_from_slice(&id.to_bytes());
-            let crc = row_crc(row, &buffer[start..]);
+            let right = row_crc(row, &buffer[start..]);
+            let crc = if values.is_some() { right } else { !right };
             buffer.extend_from_slice(&crc.to_le_bytes());
             if buffer.len() >= BUFFER {
                 self.file.write_all_at(&buffer, at)?;
@@ -164,8 +180,17 @@ impl VectorFile {
             }
         }
         self.file.write_all_at(&buffer, at)?;
-        self.file.sync()?;
         Ok(())
+    }
+
+    /// Whether `path` names this very file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
+
+    /// Makes all rows durable.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        Ok(self.file.sync()?)
     }
 
     /// Maps `count` rows from `first` on, or fewer if the file is too short.
@@ -295,7 +320,9 @@ mod tests {
             assert_eq!(row.as_deref(), Some(&rows[i as usize][..]));
         }
         assert_eq!(file.read(0, id(1)).expect("read"), None, "another item's row");
-        assert_eq!(file.read(5, id(5)).expect("read"), None, "behind the end");
+        file.write(5, std::iter::once((id(5), None))).expect("written");
+        assert_eq!(file.read(5, id(5)).expect("read"), None, "damaged, and known to be");
+        assert_eq!(file.read(6, id(6)).expect("read"), None, "behind the end");
 
         let path = dir.path().join(VectorFile::name(1));
         let bytes = fs_err::read(&path).expect("read");

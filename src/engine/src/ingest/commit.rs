@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ekphrasis_index::{Failure, Item, ItemId, Kind, Record, StoreRead, StoreWrite};
+use ekphrasis_index::{Failure, Item, ItemId, Record, StoreRead, StoreWrite};
 
 use super::captions::{Captions, Words};
 use super::prepare::Outcome;
@@ -70,14 +70,9 @@ impl<'a> Committer<'a> {
                 let id = ItemId::for_path(&path);
                 let words = self.words(&path, id)?;
                 let item = Item {
-                    id,
-                    kind: Kind::Image,
-                    path: Some(path.clone()),
                     text: joined(&words.texts),
                     tags: words.tags,
-                    labels: vec![],
-                    file: Some(facts),
-                    facts: None,
+                    ..Item::of_picture(path.clone(), facts)
                 };
                 self.ready.push(Record { item, embedding });
                 path
@@ -210,10 +205,9 @@ impl<'a> Committer<'a> {
         }
         Ok(texts
             .iter()
-            .zip(ids)
             .zip(embeddings)
-            .filter_map(|((text, id), embedding)| {
-                Some(Record { item: text_item(id, text, Vec::new()), embedding: embedding? })
+            .filter_map(|(text, embedding)| {
+                Some(Record { item: Item::of_text(text), embedding: embedding? })
             })
             .collect())
     }
@@ -239,11 +233,6 @@ impl<'a> Committer<'a> {
         }
         Ok(())
     }
-}
-
-fn text_item(id: ItemId, text: &str, tags: Vec<String>) -> Item {
-    let (kind, text) = (Kind::Text, Some(text.to_owned()));
-    Item { id, kind, path: None, text, tags, labels: vec![], file: None, facts: None }
 }
 
 /// Captions are kept one a line, so a line break inside one becomes a space.
