@@ -12,8 +12,8 @@ use std::path::PathBuf;
 use ekphrasis_embed::{Embedding, Space};
 
 use crate::{
-    FileFacts, Filter, Item, ItemId, Kind, MemoryStore, Query, Record, StoreError, StoreWrite,
-    reciprocal_rank_fusion,
+    Balance, FileFacts, Filter, Item, ItemId, Kind, MemoryStore, Query, Record, StoreError,
+    StoreWrite, reciprocal_rank_fusion,
 };
 
 pub use filters::expression;
@@ -317,9 +317,12 @@ pub fn agrees(store: &dyn StoreWrite, oracle: &dyn StoreWrite, random: &mut Rand
         expected.sort();
         assert_eq!(found, expected, "who of {shown:?} has any of the words {:?}", by_words.words);
 
-        let both = Query { k: 1000, words: by_words.words, ..by_vector };
+        let weights = [1.0, 0.25, 2.0];
+        let [vector, words] = [0, 1].map(|_| weights[random.below(weights.len())]);
+        let balance = Balance { vector, words };
+        let both = Query { k: 1000, words: by_words.words, balance, ..by_vector };
         let nearest = store.search(&Query { words: None, ..both.clone() }).expect(read);
-        let fused = reciprocal_rank_fusion(&[&ids(&nearest), &ids(&ranking)]);
+        let fused = reciprocal_rank_fusion(&[(&ids(&nearest), vector), (&ids(&ranking), words)]);
         let hits = store.search(&both).expect(read);
         let got: Vec<_> = hits.iter().map(|h| (h.id, h.score)).collect();
         assert_eq!(got, fused, "both rankings are fused by reciprocal rank");

@@ -45,7 +45,7 @@ pub use local::{Access, LocalStore, Options, Report};
 pub use lock::{Holder, HolderInfo};
 pub use oracle::MemoryStore;
 pub use store::{
-    Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,
+    Balance, Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,
     StoreRead, StoreWrite,
 };
-pub use text::TextError;
+pub use text::{FoundWord, TextError, WordField, WordMatch};

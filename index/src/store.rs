@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use ekphrasis_embed::{Embedding, Space};
 
-use crate::{Expr, Facts, StoreError};
+use crate::{Expr, Facts, FoundWord, StoreError};
 
 /// The stable name of an item: the same file path, or the same text, always
 /// gets the same id. Shown as 32 hexadecimal digits.
@@ -217,10 +217,31 @@ pub struct Query {
     pub k: usize,
     /// How many of the best to leave out before the first (paging).
     pub offset: usize,
+    /// How much each ranking counts where both are fused.
+    pub balance: Balance,
     /// Who may be found.
     pub filter: Filter,
     /// Compare with every vector instead of asking the graph.
     pub exact: bool,
+    /// Say of each hit which words found it.
+    pub explain: bool,
+}
+
+/// How much the two rankings of a search by vector and words count: weights of
+/// their fusion, finite. A ranking with a weight of 0 or less does not take part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Balance {
+    /// Of the ranking by vector.
+    pub vector: f32,
+    /// Of the ranking by words.
+    pub words: f32,
+}
+
+/// Equal weights.
+impl Default for Balance {
+    fn default() -> Self {
+        Self { vector: 1.0, words: 1.0 }
+    }
 }
 
 /// One found item.
@@ -237,6 +258,8 @@ pub struct Hit {
     pub bm25: Option<f32>,
     /// Whether the vector ranking found it (it may be known by words only).
     pub via_vector: bool,
+    /// Which of the query's words found it, and where, if that was asked for.
+    pub words: Vec<FoundWord>,
 }
 
 /// The number of a committed change; grows by one a commit.

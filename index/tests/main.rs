@@ -9,6 +9,7 @@ mod filters;
 mod formats;
 mod opening;
 mod readers;
+mod words;
 
 use std::path::Path;
 

@@ -7,7 +7,9 @@ use ekphrasis_embed::{Embedding, Space};
 use super::{Inner, LocalStore, Options, Snapshot};
 use crate::catalogue::{Catalogue, kind_code};
 use crate::filter::{Pass, Plan, PlanFacts};
+use crate::fusion::{text_hit, vector_hit};
 use crate::store::same_space;
+use crate::text::Understood;
 use crate::topk::{Scored, TopK};
 use crate::vector::{Graph, Rows, cosine, scan_rows, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
@@ -60,16 +62,20 @@ impl StoreRead for LocalStore {
             }
             (None, Some(words)) => {
                 let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
-                let ranking = searcher.search(&snapshot.rows, words, end, &pass)?;
-                Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
+                let asked = searcher.understand(&snapshot.rows, words)?;
+                let ranking = searcher.search(&snapshot.rows, &asked, end, &pass)?;
+                let hits = page(&ranking, query).iter().map(text_hit).collect();
+                self.explained(query, &asked, hits)
             }
             (Some(vector), Some(words)) => {
                 let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
+                let asked = searcher.understand(&snapshot.rows, words)?;
                 let depth = fusion::depth(end);
-                let by_words = searcher.search(&snapshot.rows, words, depth, &pass)?;
+                let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
                 let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
-                Ok(fusion::fused_page(&by_vector, &by_words, cosine_of, query))
+                let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
+                self.explained(query, &asked, hits)
             }
         }
     }
@@ -91,6 +97,26 @@ impl StoreRead for LocalStore {
         // Before the items are read, so that the two can be of one state.
         self.refresh()?;
         self.inner.read(|c| self.inner.scan(c, after, limit, filter))
+    }
+}
+
+impl LocalStore {
+    /// Adds why words found these hits, if that is asked for.
+    fn explained(
+        &self,
+        query: &Query,
+        asked: &Understood,
+        mut hits: Vec<Hit>,
+    ) -> Result<Vec<Hit>, StoreError> {
+        if query.explain {
+            let found: Vec<&mut Hit> = hits.iter_mut().filter(|h| h.bm25.is_some()).collect();
+            let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
+            for (hit, item) in found.into_iter().zip(self.items(&ids)?) {
+                // Deleted meanwhile, if it is not there.
+                hit.words = item.map(|item| asked.explain(&item)).unwrap_or_default();
+            }
+        }
+        Ok(hits)
     }
 }
 
@@ -173,12 +199,4 @@ impl Inner {
 
 fn page<'a>(ranking: &'a [Scored], query: &Query) -> &'a [Scored] {
     ranking.get(query.offset..).unwrap_or(&[])
-}
-
-pub(crate) fn vector_hit(s: &Scored) -> Hit {
-    Hit { id: s.id, score: s.score, cosine: Some(s.score), bm25: None, via_vector: true }
-}
-
-pub(crate) fn text_hit(s: &Scored, cosine: Option<f32>) -> Hit {
-    Hit { id: s.id, score: s.score, cosine, bm25: Some(s.score), via_vector: false }
 }

@@ -32,6 +32,8 @@ pub(super) struct TextState {
     newer: Option<TextIndex>,
     /// Whether a reader has looked for the index of this generation.
     looked: bool,
+    /// Whether it found one of another version of this program.
+    outdated: bool,
     disk: Arc<dyn Disk>,
     /// The store's.
     dir: PathBuf,
@@ -54,6 +56,7 @@ impl TextState {
             index: None,
             newer: None,
             looked: false,
+            outdated: false,
             disk: Arc::clone(disk),
             dir: dir.into(),
             generation: state.generation,
@@ -87,9 +90,15 @@ impl TextState {
         let Some(index) = &mut self.index else {
             if !self.looked {
                 self.looked = true;
-                let open = |_| TextIndex::open(&self.disk, &self.folder(), self.write).ok();
                 // A writer may take files away between listing and opening them.
-                self.index = (0..TRIES).find_map(open);
+                for _ in 0..TRIES {
+                    let opened = TextIndex::open(&self.disk, &self.folder(), self.write);
+                    self.outdated = matches!(opened, Err(TextError::Outdated));
+                    self.index = opened.ok();
+                    if self.index.is_some() || self.outdated {
+                        break;
+                    }
+                }
             }
             return;
         };
@@ -237,6 +246,8 @@ impl TextState {
         }
         match &self.index {
             Some(index) => Ok(index.verify()?),
+            // Sound, if of no use: what is needed of it is made in memory.
+            None if self.outdated => Ok(()),
             None => Err(TextError::Damaged("they are of no use".into()).into()),
         }
     }

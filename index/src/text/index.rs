@@ -1,4 +1,4 @@
-//! Which rows have these words, the best first by BM25?
+//! How do the words of items come into an index, and stay true to the catalogue?
 //!
 //! One document per row of the vector file, so a searcher of any age fits any
 //! state of the rows: documents of dead or unknown rows are passed over. It is
@@ -9,31 +9,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use tantivy::collector::{Collector, SegmentCollector};
-use tantivy::columnar::Column;
-use tantivy::query::{Bm25StatisticsProvider, BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
+use tantivy::tokenizer::WhitespaceTokenizer;
 use tantivy::{
-    DocId, Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, Score, Searcher,
-    SegmentOrdinal, SegmentReader, TantivyDocument, TantivyError, Term,
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
+    Term,
 };
 
 use super::files::Files;
-use super::{Analyzer, Words};
+use super::search::TextSearcher;
+use super::words::{Analyzer, WordField};
 use crate::disk::Disk;
-use crate::filter::Pass;
-use crate::topk::{Scored, TopK};
-use crate::vector::Rows;
 use crate::{Item, Seq};
 
 /// Memory for documents not yet in a segment.
 const WRITER_BYTES: usize = 32 << 20;
-const TOKENIZER: &str = "ekphrasis";
-/// Words of a name say less than words of a caption.
-const NAME_WEIGHT: f32 = 0.7;
-
 /// Why the word index failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -41,35 +33,39 @@ pub enum TextError {
     /// The library's reason.
     #[error("{0}")]
     Tantivy(#[from] TantivyError),
+    /// The files are of a version of this program that told words apart otherwise.
+    #[error("it is of another version of this program")]
+    Outdated,
     /// The files are not what was written.
     #[error("its files are damaged: {0}")]
     Damaged(String),
 }
 
 #[derive(Clone, Copy)]
-struct Fields {
+pub(super) struct Fields {
     row: Field,
-    body: Field,
-    names: Field,
-    tags: Field,
+    /// 1 of those that have a caption: so that these can be counted.
+    pub(super) captioned: Field,
+    pub(super) words: [(WordField, Field); WordField::ALL.len()],
 }
 
 fn schema() -> (Schema, Fields) {
-    let text = || {
+    // The words are told apart by the analyzer, whose version is in the name.
+    let text = |field| {
         TextOptions::default().set_indexing_options(
             TextFieldIndexing::default()
-                .set_tokenizer(TOKENIZER)
+                .set_tokenizer(Analyzer::VERSION)
+                // A word counts less in a long caption, but not among many tags.
+                .set_fieldnorms(field == WordField::Caption)
                 .set_index_option(IndexRecordOption::WithFreqs),
         )
     };
     let mut builder = Schema::builder();
-    let fields = Fields {
-        row: builder.add_u64_field("row", INDEXED | FAST),
-        body: builder.add_text_field("body", text()),
-        names: builder.add_text_field("names", text()),
-        tags: builder.add_text_field("tags", text()),
-    };
-    (builder.build(), fields)
+    let row = builder.add_u64_field("row", INDEXED | FAST);
+    let captioned = builder.add_u64_field("captioned", INDEXED);
+    let words =
+        WordField::ALL.map(|field| (field, builder.add_text_field(field.as_str(), text(field))));
+    (builder.build(), Fields { row, captioned, words })
 }
 
 /// The word index of one store.
@@ -78,6 +74,7 @@ pub(crate) struct TextIndex {
     reader: IndexReader,
     writer: Option<IndexWriter>,
     fields: Fields,
+    analyzer: Analyzer,
     covered: Seq,
     pending: usize,
 }
@@ -134,7 +131,7 @@ impl TextIndex {
             let index = Index::open(Files::open(disk, dir).map_err(TantivyError::from)?)?;
             let (schema, fields) = schema();
             if index.schema() != schema {
-                return Err(TextError::Damaged("it has other fields".into()));
+                return Err(TextError::Outdated);
             }
             let damaged = index.validate_checksum()?;
             if let Some(path) = damaged.iter().next() {
@@ -146,11 +143,12 @@ impl TextIndex {
     }
 
     fn over(index: Index, fields: Fields, write: bool) -> Result<Self, TextError> {
-        index.tokenizers().register(TOKENIZER, Analyzer::new().tokenizer());
+        index.tokenizers().register(Analyzer::VERSION, WhitespaceTokenizer::default());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer =
             if write { Some(index.writer_with_num_threads(1, WRITER_BYTES)?) } else { None };
-        let mut this = Self { index, reader, writer, fields, covered: 0, pending: 0 };
+        let analyzer = Analyzer::new();
+        let mut this = Self { index, reader, writer, fields, analyzer, covered: 0, pending: 0 };
         this.reload()?;
         Ok(this)
     }
@@ -174,16 +172,16 @@ impl TextIndex {
     pub(crate) fn add(&mut self, row: u64, item: &Item) -> Result<(), TextError> {
         self.remove(row);
         let Some(writer) = &self.writer else { return Ok(()) };
-        let words = Words::of(item);
         let mut document = TantivyDocument::default();
         document.add_u64(self.fields.row, row);
-        for (field, text) in [
-            (self.fields.body, &words.body),
-            (self.fields.names, &words.names),
-            (self.fields.tags, &words.tags),
-        ] {
-            if !text.is_empty() {
-                document.add_text(field, text);
+        for (field, name) in self.fields.words {
+            let tokens = self.analyzer.item(item, field);
+            if !tokens.is_empty() {
+                let terms: Vec<&str> = tokens.iter().map(|token| &token.term[..]).collect();
+                document.add_text(name, terms.join(" "));
+                if field == WordField::Caption {
+                    document.add_u64(self.fields.captioned, 1);
+                }
             }
         }
         writer.add_document(document)?;
@@ -224,7 +222,7 @@ impl TextIndex {
 
     /// A searcher of the last commit.
     pub(crate) fn searcher(&self) -> TextSearcher {
-        TextSearcher { parts: vec![self.reader.searcher()], fields: self.fields }
+        TextSearcher::new(self.reader.searcher(), self.fields)
     }
 
     /// Checks all checksums again.
@@ -248,118 +246,4 @@ fn covered(index: &Index) -> Result<Seq, TextError> {
 fn parse(text: &str) -> Option<Seq> {
     let seq = text.split(':').next()?.parse().ok()?;
     (payload(seq) == text).then_some(seq)
-}
-
-/// One committed state of the word index, which may lie in several parts.
-pub(crate) struct TextSearcher {
-    parts: Vec<Searcher>,
-    fields: Fields,
-}
-
-/// What is rare is so in all parts together.
-impl Bm25StatisticsProvider for TextSearcher {
-    fn total_num_tokens(&self, field: Field) -> tantivy::Result<u64> {
-        self.parts.iter().map(|part| part.total_num_tokens(field)).sum()
-    }
-
-    fn total_num_docs(&self) -> tantivy::Result<u64> {
-        self.parts.iter().map(Bm25StatisticsProvider::total_num_docs).sum()
-    }
-
-    fn doc_freq(&self, term: &Term) -> tantivy::Result<u64> {
-        self.parts.iter().map(|part| Bm25StatisticsProvider::doc_freq(part, term)).sum()
-    }
-}
-
-impl TextSearcher {
-    /// Both as one. A row that is in both is dead in all but one state of the rows.
-    pub(crate) fn and(mut self, other: Self) -> Self {
-        self.parts.extend(other.parts);
-        self
-    }
-
-    /// The best `k` living rows that have any of the query's words and that `pass` lets through.
-    pub(crate) fn search(
-        &self,
-        rows: &Arc<Rows>,
-        query: &str,
-        k: usize,
-        pass: &Pass,
-    ) -> Result<Vec<Scored>, TextError> {
-        let terms = Analyzer::new().query(query);
-        if terms.is_empty() || k == 0 {
-            return Ok(vec![]);
-        }
-        let Fields { body, names, tags, .. } = self.fields;
-        let clauses = terms.iter().flat_map(|term| {
-            [(body, 1.0), (names, NAME_WEIGHT), (tags, 1.0)].map(|(field, weight)| {
-                let term = Term::from_field_text(field, term);
-                let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-                (Occur::Should, Box::new(BoostQuery::new(query, weight)) as Box<dyn Query>)
-            })
-        });
-        let query = BooleanQuery::new(clauses.collect());
-        let best = BestRows { rows: Arc::clone(rows), pass: pass.clone(), k };
-        let mut top = TopK::new(k);
-        for part in &self.parts {
-            top = top.merge(part.search_with_statistics_provider(&query, &best, self)?);
-        }
-        Ok(top.into_ranking())
-    }
-}
-
-struct BestRows {
-    rows: Arc<Rows>,
-    pass: Pass,
-    k: usize,
-}
-
-struct BestOfSegment {
-    rows: Arc<Rows>,
-    pass: Pass,
-    column: Column<u64>,
-    top: TopK,
-}
-
-impl Collector for BestRows {
-    type Fruit = TopK;
-    type Child = BestOfSegment;
-
-    fn for_segment(
-        &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<Self::Child> {
-        Ok(BestOfSegment {
-            rows: Arc::clone(&self.rows),
-            pass: self.pass.clone(),
-            column: segment.fast_fields().u64("row")?,
-            top: TopK::new(self.k),
-        })
-    }
-
-    fn requires_scoring(&self) -> bool {
-        true
-    }
-
-    fn merge_fruits(&self, fruits: Vec<TopK>) -> tantivy::Result<TopK> {
-        Ok(fruits.into_iter().fold(TopK::new(self.k), TopK::merge))
-    }
-}
-
-impl SegmentCollector for BestOfSegment {
-    type Fruit = TopK;
-
-    fn collect(&mut self, doc: DocId, score: Score) {
-        if let Some(row) = self.column.first(doc)
-            && let Some((id, kind)) = self.rows.live(row)
-            && self.pass.lets(row, kind)
-        {
-            self.top.push(Scored { score, id, row });
-        }
-    }
-
-    fn harvest(self) -> TopK {
-        self.top
-    }
 }

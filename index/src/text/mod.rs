@@ -3,10 +3,14 @@
 mod files;
 mod fold;
 mod index;
+mod search;
+mod split;
 pub(crate) mod typo;
 mod words;
 
 pub(crate) use fold::fold;
 pub use index::TextError;
-pub(crate) use index::{TextIndex, TextSearcher};
-pub(crate) use words::{Analyzer, Words};
+pub(crate) use index::TextIndex;
+pub(crate) use search::{TextSearcher, Understood};
+pub(crate) use words::{Analyzer, QueryWord, Token};
+pub use words::{FoundWord, WordField, WordMatch};
