@@ -30,6 +30,7 @@ mod catalogue;
 pub mod conformance;
 mod disk;
 mod error;
+mod filter;
 mod fusion;
 mod local;
 mod lock;

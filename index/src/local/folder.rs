@@ -13,7 +13,7 @@ use crate::catalogue::{self, FILE};
 use crate::disk::Disk;
 use crate::lock::LOCK_FILE;
 use crate::text::TextIndex;
-use crate::vector::VectorFile;
+use crate::vector::{Graph, VectorFile};
 
 /// What a folder is, by the names in it.
 pub(super) enum Folder {
@@ -57,7 +57,7 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
                     || name == mark::FILE
                     || catalogue::is_file_of(&name)
                     || numbered(&name, "vectors-", &[".ekv"])
-                    || numbered(&name, "graph-", &[".ekg", ".ekg.new"]))
+                    || Graph::generation_of(&name).is_some())
         };
         if !ours {
             return Ok(Some(name));
@@ -123,7 +123,7 @@ mod tests {
     #[test]
     fn names_are_exact() {
         assert!(numbered("text-0001", "text-", &[""]));
-        assert!(numbered("graph-0012.ekg.new", "graph-", &[".ekg", ".ekg.new"]));
+        assert!(numbered("vectors-0012.ekv", "vectors-", &[".ekv"]));
         for name in ["text-books", "text-0001x", "text-001", "text-", "my-text-0001", "text-00é1"]
         {
             assert!(!numbered(name, "text-", &[""]), "{name}");

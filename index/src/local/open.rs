@@ -12,6 +12,7 @@ use super::texts::TextState;
 use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
 use crate::catalogue::{self, Catalogue, State};
 use crate::disk::{Disk, OsDisk};
+use crate::filter::Pass;
 use crate::lock::WriterLock;
 use crate::vector::{Graph, VectorFile};
 use crate::{Seq, StoreError};
@@ -156,7 +157,7 @@ impl LocalStore {
             c.heads(&state, Some(old.seq), |head| added.push(head.added()))?;
             let dead = c.dead_after(old.seq)?;
             let rows = old.rows.next(&self.inner.file, state.rows, &added, &dead)?;
-            let next = if rows.count(&crate::Filter::default()) == state.items {
+            let next = if rows.count(&Pass::default()) == state.items {
                 Snapshot { seq: state.seq, rows: Arc::new(rows) }
             } else {
                 Inner::load(&self.inner.file, c, &state)?
@@ -178,13 +179,11 @@ impl LocalStore {
     fn load_newer_graph(&self) {
         let (inner, snapshot) = (&self.inner, self.inner.snapshot());
         let covered = inner.graph().map_or(0, |g| g.covered());
-        let newer = |there: u64| there > covered && there <= snapshot.rows.len();
-        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64
-            && Graph::peek(&inner.dir, &inner.space, inner.generation).is_ok_and(newer)
-            && let Ok(graph) = Graph::load(&inner.dir, &inner.space, inner.generation)
-            && graph.fits(&snapshot.rows, snapshot.seq)
-        {
-            inner.set_graph(graph);
+        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64 {
+            let graph = Graph::open(&inner.dir, &inner.space, inner.generation);
+            if graph.covered() > covered && graph.fits(&snapshot.rows, snapshot.seq) {
+                inner.set_graph(graph);
+            }
         }
     }
 }
@@ -205,17 +204,15 @@ impl Inner {
         let file = VectorFile::open(&*disk, dir, space, state.generation, write)?;
         let snapshot = Self::load(&file, catalogue, &state)?;
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
-        let stored = Graph::load(dir, space, state.generation).ok();
-        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
+        let stored = Graph::open(dir, space, state.generation);
+        let seen = [marked, text.claims(), stored.seq()];
         let warnings =
             lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
-        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq)).map(Arc::new);
+        let fits = stored.covered() > 0 && stored.fits(&snapshot.rows, state.seq);
+        let graph = fits.then(|| Arc::new(stored));
         if write && graph.is_none() {
             // It is of another past: once the commits are as many again, it must not be believed.
-            match disk.remove(&dir.join(Graph::name(state.generation))) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-                _ => {}
-            }
+            Graph::default().tidy(&*disk, dir, state.generation)?;
         }
         Ok(Self {
             disk,

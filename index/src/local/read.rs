@@ -4,14 +4,11 @@ use ekphrasis_embed::{Embedding, Space};
 
 use super::{Inner, LocalStore, Snapshot};
 use crate::catalogue::filter_code;
+use crate::filter::Pass;
 use crate::store::same_space;
-use crate::topk::{Scored, TopK};
-use crate::vector::{cosine, scan_rows, scan_tail};
+use crate::topk::Scored;
+use crate::vector::{Ask, QueryCodes, cosine, scan, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
-
-/// Rankings by the graph are made at least this deep, so that the usual pages
-/// are cut from one and the same ranking.
-const PAGES: usize = 64;
 
 impl StoreRead for LocalStore {
     fn space(&self) -> &Space {
@@ -74,7 +71,7 @@ impl StoreRead for LocalStore {
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.refresh()?;
-        Ok(self.inner.snapshot().rows.count(filter))
+        Ok(self.inner.snapshot().rows.count(&Pass::new(filter.kind, None)))
     }
 
     fn scan(
@@ -109,25 +106,31 @@ impl Inner {
         want: usize,
         query: &Query,
     ) -> Vec<Scored> {
-        let (rows, filter) = (&*snapshot.rows, &query.filter);
-        let candidates = rows.count(filter) as usize;
-        let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
+        let (rows, pass) = (&*snapshot.rows, &Pass::new(query.filter.kind, None));
+        let candidates = rows.count(pass) as usize;
+        // Not one of a newer state: it has nothing of what died since.
+        let graph = self.graph().filter(|g| g.covered() <= rows.len() && g.seq() <= snapshot.seq);
+        // One ranking for all usual pages.
+        let ef =
+            self.options.graph_ef.max(want.checked_next_power_of_two().map_or(want, |w| 2 * w));
         // Asking for a good part of everything is what a scan is for.
         if !query.exact
-            && candidates >= self.options.graph_from.max(deep.saturating_mul(4))
-            && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
+            && candidates >= self.options.graph_from.max(ef.saturating_mul(8))
+            && let Some(graph) = &graph
         {
-            let share = (candidates as f64 / graph.size() as f64).min(1.0);
-            let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;
-            let tail = scan_tail(rows, graph.covered(), vector, deep, filter);
-            let mut ranking = graph.search(rows, vector, ef, filter, tail).into_ranking();
-            if ranking.len() >= want {
-                ranking.truncate(want);
-                return ranking;
+            let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
+            let tail = scan_tail(rows, graph.covered(), vector, want, pass);
+            match graph.search(&ask, ef, tail) {
+                Ok(top) => {
+                    let ranking = top.into_ranking();
+                    if ranking.len() >= want {
+                        return ranking;
+                    }
+                }
+                Err(_) => self.drop_damaged_graph(),
             }
         }
-        let top: TopK = scan_rows(rows, vector, want, filter);
-        top.into_ranking()
+        scan(rows, graph.as_deref(), vector, want, pass).into_ranking()
     }
 }
 

@@ -74,10 +74,10 @@ impl LocalStore {
             Some(Err(e)) => report.problems.push(format!("the word index: {e}; it is made anew when the store is next opened for writing")),
             None => report.problems.push("the word index is damaged; it is made anew when the store is next opened for writing".into()),
         }
-        if fs_err::exists(inner.dir.join(Graph::name(inner.generation)))?
-            && let Err(what) = Graph::load(&inner.dir, &inner.space, inner.generation)
-        {
-            report.problems.push(format!("the graph is damaged ({what}); it is made anew when the store is next opened for writing"));
+        for problem in Graph::problems(&inner.dir, &inner.space, inner.generation)? {
+            report.problems.push(format!(
+                "{problem}; it is made anew when the store is next opened for writing"
+            ));
         }
         Ok(report)
     }
