@@ -8,26 +8,33 @@
 //! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
+mod facets;
+mod filter;
 mod item;
+mod told;
+mod upgrade;
 #[cfg(test)]
 pub(crate) mod vfs;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-pub(crate) use self::item::{Head, StoredItem, filter_code, path_bytes, path_from_bytes};
-use self::item::{ITEM, hash, kind_code};
+pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
+use self::item::{ITEM, ITEM_1, hash};
+use self::told::Told;
 use crate::disk::Disk;
-use crate::{ItemId, Seq, StoreError};
+use crate::{ItemId, Kind, Seq, StoreError};
 
 /// Name of the database.
 pub(crate) const FILE: &str = "catalogue.db";
 
-/// Version of the tables below, in `user_version`.
-const VERSION: u32 = 1;
+/// Version of the tables below, in `user_version`. Version 1 had neither labels
+/// nor facts nor the tables of `facets`; it is read, and upgraded by the first writer.
+const VERSION: u32 = 2;
 
 const SCHEMA: &str = "
 CREATE TABLE state (
@@ -40,7 +47,7 @@ CREATE TABLE items (
     id BLOB PRIMARY KEY, kind INTEGER NOT NULL, row INTEGER NOT NULL, seq INTEGER NOT NULL,
     path BLOB, text TEXT, tags TEXT NOT NULL, standalone INTEGER NOT NULL,
     size INTEGER, mtime_ns INTEGER, content BLOB, width INTEGER, height INTEGER, format TEXT,
-    hash INTEGER NOT NULL, head INTEGER NOT NULL
+    hash INTEGER NOT NULL, head INTEGER NOT NULL, labels TEXT, facts TEXT
 ) WITHOUT ROWID;
 CREATE INDEX items_by_seq ON items (seq);
 CREATE INDEX items_by_path ON items (path) WHERE path IS NOT NULL;
@@ -86,6 +93,9 @@ impl State {
 pub(crate) struct Catalogue {
     conn: Connection,
     path: PathBuf,
+    /// Of the tables, when they were last looked at; 0 before. A writer may upgrade
+    /// them under a reader.
+    version: Cell<u32>,
 }
 
 impl Catalogue {
@@ -112,13 +122,14 @@ impl Catalogue {
             let state =
                 State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
             this.transaction(|this| {
-                this.sql(|c| {
-                    c.execute_batch(SCHEMA)?;
-                    c.pragma_update(None, "user_version", VERSION)
-                })?;
-                this.set_state(&state)
+                this.sql(|c| c.execute_batch(SCHEMA))?;
+                this.set_version()?;
+                this.sql(|c| c.execute_batch(facets::SCHEMA))?;
+                this.set_state(&state)?;
+                this.rebuild_facets()
             })?;
         }
+        this.upgrade()?;
         Ok(this)
     }
 
@@ -147,7 +158,7 @@ impl Catalogue {
                 let flags = flags | OpenFlags::SQLITE_OPEN_URI;
                 let conn = Connection::open_with_flags(uri, flags)
                     .map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
-                Self { conn, path }
+                Self { conn, path, version: Cell::new(0) }
             }
             other => other?,
         })
@@ -164,7 +175,7 @@ impl Catalogue {
             Ok(conn)
         };
         let conn = open().map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
-        Ok(Self { conn, path })
+        Ok(Self { conn, path, version: Cell::new(0) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -183,7 +194,8 @@ impl Catalogue {
             return Err(StoreError::NotAStore { path: dir.into(), found: FILE.into() });
         }
         let found: u32 = self.sql(|c| c.pragma_query_value(None, "user_version", |r| r.get(0)))?;
-        if found == VERSION {
+        if (1..=VERSION).contains(&found) {
+            self.version.set(found);
             return Ok(());
         }
         Err(StoreError::Version {
@@ -219,7 +231,12 @@ impl Catalogue {
         &self,
         f: impl FnOnce(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.within("BEGIN", f)
+        self.within("BEGIN", |this| {
+            if this.version() < VERSION {
+                this.check_version()?;
+            }
+            f(this)
+        })
     }
 
     fn within<T>(
@@ -354,7 +371,8 @@ impl Catalogue {
         mut each: impl FnMut(StoredItem) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.sql(|c| {
-            let mut statement = c.prepare_cached(&format!("SELECT {ITEM} FROM items {rest}"))?;
+            let columns = if self.version() == 1 { ITEM_1 } else { ITEM };
+            let mut statement = c.prepare_cached(&format!("SELECT {columns} FROM items {rest}"))?;
             let mut rows = statement.query(params)?;
             while let Some(row) = rows.next()? {
                 let outcome =
@@ -374,6 +392,36 @@ impl Catalogue {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The first `limit` items after `after`, in the order of ids, that `wanted` says
+    /// yes to by kind and row.
+    pub(crate) fn walk(
+        &self,
+        after: Option<ItemId>,
+        limit: usize,
+        wanted: impl Fn(Kind, u64) -> bool,
+    ) -> Result<Vec<ItemId>, StoreError> {
+        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let mut ids = vec![];
+        let damage = self.sql(|c| {
+            let query = "SELECT id, kind, row, seq, hash, head FROM items WHERE id > ? ORDER BY id";
+            let mut statement = c.prepare_cached(query)?;
+            let mut rows = statement.query([after])?;
+            while ids.len() < limit
+                && let Some(r) = rows.next()?
+            {
+                let read =
+                    Head::read(r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?);
+                match read {
+                    Ok(head) if wanted(head.kind, head.row) => ids.push(head.id),
+                    Ok(_) => {}
+                    Err(what) => return Ok(Some(what)),
+                }
+            }
+            Ok(None)
+        })?;
+        damage.map_or(Ok(ids), |what| Err(self.corrupt(what)))
     }
 
     /// An item's head and whether it is standalone.
@@ -398,13 +446,13 @@ impl Catalogue {
 
     /// Writes an item over whatever has its id, and returns its head's hash.
     pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
-        let (item, tags) = (&stored.item, stored.tags_json());
+        let (item, tags, told) = (&stored.item, stored.tags_json(), Told::of(&stored.item));
         let file = item.file.as_ref();
-        let hash = stored.hash(&tags);
+        let hash = stored.hash(&tags, &told);
         let head = Head::compute(item.id, item.kind, stored.row, stored.seq, hash);
         self.sql(|c| {
             c.prepare_cached(
-                "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             )?
             .execute(params![
                 item.id.to_bytes(),
@@ -423,8 +471,11 @@ impl Catalogue {
                 file.map(|f| &f.format),
                 hash,
                 head,
+                told.labels,
+                told.facts,
             ])
         })?;
+        self.put_facets(stored)?;
         Ok(head)
     }
 

@@ -17,7 +17,9 @@
 //!     path: None,
 //!     text: Some(text.into()),
 //!     tags: vec![],
+//!     labels: vec![],
 //!     file: None,
+//!     facts: None,
 //! };
 //! store.upsert(&[Record { item, embedding: Embedding::new(&space, vec![1.0, 0.0])? }])?;
 //! let query = Query { words: Some("bicycles".into()), k: 10, ..Query::default() };
@@ -30,6 +32,7 @@ mod catalogue;
 pub mod conformance;
 mod disk;
 mod error;
+mod facts;
 mod filter;
 mod fusion;
 mod local;
@@ -41,6 +44,11 @@ mod topk;
 mod vector;
 
 pub use error::StoreError;
+pub use facts::{Exposure, Facts, Taken};
+pub use filter::{
+    Bytes, Date, Dimensions, Distance, Expr, FilterError, Near, ParseDateError, PathPattern,
+    Pattern, Place, Span, Term,
+};
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{Access, LocalStore, Options, Report};
 pub use lock::{Holder, HolderInfo};

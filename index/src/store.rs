@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use ekphrasis_embed::{Embedding, Space};
 
-use crate::StoreError;
+use crate::{Expr, Facts, StoreError};
 
 /// The stable name of an item: the same file path, or the same text, always
 /// gets the same id. Shown as 32 hexadecimal digits.
@@ -114,8 +114,12 @@ pub struct Item {
     pub text: Option<String>,
     /// Tags. Searched as words.
     pub tags: Vec<String>,
+    /// What it was said to show, in the words of a list of classes. Searched as words.
+    pub labels: Vec<String>,
     /// Facts about the file, for an item that is one.
     pub file: Option<FileFacts>,
+    /// What the file tells of the picture; `None` if nobody looked.
+    pub facts: Option<Facts>,
 }
 
 /// What was true of a file when it was embedded.
@@ -149,12 +153,26 @@ pub struct Record {
 pub struct Filter {
     /// Only this kind.
     pub kind: Option<Kind>,
+    /// Only what this accepts.
+    pub expr: Option<Expr>,
 }
 
 impl Filter {
+    /// Only items of this kind.
+    pub fn of_kind(kind: Kind) -> Self {
+        Self { kind: Some(kind), expr: None }
+    }
+
     /// Whether `item` may be found.
     pub fn accepts(&self, item: &Item) -> bool {
         self.kind.is_none_or(|kind| kind == item.kind)
+            && self.expr.as_ref().is_none_or(|expr| expr.accepts(item))
+    }
+}
+
+impl From<Expr> for Filter {
+    fn from(expr: Expr) -> Self {
+        Self { kind: None, expr: Some(expr) }
     }
 }
 

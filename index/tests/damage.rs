@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ekphrasis_index::conformance::{Random, agrees, record, space};
+use ekphrasis_index::conformance::{Random, agrees, expression, record, space};
 use ekphrasis_index::{
     Access, Filter, Item, LocalStore, MemoryStore, Options, Query, StoreError, StoreRead,
     StoreWrite,
@@ -15,6 +15,7 @@ fn options() -> Options {
     let mut options = Options::default();
     options.graph_from = 64;
     options.graph_tail = 10;
+    options.graph_work = 0;
     options
 }
 
@@ -246,6 +247,14 @@ fn check(
     what: &str,
 ) -> Result<usize, StoreError> {
     let store = LocalStore::open_with(dir, &space(), access, options())?;
+    // Before anything else looks for damage.
+    for _ in 0..3 {
+        let filter: Filter = expression(random).into();
+        let right = oracle.scan(None, usize::MAX, &filter)?;
+        let shown = filter.expr.as_ref().map(ToString::to_string);
+        assert_eq!(store.count(&filter)?, right.len() as u64, "{shown:?}: {what}");
+        assert_eq!(store.scan(None, usize::MAX, &filter)?, right, "{shown:?}: {what}");
+    }
     let report = store.verify()?;
     let items: Vec<Item> = store.scan(None, usize::MAX, &Filter::default())?;
     let expected = oracle.scan(None, usize::MAX, &Filter::default())?;

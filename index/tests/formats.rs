@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::conformance::{Random, agrees, record, space};
 use ekphrasis_index::{
-    Access, Failure, FileFacts, Item, ItemId, Kind, LocalStore, MemoryStore, Options, Record,
-    StoreRead, StoreWrite,
+    Access, Expr, Facts, Failure, FileFacts, Item, ItemId, Kind, LocalStore, MemoryStore, Options,
+    Record, StoreRead, StoreWrite, Taken,
 };
 
 use crate::files::copy;
@@ -26,6 +26,7 @@ fn fixture(version: u32) -> PathBuf {
 fn options() -> Options {
     let mut options = Options::default();
     (options.graph_from, options.graph_tail, options.graph_threads) = (8, 2, 1);
+    options.graph_work = 0;
     options
 }
 
@@ -50,7 +51,9 @@ fn picture(n: usize) -> Record {
         path: Some(path),
         text: n.is_multiple_of(3).then(|| format!("a red bicycle in the snow\nnumber {n}")),
         tags: if n.is_multiple_of(2) { vec!["dog".into(), "night".into()] } else { vec![] },
+        labels: vec![],
         file: Some(file),
+        facts: None,
     };
     Record { item, embedding: vector(n) }
 }
@@ -58,8 +61,9 @@ fn picture(n: usize) -> Record {
 fn text(n: usize) -> Record {
     let text = format!("Café by the sea {n}");
     let id = ItemId::for_text(&text);
+    let (kind, text) = (Kind::Text, Some(text));
     let item =
-        Item { id, kind: Kind::Text, path: None, text: Some(text), tags: vec![], file: None };
+        Item { id, kind, path: None, text, tags: vec![], labels: vec![], file: None, facts: None };
     Record { item, embedding: vector(100 + n) }
 }
 
@@ -140,5 +144,39 @@ fn every_version_is_opened_searched_and_extended() {
             assert!(store.verify().expect("checked").is_sound());
             agrees(&store, &oracle, &mut random);
         }
+    }
+}
+
+/// Readers of version 1 change nothing, and go on when a writer upgrades the
+/// tables under them.
+#[test]
+fn tables_of_version_1_are_upgraded_by_the_first_writer() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    copy(&fixture(1), dir.path());
+    let version = || -> u32 {
+        let database = rusqlite::Connection::open(dir.path().join("catalogue.db")).expect("opened");
+        database.pragma_query_value(None, "user_version", |r| r.get(0)).expect("read")
+    };
+    let counts = |store: &LocalStore| {
+        let filters =
+            ["kind:image tag:DOG", "path:\"/pictures/old town\"", "-size:<1010", "taken:2019"];
+        filters.map(|filter| {
+            let expr: Expr = filter.parse().expect("a filter");
+            store.count(&expr.into()).expect("read")
+        })
+    };
+    let reader = LocalStore::open(dir.path(), &space(), Access::Read).expect("opened");
+    assert_eq!((counts(&reader), version()), ([6, 7, 8, 0], 1));
+    let writer = LocalStore::open(dir.path(), &space(), writing()).expect("opened");
+    assert_eq!((counts(&writer), version()), ([6, 7, 8, 0], 2));
+    assert_eq!(counts(&reader), [6, 7, 8, 0]);
+    let mut told = picture(5);
+    told.item.labels = vec!["bicycle".into()];
+    let taken = Taken { date: "2019-05".parse().expect("a date"), offset_minutes: None };
+    told.item.facts = Some(Facts { taken: Some(taken), ..Facts::default() });
+    writer.upsert(std::slice::from_ref(&told)).expect("written");
+    for store in [&reader, &writer] {
+        assert_eq!(counts(store), [6, 7, 8, 1]);
+        assert_eq!(store.items(&[told.item.id]).expect("read"), [Some(told.item.clone())]);
     }
 }

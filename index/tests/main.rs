@@ -4,6 +4,7 @@ mod bookkeeping;
 mod crash;
 mod damage;
 mod files;
+mod filters;
 mod formats;
 mod opening;
 

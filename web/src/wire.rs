@@ -493,6 +493,8 @@ mod tests {
             path: Some("/pictures/a cat.jpg".into()),
             text: None,
             tags: vec![],
+            labels: vec![],
+            facts: None,
             file: Some(engine::FileFacts {
                 size: 1234,
                 mtime_ns: 1_700_000_000_500_000_000,

@@ -13,6 +13,11 @@ impl RowSet {
         self.len
     }
 
+    /// How many rows are in it.
+    pub(crate) fn count(&self) -> u64 {
+        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+    }
+
     /// Looks at rows up to `len` as well, of which those inserted later are in it.
     pub(crate) fn extend_to(&mut self, len: u64) {
         self.len = self.len.max(len);
@@ -67,6 +72,7 @@ mod tests {
                     expected.insert(row);
                 }
             }
+            prop_assert_eq!(set.count(), expected.len() as u64);
             prop_assert!((0..400).all(|row| set.contains(row) == expected.contains(&row)));
             let found: Vec<u64> = set.iter(from).collect();
             prop_assert_eq!(found, expected.range(from..).copied().collect::<Vec<_>>());

@@ -6,6 +6,7 @@
 //! [`Snapshot`]s; readers keep the one they have.
 
 mod describe;
+mod filters;
 mod folder;
 mod graphs;
 mod ledger;
@@ -25,6 +26,7 @@ use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
 
+use self::filters::Filters;
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
@@ -56,6 +58,9 @@ pub struct Options {
     pub graph_tail: usize,
     /// How many candidates a graph search keeps, at least. 128 for recall@10 over 0.95.
     pub graph_ef: usize,
+    /// How many rows are scanned in the time that the graph takes for one such
+    /// candidate: what decides whether a filter leaves few enough rows to scan.
+    pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
 }
@@ -66,6 +71,7 @@ impl Default for Options {
             graph_from: 50_000,
             graph_tail: 10_000,
             graph_ef: 128,
+            graph_work: 80,
             graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }
@@ -120,6 +126,7 @@ struct Inner {
     readers: Mutex<Vec<Catalogue>>,
     text: Mutex<TextState>,
     graph: RwLock<Option<Arc<Graph>>>,
+    filters: Filters,
     building: AtomicBool,
     cancel: AtomicBool,
     /// What opening found and the user should know.
@@ -178,7 +185,11 @@ impl LocalStore {
     /// What opening found that the user should know, a sentence each: above all
     /// commits that were acknowledged and are lost. Empty for a sound store.
     pub fn warnings(&self) -> Vec<String> {
-        self.inner.warnings.clone()
+        let mut warnings = self.inner.warnings.clone();
+        if self.inner.filters.are_broken() {
+            warnings.push(self.inner.broken_filters());
+        }
+        warnings
     }
 
     /// Waits until background work (building the graph) is done, also for what
@@ -244,6 +255,7 @@ impl Drop for LocalStore {
     fn drop(&mut self) {
         self.inner.cancel.store(true, Ordering::Relaxed);
         self.join_builder();
+        self.join_filter_check();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
     }

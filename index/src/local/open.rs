@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ekphrasis_embed::Space;
 
+use super::filters::Filters;
 use super::folder::{self, Folder};
 use super::texts::TextState;
 use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
@@ -225,6 +226,7 @@ impl Inner {
             readers: Mutex::default(),
             text: Mutex::new(text),
             graph: RwLock::new(graph),
+            filters: Filters::default(),
             building: AtomicBool::new(false),
             cancel: AtomicBool::new(false),
             warnings,

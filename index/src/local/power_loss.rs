@@ -67,7 +67,7 @@ impl Call {
 }
 
 fn options() -> Options {
-    Options { graph_from: 12, graph_tail: 4, graph_threads: 1, ..Options::default() }
+    Options { graph_from: 12, graph_tail: 4, graph_work: 0, graph_threads: 1, ..Options::default() }
 }
 
 fn open(disk: Arc<Recorder>, dir: &Path) -> Result<LocalStore, StoreError> {

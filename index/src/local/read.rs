@@ -1,13 +1,15 @@
 //! How is a question answered from one committed state?
 
+use std::sync::Arc;
+
 use ekphrasis_embed::{Embedding, Space};
 
-use super::{Inner, LocalStore, Snapshot};
-use crate::catalogue::filter_code;
-use crate::filter::Pass;
+use super::{Inner, LocalStore, Options, Snapshot};
+use crate::catalogue::{Catalogue, kind_code};
+use crate::filter::{Pass, Plan, PlanFacts};
 use crate::store::same_space;
 use crate::topk::Scored;
-use crate::vector::{Ask, QueryCodes, cosine, scan, scan_tail};
+use crate::vector::{Ask, Graph, QueryCodes, Rows, cosine, scan, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
 
 impl StoreRead for LocalStore {
@@ -50,19 +52,22 @@ impl StoreRead for LocalStore {
             (None, None) => Ok(vec![]),
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
-                let ranking = inner.nearest(&inner.snapshot(), vector, end, query);
+                let (snapshot, pass) = self.admit(inner.snapshot(), &query.filter)?;
+                let ranking = inner.nearest(&snapshot, vector, end, query, &pass);
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
                 let (snapshot, searcher) = inner.words()?;
-                let ranking = searcher.search(&snapshot.rows, words, end, &query.filter)?;
+                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
+                let ranking = searcher.search(&snapshot.rows, words, end, &pass)?;
                 Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
             }
             (Some(vector), Some(words)) => {
                 let (snapshot, searcher) = inner.words()?;
+                let (snapshot, pass) = self.admit(snapshot, &query.filter)?;
                 let depth = fusion::depth(end);
-                let by_words = searcher.search(&snapshot.rows, words, depth, &query.filter)?;
-                let by_vector = inner.nearest(&snapshot, vector, depth, query);
+                let by_words = searcher.search(&snapshot.rows, words, depth, &pass)?;
+                let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
                 Ok(fusion::fused_page(&by_vector, &by_words, cosine_of, query))
             }
@@ -71,7 +76,11 @@ impl StoreRead for LocalStore {
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
         self.refresh()?;
-        Ok(self.inner.snapshot().rows.count(&Pass::new(filter.kind, None)))
+        let (snapshot, pass) = self.admit(self.inner.snapshot(), filter)?;
+        Ok(match filter.expr {
+            None => snapshot.rows.count(&pass),
+            Some(_) => self.inner.filters.count(filter, &snapshot, &pass),
+        })
     }
 
     fn scan(
@@ -80,24 +89,63 @@ impl StoreRead for LocalStore {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, StoreError> {
-        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut items = vec![];
-        self.inner.read(|c| {
-            c.select(
-                "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3",
-                (after, filter_code(filter), limit),
-                |stored| {
-                    items.push(stored.item);
-                    Ok(())
-                },
-            )
-        })?;
-        Ok(items)
+        // Before the items are read, so that the two can be of one state.
+        self.refresh()?;
+        self.inner.read(|c| self.inner.scan(c, after, limit, filter))
     }
 }
 
 impl Inner {
+    fn scan(
+        &self,
+        c: &Catalogue,
+        after: Option<ItemId>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Item>, StoreError> {
+        let key = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut items = vec![];
+        let Some(expr) = &filter.expr else {
+            let clause = "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3";
+            c.select(clause, (key, filter.kind.map(kind_code), most), |stored| {
+                items.push(stored.item);
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let state = c.state()?;
+        let Some(rows) = self.rows_of(c, &state, expr)? else {
+            c.select("WHERE id > ? ORDER BY id", [key], |stored| {
+                if items.len() < limit && filter.accepts(&stored.item) {
+                    items.push(stored.item);
+                }
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let pass = Pass::new(filter.kind, Some(rows));
+        let snapshot = self.snapshot();
+        let ids = if snapshot.seq == state.seq {
+            snapshot.rows.first_ids(&pass, after, limit)
+        } else {
+            // Someone commits just now: the catalogue alone knows who has which row.
+            c.walk(after, limit, |kind, row| pass.lets(row, kind))?
+        };
+        for id in ids {
+            items.extend(c.item(id)?.map(|stored| stored.item));
+        }
+        Ok(items)
+    }
+
+    fn plan(&self, graph: &Graph, rows: &Rows, pass: &Pass, deep: usize) -> Plan {
+        let Options { graph_from, graph_ef: keep, graph_work: work, .. } = self.options;
+        let (graph, passing) = (graph.size(), rows.estimate(pass));
+        // One ranking for all usual pages.
+        let deep = deep.checked_next_power_of_two().unwrap_or(deep);
+        PlanFacts { graph, passing, deep, keep, work, graph_from }.plan()
+    }
+
     /// The nearest rows: by the graph where that pays, else by looking at all.
     fn nearest(
         &self,
@@ -105,22 +153,19 @@ impl Inner {
         vector: &[f32],
         want: usize,
         query: &Query,
+        pass: &Pass,
     ) -> Vec<Scored> {
-        let (rows, pass) = (&*snapshot.rows, &Pass::new(query.filter.kind, None));
-        let candidates = rows.count(pass) as usize;
+        let rows = &*snapshot.rows;
         // Not one of a newer state: it has nothing of what died since.
-        let graph = self.graph().filter(|g| g.covered() <= rows.len() && g.seq() <= snapshot.seq);
-        // One ranking for all usual pages.
-        let ef =
-            self.options.graph_ef.max(want.checked_next_power_of_two().map_or(want, |w| 2 * w));
-        // Asking for a good part of everything is what a scan is for.
+        let covering = |g: &Arc<Graph>| g.covered() <= rows.len() && g.seq() <= snapshot.seq;
+        let graph = self.graph().filter(covering);
         if !query.exact
-            && candidates >= self.options.graph_from.max(ef.saturating_mul(8))
             && let Some(graph) = &graph
+            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want)
         {
             let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
             let tail = scan_tail(rows, graph.covered(), vector, want, pass);
-            match graph.search(&ask, ef, tail) {
+            match graph.search(&ask, keep, tail) {
                 Ok(top) => {
                     let ranking = top.into_ranking();
                     if ranking.len() >= want {

@@ -56,6 +56,13 @@ impl LocalStore {
                 broken(e.to_string());
             }
             report.dead_rows = state.rows.saturating_sub(state.items);
+            if !inner.filters.are_broken()
+                && c.has_facets()?
+                && c.check_facets(&|| false)?.is_some()
+            {
+                inner.filters.found(false);
+                broken(inner.broken_filters());
+            }
             let (checked, bad) = (&mut report.checked, &mut report.bad_vectors);
             let read = c.select("ORDER BY row", [], |stored| {
                 *checked += 1;

@@ -139,7 +139,9 @@ mod tests {
             path: None,
             text: Some(text.into()),
             tags: vec![],
+            labels: vec![],
             file: None,
+            facts: None,
         };
         index.add(0, &item).expect("noted");
         index.commit(1).expect("committed");

@@ -23,9 +23,10 @@ use tantivy::{
 use super::files::Files;
 use super::{Analyzer, Words};
 use crate::disk::Disk;
+use crate::filter::Pass;
 use crate::topk::{Scored, TopK};
 use crate::vector::Rows;
-use crate::{Filter, Item, Seq};
+use crate::{Item, Seq};
 
 /// Memory for documents not yet in a segment.
 const WRITER_BYTES: usize = 32 << 20;
@@ -242,13 +243,13 @@ pub(crate) struct TextSearcher {
 }
 
 impl TextSearcher {
-    /// The best `k` living rows that have any of the query's words and pass the filter.
+    /// The best `k` living rows that have any of the query's words and that `pass` lets through.
     pub(crate) fn search(
         &self,
         rows: &Arc<Rows>,
         query: &str,
         k: usize,
-        filter: &Filter,
+        pass: &Pass,
     ) -> Result<Vec<Scored>, TextError> {
         let terms = Analyzer::new().query(query);
         if terms.is_empty() || k == 0 {
@@ -263,20 +264,20 @@ impl TextSearcher {
             })
         });
         let query = BooleanQuery::new(clauses.collect());
-        let best = BestRows { rows: Arc::clone(rows), filter: filter.clone(), k };
+        let best = BestRows { rows: Arc::clone(rows), pass: pass.clone(), k };
         Ok(self.searcher.search(&query, &best)?.into_ranking())
     }
 }
 
 struct BestRows {
     rows: Arc<Rows>,
-    filter: Filter,
+    pass: Pass,
     k: usize,
 }
 
 struct BestOfSegment {
     rows: Arc<Rows>,
-    filter: Filter,
+    pass: Pass,
     column: Column<u64>,
     top: TopK,
 }
@@ -292,7 +293,7 @@ impl Collector for BestRows {
     ) -> tantivy::Result<Self::Child> {
         Ok(BestOfSegment {
             rows: Arc::clone(&self.rows),
-            filter: self.filter.clone(),
+            pass: self.pass.clone(),
             column: segment.fast_fields().u64("row")?,
             top: TopK::new(self.k),
         })
@@ -313,7 +314,7 @@ impl SegmentCollector for BestOfSegment {
     fn collect(&mut self, doc: DocId, score: Score) {
         if let Some(row) = self.column.first(doc)
             && let Some((id, kind)) = self.rows.live(row)
-            && self.filter.kind.is_none_or(|k| k == kind)
+            && self.pass.lets(row, kind)
         {
             self.top.push(Scored { score, id, row });
         }

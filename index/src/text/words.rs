@@ -154,7 +154,9 @@ mod tests {
             path: Some("/home/ann/trips/rome2019/redBicycle.jpeg".into()),
             text: None,
             tags: vec!["old town".into(), "sun".into()],
+            labels: vec![],
             file: None,
+            facts: None,
         };
         let words = Words::of(&item);
         assert_eq!(

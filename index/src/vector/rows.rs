@@ -166,6 +166,34 @@ impl Rows {
         self.chunks.first().map(|chunk| chunk.map.dim())
     }
 
+    /// About how many living rows `pass` lets through, without looking at each: as if
+    /// death and kind had nothing to do with the rows it names.
+    pub(crate) fn estimate(&self, pass: &Pass) -> u64 {
+        let Some(rows) = pass.rows() else { return self.count(pass) };
+        let living = self.count(&Pass::new(pass.kind(), None)) as f64;
+        (rows.count() as f64 * living / (self.len.max(1) as f64)).ceil() as u64
+    }
+
+    /// The first `limit` ids after `after` of living rows that `pass`, which names
+    /// its rows, lets through; ascending.
+    pub(crate) fn first_ids(
+        &self,
+        pass: &Pass,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> Vec<ItemId> {
+        let rows = pass.rows().into_iter().flat_map(|rows| rows.iter(0));
+        let id_of = |row| self.live(row).filter(|(_, kind)| pass.lets(row, *kind)).map(|l| l.0);
+        let wanted = rows.take_while(|row| *row < self.len).filter_map(id_of);
+        let mut ids: Vec<ItemId> = wanted.filter(|id| Some(*id) > after).collect();
+        if limit < ids.len() {
+            ids.select_nth_unstable(limit);
+            ids.truncate(limit);
+        }
+        ids.sort_unstable();
+        ids
+    }
+
     /// Whose row this is, if it lives.
     pub(crate) fn live(&self, row: u64) -> Option<(ItemId, Kind)> {
         let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);

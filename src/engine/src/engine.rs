@@ -120,7 +120,7 @@ impl Engine {
         limit: usize,
         kind: Option<Kind>,
     ) -> Result<Vec<Item>, EngineError> {
-        Ok(self.fresh()?.scan(after, limit, &Filter { kind })?)
+        Ok(self.fresh()?.scan(after, limit, &Filter { kind, expr: None })?)
     }
 
     fn indexed_file(&self, id: ItemId) -> Result<(PathBuf, Item), EngineError> {
@@ -225,7 +225,7 @@ impl Engine {
     /// If the store cannot be read.
     pub fn status(&self) -> Result<Status, EngineError> {
         let store = self.fresh()?;
-        let count = |kind| store.count(&Filter { kind: Some(kind) });
+        let count = |kind| store.count(&Filter::of_kind(kind));
         Ok(Status {
             data: self.data.clone(),
             images: count(Kind::Image)?,

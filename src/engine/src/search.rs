@@ -129,7 +129,7 @@ impl Engine {
 }
 
 fn filter_of(request: &SearchRequest) -> Filter {
-    Filter { kind: request.kind }
+    Filter { kind: request.kind, expr: None }
 }
 
 fn check(request: &SearchRequest) -> Result<(), EngineError> {

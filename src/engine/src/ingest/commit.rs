@@ -75,7 +75,9 @@ impl<'a> Committer<'a> {
                     path: Some(path.clone()),
                     text: joined(&words.texts),
                     tags: words.tags,
+                    labels: vec![],
                     file: Some(facts),
+                    facts: None,
                 };
                 self.ready.push(Record { item, embedding });
                 path
@@ -240,7 +242,8 @@ impl<'a> Committer<'a> {
 }
 
 fn text_item(id: ItemId, text: &str, tags: Vec<String>) -> Item {
-    Item { id, kind: Kind::Text, path: None, text: Some(text.to_owned()), tags, file: None }
+    let (kind, text) = (Kind::Text, Some(text.to_owned()));
+    Item { id, kind, path: None, text, tags, labels: vec![], file: None, facts: None }
 }
 
 /// Captions are kept one a line, so a line break inside one becomes a space.
