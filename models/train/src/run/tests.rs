@@ -15,6 +15,8 @@ struct Made {
     images: Array2<f32>,
     texts: Array2<f32>,
     groups: Vec<u32>,
+    /// By picture: those whose texts say nearly the same.
+    near: Option<Vec<Vec<u32>>>,
     held: HeldOut,
 }
 
@@ -33,6 +35,7 @@ impl Made {
             images: hidden.dot(&a) + noise_a,
             texts: hidden.dot(&b) + noise_b,
             groups: (0..ALL as u32).collect(),
+            near: None,
             held: HeldOut {
                 captions: pictures.clone(),
                 captions_of: (0..pictures.len()).map(|i| vec![i]).collect(),
@@ -55,8 +58,12 @@ impl Supply for Made {
             texts: Some(self.captions(pictures)),
             groups: pictures.iter().map(|&i| self.groups[i]).collect(),
             classes: None,
-            near: None,
+            words: Some(pictures.iter().map(|&i| i as u32).collect()),
         }
+    }
+
+    fn near(&self) -> Option<&[Vec<u32>]> {
+        self.near.as_deref()
     }
 
     fn held_out(&self) -> &HeldOut {
@@ -365,6 +372,40 @@ fn data_without_a_batch_to_learn_from_are_refused_with_the_reason() {
     assert!(matches!(error, TrainError::Data(_)), "{text}");
     assert!(text.contains("nothing in "), "{text}");
     assert_eq!(trainer.model().params, model().params, "no step was taken");
+}
+
+#[test]
+fn near_texts_reach_the_loss_and_its_memory() {
+    let loss = |near: Option<Vec<Vec<u32>>>, memory| {
+        let supply = Made { near, ..Made::new() };
+        let triplet = ekphrasis_metric::loss::Triplet::hinge(0.2);
+        let options = ekphrasis_metric::ObjectiveOptions {
+            memory,
+            ..ekphrasis_metric::ObjectiveOptions::both_ways(ekphrasis_metric::Loss::Triplet(
+                triplet,
+            ))
+        };
+        let judge = Judge::new(options, 8, 7, Vec::new()).expect("valid options");
+        // Nothing moves: losses differ by what counts alone.
+        let still = Rates { image: 0.0, text: 0.0, loss: 0.0 };
+        let plan = Plan { epochs: 2, rates: still, average: None, ..plan() };
+        let mut trainer = Trainer::new(model(), plan, &supply, Box::new(judge), "run".into());
+        let outcome = trainer.run(None, &AtomicBool::new(false), &mut |_| {});
+        outcome.map(|_| trainer.history()[1].loss.expect("a loss")).map_err(|e| e.to_string())
+    };
+    let memory = Some(ekphrasis_metric::MemoryOptions { size: 64, weight: 1.0, after: 0.0 });
+    // Every text is near the two beside it.
+    let beside =
+        |i: u32| [i.wrapping_sub(1), i + 1].into_iter().filter(|&i| i < ALL as u32).collect();
+    let beside: Vec<Vec<u32>> = (0..ALL as u32).map(beside).collect();
+    let batch = [loss(None, None), loss(Some(beside.clone()), None)].map(|l| l.expect("a loss"));
+    let held = [loss(None, memory), loss(Some(beside), memory)].map(|l| l.expect("a loss"));
+    assert!(batch[1] < batch[0], "{batch:?}");
+    let of_memory = [held[0] - batch[0], held[1] - batch[1]];
+    assert!(of_memory[1] > 0.0 && of_memory[1] < of_memory[0], "{of_memory:?}");
+    let all: Vec<Vec<u32>> = vec![(0..ALL as u32).collect(); ALL];
+    let error = loss(Some(all), None).expect_err("no negatives");
+    assert!(error.contains("near-duplicates"), "{error}");
 }
 
 #[test]

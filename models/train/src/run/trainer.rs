@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ekphrasis_metric::Near;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
@@ -403,7 +404,7 @@ impl<'a> Trainer<'a> {
             self.criterion.choose(pictures.len(), &mut rng_for(seed, Purpose::Choice, self.step));
         let pictures = own.as_deref().unwrap_or(pictures);
         let rows: Vec<u32> = pictures.iter().map(|&i| i as u32).collect();
-        let Supplied { images, texts, groups, classes, near } =
+        let Supplied { images, texts, groups, classes, words } =
             self.supply.batch(pictures, self.step);
         let rng = |purpose| rng_for(seed, purpose, self.step);
         let pass = forward(&self.model.image, &self.model.params, images, rng(Purpose::DropImages));
@@ -419,7 +420,7 @@ impl<'a> Trainer<'a> {
             texts: texts.as_ref(),
             groups: &groups,
             classes: classes.as_deref(),
-            near: near.as_ref(),
+            near: self.supply.near().zip(words.as_deref()).map(|(lists, ids)| Near { ids, lists }),
             rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);
