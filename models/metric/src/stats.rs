@@ -64,7 +64,8 @@ pub struct Stats {
     /// Largest less smallest cosine, of positives and negatives together.
     pub spread: f64,
     /// What the loss is when the batch's similarities are all equal (at their present
-    /// height); told where they nearly are, but for the Magnet loss.
+    /// height); told where they nearly are, but for the Magnet
+    /// and N-pair losses.
     pub collapsed: Option<f64>,
     /// Share of anchors whose hardest negative scores at least as high as the positive.
     pub beaten: f64,

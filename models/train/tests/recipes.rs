@@ -66,26 +66,26 @@ fn shapes(dir: &Path) -> Vec<Example> {
     examples
 }
 
-struct Place {
+pub(super) struct Place {
     dir: tempfile::TempDir,
-    base: PathBuf,
-    examples: Vec<Example>,
-    runtime: Runtime,
+    pub(super) base: PathBuf,
+    pub(super) examples: Vec<Example>,
+    pub(super) runtime: Runtime,
 }
 
 impl Place {
-    fn new() -> Self {
+    pub(super) fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
         let examples = shapes(dir.path());
         let base = Path::new(env!("CARGO_MANIFEST_DIR")).join("../lite");
         Self { dir, base, examples, runtime: runtime() }
     }
 
-    fn out(&self, name: &str) -> PathBuf {
+    pub(super) fn out(&self, name: &str) -> PathBuf {
         self.dir.path().join(name)
     }
 
-    fn job(&self, config: Config) -> Job<'_> {
+    pub(super) fn job(&self, config: Config) -> Job<'_> {
         Job {
             examples: self.examples.clone(),
             config,
@@ -97,7 +97,7 @@ impl Place {
         }
     }
 
-    fn train(
+    pub(super) fn train(
         &self,
         config: Config,
         name: &str,
@@ -118,7 +118,7 @@ impl Place {
 }
 
 /// The recipe, cut down to what a test has time for.
-fn short(text: &str) -> Config {
+pub(super) fn short(text: &str) -> Config {
     let mut config = Config::read(text).unwrap_or_else(|e| panic!("{e}"));
     config.training.epochs = 2;
     config.data.augment.views = config.data.augment.views.min(1);
@@ -144,7 +144,7 @@ fn recipes() -> Vec<(String, String)> {
 #[test]
 fn every_recipe_is_read_and_written_back() {
     let recipes = recipes();
-    assert!(recipes.len() >= 11, "{recipes:?}");
+    assert!(recipes.len() >= 13, "{recipes:?}");
     for (name, text) in recipes {
         let config = Config::read(&text).unwrap_or_else(|e| panic!("{name}: {e}"));
         let again = Config::read(&config.write()).unwrap_or_else(|e| panic!("{name} again: {e}"));
@@ -217,6 +217,7 @@ fn wrong_recipes_say_what_would_be_right() {
     says("[optimiser]\nrate = nan", &["optimiser.rate", "NaN"]);
     says("[text]\nkind = \"none\"\n[sides]\ntext-to-image = 1.0", &["text.kind", "[sides]"]);
     says("[image]\nkind = \"frozen\"\n[text]\nkind = \"frozen\"", &["image.kind", "train"]);
+    says("[image]\nkind = \"cnn\"\n[training]\nchunk = 8", &["training.chunk", "vit"]);
     says("[image]\nkind = \"vit\"\nheads = 5", &["image.heads", "divides"]);
     says("[selection]\nnegatives = \"hard\"", &["selection"]);
     // What the published model's own file would be refused for, hours later.

@@ -3,6 +3,7 @@
 //! together, and applies them to the sides that have a weight.
 
 mod magnet_index;
+mod n_pair;
 mod options;
 mod state;
 mod step;

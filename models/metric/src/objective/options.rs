@@ -2,7 +2,7 @@
 
 use crate::LossError;
 use crate::loss::{
-    Contrastive, InfoNce, Magnet, Margin, Prototypes, Quadruplet, Shape, SmoothMax, Triplet,
+    Contrastive, InfoNce, Magnet, Margin, NPair, Prototypes, Quadruplet, Shape, SmoothMax, Triplet,
 };
 use crate::select::{Curriculum, Selection};
 
@@ -23,6 +23,9 @@ pub enum Loss {
         /// Whether the scale is learned.
         learned: bool,
     },
+    /// A softmax over dot products of vectors of any length, which a batch then has to
+    /// give ([`Batch::image_lengths`](super::Batch::image_lengths)).
+    NPair(NPair),
     /// Pairs nearer than any pair of different things.
     Quadruplet(Quadruplet),
     /// One boundary for all.
@@ -47,7 +50,8 @@ pub struct MagnetOptions {
     pub loss: Magnet,
     /// Clusters a class; ≥ 1.
     pub clusters: usize,
-    /// Steps between two refreshes of the index; ≥ 1.
+    /// Steps between two refreshes of the index, each of which has the whole training
+    /// set embedded; ≥ 1.
     pub refresh: u64,
 }
 
@@ -149,7 +153,9 @@ impl ObjectiveOptions {
             Loss::Contrastive(_) | Loss::Quadruplet(_) | Loss::Margin { .. } | Loss::Magnet(_) => {
                 true
             }
-            Loss::SmoothMax(_) | Loss::InfoNce { .. } | Loss::Prototypes(_) => false,
+            Loss::SmoothMax(_) | Loss::InfoNce { .. } | Loss::NPair(_) | Loss::Prototypes(_) => {
+                false
+            }
         }
     }
 
@@ -184,6 +190,7 @@ impl ObjectiveOptions {
                     return wrong("scale", "1 to 100", options.scale);
                 }
             }
+            Loss::NPair(n) => least("penalty", n.penalty)?,
             Loss::Quadruplet(q) => {
                 above("margin", q.margin)?;
                 least("other_margin", q.other_margin)?;
@@ -239,10 +246,13 @@ impl ObjectiveOptions {
             if !(0.0..=1.0).contains(&m.after) {
                 return wrong("memory.after", "0 to 1", m.after);
             }
-            if matches!(self.loss, Loss::Quadruplet(_) | Loss::Magnet(_) | Loss::Prototypes(_)) {
+            if matches!(
+                self.loss,
+                Loss::NPair(_) | Loss::Quadruplet(_) | Loss::Magnet(_) | Loss::Prototypes(_)
+            ) {
                 return wrong(
                     "memory",
-                    "none for the quadruplet, Magnet and prototypical losses",
+                    "none for the N-pair, quadruplet, Magnet and prototypical losses",
                     m.size as f64,
                 );
             }

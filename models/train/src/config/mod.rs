@@ -168,6 +168,13 @@ impl Config {
                 return Err(ConfigError::value(key, "0 where text.kind is \"none\"", got));
             }
         }
+        if self.training.chunk > 0 && matches!(self.image, ImageSide::Cnn { .. }) {
+            return Err(ConfigError::value(
+                "training.chunk",
+                "0 where image.kind = \"cnn\", whose batch norm needs the whole batch (\"vit\" has none)",
+                self.training.chunk,
+            ));
+        }
         let loss = |e: LossError| ConfigError::Loss(e.to_string());
         Objective::new(self.objective(2), 2, 0).map_err(loss)?;
         let sides = self.objective(2).sides;

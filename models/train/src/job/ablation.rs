@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::JobError;
 use super::prepare::{Job, Prepared, Stage, prepare};
+use super::supply::DataSupply;
 use crate::config::{
     Config, DistanceConfig, LossConfig, Negatives, ReductionConfig, SelectionConfig, SidesConfig,
 };
-use crate::run::{Judge, Outcome, Score, Trainer, evaluate};
+use crate::nn::Fed;
+use crate::run::{HeldOut, Judge, Learnt, Outcome, Score, Supplied, Supply, Trainer, evaluate};
 
 /// One way to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,9 @@ pub struct Variant {
     pub selection: &'static str,
     /// The recipe.
     pub config: Config,
+    /// Whether groups and near-duplicates are known. Otherwise a row's only positive is
+    /// its own pair, and everything else, a second caption too, is a negative.
+    pub masked: bool,
 }
 
 /// What came of one way.
@@ -72,14 +77,15 @@ pub fn variants(recipe: &Config) -> Vec<Variant> {
         balanced: true,
     };
     let margin = LossConfig::Margin { beta: 1.2, alpha: 0.2, learned: true };
-    let whole: [(&'static str, LossConfig); 4] = [
+    let whole: [(&'static str, LossConfig); 5] = [
         ("smooth-max triplet", LossConfig::SmoothMax { margin: 0.1, temperature: 0.05 }),
         ("smooth-max triplet, m 0.2", LossConfig::SmoothMax { margin: 0.2, temperature: 0.05 }),
         ("InfoNCE", LossConfig::InfoNce { scale: 1.0 / 0.07, learned: true, all_positives: false }),
+        ("N-pair", LossConfig::NPair { penalty: 0.002 }),
         ("prototypes", LossConfig::Prototypes { scale: 10.0 }),
     ];
     let mut found = Vec::new();
-    let mut add = |loss, selection, config: LossConfig, how: SelectionConfig| {
+    let mut add = |loss, selection, config: LossConfig, how: SelectionConfig, masked| {
         let sides =
             Some(SidesConfig { image_to_text: 1.0, text_to_image: 1.0, ..SidesConfig::default() });
         let config = Config {
@@ -90,29 +96,35 @@ pub fn variants(recipe: &Config) -> Vec<Variant> {
             classifier: None,
             ..recipe.clone()
         };
-        found.push(Variant { loss, selection, config });
+        found.push(Variant { loss, selection, config, masked });
     };
     for (name, how) in selections {
-        add("triplet, hinge", name, hinge.clone(), how);
+        add("triplet, hinge", name, hinge.clone(), how, true);
     }
     for name in ["all", "32 hardest", "hard after all"] {
         let (_, how) = selections[selections.iter().position(|s| s.0 == name).unwrap_or(0)];
-        add("triplet, soft", name, soft.clone(), how);
+        add("triplet, soft", name, soft.clone(), how, true);
     }
     for (name, how) in [selections[0], selections[3], selections[6]] {
-        add("contrastive", name, contrastive.clone(), how);
+        add("contrastive", name, contrastive.clone(), how, true);
     }
     for (name, how) in [selections[0], selections[7]] {
-        add("margin", name, margin.clone(), how);
+        add("margin", name, margin.clone(), how, true);
     }
     add(
         "quadruplet",
         "hard after all",
         LossConfig::Quadruplet { margin: 1.0, other_margin: 0.5 },
         selections[4].1,
+        true,
     );
-    for (name, config) in whole {
-        add(name, "all", config, all);
+    for (name, config) in whole.clone() {
+        add(name, "all", config, all, true);
+    }
+    // What masking by groups and near-duplicates is worth.
+    add("triplet, hinge", "hard after all, unmasked", hinge, selections[4].1, false);
+    for (name, config) in [&whole[0], &whole[2]] {
+        add(name, "all, unmasked", config.clone(), all, false);
     }
     found
 }
@@ -192,13 +204,10 @@ fn one(
     let mut plan = config.optimiser.plan(&config.training, seed);
     // The same budget for all, and no choice among epochs.
     plan.patience = None;
-    let mut trainer = Trainer::new(
-        prepared.model.clone(),
-        plan,
-        &prepared.supply,
-        Box::new(judge),
-        prepared.run.clone(),
-    );
+    let unmasked = Unmasked(&prepared.supply);
+    let supply: &dyn Supply = if variant.masked { &prepared.supply } else { &unmasked };
+    let mut trainer =
+        Trainer::new(prepared.model.clone(), plan, supply, Box::new(judge), prepared.run.clone());
     let outcome = trainer.run(None, stop, &mut |_| {}).map_err(|e| e.to_string())?;
     Ok(match outcome {
         Outcome::Stopped => Trained::Stopped,
@@ -206,4 +215,35 @@ fn one(
             Trained::Whole(trainer.history().last().and_then(|record| record.score))
         }
     })
+}
+
+/// The same batches to somebody who does not know what belongs together.
+struct Unmasked<'a>(&'a DataSupply);
+
+impl Supply for Unmasked<'_> {
+    fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>, String> {
+        self.0.epoch(epoch)
+    }
+
+    fn batch(&self, pictures: &[usize], step: u64) -> Supplied {
+        let groups = (0..pictures.len() as u32).collect();
+        // Which texts are near is not told either: see `Supply::near`.
+        Supplied { groups, ..self.0.batch(pictures, step) }
+    }
+
+    fn learnt(&self) -> Learnt {
+        self.0.learnt()
+    }
+
+    fn held_out(&self) -> &HeldOut {
+        self.0.held_out()
+    }
+
+    fn pictures(&self, pictures: &[usize]) -> Fed {
+        self.0.pictures(pictures)
+    }
+
+    fn captions(&self, captions: &[usize]) -> Fed {
+        self.0.captions(captions)
+    }
 }

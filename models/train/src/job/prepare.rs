@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::build::{Widths, build};
 use super::error::JobError;
 use super::start;
-use super::supply::{DataSupply, ImageInputs, TextInputs, class_numbers, held_out};
+use super::supply::{DataSupply, ImageInputs, Raw, TextInputs, class_numbers, held_out};
 use crate::config::{Batches, Config, ImageSide, TextSide};
 use crate::data::{
     self, ContentHash, Example, FeatureTable, Groups, ImageJob, NearTexts, Part, Picture, Progress,
@@ -175,6 +175,16 @@ pub fn prepare(
     let table = TextTable::new(&examples, &features.pseudo);
     let (texts, near, text_base, words) = texts(job, &table, tell)?;
     stopped()?;
+    let same = match (&classes, config.data.batches) {
+        (Some(classes), Batches::ByClass) => classes,
+        _ => groups.of(),
+    };
+    let held_out = held_out(&validation, &table, with_texts, same);
+    if !held_out.is_empty() && !held_out.can_be_ranked() {
+        tell(Stage::Warning(unranked(&held_out)));
+    }
+    let begins = config.start.options().is_some();
+    let raw = if begins { Raw::of(&images, &texts, &held_out) } else { None };
     let (images, texts, start) = start::begin(config, images, texts, &table, &train, groups.of())?;
     // What is added to is then where training starts, in the texts' space.
     let image_base = start.as_ref().map_or(features.base, Start::dim);
@@ -185,14 +195,6 @@ pub fn prepare(
     let widths =
         Widths { image_base, features: layers, text_base, words, space: job.base.space().dim() };
     let model = build(config, widths)?;
-    let same = match (&classes, config.data.batches) {
-        (Some(classes), Batches::ByClass) => classes,
-        _ => groups.of(),
-    };
-    let held_out = held_out(&validation, &table, with_texts, same);
-    if !held_out.is_empty() && !held_out.can_be_ranked() {
-        tell(Stage::Warning(unranked(&held_out)));
-    }
     let data = data_hash(&examples, &contents);
     let run = {
         let mut hasher = blake3::Hasher::new();
@@ -215,6 +217,7 @@ pub fn prepare(
         classes,
         train,
         held_out,
+        raw,
         batches: config.data.batches,
         batch: config.data.batch,
         per_group: config.data.per_group,

@@ -1,9 +1,10 @@
 //! Given features, pixels and words in memory, what goes into a step?
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use ekphrasis_embed::{Pixels, Preprocess};
-use ndarray::{Array2, Array4};
+use ndarray::{Array2, Array4, s};
 use rayon::prelude::*;
 
 use crate::config::Batches;
@@ -11,7 +12,7 @@ use crate::data::{
     self, Augment, ContentHash, FeatureTable, NearTexts, TextShares, TextTable, by_group, shuffled,
 };
 use crate::nn::{Fed, TokenBatch};
-use crate::run::{HeldOut, Supplied, Supply};
+use crate::run::{HeldOut, Learnt, Supplied, Supply};
 
 /// What the image side reads.
 #[derive(Debug)]
@@ -58,6 +59,35 @@ pub(super) enum TextInputs {
     None,
 }
 
+/// What the base says of the held-out pictures and captions, where a start made
+/// something else of it for training.
+#[derive(Debug)]
+pub(super) struct Raw {
+    /// pictures × base width.
+    base: Option<Array2<f32>>,
+    /// pictures × features.
+    features: Option<Array2<f32>>,
+    /// captions × base width.
+    captions: Array2<f32>,
+}
+
+impl Raw {
+    /// Of what is held out; none where the inputs are not what a base says.
+    pub(super) fn of(images: &ImageInputs, texts: &TextInputs, held: &HeldOut) -> Option<Self> {
+        let (ImageInputs::Features { base, features, views }, TextInputs::Features { rows, .. }) =
+            (images, texts)
+        else {
+            return None;
+        };
+        let plain: Vec<usize> = held.pictures.iter().map(|p| p * (1 + *views as usize)).collect();
+        Some(Self {
+            base: base.as_ref().map(|table| table.gather(&plain)),
+            features: joined(features, &plain),
+            captions: rows.gather(&held.captions),
+        })
+    }
+}
+
 /// [`Supply`] over pairs in memory.
 #[derive(Debug)]
 pub struct DataSupply {
@@ -71,6 +101,7 @@ pub struct DataSupply {
     pub(super) classes: Option<Vec<u32>>,
     pub(super) train: Vec<usize>,
     pub(super) held_out: HeldOut,
+    pub(super) raw: Option<Raw>,
     pub(super) batches: Batches,
     pub(super) batch: usize,
     pub(super) per_group: usize,
@@ -112,9 +143,22 @@ impl DataSupply {
         names
     }
 
-    /// Inputs for texts by row of the table; none without a text side.
-    pub(super) fn captions_if_any(&self, rows: &[usize]) -> Option<Fed> {
-        self.text_inputs(rows)
+    /// Inputs of some of the held-out pictures, by their places among those, for
+    /// towers as they are published: on what the base says, whatever training began with.
+    pub(super) fn published_pictures(&self, places: Range<usize>) -> Fed {
+        let Some(Raw { base, features, .. }) = &self.raw else {
+            return self.image_inputs(&self.held_out.pictures[places], None);
+        };
+        let part = |all: &Array2<f32>| all.slice(s![places.clone(), ..]).to_owned();
+        Fed::Rows { base: base.as_ref().map(part), features: features.as_ref().map(part) }
+    }
+
+    /// The same for held-out captions.
+    pub(super) fn published_captions(&self, places: Range<usize>) -> Fed {
+        let Some(Raw { captions, .. }) = &self.raw else {
+            return self.captions(&self.held_out.captions[places]);
+        };
+        Fed::Rows { base: None, features: Some(captions.slice(s![places, ..]).to_owned()) }
     }
 
     fn image_inputs(&self, pictures: &[usize], step: Option<u64>) -> Fed {
@@ -245,6 +289,15 @@ impl Supply for DataSupply {
             groups: of(&self.groups),
             classes: self.classes.as_deref().map(of),
             words: (!rows.is_empty()).then_some(rows),
+        }
+    }
+
+    fn learnt(&self) -> Learnt {
+        let of = |all: &[u32]| self.train.iter().map(|&i| all[i]).collect();
+        Learnt {
+            pictures: self.train.clone(),
+            groups: of(&self.groups),
+            classes: self.classes.as_deref().map(of),
         }
     }
 

@@ -5,11 +5,15 @@ use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use super::error::JobError;
+use super::exported::Towers;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
 use super::report;
 use crate::export::Published;
-use crate::run::{EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Trainer, Tried, keep};
+use crate::run::{
+    EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Supply, Trainer, Tried, embed, keep,
+    score,
+};
 
 /// What goes on.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ pub struct Done {
     pub outcome: Outcome,
     /// On the validation pictures, before training; none without any.
     pub before: Option<Score>,
-    /// The same with the weights that were kept.
+    /// The same with the weights that were kept, as they are stored.
     pub after: Option<Score>,
     /// The epoch those weights are of; none without validation pictures: the last.
     pub best_epoch: Option<u64>,
@@ -137,29 +141,36 @@ pub fn train(
         }
         (model, after) = (kept, tried[chosen].score);
     }
-    let published = match outcome {
-        Outcome::Stopped => None,
-        Outcome::Finished | Outcome::Early => {
-            Some(publish_model(job, &prepared, &model, target.name, target.out)?)
-        }
-    };
-    if let Some(published) = &published {
+    let mut published = None;
+    if outcome != Outcome::Stopped {
+        let towers = Towers::of(job, &prepared, &model)?;
+        let held = prepared.supply.held_out();
+        let embedded = match (held.is_empty(), towers.rounds()) {
+            (true, _) => None,
+            (false, false) => Some(embed(&model, &prepared.supply)),
+            (false, true) => Some(towers.held_out(&prepared.supply)?),
+        };
+        // What is published is what is measured: the weights as they are stored.
+        let ranked = embedded.as_ref().filter(|_| held.can_be_ranked());
+        after = ranked.map(|(images, texts)| score(images, texts.as_ref(), held));
+        let done = publish_model(job, &prepared, &model, &towers, target.name, target.out)?;
         let report = report::of(&report::Run {
             job,
             prepared: &prepared,
-            model: &model,
+            embedded,
             name: target.name,
             outcome,
             history: &history,
             best_epoch,
             before: of(0),
             after,
-            published,
+            published: &done,
             // Of processes before this one the epochs are known.
             took: started.elapsed() - own
                 + Duration::from_secs_f64(history.iter().map(|record| record.seconds).sum()),
         });
         crate::report::write(&report, &run.join("report.html"))?;
+        published = Some(done);
     }
     Ok(Done { outcome, before: of(0), after, best_epoch, history, published, run })
 }

@@ -4,6 +4,9 @@ use ekphrasis_metric::Near;
 use ndarray::Array2;
 use rand_pcg::Pcg64;
 
+use super::supply::Learnt;
+use crate::nn::Gradient;
+
 /// What a loss is shown.
 #[derive(Clone, Copy, Debug)]
 pub struct Judged<'a> {
@@ -11,6 +14,10 @@ pub struct Judged<'a> {
     pub images: &'a Array2<f32>,
     /// The same for their texts; none in training on pictures alone.
     pub texts: Option<&'a Array2<f32>>,
+    /// How long each row of `images` was before it was scaled to 1.
+    pub image_lengths: &'a [f32],
+    /// The same for texts.
+    pub text_lengths: Option<&'a [f32]>,
     /// The concept of each row.
     pub groups: &'a [u32],
     /// The class of each row.
@@ -35,10 +42,10 @@ pub struct Note {
 pub struct Judgement {
     /// Lower is better.
     pub loss: f64,
-    /// ∂loss/∂images, rows × dim.
-    pub images: Array2<f32>,
-    /// ∂loss/∂texts.
-    pub texts: Option<Array2<f32>>,
+    /// By the images.
+    pub images: Gradient,
+    /// By the texts.
+    pub texts: Option<Gradient>,
     /// ∂loss/∂parameters of the loss, in their order.
     pub parameters: Vec<Vec<f32>>,
     /// For the record.
@@ -80,6 +87,20 @@ pub trait Criterion {
         progress: f64,
         rng: &mut Pcg64,
     ) -> Result<Judgement, Refused>;
+
+    /// Whether [`Self::refresh`] is to come before the next step.
+    fn refresh_due(&self) -> bool {
+        false
+    }
+
+    /// Looks at all training pictures as the model, at inference, sees them now:
+    /// `images` has a row for each, of unit length.
+    ///
+    /// # Errors
+    /// In words, if that leaves nothing to learn from.
+    fn refresh(&mut self, _learnt: &Learnt, _images: &Array2<f32>) -> Result<(), String> {
+        Ok(())
+    }
 
     /// The pictures of the next step, where the loss chooses them itself; none:
     /// the epoch's.

@@ -4,8 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Checkpoint, CheckpointError, write_whole};
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::trainer::EpochRecord;
+use crate::atomic;
 
 /// Why a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -60,7 +61,7 @@ impl RunDirectory {
         }
         let io = |source| RunDirectoryError::Io { path: path.into(), source };
         fs_err::create_dir_all(path).map_err(io)?;
-        write_whole(&this.file("config.toml"), config.as_bytes()).map_err(io)?;
+        atomic::write(&this.file("config.toml"), config.as_bytes()).map_err(io)?;
         Ok(this)
     }
 
@@ -126,7 +127,7 @@ impl RunDirectory {
             lines.push('\n');
         }
         let path = self.file("metrics.jsonl");
-        write_whole(&path, lines.as_bytes())
+        atomic::write(&path, lines.as_bytes())
             .map_err(|source| RunDirectoryError::Io { path, source })
     }
 }

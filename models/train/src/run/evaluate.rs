@@ -107,7 +107,7 @@ pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
 /// If nothing is held out.
 pub(crate) fn embed(model: &Model, supply: &dyn Supply) -> (Array2<f32>, Option<Array2<f32>>) {
     let held = supply.held_out();
-    let images = joined(held.pictures.chunks(CHUNK).map(|p| model.images(supply.pictures(p))));
+    let images = in_chunks(&held.pictures, |part| model.images(supply.pictures(part)));
     let texts = (!held.captions.is_empty())
         .then(|| {
             let parts = held.captions.chunks(CHUNK).map(|c| model.texts(supply.captions(c)));
@@ -115,6 +115,14 @@ pub(crate) fn embed(model: &Model, supply: &dyn Supply) -> (Array2<f32>, Option<
         })
         .flatten();
     (images, texts)
+}
+
+/// Embeddings of these pictures, so many at a time.
+pub(super) fn in_chunks(
+    pictures: &[usize],
+    embed: impl Fn(&[usize]) -> Array2<f32>,
+) -> Array2<f32> {
+    joined(pictures.chunks(CHUNK).map(embed))
 }
 
 fn joined(parts: impl Iterator<Item = Array2<f32>>) -> Array2<f32> {

@@ -20,6 +20,17 @@ pub struct Supplied {
     pub words: Option<Vec<u32>>,
 }
 
+/// What is learnt from, whatever the batches of an epoch leave out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// Positions of pictures, each once.
+    pub pictures: Vec<usize>,
+    /// The concept of each.
+    pub groups: Vec<u32>,
+    /// The class of each, where the data has classes.
+    pub classes: Option<Vec<u32>>,
+}
+
 /// What a run trains on and is measured on.
 ///
 /// # Contract
@@ -35,6 +46,9 @@ pub trait Supply {
 
     /// The inputs of a training step.
     fn batch(&self, pictures: &[usize], step: u64) -> Supplied;
+
+    /// All pictures that are learnt from.
+    fn learnt(&self) -> Learnt;
 
     /// For each text, by number, the others that say nearly the same, each way round: a
     /// picture that one of them was written for is no negative. None: all are.

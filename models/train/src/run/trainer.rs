@@ -5,19 +5,24 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use ekphrasis_metric::Near;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
 use super::criterion::{Criterion, Judged, Refused};
 use super::directory::{RunDirectory, RunDirectoryError};
-use super::evaluate::{Score, evaluate};
+use super::evaluate::{Score, evaluate, in_chunks};
 use super::model::Model;
+use super::passes::Passes;
 use super::plan::Plan;
 use super::supply::{Supplied, Supply};
-use crate::nn::{AdamW, Params, Purpose, backward, clip, forward, rng_for};
+use crate::nn::{AdamW, Params, Purpose, clip, rng_for};
 
 /// Steps in a row whose gradient was no number before the run is given up.
 const LOST_STEPS: u32 = 20;
+
+/// Numbers of the average of weights that are worth a task.
+const CHUNK: usize = 1 << 14;
 
 /// Why training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -392,6 +397,14 @@ impl<'a> Trainer<'a> {
         self.plan.patience.zip(waited).is_some_and(|(patience, waited)| waited >= patience)
     }
 
+    /// Shows the loss all training pictures as the model sees them now.
+    fn refresh(&mut self) -> Result<(), TrainError> {
+        let learnt = self.supply.learnt();
+        let embed = |part: &[usize]| self.model.images(self.supply.pictures(part));
+        let images = in_chunks(&learnt.pictures, embed);
+        self.criterion.refresh(&learnt, &images).map_err(TrainError::Data)
+    }
+
     /// One step.
     fn one_step(
         &mut self,
@@ -399,6 +412,9 @@ impl<'a> Trainer<'a> {
         share: f64,
         total: u64,
     ) -> Result<Stepped, TrainError> {
+        if self.criterion.refresh_due() {
+            self.refresh()?;
+        }
         let seed = self.plan.seed;
         let own =
             self.criterion.choose(pictures.len(), &mut rng_for(seed, Purpose::Choice, self.step));
@@ -406,25 +422,30 @@ impl<'a> Trainer<'a> {
         let rows: Vec<u32> = pictures.iter().map(|&i| i as u32).collect();
         let Supplied { images, texts, groups, classes, words } =
             self.supply.batch(pictures, self.step);
-        let rng = |purpose| rng_for(seed, purpose, self.step);
-        let pass = forward(&self.model.image, &self.model.params, images, rng(Purpose::DropImages));
+        // A part of a batch drops by numbers of its own; the first by the step's.
+        let step = self.step;
+        let drops = |purpose, part: u64| rng_for(seed, purpose, step ^ part << 48);
+        let image_drops = |part| drops(Purpose::DropImages, part);
+        let text_drops = |part| drops(Purpose::DropTexts, part);
+        let (params, chunk) = (&self.model.params, self.plan.chunk);
+        let pass = Passes::new(&self.model.image, params, images, chunk, &image_drops);
         let text_pass = match (&self.model.text, texts) {
-            (Some(tower), Some(fed)) => {
-                Some(forward(tower, &self.model.params, fed, rng(Purpose::DropTexts)))
-            }
+            (Some(tower), Some(fed)) => Some(Passes::new(tower, params, fed, chunk, &text_drops)),
             _ => None,
         };
-        let (images, texts) = (pass.embeddings(), text_pass.as_ref().map(|p| p.embeddings()));
         let judged = Judged {
-            images: &images,
-            texts: texts.as_ref(),
+            images: pass.embeddings(),
+            texts: text_pass.as_ref().map(Passes::embeddings),
+            image_lengths: pass.lengths(),
+            text_lengths: text_pass.as_ref().map(Passes::lengths),
             groups: &groups,
             classes: classes.as_deref(),
             near: self.supply.near().zip(words.as_deref()).map(|(lists, ids)| Near { ids, lists }),
             rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);
-        let judged = self.criterion.judge(&judged, progress, &mut rng(Purpose::Objective));
+        let judged =
+            self.criterion.judge(&judged, progress, &mut rng_for(seed, Purpose::Objective, step));
         let judgement = match judged {
             Ok(judgement) => judgement,
             Err(Refused::Batch(why)) => {
@@ -433,9 +454,9 @@ impl<'a> Trainer<'a> {
             }
             Err(Refused::All(why)) => return Err(TrainError::Data(why)),
         };
-        let mut gradients = backward(pass, judgement.images, &mut self.model.params);
+        let mut gradients = pass.backward(judgement.images, &mut self.model.params);
         if let (Some(pass), Some(gradient)) = (text_pass, judgement.texts) {
-            let of_texts = backward(pass, gradient, &mut self.model.params);
+            let of_texts = pass.backward(gradient, &mut self.model.params);
             for (one, other) in gradients.iter_mut().zip(of_texts) {
                 if other.is_some() {
                     *one = other;
@@ -467,8 +488,11 @@ impl<'a> Trainer<'a> {
             // Young averages follow faster, or the first values would stay for long.
             let keep = keep.min((self.step as f32 + 1.0) / (self.step as f32 + 10.0));
             for (average, param) in average.iter_mut().zip(self.model.params.list()) {
-                let both = average.iter_mut().zip(&param.values);
-                both.for_each(|(a, v)| *a = keep * *a + (1.0 - keep) * v);
+                let tasks = average.par_chunks_mut(CHUNK).zip(param.values.par_chunks(CHUNK));
+                tasks.for_each(|(average, values)| {
+                    let both = average.iter_mut().zip(values);
+                    both.for_each(|(a, v)| *a = keep * *a + (1.0 - keep) * v);
+                });
             }
         }
         self.sums.add("loss", judgement.loss);

@@ -11,11 +11,11 @@ use super::{
     Batch, Classifier, Loss, MagnetOptions, MemoryOptions, Objective, ObjectiveOptions, Sides, Step,
 };
 use crate::loss::{
-    Contrastive, Distance, Form, InfoNce, Magnet, Margin, Prototypes, Quadruplet, Reduction, Shape,
-    SmoothMax, Triplet,
+    Contrastive, Distance, Form, InfoNce, Magnet, Margin, NPair, Prototypes, Quadruplet, Reduction,
+    Shape, SmoothMax, Triplet,
 };
 use crate::select::Selection;
-use crate::{LossError, Near, normalise};
+use crate::{LossError, Near, Normalised, normalise};
 
 /// A batch of raw vectors, not of unit length.
 struct Raw {
@@ -48,11 +48,21 @@ impl Raw {
             classes: Some(&self.classes),
             near: self.near.as_ref().map(|(ids, lists)| Near { ids, lists }),
             rows: None,
+            image_lengths: Some(&images.lengths),
+            text_lengths: texts.as_ref().map(|t| t.lengths.as_slice()),
         };
         let mut step = objective.step(&batch, progress, &mut Pcg64::seed_from_u64(7))?;
-        step.images = images.backward(step.images.view());
+        // The slope of a length by its vector is the unit vector.
+        let back = |unit: &Normalised<f64>, g: &Array2<f64>, lengths: Option<&Vec<f64>>| {
+            let mut raw = unit.backward(g.view());
+            for (i, slope) in lengths.into_iter().flatten().enumerate() {
+                raw.row_mut(i).scaled_add(*slope, &unit.rows.row(i));
+            }
+            raw
+        };
+        step.images = back(&images, &step.images, step.image_lengths.as_ref());
         if let (Some(texts), Some(g)) = (texts, step.texts.as_mut()) {
-            *g = texts.backward(g.view());
+            *g = back(&texts, g, step.text_lengths.as_ref());
         }
         Ok(step)
     }
@@ -125,6 +135,7 @@ fn all() -> Vec<(String, ObjectiveOptions)> {
         Loss::SmoothMax(SmoothMax { margin: 0.1, temperature: 0.05 }),
         Loss::InfoNce { options: InfoNce { scale: 8.0, all_positives: false }, learned: true },
         Loss::InfoNce { options: InfoNce { scale: 8.0, all_positives: true }, learned: true },
+        Loss::NPair(NPair { penalty: 0.05 }),
         Loss::Prototypes(Prototypes { scale: 3.0 }),
         Loss::Magnet(MagnetOptions { loss: Magnet { alpha: 1.0 }, clusters: 2, refresh: 1000 }),
     ] {

@@ -406,15 +406,19 @@ fn single_precision_agrees_with_double() {
         let raw = Raw::new(21, &GROUPS, 6);
         let mut wide = Objective::new(options.clone(), 6, 1).expect("valid");
         let mut narrow = wide.clone();
-        let (i, t) = (
-            normalise(raw.images.view()).rows,
-            normalise(raw.texts.as_ref().expect("texts").view()).rows,
-        );
-        let (i32s, t32s) = (i.mapv(|v| v as f32), t.mapv(|v| v as f32));
-        fn batch<'a, T>(i: &'a Array2<T>, t: &'a Array2<T>, raw: &'a Raw) -> Batch<'a, T> {
+        let i = normalise(raw.images.view());
+        let t = normalise(raw.texts.as_ref().expect("texts").view());
+        let single = |unit: &Normalised<f64>| Normalised {
+            rows: unit.rows.mapv(|v| v as f32),
+            lengths: unit.lengths.iter().map(|&v| v as f32).collect(),
+        };
+        let (i32s, t32s) = (single(&i), single(&t));
+        fn batch<'a, T>(i: &'a Normalised<T>, t: &'a Normalised<T>, raw: &'a Raw) -> Batch<'a, T> {
             Batch {
-                images: i.view(),
-                texts: Some(t.view()),
+                images: i.rows.view(),
+                texts: Some(t.rows.view()),
+                image_lengths: Some(&i.lengths),
+                text_lengths: Some(&t.lengths),
                 groups: &raw.groups,
                 classes: Some(&raw.classes),
                 near: None,
@@ -464,7 +468,12 @@ fn a_saved_state_goes_on_alike_and_a_damaged_one_is_refused() {
     for (name, options) in all() {
         let mut objective = Objective::new(options.clone(), 4, 3).expect("valid");
         for seed in 0..3 {
-            Raw::new(seed, &GROUPS, 4).step(&mut objective, 0.5).expect("a loss");
+            let raw = Raw::new(seed, &GROUPS, 4);
+            if objective.refresh_due() {
+                let rows: Vec<u32> = (0..10).collect();
+                objective.refresh(&rows, &raw.classes, raw.images.view()).expect("finite rows");
+            }
+            raw.step(&mut objective, 0.5).expect("a loss");
         }
         let bytes = objective.export();
         let mut again = Objective::new(options, 4, 99).expect("valid");
@@ -506,9 +515,15 @@ fn the_magnet_index_finds_the_clusters_and_plans_around_confused_ones() {
         classes: Some(&classes),
         near: None,
         rows: None,
+        image_lengths: None,
+        text_lengths: None,
     };
     assert_eq!(objective.index().plan(2, 4, &mut rng), None, "nothing seen yet");
     let first = objective.step(&batch, 0.0, &mut rng).expect("a loss").loss;
+    assert!(objective.refresh_due(), "there are no clusters");
+    let rows: Vec<u32> = (0..40).collect();
+    objective.refresh(&rows, &classes, images.view()).expect("finite rows");
+    assert!(!objective.refresh_due() && objective.index().len() == 40);
     let mut found: Vec<(u32, [i32; 2])> = objective
         .index()
         .centres()
@@ -519,6 +534,19 @@ fn the_magnet_index_finds_the_clusters_and_plans_around_confused_ones() {
     assert!(found.contains(&(0, [4, 0])) && found.contains(&(1, [-4, 0])), "{found:?}");
     let second = objective.step(&batch, 0.0, &mut rng).expect("a loss").loss;
     assert!(second < first, "clusters fit better than classes: {second}, {first}");
+    assert!(objective.refresh_due(), "one step was all");
+    // Other embeddings, other clusters: what was seen in steps does not matter.
+    let turned = Array2::from_shape_fn((40, 2), |(i, j)| -images[[i, j]]);
+    let mut moved = objective.clone();
+    moved
+        .refresh(&rows[..20], &classes[..20], turned.slice(ndarray::s![..20, ..]))
+        .expect("finite rows");
+    assert_eq!(moved.index().len(), 20, "the others are forgotten");
+    assert!(moved.index().centres().any(|c| c.1 == 1 && c.2[0].round() == 4.0));
+    let mut broken = images.clone();
+    broken[[7, 0]] = f64::NAN;
+    let error = moved.refresh(&rows, &classes, broken.view()).expect_err("NaN");
+    assert_eq!(error, LossError::NotFinite { what: "images", row: 7 });
     let rows = objective.index().plan(2, 4, &mut rng).expect("clusters");
     assert_eq!(rows.len(), 8);
     let of: std::collections::BTreeSet<u32> = rows.iter().map(|r| classes[*r as usize]).collect();
