@@ -120,8 +120,8 @@ impl Model {
     }
 
     /// The same model, but what ONNX Runtime makes of its graphs is kept in
-    /// `folder`, so that encoders are there faster the next time: a quarter of the
-    /// time and less memory. The folder may be deleted at any time.
+    /// `folder`, so that encoders are there faster the next time. The folder may be
+    /// deleted at any time.
     #[must_use]
     pub fn preparing_in(mut self, folder: PathBuf) -> Self {
         self.prepared = Some(folder);
