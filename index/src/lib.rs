@@ -41,7 +41,7 @@ pub use filter::{
     Pattern, Place, Span, Term,
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
-pub use local::{Access, LocalStore, Options, Report};
+pub use local::{Access, KnownFile, LocalStore, Options, Report};
 pub use lock::{Holder, HolderInfo};
 pub use oracle::MemoryStore;
 pub use store::{

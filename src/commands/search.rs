@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Item, Kind, Mode, Part, PartQuery, SearchHit, SearchRequest, Source};
+use ekphrasis_engine::{
+    Expr, FilterError, Item, Kind, Mode, Part, PartQuery, SearchHit, SearchRequest, Source,
+    WordMatch,
+};
 use ekphrasis_web::wire;
 
 use super::{Done, open_to_read};
@@ -11,6 +14,7 @@ use crate::failure::Failure;
 use crate::output::{self, printable};
 
 pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
+    let filter = filter(args)?;
     let request = SearchRequest {
         parts: parts(args)?,
         k: args.n,
@@ -21,11 +25,16 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
             ModeArg::Text => Mode::Text,
         },
         kind: match args.kind {
-            ForArg::Images => Some(Kind::Image),
-            ForArg::Texts => Some(Kind::Text),
-            ForArg::All => None,
+            Some(ForArg::Images) => Some(Kind::Image),
+            Some(ForArg::Texts) => Some(Kind::Text),
+            Some(ForArg::All) => None,
+            // Who asks for a kind in the filter is not held to another.
+            None if filter.as_ref().is_some_and(Expr::asks_for_kind) => None,
+            None => Some(Kind::Image),
         },
+        filter,
         exact: args.exact,
+        explain: args.explain,
     };
     let engine = open_to_read(global)?;
     let reply = engine.search(&request)?;
@@ -37,10 +46,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
             show(hit, args.explain)?;
         }
         if reply.hits.is_empty() && !global.quiet {
-            output::note(if reply.total_candidates == 0 {
-                "the store has nothing of this kind yet; `ek index DIR` fills it"
-            } else {
-                "nothing found"
+            output::note(match reply.total_candidates {
+                0 if request.filter.is_some() => "the filter lets nothing through",
+                0 => "the store has nothing of this kind yet; `ek index DIR` fills it",
+                _ => "nothing found",
             });
         }
     }
@@ -58,7 +67,23 @@ fn show(hit: &SearchHit, explain: bool) -> Result<(), Failure> {
             part.score, part.weight, part.part
         ))?;
     }
+    for found in &hit.words {
+        let how = match found.how {
+            WordMatch::Same => String::new(),
+            WordMatch::Beginning => format!(", as the beginning of {:?}", found.found),
+            WordMatch::Similar => format!(", as {:?}", found.found),
+        };
+        let (word, field) = (&found.word, found.field.as_str());
+        output::line(&format!("            {word:?} in the {field}{how}"))?;
+    }
     Ok(())
+}
+
+/// The filter; blank is none, as of a script without one.
+fn filter(args: &SearchArgs) -> Result<Option<Expr>, Failure> {
+    let text = args.filter.as_deref().filter(|text| !text.trim().is_empty());
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|e: FilterError| Failure::Usage(format!("--filter: {e}")))
 }
 
 /// What a person knows an item by.

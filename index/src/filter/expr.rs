@@ -209,6 +209,11 @@ impl Expr {
     pub fn accepts(&self, item: &Item) -> bool {
         self.0.accepts(item)
     }
+
+    /// Whether it says anything about the kind of items.
+    pub fn asks_for_kind(&self) -> bool {
+        self.0.asks_for_kind()
+    }
 }
 
 impl Node {
@@ -218,6 +223,14 @@ impl Node {
             Self::Any(list) => list.iter().any(|node| node.accepts(item)),
             Self::Not(node) => !node.accepts(item),
             Self::Is(term) => term.accepts(item),
+        }
+    }
+
+    fn asks_for_kind(&self) -> bool {
+        match self {
+            Self::All(list) | Self::Any(list) => list.iter().any(Self::asks_for_kind),
+            Self::Not(node) => node.asks_for_kind(),
+            Self::Is(term) => matches!(term, Term::Kind(_)),
         }
     }
 }

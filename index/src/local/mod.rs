@@ -28,6 +28,7 @@ use std::thread::JoinHandle;
 use ekphrasis_embed::Space;
 
 use self::filters::Filters;
+pub use self::ledger::KnownFile;
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};

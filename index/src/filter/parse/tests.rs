@@ -133,6 +133,13 @@ fn every_mistake_says_where_and_what_was_expected() {
 }
 
 #[test]
+fn who_asks_for_a_kind() {
+    let asks = |text: &str| text.parse::<Expr>().expect("a filter").asks_for_kind();
+    assert!(asks("kind:text") && asks("tag:a -(tag:b or kind:image)"));
+    assert!(!asks("tag:kind width:>1"));
+}
+
+#[test]
 fn length_and_depth_are_bounded() {
     let refused = |text: &str, words: &str| {
         let shown = parsed(text);
