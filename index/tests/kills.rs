@@ -259,9 +259,10 @@ fn what_was_acknowledged_survives_kills() {
             assert!(model.is(&store), "{what}: neither without the call in flight nor with it");
         }
         assert_eq!(store.warnings(), [""; 0], "{what}");
+        // Scores of words change a little with the rows, and rankings are compared with one another.
+        store.settle();
         let oracle = model.store();
         agrees(&store, &oracle, &mut random);
-        store.settle();
         let report = store.verify().expect("checked");
         assert!(report.is_sound(), "{what}: {report:?}");
         for _ in 0..5 {
