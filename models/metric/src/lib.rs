@@ -13,6 +13,7 @@ pub mod loss;
 pub mod mahalanobis;
 pub mod measure;
 mod memory;
+mod near;
 mod objective;
 mod real;
 mod relations;
@@ -22,6 +23,7 @@ mod stats;
 pub use detect::{Detectors, Finding};
 pub use error::{LossError, Side};
 pub use memory::Memory;
+pub use near::Near;
 pub use objective::{
     Batch, Classifier, Loss, MagnetIndex, MagnetOptions, MemoryOptions, Objective,
     ObjectiveOptions, Sides, Step,

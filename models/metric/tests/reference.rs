@@ -245,7 +245,8 @@ fn losses_over_embeddings() {
         [1.401_131_595, 0.389_183_599, 0.000_000_000],
     );
     let (i, t) = (images.rows.view(), texts.rows.view());
-    let out = prototypes(i, &GROUPS, t, &GROUPS, &Prototypes { scale: 10.0 }).expect("groups");
+    let out =
+        prototypes(i, &GROUPS, t, &GROUPS, None, &Prototypes { scale: 10.0 }).expect("groups");
     let of_images = length(&images.backward(out.queries.view()));
     let of_texts = length(&texts.backward(out.support.view()));
     compare(

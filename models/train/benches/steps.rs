@@ -112,7 +112,7 @@ impl Supply for Made {
             texts: Some(self.captions(pictures)),
             groups: self.groups[pictures[0]..][..BATCH].to_vec(),
             classes: None,
-            near: None,
+            words: None,
         }
     }
 

@@ -2,7 +2,7 @@
 
 use ndarray::{Array1, Array2, ArrayView2, Axis};
 
-use super::step::{add, needs_texts};
+use super::step::{add, alike, needs_texts};
 use super::{Batch, Objective, Step};
 use crate::loss::{NPair, length_penalty, n_pair};
 use crate::real::{add_transposed, pull_back, transposed};
@@ -36,12 +36,13 @@ impl Objective {
         let texts = || -> Result<Long<'_, T>, LossError> {
             Ok(Long { rows: needs_texts(batch)?, lengths: lengths(batch.text_lengths)? })
         };
+        let near = alike(batch);
         let crosses = sides.image_to_text > 0.0 || sides.text_to_image > 0.0;
         let mut of_images = vec![T::zero(); batch.images.nrows()];
         let mut of_texts = of_images.clone();
         if crosses {
             let texts = texts()?;
-            let relations = Relations::paired(batch.groups, batch.near)?;
+            let relations = Relations::paired(batch.groups, near.as_ref())?;
             let cosines = images.rows.dot(&texts.rows.t());
             out.stats.look(cosines.view(), &relations);
             out.stats.masked = relations.masked();
@@ -70,7 +71,7 @@ impl Objective {
                 continue;
             }
             let x = if pictures { images } else { texts()? };
-            let relations = Relations::within(batch.groups, batch.near)?;
+            let relations = Relations::within(batch.groups, near.as_ref())?;
             let cosines = x.rows.dot(&x.rows.t());
             let products = scaled(&cosines, x.lengths, x.lengths);
             let found = match n_pair(products.view(), &relations) {

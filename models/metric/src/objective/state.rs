@@ -4,10 +4,10 @@ use super::Objective;
 use super::magnet_index::{Cluster, MagnetIndex, Seen};
 use crate::LossError;
 use crate::bytes::{Reader, Writer};
-use crate::memory::Memory;
+use crate::memory::{Held, Memory};
 
 /// Version of the layout.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
 
 impl Objective {
     /// Parameters, queues and clusters: all that [`step`](Self::step) depends on
@@ -19,10 +19,11 @@ impl Objective {
         out.number(self.classifiers.len() as u32);
         self.classifiers.iter().for_each(|c| out.reals(c));
         for memory in [&self.images, &self.texts] {
-            let (next, groups, rows) = memory.export();
+            let Held { next, groups, texts, rows } = memory.export();
             out.number(next as u32);
-            out.ids(groups);
-            out.reals(rows);
+            out.ids(&groups);
+            out.ids(&texts);
+            out.reals(&rows);
         }
         out.number(self.index.since as u32);
         out.number(self.index.clusters.len() as u32);
@@ -74,10 +75,11 @@ impl Objective {
         let mut memories = Vec::new();
         for _ in 0..2 {
             let next = from.number().ok_or_else(cut)? as usize;
-            let (groups, rows) = (from.ids().ok_or_else(cut)?, from.reals().ok_or_else(cut)?);
-            let held = groups.len();
-            let memory = Memory::import(size, next, groups, rows).ok_or_else(|| {
-                wrong("a memory", format!("at most {size} rows"), held.to_string())
+            let (groups, texts) = (from.ids().ok_or_else(cut)?, from.ids().ok_or_else(cut)?);
+            let count = groups.len();
+            let held = Held { next, groups, texts, rows: from.reals().ok_or_else(cut)? };
+            let memory = Memory::import(size, held).ok_or_else(|| {
+                wrong("a memory", format!("at most {size} rows"), count.to_string())
             })?;
             memories.push(memory);
         }

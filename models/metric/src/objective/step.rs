@@ -13,7 +13,7 @@ use crate::memory::Memory;
 use crate::real::{add_transposed, cosines, pull_back, transposed};
 use crate::select::{Curriculum, Selection, Selector};
 use crate::stats::modality_gap;
-use crate::{LossError, Real, Relations, Side, Stats};
+use crate::{LossError, Near, Real, Relations, Side, Stats};
 
 /// What a step is given. Rows belong together by place.
 #[derive(Clone, Copy, Debug)]
@@ -27,8 +27,9 @@ pub struct Batch<'a, T> {
     /// The class of each row, for classifiers and the Magnet loss (which takes groups
     /// where there are no classes).
     pub classes: Option<&'a [u32]>,
-    /// n × n: pairs of rows too alike to be negatives.
-    pub near: Option<&'a Array2<bool>>,
+    /// Which rows are too alike to be negatives, of each other and of the memory's; but
+    /// for the Magnet loss and classifiers, which go by class.
+    pub near: Option<Near<'a>>,
     /// An id for each row that lasts over the training, for the Magnet index; none: its place.
     pub rows: Option<&'a [u32]>,
     /// n: how long each image vector was before it was scaled to 1, for the N-pair
@@ -201,9 +202,10 @@ impl Objective {
         if let Some(memory) = self.options.memory
             && progress >= memory.after
         {
-            self.images.push(batch.images, batch.groups);
+            let ids = batch.near.map(|near| near.ids);
+            self.images.push(batch.images, batch.groups, ids);
             if let Some(texts) = batch.texts {
-                self.texts.push(texts, batch.groups);
+                self.texts.push(texts, batch.groups, ids);
             }
         }
         Ok(out)
@@ -256,10 +258,11 @@ impl Objective {
     ) -> Result<(), LossError> {
         let sides = self.options.sides;
         let dim = batch.images.ncols();
+        let near = alike(batch);
         let mut looked = false;
         if sides.image_to_text > 0.0 || sides.text_to_image > 0.0 {
             let texts = needs_texts(batch)?;
-            let relations = Relations::paired(batch.groups, batch.near)?;
+            let relations = Relations::paired(batch.groups, near.as_ref())?;
             let s = cosines(batch.images, texts);
             looked = true;
             out.stats.masked = relations.masked();
@@ -303,7 +306,7 @@ impl Objective {
                 continue;
             }
             let x = if side == Side::ImageToImage { batch.images } else { needs_texts(batch)? };
-            let relations = Relations::within(batch.groups, batch.near)?;
+            let relations = Relations::within(batch.groups, near.as_ref())?;
             let s = cosines(x, x);
             let found = match self.judge(s.view(), &relations, progress, dim, rng) {
                 // Chance may draw a batch without two of a group; another side may do.
@@ -359,10 +362,12 @@ impl Objective {
             let held = memory.rows::<T>();
             let candidates = join(c, held.view())?;
             let paired = from_images != to_images;
-            let relations = Relations::memory(batch.groups, memory.groups(), paired);
+            let near = batch.near.map(|near| near.mask(memory.texts()));
+            let relations =
+                Relations::memory(batch.groups, memory.groups(), near.as_ref(), paired)?;
             let s = cosines(a, candidates.view());
             let found = match self.judge(s.view(), &relations, progress, a.ncols(), rng) {
-                // Everything in the memory may be of the batch's groups.
+                // Everything in the memory may be of the batch's groups, or near.
                 Err(LossError::NoNegatives { .. } | LossError::NoPositives { .. }) => continue,
                 found => found?,
             };
@@ -418,7 +423,7 @@ impl Objective {
         };
         out.loss += weight * found.loss;
         out.stats.count(&found.tally);
-        let relations = Relations::within(batch.groups, batch.near)?;
+        let relations = Relations::within(batch.groups, alike(batch).as_ref())?;
         out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
         out.images.scaled_add(T::of(weight), &found.gradient.slice(ndarray::s![..n, ..]));
         if let Some(texts) = out.texts.as_mut() {
@@ -437,13 +442,14 @@ impl Objective {
     ) -> Result<(), LossError> {
         let sides = self.options.sides;
         let groups = batch.groups;
+        let near = alike(batch);
         for (weight, images_ask) in [(sides.image_to_text, true), (sides.text_to_image, false)] {
             if weight <= 0.0 {
                 continue;
             }
             let texts = needs_texts(batch)?;
             let (q, s) = if images_ask { (batch.images, texts) } else { (texts, batch.images) };
-            let found = prototypes(q, groups, s, groups, options)?;
+            let found = prototypes(q, groups, s, groups, near.as_ref(), options)?;
             out.loss += weight * found.loss;
             out.stats.count(&found.tally);
             let (of_images, of_texts) = if images_ask {
@@ -466,7 +472,11 @@ impl Objective {
                 (x.select(ndarray::Axis(0), rows), rows.iter().map(|&r| groups[r]).collect())
             };
             let ((q, qg), (s, sg)) = (pick(&parts.queries), pick(&parts.support));
-            let found = prototypes(q.view(), &qg, s.view(), &sg, options)?;
+            let near = near.as_ref().map(|near| {
+                let of_queries = near.select(ndarray::Axis(0), &parts.queries);
+                of_queries.select(ndarray::Axis(1), &parts.support)
+            });
+            let found = prototypes(q.view(), &qg, s.view(), &sg, near.as_ref(), options)?;
             out.loss += weight * found.loss;
             out.stats.count(&found.tally);
             let to = if of_images { Some(&mut out.images) } else { out.texts.as_mut() };
@@ -482,11 +492,11 @@ impl Objective {
         }
         match batch.texts {
             Some(texts) => {
-                let relations = Relations::paired(groups, batch.near)?;
+                let relations = Relations::paired(groups, near.as_ref())?;
                 out.stats.look(batch.images.dot(&texts.t()).view(), &relations);
             }
             None => {
-                let relations = Relations::within(groups, batch.near)?;
+                let relations = Relations::within(groups, near.as_ref())?;
                 out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
             }
         }
@@ -540,6 +550,11 @@ pub(super) fn add<T>(out: &mut Step<T>, weight: f64, found: &Outcome<T>) {
     }
 }
 
+/// n × n: rows of the batch that are too alike to be negatives.
+pub(super) fn alike<T>(batch: &Batch<'_, T>) -> Option<Array2<bool>> {
+    batch.near.map(|near| near.mask(near.ids))
+}
+
 pub(super) fn needs_texts<'a, T>(batch: &Batch<'a, T>) -> Result<ArrayView2<'a, T>, LossError> {
     batch.texts.ok_or(LossError::Missing {
         what: "a side with texts".into(),
@@ -567,7 +582,8 @@ fn check<T: Real>(batch: &Batch<'_, T>) -> Result<(), LossError> {
     {
         return shape("texts", format!("{:?}", (n, width)), format!("{:?}", texts.dim()));
     }
-    for (what, given) in [("classes", batch.classes), ("row ids", batch.rows)] {
+    let ids = batch.near.map(|near| near.ids);
+    for (what, given) in [("classes", batch.classes), ("row ids", batch.rows), ("text ids", ids)] {
         if let Some(given) = given
             && given.len() != n
         {

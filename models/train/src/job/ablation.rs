@@ -227,7 +227,8 @@ impl Supply for Unmasked<'_> {
 
     fn batch(&self, pictures: &[usize], step: u64) -> Supplied {
         let groups = (0..pictures.len() as u32).collect();
-        Supplied { groups, near: None, ..self.0.batch(pictures, step) }
+        // Which texts are near is not told either: see `Supply::near`.
+        Supplied { groups, ..self.0.batch(pictures, step) }
     }
 
     fn learnt(&self) -> Learnt {

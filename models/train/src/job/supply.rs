@@ -288,7 +288,7 @@ impl Supply for DataSupply {
             texts: self.text_inputs(&places),
             groups: of(&self.groups),
             classes: self.classes.as_deref().map(of),
-            near: self.near.as_ref().map(|near| near.mask(&rows)),
+            words: (!rows.is_empty()).then_some(rows),
         }
     }
 
@@ -299,6 +299,10 @@ impl Supply for DataSupply {
             groups: of(&self.groups),
             classes: self.classes.as_deref().map(of),
         }
+    }
+
+    fn near(&self) -> Option<&[Vec<u32>]> {
+        self.near.as_ref().map(NearTexts::lists)
     }
 
     fn held_out(&self) -> &HeldOut {

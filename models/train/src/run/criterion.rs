@@ -1,5 +1,6 @@
 //! What is asked of embeddings? The seam between the loop and the losses.
 
+use ekphrasis_metric::Near;
 use ndarray::Array2;
 use rand_pcg::Pcg64;
 
@@ -21,8 +22,8 @@ pub struct Judged<'a> {
     pub groups: &'a [u32],
     /// The class of each row.
     pub classes: Option<&'a [u32]>,
-    /// See [`super::Supplied::near`].
-    pub near: Option<&'a Array2<bool>>,
+    /// Which rows say nearly the same; none: all are negatives.
+    pub near: Option<Near<'a>>,
     /// The positions of the pictures, which last over the run.
     pub rows: &'a [u32],
 }

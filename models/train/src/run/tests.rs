@@ -20,6 +20,8 @@ struct Made {
     images: Array2<f32>,
     texts: Array2<f32>,
     groups: Vec<u32>,
+    /// By picture: those whose texts say nearly the same.
+    near: Option<Vec<Vec<u32>>>,
     held: HeldOut,
     /// Whether the loss is told what belongs together.
     masked: bool,
@@ -49,6 +51,7 @@ impl Made {
             images: hidden.dot(&a) + noise_a,
             texts: hidden.dot(&b) + noise_b,
             groups: thing.iter().map(|&t| t as u32).collect(),
+            near: None,
             held: HeldOut {
                 captions: (TRAIN..TRAIN + 8).collect(),
                 captions_of: pictures.iter().map(|i| vec![i % 8]).collect(),
@@ -70,6 +73,7 @@ impl Made {
             images: hidden.dot(&a) + noise_a,
             texts: hidden.dot(&b) + noise_b,
             groups: (0..ALL as u32).collect(),
+            near: None,
             held: HeldOut {
                 captions: pictures.clone(),
                 captions_of: (0..pictures.len()).map(|i| vec![i]).collect(),
@@ -96,7 +100,7 @@ impl Supply for Made {
                 false => (0..pictures.len() as u32).collect(),
             },
             classes: None,
-            near: None,
+            words: Some(pictures.iter().map(|&i| i as u32).collect()),
         }
     }
 
@@ -106,6 +110,10 @@ impl Supply for Made {
             groups: self.groups[..TRAIN].to_vec(),
             classes: None,
         }
+    }
+
+    fn near(&self) -> Option<&[Vec<u32>]> {
+        self.near.as_deref()
     }
 
     fn held_out(&self) -> &HeldOut {
@@ -484,6 +492,36 @@ fn where_nothing_can_be_ranked_the_last_weights_are_kept() {
     two.held.same[1] = two.held.same[0];
     let score = evaluate(&model(), &two).expect("a score");
     assert_eq!(score.image_to_image.expect("pictures alone").queries, 2);
+}
+
+#[test]
+fn near_texts_reach_the_loss_and_its_memory() {
+    let loss = |near: Option<Vec<Vec<u32>>>, memory| {
+        let supply = Made { near, ..Made::new() };
+        let triplet = Triplet::hinge(0.2);
+        let options =
+            ObjectiveOptions { memory, ..ObjectiveOptions::both_ways(Loss::Triplet(triplet)) };
+        let judge = Judge::new(options, 8, 7, Vec::new()).expect("valid options");
+        // Nothing moves: losses differ by what counts alone.
+        let still = Rates { image: 0.0, text: 0.0, loss: 0.0 };
+        let plan = Plan { epochs: 2, rates: still, average: None, ..plan() };
+        let mut trainer = Trainer::new(model(), plan, &supply, Box::new(judge), "run".into());
+        let outcome = trainer.run(None, &AtomicBool::new(false), &mut |_| {});
+        outcome.map(|_| trainer.history()[1].loss.expect("a loss")).map_err(|e| e.to_string())
+    };
+    let memory = Some(MemoryOptions { size: 64, weight: 1.0, after: 0.0 });
+    // Every text is near the two beside it.
+    let beside =
+        |i: u32| [i.wrapping_sub(1), i + 1].into_iter().filter(|&i| i < ALL as u32).collect();
+    let beside: Vec<Vec<u32>> = (0..ALL as u32).map(beside).collect();
+    let batch = [loss(None, None), loss(Some(beside.clone()), None)].map(|l| l.expect("a loss"));
+    let held = [loss(None, memory), loss(Some(beside), memory)].map(|l| l.expect("a loss"));
+    assert!(batch[1] < batch[0], "{batch:?}");
+    let of_memory = [held[0] - batch[0], held[1] - batch[1]];
+    assert!(of_memory[1] > 0.0 && of_memory[1] < of_memory[0], "{of_memory:?}");
+    let all: Vec<Vec<u32>> = vec![(0..ALL as u32).collect(); ALL];
+    let error = loss(Some(all), None).expect_err("no negatives");
+    assert!(error.contains("near-duplicates"), "{error}");
 }
 
 #[test]

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ekphrasis_metric::Near;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -420,7 +421,7 @@ impl<'a> Trainer<'a> {
             self.criterion.choose(pictures.len(), &mut rng_for(seed, Purpose::Choice, self.step));
         let pictures = own.as_deref().unwrap_or(pictures);
         let rows: Vec<u32> = pictures.iter().map(|&i| i as u32).collect();
-        let Supplied { images, texts, groups, classes, near } =
+        let Supplied { images, texts, groups, classes, words } =
             self.supply.batch(pictures, self.step);
         // A part of a batch drops by numbers of its own; the first by the step's.
         let step = self.step;
@@ -440,7 +441,7 @@ impl<'a> Trainer<'a> {
             text_lengths: text_pass.as_ref().map(Passes::lengths),
             groups: &groups,
             classes: classes.as_deref(),
-            near: near.as_ref(),
+            near: self.supply.near().zip(words.as_deref()).map(|(lists, ids)| Near { ids, lists }),
             rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);

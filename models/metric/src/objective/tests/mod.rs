@@ -15,7 +15,7 @@ use crate::loss::{
     Shape, SmoothMax, Triplet,
 };
 use crate::select::Selection;
-use crate::{LossError, Normalised, normalise};
+use crate::{LossError, Near, Normalised, normalise};
 
 /// A batch of raw vectors, not of unit length.
 struct Raw {
@@ -23,7 +23,8 @@ struct Raw {
     texts: Option<Array2<f64>>,
     groups: Vec<u32>,
     classes: Vec<u32>,
-    near: Option<Array2<bool>>,
+    /// Ids of texts, and which of them are near.
+    near: Option<(Vec<u32>, Vec<Vec<u32>>)>,
 }
 
 impl Raw {
@@ -45,7 +46,7 @@ impl Raw {
             texts: texts.as_ref().map(|t| t.rows.view()),
             groups: &self.groups,
             classes: Some(&self.classes),
-            near: self.near.as_ref(),
+            near: self.near.as_ref().map(|(ids, lists)| Near { ids, lists }),
             rows: None,
             image_lengths: Some(&images.lengths),
             text_lengths: texts.as_ref().map(|t| t.lengths.as_slice()),
@@ -65,6 +66,16 @@ impl Raw {
         }
         Ok(step)
     }
+}
+
+/// For each of `count` ids those that these pairs make near.
+fn lists(count: usize, pairs: &[(u32, u32)]) -> Vec<Vec<u32>> {
+    let mut lists = vec![Vec::new(); count];
+    for &(a, b) in pairs {
+        lists[a as usize].push(b);
+        lists[b as usize].push(a);
+    }
+    lists
 }
 
 /// Several captions of a picture, several pictures of a thing.

@@ -87,12 +87,83 @@ fn captions_of_one_group_are_no_negatives_in_either_direction() {
     raw.groups = vec![0, 1, 2, 3];
     let loss = raw.step(&mut objective, 1.0).expect("a loss").loss;
     assert!(loss > 0.1, "without the group the second caption is a hard negative: {loss}");
-    raw.near = Some(Array2::from_shape_fn((4, 4), |at| at == (3, 0)));
+    raw.near = Some((vec![4, 5, 6, 7], lists(8, &[(7, 4)])));
     assert_eq!(
         raw.step(&mut objective, 1.0).expect("a loss").loss,
         0.0,
         "near is as good as a group"
     );
+}
+
+#[test]
+fn texts_that_say_nearly_the_same_are_no_negatives_of_the_memory_either() {
+    // Each row of the memory is what a row of the batch is, under another group.
+    let units = |groups: &[u32]| {
+        let mut raw = Raw::new(1, groups, 4);
+        (raw.images, raw.texts) = (Array2::eye(4), Some(Array2::eye(4)));
+        raw
+    };
+    let within = Sides { image_to_image: 1.0, text_to_text: 1.0, ..Sides::BOTH_WAYS };
+    for (loss, sides) in [
+        (Loss::Triplet(Triplet::hinge(0.2)), Sides::BOTH_WAYS),
+        (Loss::Contrastive(Contrastive::hadsell(1.0)), within),
+    ] {
+        let memory = Some(MemoryOptions { size: 9, weight: 1.0, after: 0.0 });
+        let options =
+            ObjectiveOptions { memory, sides, ..ObjectiveOptions::both_ways(loss.clone()) };
+        let cost = |near: &[(u32, u32)], ids: Option<Vec<u32>>| {
+            let mut objective = Objective::new(options.clone(), 4, 1).expect("valid");
+            let (mut first, mut second) = (units(&[0, 1, 2, 3]), units(&[4, 5, 6, 7]));
+            first.near = ids.map(|ids| (ids, lists(8, near)));
+            second.near = Some((vec![4, 5, 6, 7], lists(8, near)));
+            first.step(&mut objective, 1.0).expect("a loss");
+            second.step(&mut objective, 1.0).expect("a loss").loss
+        };
+        let pairs = [(0, 4), (1, 5), (2, 6), (3, 7)];
+        let clean = cost(&pairs, Some(vec![0, 1, 2, 3]));
+        let alone = cost(&[], Some(vec![0, 1, 2, 3]));
+        assert!(clean < 1e-6, "{loss:?}: {clean}");
+        assert!(alone > 0.1, "{loss:?}: without ids they are hard negatives: {alone}");
+        assert_eq!(cost(&pairs, None), alone, "{loss:?}: texts without ids are near to none");
+        assert_eq!(cost(&[], Some(vec![4, 5, 6, 7])), clean, "{loss:?}: the same texts");
+        let some = cost(&pairs[..3], Some(vec![0, 1, 2, 3]));
+        assert!(clean < some && some < alone, "{loss:?}: {some}");
+    }
+}
+
+#[test]
+fn texts_that_say_nearly_the_same_are_no_other_prototypes() {
+    // One picture and text of each of three things; 0 and 2 say nearly the same.
+    let (mut near, mut apart) = (Raw::new(6, &[0, 1, 2], 4), Raw::new(6, &[0, 1, 2], 4));
+    near.near = Some((vec![0, 1, 2], lists(3, &[(0, 2)])));
+    apart.near = Some((vec![0, 1, 2], lists(3, &[])));
+    let sides = Sides { image_to_text: 1.0, text_to_image: 0.0, ..Sides::BOTH_WAYS };
+    let options = ObjectiveOptions {
+        sides,
+        ..ObjectiveOptions::both_ways(Loss::Prototypes(Prototypes { scale: 3.0 }))
+    };
+    let mut objective = Objective::new(options, 4, 1).expect("valid");
+    let rows = |x: &Array2<f64>| normalise(x.view()).rows;
+    let (x, c) = (rows(&near.images), rows(near.texts.as_ref().expect("texts")));
+    let d = |i: usize, k: usize| (&x.row(i) - &c.row(k)).mapv(|v| v * v).sum();
+    let cost = |i: usize, others: &[usize]| {
+        let all = std::iter::once(&i).chain(others);
+        all.map(|&k| (-3.0 * d(i, k)).exp()).sum::<f64>().ln() + 3.0 * d(i, i)
+    };
+    let expected = (cost(0, &[1]) + cost(1, &[0, 2]) + cost(2, &[1])) / 3.0;
+    let got = near.step(&mut objective, 1.0).expect("a loss").loss;
+    assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
+    let whole = (cost(0, &[1, 2]) + cost(1, &[0, 2]) + cost(2, &[0, 1])) / 3.0;
+    let got = apart.step(&mut objective, 1.0).expect("a loss").loss;
+    assert!((got - whole).abs() < 1e-12, "{got} instead of {whole}");
+    // A query without another prototype has no part in the mean; without any there is no loss.
+    near.near = Some((vec![0, 1, 2], lists(3, &[(0, 2), (0, 1)])));
+    let expected = (cost(1, &[2]) + cost(2, &[1])) / 2.0;
+    let got = near.step(&mut objective, 1.0).expect("a loss").loss;
+    assert!((got - expected).abs() < 1e-12, "{got} instead of {expected}");
+    near.near = Some((vec![7, 7, 7], Vec::new()));
+    let error = near.step(&mut objective, 1.0).expect_err("all the same");
+    assert!(matches!(error, LossError::NoNegatives { .. }), "{error}");
 }
 
 #[test]
