@@ -418,3 +418,15 @@ fn a_tokenizer_whose_vocabulary_is_a_list_is_counted_whole() {
     let done = place.train(short(&recipe), "out", false, u64::MAX).expect("trained");
     assert!(done.published.is_some());
 }
+
+#[test]
+fn a_thing_held_out_as_a_whole_gives_no_score_before_or_after() {
+    let mut place = Place::new();
+    for example in &mut place.examples {
+        let held = example.group.as_deref() == Some("red circle");
+        example.split = Some(if held { "val" } else { "train" }.into());
+    }
+    let done = place.train(short(FINETUNE), "one", false, u64::MAX).expect("trained");
+    assert_eq!((done.before, done.after, done.best_epoch), (None, None, None));
+    assert!(done.published.is_some(), "the last weights are");
+}

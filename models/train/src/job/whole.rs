@@ -151,7 +151,8 @@ pub fn train(
             (false, true) => Some(towers.held_out(&prepared.supply)?),
         };
         // What is published is what is measured: the weights as they are stored.
-        after = embedded.as_ref().map(|(images, texts)| score(images, texts.as_ref(), held));
+        let ranked = embedded.as_ref().filter(|_| held.can_be_ranked());
+        after = ranked.map(|(images, texts)| score(images, texts.as_ref(), held));
         let done = publish_model(job, &prepared, &model, &towers, target.name, target.out)?;
         let report = report::of(&report::Run {
             job,
