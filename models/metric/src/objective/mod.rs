@@ -6,6 +6,7 @@ mod collapsed;
 mod magnet_index;
 mod n_pair;
 mod options;
+mod prototypes;
 mod state;
 mod step;
 #[cfg(test)]
