@@ -1,7 +1,7 @@
 //! Given labelled pictures of a store, how far do groups agree with the labels, by
 //! the plain distance and by one that is learned from half of them?
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
 use ekphrasis_index::Item;
@@ -18,7 +18,8 @@ use rand_pcg::Pcg64;
 use super::{Agreement, AgreementReport, ClusterOptions, LearnedReport};
 use crate::{EngineError, pairs};
 
-/// The labelled pictures of the store.
+/// The labelled pictures of the store, in the order of the file: what is learned
+/// from them depends on the labels, not on where the pictures lie.
 pub(super) struct Labels {
     /// Positions among the store's pictures.
     places: Vec<usize>,
@@ -36,8 +37,9 @@ impl Labels {
             .zip(0..)
             .filter_map(|(item, i)| Some((item.path.as_deref()?, i)))
             .collect();
-        let mut labelled: BTreeMap<usize, String> = BTreeMap::new();
-        let mut missing = std::collections::BTreeSet::new();
+        let mut labelled: Vec<(usize, String)> = Vec::new();
+        let mut seen = HashSet::new();
+        let mut missing = HashSet::new();
         for line in lines {
             let (Some(path), Some(label)) = (line.path, line.class.or(line.group)) else {
                 continue;
@@ -46,7 +48,9 @@ impl Labels {
             let path = fs_err::canonicalize(&path).unwrap_or(path);
             match at.get(path.as_path()) {
                 Some(&place) => {
-                    labelled.entry(place).or_insert(label);
+                    if seen.insert(place) {
+                        labelled.push((place, label));
+                    }
                 }
                 None => {
                     missing.insert(path);
@@ -54,11 +58,11 @@ impl Labels {
             }
         }
         let mut numbers: BTreeMap<&String, usize> = BTreeMap::new();
-        for label in labelled.values() {
+        for (_, label) in &labelled {
             let next = numbers.len();
             numbers.entry(label).or_insert(next);
         }
-        let classes: Vec<usize> = labelled.values().map(|l| numbers[l]).collect();
+        let classes: Vec<usize> = labelled.iter().map(|(_, l)| numbers[l]).collect();
         let count = numbers.len();
         if count < 2 || classes.len() < 4 {
             return Err(EngineError::Invalid(format!(
@@ -70,7 +74,8 @@ impl Labels {
                 missing.len()
             )));
         }
-        Ok(Self { places: labelled.into_keys().collect(), classes, count, missing: missing.len() })
+        let places = labelled.into_iter().map(|(place, _)| place).collect();
+        Ok(Self { places, classes, count, missing: missing.len() })
     }
 }
 
