@@ -75,6 +75,8 @@ pub struct Hit {
     pub caption: Option<String>,
     /// Cosine in vector mode, BM25 in text mode, fused RRF score in hybrid mode.
     pub score: f32,
+    /// Cosine to the query; null if the query has no vector.
+    pub cosine: Option<f32>,
     /// Calibrated probability of being relevant; null if the model is not calibrated.
     pub confidence: Option<f32>,
     /// Which rankings found it: `vector`, `text`.
@@ -350,6 +352,7 @@ impl From<&engine::SearchHit> for Hit {
             path,
             caption,
             score: hit.score,
+            cosine: hit.cosine,
             confidence: hit.confidence,
             via: via.into_iter().filter_map(|(found, name)| found.then_some(name)).collect(),
             parts: parts.collect(),
@@ -541,7 +544,7 @@ mod tests {
                 "hits": [{
                     "rank": 1, "id": "ab".repeat(16), "kind": "image",
                     "path": "/pictures/a cat.jpg", "caption": null,
-                    "score": 0.25, "confidence": null, "via": ["vector"],
+                    "score": 0.25, "cosine": 0.25, "confidence": null, "via": ["vector"],
                     "parts": [{"part": "cat", "score": 0.5, "weight": 1.0}],
                     "meta": {"width": 40, "height": 30, "size": 1234, "format": "jpeg",
                              "modified": "2023-11-14T22:13:20Z", "blake3": "07".repeat(32)},
