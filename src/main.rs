@@ -1,6 +1,7 @@
 //! The program `ek`: reads what was typed, does it, says how it went.
 
 mod cli;
+mod client;
 mod commands;
 mod failure;
 mod output;

@@ -37,6 +37,58 @@ fn patterns(home: &Home) {
     home.ek(&["index", "pictures"]).exits(0);
 }
 
+/// Three shapes in grey (a disc, a bar, a triangle), each in front of six loud
+/// backgrounds four times, at chance places: `disc0.png` and so on. What varies most
+/// is the background; what is labelled is the shape.
+fn shapes(home: &Home) {
+    const BACKGROUNDS: [[u8; 3]; 6] = [
+        [200, 30, 30],
+        [30, 160, 40],
+        [30, 50, 200],
+        [230, 210, 40],
+        [240, 240, 240],
+        [20, 20, 20],
+    ];
+    let folder = home.folder("pictures");
+    // Three small numbers that differ from picture to picture.
+    let mut state = 7u32;
+    let mut draw = |below: u32| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        i32::try_from((state >> 16) % below).expect("a small number")
+    };
+    let mut lines = Vec::new();
+    for shape in ["disc", "bar", "triangle"] {
+        for i in 0..24 {
+            let (x, y, r) = (40 + draw(17), 40 + draw(17), 20 + draw(6));
+            let back = BACKGROUNDS[i % 6];
+            let picture = RgbImage::from_fn(96, 96, |px, py| {
+                let (px, py) = (px as i32, py as i32);
+                let (dx, dy) = (px - x, py - y);
+                let inside = match shape {
+                    "disc" => dx * dx + dy * dy <= r * r,
+                    "bar" => dx.abs() <= r && dy.abs() <= r / 3,
+                    _ => (-r..=r).contains(&dy) && dx.abs() <= (dy + r) / 2,
+                };
+                let marked = match i % 3 {
+                    0 => px % 8 < 2,
+                    1 => px % 12 < 6 && py % 12 < 6,
+                    _ => false,
+                };
+                Rgb(match (inside, marked) {
+                    (true, _) => [128; 3],
+                    (false, true) => back.map(|v| 255 - v),
+                    (false, false) => back,
+                })
+            });
+            let file = format!("{shape}{i}.png");
+            picture.save(folder.join(&file)).expect("written");
+            lines.push(json!({"path": format!("pictures/{file}"), "class": shape}).to_string());
+        }
+    }
+    fs_err::write(home.path().join("shapes.jsonl"), lines.join("\n")).expect("written");
+    home.ek(&["index", "pictures"]).exits(0);
+}
+
 /// The kinds of pictures in each group, by file name without the number.
 fn kinds(report: &Value) -> Vec<Vec<String>> {
     let groups = report["groups"].as_array().expect("groups");
@@ -106,6 +158,40 @@ fn a_group_is_named_by_a_caption_that_fits() {
     assert_eq!(sizes.iter().sum::<u64>(), report["pictures"].as_u64().expect("a number"));
 }
 
+#[test]
+fn the_members_own_words_name_a_group() {
+    let home = Home::new();
+    let folder = home.folder("pictures/my_summer");
+    photographs(&home);
+    for i in 0..6 {
+        let name = format!("rocket{i}.png");
+        fs_err::rename(folder.join("..").join(&name), folder.join(&name)).expect("moved");
+    }
+    const DOES: [&str; 6] = ["asleep", "awake", "hungry", "fed", "angry", "purring"];
+    let lines: Vec<String> = (0..6)
+        .flat_map(|i| {
+            let caption = format!("Mimi {}", DOES[i]);
+            [
+                json!({"path": format!("pictures/cat{i}.png"), "caption": caption}),
+                json!({"path": format!("pictures/coffee{i}.png"), "tags": ["Espresso"]}),
+            ]
+        })
+        .map(|line| line.to_string())
+        .collect();
+    fs_err::write(home.path().join("captions.jsonl"), lines.join("\n")).expect("written");
+    home.ek(&["index", "pictures", "--captions", "captions.jsonl"]).exits(0);
+    let report = home.ek(&["cluster", "-k", "3", "--json"]).exits(0).json();
+    let mut names: Vec<&str> = report["groups"]
+        .as_array()
+        .expect("groups")
+        .iter()
+        .filter_map(|g| g["name"].as_str())
+        .collect();
+    names.sort_unstable();
+    // A caption's word, a tag, a folder: all of a kind have them, and no other picture.
+    assert_eq!(names, ["espresso", "mimi", "my summer"]);
+}
+
 /// The kinds of [`patterns`], and a picture that is not there.
 fn labels(home: &Home) {
     let lines: Vec<String> = ["red", "blue", "stripes"]
@@ -142,11 +228,12 @@ fn a_distance_is_learned_measured_kept_and_used() {
         assert_eq!((&metric["similar"], &metric["dissimilar"]), (&9.into(), &27.into()));
         let number = |part: &Value| part.as_f64().expect("a number");
         assert!(number(&metric["objective_after"]) < number(&metric["objective_before"]));
-        // The model tells these kinds apart by itself, so nothing is to be gained here
-        // (what is gained where it does not, the crate's own tests see).
-        for part in ["others_before", "others_after", "all_before", "all_after"] {
-            let (ari, nmi) = (number(&metric[part]["ari"]), number(&metric[part]["nmi"]));
-            assert!((-0.5..=1.0).contains(&ari) && (0.0..=1.0).contains(&nmi), "{agreement}");
+        // The model tells these kinds apart by itself: nine labels have little to add, and
+        // must not make it worse.
+        for measure in ["ari", "nmi"] {
+            let of = |part: &str| number(&metric[part][measure]);
+            assert!(of("others_after") >= of("others_before"), "{form}: {agreement}");
+            assert!(of("all_after") >= of("all_before"), "{form}: {agreement}");
         }
         assert!(number(&metric["all_before"]["ari"]) > 0.5, "{agreement}");
         let used = home.ek(&["cluster", "-k", "3", "--use-metric", "metric.json", "--json"]);
@@ -157,6 +244,36 @@ fn a_distance_is_learned_measured_kept_and_used() {
     assert!(agreement["metric"].is_null() && agreement["plain"]["nmi"].is_f64(), "{agreement}");
     let text = home.ek(&["cluster", "--pairs", "labels.jsonl"]).exits(0).stdout();
     assert!(text.contains("not learned from, learned"), "{text}");
+}
+
+#[test]
+fn labels_teach_what_to_group_by() {
+    let home = Home::new();
+    shapes(&home);
+    // The diagonal form can only weigh coordinates, in which shape and background are mixed.
+    // Over sixteen ways to halve the labels the full form gained at least 0.68, the other 0.2.
+    for (form, gain) in [("full", 0.5), ("diagonal", 0.1)] {
+        let args = ["cluster", "--pairs", "shapes.jsonl", "--metric", form, "--json"];
+        let report = home.ek(&args).exits(0).json();
+        let metric = &report["agreement"]["metric"];
+        let number = |part: &Value| part.as_f64().expect("a number");
+        let of = |part: &str, measure: &str| number(&metric[part][measure]);
+        assert_eq!(metric["from"], 36, "half of each shape");
+        // By itself the model groups by the background, which says nothing of the shape.
+        assert!(of("others_before", "ari") < 0.2, "{form}: {metric}");
+        for measure in ["ari", "nmi"] {
+            let (before, after) = (of("others_before", measure), of("others_after", measure));
+            assert!(after > before + gain, "{form}, {measure}: {metric}");
+        }
+        assert!(number(&metric["share"]) > 0.0, "{form}: {metric}");
+        let tried = metric["tried"].as_array().expect("shares");
+        let kappa = |share: f64| tried.iter().find(|t| t["share"] == share).map(|t| &t["kappa"]);
+        let best = tried.iter().map(|t| number(&t["kappa"])).fold(f64::NEG_INFINITY, f64::max);
+        let chosen = kappa(number(&metric["share"])).expect("one that was tried");
+        assert!(number(chosen) >= best - 1e-6, "{form}: {metric}");
+    }
+    let text = home.ek(&["cluster", "--pairs", "shapes.jsonl"]).exits(0).stdout();
+    assert!(text.contains("held-out pictures are grouped best"), "{text}");
 }
 
 #[test]

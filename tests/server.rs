@@ -46,6 +46,39 @@ fn searching_by_words_and_by_picture() {
 }
 
 #[test]
+fn the_command_line_asks_the_server_that_holds_the_store() {
+    let (home, server) = with_three();
+    let cat = reference("images/cat_exif_orientation6.jpg");
+    let cat = cat.to_str().expect("UTF-8");
+    let searches: [&[&str]; 4] = [
+        &["search", "a cup of coffee", "--json"],
+        &["search", "a cup of coffee", "--mode", "vector", "-n", "1", "--offset", "1", "--json"],
+        &["search", "pet", "--image", cat, "--not", "a rocket", "--weight", "0.5", "--json"],
+        &["search", "a cup of coffee", "--explain"],
+    ];
+    // A library that is not there shows that no model is loaded here.
+    let without = |args: &[&str]| home.ek(&[args, &["--onnxruntime", "/no/library"]].concat());
+    let asked: Vec<_> = searches.iter().map(|args| without(args).exits(0).stdout()).collect();
+    drop(server);
+    // Nobody to ask any more.
+    without(searches[0]).exits(3);
+    for (args, asked) in searches.iter().zip(asked) {
+        let alone = home.ek(args).exits(0).stdout();
+        if !args.contains(&"--json") {
+            assert_eq!(asked, alone);
+            continue;
+        }
+        let [mut asked, mut alone] = [asked, alone]
+            .map(|text| serde_json::from_str::<serde_json::Value>(&text).expect("one object"));
+        for reply in [&mut asked, &mut alone] {
+            assert!(!reply["hits"].as_array().expect("a list").is_empty());
+            reply["took_ms"] = json!(0);
+        }
+        assert_eq!(asked, alone);
+    }
+}
+
+#[test]
 fn thumbnails_and_files() {
     let (home, server) = with_three();
     let (_, reply) = server.get("/v1/search?q=cat&mode=vector&k=1");

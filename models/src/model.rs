@@ -26,6 +26,7 @@ pub const PAIR_KEY: &str = "ekphrasis.pair";
 pub struct Model {
     dir: PathBuf,
     manifest: Arc<Manifest>,
+    prepared: Option<PathBuf>,
 }
 
 /// Why a model could not be opened or one of its encoders not be made.
@@ -115,7 +116,20 @@ impl Model {
         for (file, entry) in manifest.files() {
             checked::check_size(&dir.join(file), entry.bytes)?;
         }
-        Ok(Self { dir: dir.into(), manifest: Arc::new(manifest) })
+        Ok(Self { dir: dir.into(), manifest: Arc::new(manifest), prepared: None })
+    }
+
+    /// The same model, but what ONNX Runtime makes of its graphs is kept in
+    /// `folder`, so that encoders are there faster the next time. The folder may be
+    /// deleted at any time.
+    #[must_use]
+    pub fn preparing_in(mut self, folder: PathBuf) -> Self {
+        self.prepared = Some(folder);
+        self
+    }
+
+    pub(crate) fn prepared(&self) -> Option<&Path> {
+        self.prepared.as_deref()
     }
 
     /// The folder, as given.

@@ -5,5 +5,6 @@ mod support;
 
 mod lite;
 mod pictures;
+mod prepared;
 mod runtime;
 mod tiny_clip;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ekphrasis_engine::cluster::{
-    Agreement, AgreementReport, ClusterOptions, ClusterReport, Form, Mahalanobis, metric_from_rows,
-    metric_rows,
+    Agreement, AgreementReport, ClusterOptions, ClusterReport, Form, LearnedReport, Mahalanobis,
+    metric_from_rows, metric_rows,
 };
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -127,7 +127,8 @@ fn agreement_json(report: &AgreementReport) -> Value {
     let of = |a: &Agreement| json!({"nmi": a.nmi, "ari": a.ari});
     let learned = report.learned.as_ref().map(|l| {
         json!({
-            "form": form(l.form), "from": l.from,
+            "form": form(l.form), "from": l.from, "share": l.share,
+            "tried": l.tried.iter().map(|(s, k)| json!({"share": s, "kappa": k})).collect::<Value>(),
             "similar": l.pairs.0, "dissimilar": l.pairs.1,
             "objective_before": l.objective.0, "objective_after": l.objective.1,
             "others_before": of(&l.others.0), "others_after": of(&l.others.1),
@@ -194,6 +195,23 @@ fn agreement_table(report: &AgreementReport) -> Result<(), Failure> {
             learned.objective.0,
             learned.objective.1,
         ))?;
+        output::line(&used(learned))?;
     }
     Ok(())
+}
+
+/// How much of a learned distance is in use, and why.
+fn used(learned: &LearnedReport) -> String {
+    let percent = 100.0 * learned.share;
+    match learned.share {
+        _ if learned.tried.is_empty() => "none of it is used: the labels are too few to hold one \
+             out and see whether it helps; label more pictures of each class"
+            .to_owned(),
+        0.0 => "none of it is used: the plain distance groups held-out pictures as well".to_owned(),
+        1.0 => "all of it is used: so held-out pictures are grouped best".to_owned(),
+        _ => format!(
+            "{percent:.0} % of it is used beside the plain distance: so held-out pictures are \
+             grouped best"
+        ),
+    }
 }

@@ -3,13 +3,14 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_engine::{
-    Expr, FilterError, Item, Kind, Mode, Part, PartQuery, SearchHit, SearchRequest, Source,
-    WordMatch,
+    Expr, FilterError, Kind, Mode, Part, PartQuery, SearchRequest, Source,
 };
 use ekphrasis_web::wire;
+use serde_json::Value;
 
-use super::{Done, open_to_read};
+use super::{Done, config, open_to_read};
 use crate::cli::{ForArg, Global, ModeArg, SearchArgs};
+use crate::client;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
@@ -36,45 +37,62 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         exact: args.exact,
         explain: args.explain,
     };
-    let engine = open_to_read(global)?;
-    let reply = engine.search(&request)?;
-    super::warn(&engine);
+    let reply = answer(global, &request)?;
+    let empty = reply["hits"].as_array().is_none_or(Vec::is_empty);
     if global.json {
-        output::json(&wire::SearchReply::new(&reply, &request))?;
+        output::json(&reply)?;
     } else {
-        for hit in &reply.hits {
+        for hit in reply["hits"].as_array().into_iter().flatten() {
             show(hit, args.explain)?;
         }
-        if reply.hits.is_empty() && !global.quiet {
-            output::note(match reply.total_candidates {
-                0 if request.filter.is_some() => "the filter lets nothing through",
-                0 => "the store has nothing of this kind yet; `ek index DIR` fills it",
+        if empty && !global.quiet {
+            output::note(match reply["total_candidates"].as_u64() {
+                Some(0) if request.filter.is_some() => "the filter lets nothing through",
+                Some(0) => "the store has nothing of this kind yet; `ek index DIR` fills it",
                 _ => "nothing found",
             });
         }
     }
-    Ok(if reply.hits.is_empty() { Done::NothingOrPartly } else { Done::Well })
+    Ok(if empty { Done::NothingOrPartly } else { Done::Well })
 }
 
-fn show(hit: &SearchHit, explain: bool) -> Result<(), Failure> {
-    // A fused score orders but says nothing to a person; how near it is does.
-    let near = hit.cosine.unwrap_or(hit.score);
-    let words = if hit.via_text { "  (words match)" } else { "" };
-    output::line(&format!("{:>3}  {near:.3}  {}{words}", hit.rank, name(&hit.item)))?;
-    for part in hit.parts.iter().filter(|_| explain) {
-        output::line(&format!(
-            "            {:.3} × {:.2}  {}",
-            part.score, part.weight, part.part
-        ))?;
+/// By the server that holds the store, if there is one; otherwise here.
+fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
+    // A model that was named is to be used, and not the server's.
+    if global.model.is_none()
+        && let Some(reply) = client::search(&config(global)?, request)
+    {
+        return Ok(reply);
     }
-    for found in &hit.words {
-        let how = match found.how {
-            WordMatch::Same => String::new(),
-            WordMatch::Beginning => format!(", as the beginning of {:?}", found.found),
-            WordMatch::Similar => format!(", as {:?}", found.found),
+    let engine = open_to_read(global)?;
+    let reply = engine.search(request)?;
+    super::warn(&engine);
+    // Through text, as a server's answer comes: a number has then the same digits.
+    serde_json::to_string(&wire::SearchReply::new(&reply, request))
+        .and_then(|text| serde_json::from_str(&text))
+        .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))
+}
+
+fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
+    let number = |value: &Value| value.as_f64().unwrap_or_default();
+    // A fused score orders but says nothing to a person; how near it is does.
+    let near = hit["cosine"].as_f64().unwrap_or_else(|| number(&hit["score"]));
+    let by_words = hit["via"].as_array().is_some_and(|via| via.contains(&"text".into()));
+    let words = if by_words { "  (words match)" } else { "" };
+    output::line(&format!("{:>3}  {near:.3}  {}{words}", number(&hit["rank"]), name(hit)))?;
+    for part in hit["parts"].as_array().into_iter().flatten().filter(|_| explain) {
+        let (score, weight) = (number(&part["score"]), number(&part["weight"]));
+        let part = part["part"].as_str().unwrap_or_default();
+        output::line(&format!("            {score:.3} × {weight:.2}  {part}"))?;
+    }
+    for matched in hit["matched"].as_array().into_iter().flatten() {
+        let text = |name: &str| matched[name].as_str().unwrap_or_default();
+        let how = match text("how") {
+            "beginning" => format!(", as the beginning of {:?}", text("found")),
+            "similar" => format!(", as {:?}", text("found")),
+            _ => String::new(),
         };
-        let (word, field) = (&found.word, found.field.as_str());
-        output::line(&format!("            {word:?} in the {field}{how}"))?;
+        output::line(&format!("            {:?} in the {}{how}", text("word"), text("field")))?;
     }
     Ok(())
 }
@@ -87,11 +105,11 @@ fn filter(args: &SearchArgs) -> Result<Option<Expr>, Failure> {
 }
 
 /// What a person knows an item by.
-fn name(item: &Item) -> String {
-    match (&item.path, &item.text) {
-        (Some(path), _) => printable(&path.to_string_lossy()),
+fn name(hit: &Value) -> String {
+    match (hit["path"].as_str(), hit["caption"].as_str()) {
+        (Some(path), _) => printable(path),
         (None, Some(text)) => format!("“{}”", printable(text)),
-        (None, None) => item.id.to_string(),
+        (None, None) => hit["id"].as_str().unwrap_or_default().to_owned(),
     }
 }
 

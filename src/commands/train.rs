@@ -47,7 +47,7 @@ mod with_trainer {
         let model = BaseModel::open(towers.dir()).map_err(JobError::from).map_err(failure)?;
         let recipe = recipe(args, out, &model)?;
         let stop = stop_on_interrupt()?;
-        let mut job = Job {
+        let job = Job {
             examples,
             config: recipe,
             base: model,
@@ -57,7 +57,7 @@ mod with_trainer {
         };
         let mut teller = Teller::new(global.quiet);
         if let Some(seeds) = args.ablation {
-            return ablation(global, &mut job, seeds, &stop, &mut teller);
+            return ablation(global, &job, seeds, &stop, &mut teller);
         }
         let name = args.model.as_deref().unwrap_or(&nowhere).to_string_lossy();
         let target = Target { name: &name, out, resume: args.resume };
@@ -74,7 +74,7 @@ mod with_trainer {
 
     fn ablation(
         global: &Global,
-        job: &mut Job<'_>,
+        job: &Job<'_>,
         seeds: u64,
         stop: &AtomicBool,
         teller: &mut Teller,
@@ -89,7 +89,7 @@ mod with_trainer {
                 seeds.len()
             ));
             line(&format!(
-                "{:<26} {:<20} {:>14} {:>15} {:>15} {:>15} {:>15}",
+                "{:<26} {:<24} {:>14} {:>15} {:>15} {:>15} {:>15}",
                 "loss", "negatives", "rsum", "t→i R@1", "t→i R@10", "i→t R@1", "i→t R@10"
             ));
         }
@@ -109,7 +109,7 @@ mod with_trainer {
                     })
                 };
                 line(&format!(
-                    "{:<26} {:<20} {:>14} {:>15} {:>15} {:>15} {:>15}",
+                    "{:<26} {:<24} {:>14} {:>15} {:>15} {:>15} {:>15}",
                     row.loss,
                     row.selection,
                     figure(&|s| Some(s.rsum()), 1),
@@ -189,6 +189,7 @@ mod with_trainer {
         let of = |pair: pairs::Pair| -> Option<Example> {
             Some(Example {
                 path: pair.path?,
+                line: pair.line,
                 captions: pair.texts,
                 tags: pair.tags,
                 group: pair.group,
@@ -219,6 +220,9 @@ mod with_trainer {
             match told {
                 Told::Stage(Stage::Looking(count)) => {
                     output::note(&format!("reading {count} pictures"));
+                }
+                Told::Stage(Stage::Known(count)) => {
+                    output::note(&format!("{count} of them are known from the cache"));
                 }
                 Told::Stage(Stage::Warning(text)) => {
                     self.clear();

@@ -80,6 +80,8 @@ pub struct Hit {
     pub caption: Option<String>,
     /// Cosine in vector mode, BM25 in text mode, fused RRF score in hybrid mode.
     pub score: f32,
+    /// Cosine to the query; null if the query has no vector.
+    pub cosine: Option<f32>,
     /// Calibrated probability of being relevant; null if the model is not calibrated.
     pub confidence: Option<f32>,
     /// Which rankings found it: `vector`, `text`.
@@ -335,6 +337,7 @@ impl Hit {
             path,
             caption,
             score: hit.score,
+            cosine: hit.cosine,
             confidence: hit.confidence,
             via: via.into_iter().filter_map(|(found, name)| found.then_some(name)).collect(),
             parts: parts.collect(),

@@ -1,7 +1,8 @@
 //! Given a picture of any size, what exactly does the model see? [`Preprocess`] says.
 
 use fast_image_resize as fr;
-use fr::images::{Image, ImageRef};
+use fr::images::{TypedImage, TypedImageRef};
+use fr::pixels::U8x3;
 
 use crate::{Pixels, PixelsError};
 
@@ -224,14 +225,17 @@ fn scale(
         Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
     };
     let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter));
+    // Typed: the untyped call would compile the resizer for every kind of pixel.
     let source =
-        ImageRef::new(picture.width(), picture.height(), picture.rgb(), fr::PixelType::U8x3)
+        TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())
             .expect("Pixels holds exactly width × height × 3 bytes");
-    let mut target = Image::new(width, height, fr::PixelType::U8x3);
+    let mut resized = vec![0; width as usize * height as usize * 3];
+    let mut target = TypedImage::<U8x3>::from_buffer(width, height, &mut resized)
+        .expect("as many bytes as the size says");
     fr::Resizer::new()
-        .resize(&source, &mut target, &options)
-        .expect("both sides are U8x3 and not empty");
-    Pixels::new(width, height, target.into_vec())
+        .resize_typed(&source, &mut target, &options)
+        .expect("the crop is the whole picture");
+    Pixels::new(width, height, resized)
 }
 
 impl Pixels {

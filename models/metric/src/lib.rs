@@ -5,6 +5,7 @@
 //! [`Objective`] puts a loss together and applies it to a batch; `LOSSES.md` beside
 //! this crate has every formula, distance, margin unit and reduction on one page.
 
+mod bytes;
 pub mod cluster;
 mod detect;
 mod error;
@@ -12,6 +13,7 @@ pub mod loss;
 pub mod mahalanobis;
 pub mod measure;
 mod memory;
+mod near;
 mod objective;
 mod real;
 mod relations;
@@ -21,6 +23,7 @@ mod stats;
 pub use detect::{Detectors, Finding};
 pub use error::{LossError, Side};
 pub use memory::Memory;
+pub use near::Near;
 pub use objective::{
     Batch, Classifier, Loss, MagnetIndex, MagnetOptions, MemoryOptions, Objective,
     ObjectiveOptions, Sides, Step,

@@ -1,6 +1,6 @@
 //! Who is whose positive and whose negative?
 
-use ndarray::{Array2, ArrayView2};
+use ndarray::{Array2, ArrayView2, Axis, concatenate};
 
 use crate::LossError;
 
@@ -42,7 +42,7 @@ impl Relations {
     /// `Shape`.
     pub fn paired(groups: &[u32], near: Option<&Array2<bool>>) -> Result<Self, LossError> {
         let mut kinds = by_group(groups, groups);
-        ignore_near(&mut kinds, near)?;
+        ignore_near(&mut kinds, near, true)?;
         let masked = not_negative(&kinds).saturating_sub(groups.len());
         Ok(Self { kinds, paired: Some((0..groups.len()).collect()), masked })
     }
@@ -56,7 +56,7 @@ impl Relations {
     /// `Shape`.
     pub fn within(groups: &[u32], near: Option<&Array2<bool>>) -> Result<Self, LossError> {
         let mut kinds = by_group(groups, groups);
-        ignore_near(&mut kinds, near)?;
+        ignore_near(&mut kinds, near, true)?;
         kinds.diag_mut().fill(Relation::Ignore);
         let masked = kinds.iter().filter(|&&k| k == Relation::Ignore).count() - groups.len();
         Ok(Self { kinds, paired: None, masked })
@@ -69,11 +69,23 @@ impl Relations {
     /// `paired`: whether row i of the batch's candidates is anchor i's own.
     ///
     /// # Shapes
-    /// `groups`: n, `memory`: m; the result is n × (n + m).
-    pub fn memory(groups: &[u32], memory: &[u32], paired: bool) -> Self {
-        let all: Vec<u32> = groups.iter().chain(memory).copied().collect();
-        let mut kinds = by_group(groups, &all);
+    /// `groups`: n, `memory`: m; `near`: n × m, where `near[[i, j]]` says that row i and
+    /// j of the memory are too alike to be negatives. The result is n × (n + m).
+    ///
+    /// # Errors
+    /// `Shape`.
+    pub fn memory(
+        groups: &[u32],
+        memory: &[u32],
+        near: Option<&Array2<bool>>,
+        paired: bool,
+    ) -> Result<Self, LossError> {
         let n = groups.len();
+        let mut kinds = by_group(groups, groups);
+        let mut held = by_group(groups, memory);
+        let same = held.iter().filter(|&&k| k == Relation::Positive).count();
+        ignore_near(&mut held, near, false)?;
+        let alike = held.iter().filter(|&&k| k == Relation::Ignore).count();
         for i in 0..n {
             for j in 0..n {
                 if kinds[[i, j]] == Relation::Negative || (!paired && i == j) {
@@ -81,9 +93,12 @@ impl Relations {
                 }
             }
         }
-        let masked =
-            kinds.slice(ndarray::s![.., n..]).iter().filter(|&&k| k == Relation::Positive).count();
-        Self { kinds, paired: paired.then(|| (0..n).collect()), masked }
+        let kinds = concatenate(Axis(1), &[kinds.view(), held.view()])
+            .unwrap_or_else(|_| unreachable!("both have a row for each of the groups"));
+        // In row order, whatever the parts were put together in.
+        let kinds = kinds.as_standard_layout().into_owned();
+        let paired = paired.then(|| (0..n).collect());
+        Ok(Self { kinds, paired, masked: same + alike })
     }
 
     /// Any relations, with no paired positive.
@@ -184,7 +199,12 @@ fn by_group(rows: &[u32], columns: &[u32]) -> Array2<Relation> {
         .unwrap_or_else(|_| Array2::from_elem((0, 0), Relation::Ignore))
 }
 
-fn ignore_near(kinds: &mut Array2<Relation>, near: Option<&Array2<bool>>) -> Result<(), LossError> {
+/// `both`: rows and columns are the same things, and near holds each way round.
+fn ignore_near(
+    kinds: &mut Array2<Relation>,
+    near: Option<&Array2<bool>>,
+    both: bool,
+) -> Result<(), LossError> {
     let Some(near) = near else { return Ok(()) };
     if near.dim() != kinds.dim() {
         return Err(LossError::Shape {
@@ -194,7 +214,7 @@ fn ignore_near(kinds: &mut Array2<Relation>, near: Option<&Array2<bool>>) -> Res
         });
     }
     for ((i, j), _) in near.indexed_iter().filter(|(_, near)| **near) {
-        for at in [[i, j], [j, i]] {
+        for at in [[i, j], if both { [j, i] } else { [i, j] }] {
             if kinds[at] == Relation::Negative {
                 kinds[at] = Relation::Ignore;
             }

@@ -63,6 +63,9 @@ pub struct Stats {
     pub negative: f64,
     /// Largest less smallest cosine, of positives and negatives together.
     pub spread: f64,
+    /// What the loss is when the batch's similarities are all equal (at their present
+    /// height); told where they nearly are, but for the Magnet loss.
+    pub collapsed: Option<f64>,
     /// Share of anchors whose hardest negative scores at least as high as the positive.
     pub beaten: f64,
     /// Cosines of positives.
@@ -80,9 +83,17 @@ pub struct Stats {
 }
 
 impl Stats {
+    /// Similarities closer together than this are one.
+    pub const FLAT: f64 = 1e-3;
+
     /// Share of terms above zero; 0 without terms.
     pub fn active_fraction(&self) -> f64 {
         self.active as f64 / self.terms.max(1) as f64
+    }
+
+    /// Share of anchors with a term above zero; 0 without anchors.
+    pub fn active_anchor_fraction(&self) -> f64 {
+        self.active_anchors as f64 / self.anchors.max(1) as f64
     }
 
     /// Mean violation of the terms above zero; 0 without any.

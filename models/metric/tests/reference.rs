@@ -44,6 +44,9 @@
 //! def proto(i, t):
 //!     i, t = F.normalize(i), F.normalize(t); mu = torch.stack([t[g == j].mean(0) for j in range(5)])
 //!     return F.cross_entropy(-10 * ((i[:, None] - mu) ** 2).sum(-1), g)
+//! def npair(i, t, lam=.002):  # on the raw vectors
+//!     s = (i @ t.T).masked_fill(same & ~torch.eye(n).bool(), -torch.inf); a = torch.arange(n)
+//!     return F.cross_entropy(s, a) + F.cross_entropy(s.T, a) + lam * ((i ** 2).sum(1).mean() + (t ** 2).sum(1).mean())
 //! W = torch.cos(torch.arange(5 * d).reshape(5, d).double())
 //! A = dict(
 //!  facenet=pml(losses.TripletMarginLoss(margin=.2, distance=E2)),
@@ -54,7 +57,7 @@
 //!  vse0=bi(lambda s: hinges(s, .2).sum() / n), vsepp=bi(lambda s: hinges(s, .2).max(1)[0].mean()),
 //!  smooth=bi(smooth), quadruplet=lambda i, t: quad(cos(i, t)), margin=marg,
 //!  clip=lambda i, t: losses.NTXentLoss(temperature=.07)(F.normalize(i), torch.arange(n), ref_emb=F.normalize(t), ref_labels=torch.arange(n)),
-//!  magnet=lambda i, t: magnet(i), prototypes=proto,
+//!  npair=npair, magnet=lambda i, t: magnet(i), prototypes=proto,
 //!  classes=lambda i, t: F.cross_entropy(16 * F.normalize(i) @ F.normalize(W).T, g))
 //! for name, f in A.items():
 //!     i, t = rest(); l = f(i, t); l.backward()
@@ -63,8 +66,8 @@
 
 use ekphrasis_metric::loss::{
     Contrastive, Distance, Form, InfoNce, Magnet, Margin, Outcome, Prototypes, Quadruplet,
-    Reduction, Shape, SmoothMax, Triplet, classification, contrastive, info_nce, magnet, margin,
-    prototypes, quadruplet, smooth_max, triplet,
+    Reduction, Shape, SmoothMax, Triplet, classification, contrastive, info_nce, length_penalty,
+    magnet, margin, n_pair, prototypes, quadruplet, smooth_max, triplet,
 };
 use ekphrasis_metric::select::{Selection, Selector};
 use ekphrasis_metric::{LossError, Normalised, Relation, Relations, normalise};
@@ -77,12 +80,22 @@ const WIDTH: usize = 5;
 const GROUPS: [u32; N] = [0, 0, 1, 1, 2, 2, 3, 4];
 const TWOS: [u32; N] = [0, 0, 1, 1, 2, 2, 3, 3];
 
-/// The embeddings `i` and `t` of the script, as unit rows.
+/// `i` of the script.
+fn raw_images() -> Array2<f64> {
+    Array2::from_shape_fn((N, WIDTH), |(i, j)| (3.0 * (i * WIDTH + j) as f64 + 1.0).sin())
+}
+
+/// `t` of the script.
+fn raw_texts() -> Array2<f64> {
+    Array2::from_shape_fn((N, WIDTH), |(i, j)| {
+        let k = (i * WIDTH + j) as f64;
+        (2.0 * k * k / 7.0 + k).cos()
+    })
+}
+
+/// Both as unit rows.
 fn embeddings() -> (Normalised<f64>, Normalised<f64>) {
-    let k = Array2::from_shape_fn((N, WIDTH), |(i, j)| (i * WIDTH + j) as f64);
-    let images = k.mapv(|k| (3.0 * k + 1.0).sin());
-    let texts = k.mapv(|k| (2.0 * k * k / 7.0 + k).cos());
-    (normalise(images.view()), normalise(texts.view()))
+    (normalise(raw_images().view()), normalise(raw_texts().view()))
 }
 
 /// Every row of the group is a positive, its own pair included.
@@ -223,8 +236,7 @@ fn pairs_quadruplets_and_the_boundary() {
 #[test]
 fn losses_over_embeddings() {
     let (images, texts) = embeddings();
-    let raw =
-        Array2::from_shape_fn((N, WIDTH), |(i, j)| (3.0 * (i * WIDTH + j) as f64 + 1.0).sin());
+    let raw = raw_images();
     let classes = [0, 0, 0, 0, 1, 1, 1, 1];
     let out = magnet(raw.view(), &classes, &TWOS, &Magnet { alpha: 1.0 }).expect("two classes");
     compare(
@@ -233,7 +245,8 @@ fn losses_over_embeddings() {
         [1.401_131_595, 0.389_183_599, 0.000_000_000],
     );
     let (i, t) = (images.rows.view(), texts.rows.view());
-    let out = prototypes(i, &GROUPS, t, &GROUPS, &Prototypes { scale: 10.0 }).expect("groups");
+    let out =
+        prototypes(i, &GROUPS, t, &GROUPS, None, &Prototypes { scale: 10.0 }).expect("groups");
     let of_images = length(&images.backward(out.queries.view()));
     let of_texts = length(&texts.backward(out.support.view()));
     compare(
@@ -241,6 +254,23 @@ fn losses_over_embeddings() {
         [out.loss, of_images, of_texts],
         [6.934_297_949, 4.678_322_846, 4.267_930_123],
     );
+    let (x, y) = (raw_images(), raw_texts());
+    let s = x.dot(&y.t());
+    let there = n_pair(s.view(), &paired()).expect("negatives");
+    let back = n_pair(s.t(), &paired()).expect("negatives");
+    let g = there.gradient + back.gradient.t();
+    let (mut loss, mut lengths) = (there.loss + back.loss, [0.0, 0.0]);
+    for (to, g, x) in [(0, g.dot(&y), &x), (1, g.t().dot(&x), &y)] {
+        let unit = normalise(x.view());
+        let (cost, slopes) = length_penalty(&unit.lengths, 0.002);
+        loss += cost;
+        let mut g = g;
+        for (i, slope) in slopes.iter().enumerate() {
+            g.row_mut(i).scaled_add(*slope, &unit.rows.row(i));
+        }
+        lengths[to] = length(&g);
+    }
+    compare("npair", [loss, lengths[0], lengths[1]], [5.204_915_841, 1.197_139_331, 1.449_087_272]);
     let weights = Array2::from_shape_fn((5, WIDTH), |(c, j)| ((c * WIDTH + j) as f64).cos());
     let out = classification(i, &GROUPS, weights.view(), 16.0).expect("classes");
     let of_images = length(&images.backward(out.gradient.view()));

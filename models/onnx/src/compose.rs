@@ -4,7 +4,8 @@
 
 use half::f16;
 
-use crate::{Attr, Channels, Graph, TensorType, Value, packed};
+use crate::packed::{Channel, packed, twelve_bits};
+use crate::{Attr, Channels, Graph, TensorType, Value};
 
 /// How the numbers of a matrix are kept in the file. The graph turns them back
 /// into floats when it is loaded.
@@ -23,6 +24,75 @@ pub enum Storage {
     Bits8,
 }
 
+impl Storage {
+    /// What a graph gives back of a matrix or kernel that is kept so, bit for bit:
+    /// `data` rounded to the numbers that the file can hold.
+    ///
+    /// # Panics
+    /// If `data` has another number of elements than `shape`.
+    pub fn rounded(self, shape: &[i64], data: &[f32], channels: Channels) -> Vec<f32> {
+        assert_eq!(shape.iter().product::<i64>(), data.len() as i64, "{shape:?}");
+        match self {
+            Self::F32 => data.to_vec(),
+            Self::Bits12 if even(shape) => twelve_bits(shape[0] as usize, data, channels),
+            Self::F16 | Self::Bits12 => halves(data).into_iter().map(f16::to_f32).collect(),
+            Self::Bits8 => {
+                let Bytes { numbers, scales, channel, .. } = Bytes::of(shape, data, channels);
+                let numbers = numbers.iter().enumerate();
+                numbers.map(|(i, &n)| f32::from(n) * scales[channel.of(i)]).collect()
+            }
+        }
+    }
+}
+
+/// Whether the first axis can be split in two.
+fn even(shape: &[i64]) -> bool {
+    shape.first().is_some_and(|n| n % 2 == 0)
+}
+
+fn halves(data: &[f32]) -> Vec<f16> {
+    let most = f16::MAX.to_f32();
+    data.iter().map(|v| f16::from_f32(v.clamp(-most, most))).collect()
+}
+
+/// A matrix as 8-bit numbers with one scale a channel.
+struct Bytes {
+    numbers: Vec<i8>,
+    scales: Vec<f32>,
+    channel: Channel,
+    /// The scales' shape, to be multiplied with the numbers.
+    shape: Vec<i64>,
+}
+
+impl Bytes {
+    fn of(shape: &[i64], data: &[f32], channels: Channels) -> Self {
+        let (axis, count) = match channels {
+            Channels::First => (0, shape.first()),
+            Channels::Last => (shape.len().saturating_sub(1), shape.last()),
+        };
+        let count = count.map_or(1, |&n| n.max(1) as usize);
+        let per_first = (data.len() / count).max(1);
+        let channel = Channel { per_first, last: count, channels };
+        let mut scales = vec![0f32; count];
+        for (i, value) in data.iter().enumerate() {
+            scales[channel.of(i)] = scales[channel.of(i)].max(value.abs());
+        }
+        for scale in &mut scales {
+            // A channel of zeros needs some scale; any gives zeros.
+            *scale = if *scale > 0.0 { *scale / 127.0 } else { 1.0 };
+        }
+        let numbers = data.iter().enumerate();
+        let numbers = numbers
+            .map(|(i, v)| (v / scales[channel.of(i)]).round().clamp(-127.0, 127.0) as i8)
+            .collect();
+        let mut scale_shape = vec![1; shape.len()];
+        if let Some(size) = scale_shape.get_mut(axis) {
+            *size = count as i64;
+        }
+        Self { numbers, scales, channel, shape: scale_shape }
+    }
+}
+
 impl Graph {
     /// A matrix or kernel, kept as `storage` says and given as floats.
     ///
@@ -39,14 +109,9 @@ impl Graph {
         assert_eq!(shape.iter().product::<i64>(), data.len() as i64, "{name}: {shape:?}");
         match storage {
             Storage::F32 => self.f32s(name, shape, data),
-            Storage::Bits12 if shape.first().is_some_and(|n| n % 2 == 0) => {
-                packed(self, name, shape, data, channels)
-            }
+            Storage::Bits12 if even(shape) => packed(self, name, shape, data, channels),
             Storage::F16 | Storage::Bits12 => {
-                let most = f16::MAX.to_f32();
-                let halves: Vec<f16> =
-                    data.iter().map(|v| f16::from_f32(v.clamp(-most, most))).collect();
-                let halves = self.f16s(&format!("{name}.half"), shape, &halves);
+                let halves = self.f16s(&format!("{name}.half"), shape, &halves(data));
                 self.cast(name, &halves, TensorType::F32)
             }
             Storage::Bits8 => self.bytes(name, shape, data, channels),
@@ -54,33 +119,7 @@ impl Graph {
     }
 
     fn bytes(&mut self, name: &str, shape: &[i64], data: &[f32], channels: Channels) -> Value {
-        let (axis, count) = match channels {
-            Channels::First => (0, shape.first()),
-            Channels::Last => (shape.len().saturating_sub(1), shape.last()),
-        };
-        let count = count.map_or(1, |&n| n.max(1) as usize);
-        let per_first = (data.len() / count).max(1);
-        let channel = |i: usize| match channels {
-            Channels::First => i / per_first,
-            Channels::Last => i % count,
-        };
-        let mut scales = vec![0f32; count];
-        for (i, value) in data.iter().enumerate() {
-            scales[channel(i)] = scales[channel(i)].max(value.abs());
-        }
-        for scale in &mut scales {
-            // A channel of zeros needs some scale; any gives zeros.
-            *scale = if *scale > 0.0 { *scale / 127.0 } else { 1.0 };
-        }
-        let numbers: Vec<i8> = data
-            .iter()
-            .enumerate()
-            .map(|(i, v)| (v / scales[channel(i)]).round().clamp(-127.0, 127.0) as i8)
-            .collect();
-        let mut scale_shape = vec![1; shape.len()];
-        if let Some(size) = scale_shape.get_mut(axis) {
-            *size = count as i64;
-        }
+        let Bytes { numbers, scales, shape: scale_shape, .. } = Bytes::of(shape, data, channels);
         let numbers = self.i8s(&format!("{name}.byte"), shape, &numbers);
         let scales = self.f32s(&format!("{name}.scale"), &scale_shape, &scales);
         let numbers = self.cast(&format!("{name}.number"), &numbers, TensorType::F32);
@@ -172,5 +211,48 @@ impl Graph {
         let safe = self.op(&part("safe"), "Add", &[&sum, &epsilon], &[]);
         let length = self.op(&part("length"), "Sqrt", &[&safe], &[]);
         self.op(name, "Div", &[x, &length], &[])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STORAGES: [Storage; 4] = [Storage::F32, Storage::F16, Storage::Bits12, Storage::Bits8];
+
+    #[test]
+    fn rounding_is_within_half_a_step_and_keeps_what_was_rounded() {
+        let shape = [6, 5];
+        let data: Vec<f32> =
+            (0..30).map(|i| ((i * 37 % 29) as f32 - 14.0) * 10f32.powi(i % 3 - 1)).collect();
+        for channels in [Channels::First, Channels::Last] {
+            for storage in STORAGES {
+                let once = storage.rounded(&shape, &data, channels);
+                let most = |i: usize| {
+                    let own = (0..30usize).filter(|&j| match channels {
+                        Channels::First => j / 5 == i / 5,
+                        Channels::Last => j % 5 == i % 5,
+                    });
+                    own.map(|j| data[j].abs()).fold(0f32, f32::max)
+                };
+                for (i, (got, want)) in once.iter().zip(&data).enumerate() {
+                    let step = match storage {
+                        Storage::F32 => 0.0,
+                        Storage::F16 => want.abs() / 2048.0,
+                        Storage::Bits12 => most(i) / 4094.0,
+                        Storage::Bits8 => most(i) / 254.0,
+                    };
+                    let off = (got - want).abs();
+                    assert!(off <= step * 1.0001, "{storage:?} {channels:?} {i}: {got} for {want}");
+                }
+                let twice = storage.rounded(&shape, &once, channels);
+                let still = once.iter().zip(&twice).all(|(a, b)| (a - b).abs() <= a.abs() * 1e-6);
+                assert!(still, "{storage:?} {channels:?}");
+                assert_eq!(storage == Storage::F32, once == data, "{storage:?}: it does round");
+            }
+        }
+        // An odd first axis cannot be packed, and is kept in halves.
+        let odd = Storage::Bits12.rounded(&[5, 6], &data, Channels::Last);
+        assert_eq!(odd, Storage::F16.rounded(&[5, 6], &data, Channels::Last));
     }
 }

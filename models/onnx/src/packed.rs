@@ -72,15 +72,49 @@ pub fn packed(
     graph.op(name, "Mul", &[&number, &scales], &[])
 }
 
+/// What [`packed`] gives back of `data`, bit for bit.
+pub(crate) fn twelve_bits(rows: usize, data: &[f32], channels: Channels) -> Vec<f32> {
+    unpack(rows, &pack(rows, data, channels), channels)
+}
+
+/// Which scale an element has.
+#[derive(Clone, Copy)]
+pub(crate) struct Channel {
+    /// How many elements lie together at one place of the first axis.
+    pub(crate) per_first: usize,
+    /// The size of the last axis.
+    pub(crate) last: usize,
+    pub(crate) channels: Channels,
+}
+
+impl Channel {
+    pub(crate) fn of(self, i: usize) -> usize {
+        match self.channels {
+            Channels::First => i / self.per_first,
+            Channels::Last => i % self.last,
+        }
+    }
+}
+
+/// What the graph does, in Rust.
+fn unpack(rows: usize, packed: &Packed, channels: Channels) -> Vec<f32> {
+    let half = packed.low.len();
+    let columns = packed.high.len() / rows;
+    let channel = Channel { per_first: columns, last: columns, channels };
+    (0..packed.high.len())
+        .map(|i| {
+            let low = if i < half { packed.low[i] >> 4 } else { packed.low[i - half] & 15 };
+            (f32::from(packed.high[i]) * 16.0 + f32::from(low)) * packed.scales[channel.of(i)]
+        })
+        .collect()
+}
+
 fn pack(rows: usize, data: &[f32], channels: Channels) -> Packed {
     let columns = data.len() / rows;
-    let channel = |i: usize| match channels {
-        Channels::First => i / columns,
-        Channels::Last => i % columns,
-    };
+    let channel = Channel { per_first: columns, last: columns, channels };
     let mut scales = vec![0f32; if channels == Channels::First { rows } else { columns }];
     for (i, value) in data.iter().enumerate() {
-        let scale = &mut scales[channel(i)];
+        let scale = &mut scales[channel.of(i)];
         *scale = scale.max(value.abs());
     }
     for scale in &mut scales {
@@ -88,7 +122,7 @@ fn pack(rows: usize, data: &[f32], channels: Channels) -> Packed {
         *scale = if *scale > 0.0 { *scale / LIMIT } else { 1.0 };
     }
     let number = |i: usize| {
-        let scaled = (data[i] / scales[channel(i)]).round();
+        let scaled = (data[i] / scales[channel.of(i)]).round();
         scaled.clamp(-LIMIT, LIMIT) as i16
     };
     let half = data.len() / 2;
@@ -103,19 +137,6 @@ fn pack(rows: usize, data: &[f32], channels: Channels) -> Packed {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// What the graph does, in Rust.
-    fn unpack(rows: usize, packed: &Packed, channels: Channels) -> Vec<f32> {
-        let half = packed.low.len();
-        let columns = packed.high.len() / rows;
-        (0..packed.high.len())
-            .map(|i| {
-                let low = if i < half { packed.low[i] >> 4 } else { packed.low[i - half] & 15 };
-                let channel = if channels == Channels::First { i / columns } else { i % columns };
-                (f32::from(packed.high[i]) * 16.0 + f32::from(low)) * packed.scales[channel]
-            })
-            .collect()
-    }
 
     #[test]
     fn what_is_unpacked_is_within_half_a_step() {

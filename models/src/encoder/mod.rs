@@ -3,6 +3,7 @@
 
 mod image;
 mod pool;
+mod prepared;
 mod session;
 mod text;
 mod tokens;

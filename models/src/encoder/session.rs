@@ -5,10 +5,12 @@ use std::borrow::Cow;
 
 use ekphrasis_embed::EncodeError;
 use ort::logging::LogLevel;
-use ort::session::{OutputSelector, RunOptions, Session, SessionInputValue};
+use ort::session::builder::SessionBuilder;
+use ort::session::{InMemorySession, OutputSelector, RunOptions, Session, SessionInputValue};
 use ort::value::{Outlet, TensorElementType, ValueType};
 
 use super::pool::Pool;
+use super::prepared::{Bytes, Place};
 use crate::model::{Model, ModelError, PAIR_KEY};
 use crate::runtime::Runtime;
 
@@ -17,14 +19,15 @@ pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
 
 /// One graph behind a pool of sessions.
 pub(super) struct Graph {
-    pool: Pool<Session>,
+    pool: Pool<Live>,
     /// Name and declared shape, −1 where it varies.
     inputs: Vec<(String, TensorElementType, Vec<i64>)>,
     outputs: Vec<(String, Vec<i64>)>,
 }
 
 impl Graph {
-    /// Reads, verifies and loads `file` of `model`.
+    /// Reads and verifies `file` of `model` and loads it, or what an earlier run made
+    /// of it, if the model has a cache and it is there.
     pub(super) fn open(
         model: &Model,
         file: &str,
@@ -32,15 +35,39 @@ impl Graph {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
-        let first = build(runtime, &model.read(file)?).map_err(|e| graph_error(e.to_string()))?;
-        let metadata = first.metadata().map_err(|e| graph_error(e.to_string()))?;
+        let bytes = model.read(file)?;
+        let place = model.prepared().map(|folder| {
+            let entry = &model.manifest().files()[file];
+            Place::new(folder, &entry.sha256, runtime)
+        });
+        let mapped = place.as_ref().and_then(|place| {
+            let bytes = place.open()?;
+            // It was whole, so it is the runtime that does not take it any more.
+            map(runtime, bytes).inspect_err(|_| place.discard()).ok()
+        });
+        let first = match mapped {
+            Some(first) => first,
+            None => {
+                let built = match &place {
+                    Some(place) => prepare(runtime, &bytes, place),
+                    None => build(runtime, &bytes),
+                };
+                built.map_err(|e| graph_error(e.to_string()))?
+            }
+        };
+        let metadata = first.session().metadata().map_err(|e| graph_error(e.to_string()))?;
         model.check_pair(file, metadata.custom(PAIR_KEY))?;
         drop(metadata);
-        let inputs = first.inputs().iter().map(input).collect::<Result<_, _>>();
+        let inputs = first.session().inputs().iter().map(input).collect::<Result<_, _>>();
         let inputs = inputs.map_err(graph_error)?;
-        let outputs = first.outputs().iter().filter_map(output).collect();
+        let outputs = first.session().outputs().iter().filter_map(output).collect();
         let (model, runtime, file) = (model.clone(), runtime.clone(), file.to_owned());
         let pool = Pool::new(first, sessions, move || {
+            if let Some(bytes) = place.as_ref().and_then(Place::open)
+                && let Ok(live) = map(&runtime, bytes)
+            {
+                return Ok(live);
+            }
             let bytes = model.read(&file).map_err(|e| e.to_string())?;
             build(&runtime, &bytes).map_err(|e| e.to_string())
         });
@@ -82,8 +109,12 @@ impl Graph {
         let fail = |e: ort::Error| EncodeError::Runtime { what: format!("ONNX Runtime: {e}") };
         let wanted = names.iter().fold(OutputSelector::no_default(), |s, name| s.with(*name));
         let options = RunOptions::new().map_err(fail)?.with_outputs(wanted);
-        let run = |session: &mut Session| {
-            let outputs = session.run_with_options(inputs, &options).map_err(fail)?;
+        let run = |live: &mut Live| {
+            let outputs = match live {
+                Live::Owned(session) => session.run_with_options(inputs, &options),
+                Live::Mapped { session, .. } => session.run_with_options(inputs, &options),
+            };
+            let outputs = outputs.map_err(fail)?;
             names
                 .iter()
                 .map(|name| {
@@ -101,16 +132,64 @@ impl Graph {
     }
 }
 
-fn build(runtime: &Runtime, bytes: &[u8]) -> Result<Session, ort::Error> {
+/// A session with what it needs to live.
+enum Live {
+    /// One that has everything itself.
+    Owned(Session),
+    /// One whose weights lie in a mapped file. Fields are dropped in this order.
+    Mapped { session: InMemorySession<'static>, _bytes: Bytes },
+}
+
+impl Live {
+    fn session(&self) -> &Session {
+        match self {
+            Self::Owned(session) => session,
+            Self::Mapped { session, .. } => session,
+        }
+    }
+}
+
+fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
     // One thread a session: many sessions side by side beat one with many
     // threads, and a spinning thread takes its core from decoding.
-    Session::builder(runtime.environment())?
+    Ok(Session::builder(runtime.environment())?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        .with_log_level(LogLevel::Error)?
-        .commit_from_memory(bytes)
+        .with_log_level(LogLevel::Error)?)
+}
+
+fn build(runtime: &Runtime, bytes: &[u8]) -> Result<Live, ort::Error> {
+    Ok(Live::Owned(builder(runtime)?.commit_from_memory(bytes)?))
+}
+
+/// Builds, and keeps what the runtime made of it. A cache that cannot be written
+/// costs time at the next start and nothing else.
+fn prepare(runtime: &Runtime, bytes: &[u8], place: &Place) -> Result<Live, ort::Error> {
+    let Ok(draft) = place.draft() else { return build(runtime, bytes) };
+    let saving = builder(runtime)?
+        .with_config_entry("session.save_model_format", "ORT")?
+        .with_optimized_model_path(draft.path())?
+        .commit_from_memory(bytes);
+    match saving {
+        Ok(session) => {
+            let _ = draft.keep();
+            Ok(Live::Owned(session))
+        }
+        Err(_) => build(runtime, bytes),
+    }
+}
+
+/// A session over a prepared graph, whose weights it reads where they are.
+fn map(runtime: &Runtime, bytes: Bytes) -> Result<Live, ort::Error> {
+    let content = bytes.get();
+    // SAFETY: the memory belongs to `bytes`, which is kept beside the session and
+    // dropped after it; a clone of `Bytes` maps the same memory.
+    let content: &'static [u8] =
+        unsafe { std::slice::from_raw_parts(content.as_ptr(), content.len()) };
+    let session = builder(runtime)?.commit_from_memory_directly(content)?;
+    Ok(Live::Mapped { session, _bytes: bytes })
 }
 
 fn input(outlet: &Outlet) -> Result<(String, TensorElementType, Vec<i64>), String> {

@@ -67,6 +67,12 @@ impl OrtTextEncoder {
         Ok(self.tokens.pad(&encoded, &[0]).ids)
     }
 
+    /// How many rows a table needs that has one for every token id: one more than the
+    /// greatest id of the tokenizer.
+    pub fn token_count(&self) -> usize {
+        self.tokens.count()
+    }
+
     /// Any f32 outputs of the graph with one row a text, such as features: for
     /// each name the rows of all texts one after another, in input order.
     ///

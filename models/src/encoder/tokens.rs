@@ -97,6 +97,12 @@ impl Tokens {
             .collect()
     }
 
+    /// One more than the greatest id there is, added tokens included.
+    pub(super) fn count(&self) -> usize {
+        let most = self.tokenizer.get_vocab(true).into_values().max();
+        most.map_or(0, |most| most as usize + 1)
+    }
+
     /// The width a text of this many tokens is padded to when alone.
     pub(super) fn padded(&self, len: usize) -> usize {
         // A graph cannot take an empty row, which a tokenizer without special

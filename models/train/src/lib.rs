@@ -1,5 +1,6 @@
 //! The trainer: pairs in, aligned encoders out.
 
+mod atomic;
 pub mod config;
 pub mod data;
 pub mod export;

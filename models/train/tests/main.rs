@@ -4,3 +4,4 @@
 mod data;
 mod export;
 mod recipes;
+mod stored;

@@ -72,6 +72,11 @@ impl Engine {
         Ok(LocalStore::space_of(data)?.is_some())
     }
 
+    /// Where the server can be asked that holds the store in `data`, if one does.
+    pub fn server(data: &Path) -> Option<String> {
+        LocalStore::holder(data).ok().flatten()?.address
+    }
+
     /// The model in use.
     pub fn towers(&self) -> &Arc<dyn Towers> {
         &self.towers

@@ -132,6 +132,13 @@ pub(crate) fn label_vectors(
     templates: &[String],
 ) -> Result<Vec<Embedding>, EngineError> {
     let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
+    if labels.len().saturating_mul(templates.len()) > MAX_PROMPTS {
+        return Err(EngineError::Invalid(format!(
+            "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
+            labels.len(),
+            templates.len()
+        )));
+    }
     check(labels, templates)?;
     let encoder = towers.text()?;
     let mut vectors = Vec::with_capacity(labels.len());
@@ -157,14 +164,8 @@ const MAX_PROMPTS: usize = 20_000;
 /// Characters of a label or template; the model cuts longer ones anyway.
 const MAX_LENGTH: usize = 1_000;
 
-fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
-    if labels.len().saturating_mul(templates.len()) > MAX_PROMPTS {
-        return Err(EngineError::Invalid(format!(
-            "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
-            labels.len(),
-            templates.len()
-        )));
-    }
+/// Whether labels and templates say what to compare, however many there are.
+pub(crate) fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
     if let Some(long) = labels.iter().chain(templates).find(|t| t.chars().count() > MAX_LENGTH) {
         let start: String = long.chars().take(20).collect();
         return Err(EngineError::Invalid(format!(

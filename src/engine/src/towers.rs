@@ -160,7 +160,7 @@ impl OnnxTowers {
         sessions: usize,
         log: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
-        let model = Model::open(&config.model)?;
+        let model = Model::open(&config.model)?.preparing_in(config.cache.join("sessions"));
         let labels = LabelDefaults {
             templates: model.manifest().templates().to_vec(),
             logit_scale: model.manifest().logit_scale(),

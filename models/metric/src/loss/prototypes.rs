@@ -57,14 +57,16 @@ pub struct Prototyped<T> {
 
 /// −log softmax_k(−scale·‖x − c_k‖²) at the query's own group, averaged over queries;
 /// c_k is the mean of group k's support rows (not scaled to unit length). Queries
-/// whose group has no support are left out.
+/// whose group has no support are left out, and so are for each query the prototypes
+/// of other groups with a row that is near it.
 ///
 /// # Shapes
-/// `queries`: n × d with `query_groups`: n; `support`: m × d with `support_groups`: m.
+/// `queries`: n × d with `query_groups`: n; `support`: m × d with `support_groups`: m;
+/// `near`: n × m, whether a query and a support row are too alike to be negatives.
 ///
 /// # Errors
-/// `NoNegatives` if the support is of fewer than two groups, `NoPositives` if no query
-/// has a prototype, `Shape`.
+/// `NoNegatives` if no query has a prototype of another group, `NoPositives` if none
+/// has its own, `Shape`.
 ///
 /// # Source
 /// Snell, Swersky, Zemel 2017, eq. 1 and 2.
@@ -73,6 +75,7 @@ pub fn prototypes<T: Real>(
     query_groups: &[u32],
     support: ArrayView2<'_, T>,
     support_groups: &[u32],
+    near: Option<&Array2<bool>>,
     options: &Prototypes,
 ) -> Result<Prototyped<T>, LossError> {
     if queries.nrows() != query_groups.len() || support.nrows() != support_groups.len() {
@@ -82,15 +85,35 @@ pub fn prototypes<T: Real>(
             got: format!("{} and {}", query_groups.len(), support_groups.len()),
         });
     }
+    if let Some(near) = near
+        && near.dim() != (queries.nrows(), support.nrows())
+    {
+        return Err(LossError::Shape {
+            what: "near-duplicates of queries and support",
+            expected: format!("{:?}", (queries.nrows(), support.nrows())),
+            got: format!("{:?}", near.dim()),
+        });
+    }
     let mut place: BTreeMap<u32, usize> = support_groups.iter().map(|&g| (g, 0)).collect();
     place.values_mut().enumerate().for_each(|(k, at)| *at = k);
     let what = || "prototypical loss".to_owned();
     if place.len() < 2 {
         return Err(LossError::NoNegatives { what: what(), candidates: place.len() });
     }
-    let asked = query_groups.iter().filter(|g| place.contains_key(g)).count();
-    if asked == 0 {
+    if !query_groups.iter().any(|g| place.contains_key(g)) {
         return Err(LossError::NoPositives { what: what(), candidates: place.len() });
+    }
+    // Whether prototype k is one that query i is compared with.
+    let mut counted = Array2::from_elem((query_groups.len(), place.len()), true);
+    for ((i, j), _) in near.iter().flat_map(|near| near.indexed_iter()).filter(|(_, near)| **near) {
+        counted[[i, place[&support_groups[j]]]] &= query_groups[i] == support_groups[j];
+    }
+    let asks = |i: usize| {
+        place.contains_key(&query_groups[i]) && counted.row(i).iter().filter(|c| **c).count() > 1
+    };
+    let asked = (0..query_groups.len()).filter(|&i| asks(i)).count();
+    if asked == 0 {
+        return Err(LossError::NoNegatives { what: what(), candidates: place.len() });
     }
     let mut centres = Array2::<T>::zeros((place.len(), support.ncols()));
     let mut counts = vec![0usize; place.len()];
@@ -108,10 +131,14 @@ pub fn prototypes<T: Real>(
     let share = 1.0 / asked as f64;
     let mut loss = 0.0;
     for (i, (x, group)) in queries.outer_iter().zip(query_groups).enumerate() {
-        let Some(&own) = place.get(group) else { continue };
+        let Some(&own) = place.get(group).filter(|_| asks(i)) else { continue };
         let scores: Vec<f64> = centres
             .outer_iter()
-            .map(|c| {
+            .zip(counted.row(i))
+            .map(|(c, &counts)| {
+                if !counts {
+                    return f64::NEG_INFINITY;
+                }
                 let d: T = x.iter().zip(&c).map(|(&x, &c)| (x - c) * (x - c)).sum();
                 -options.scale * d.wide()
             })
@@ -127,7 +154,7 @@ pub fn prototypes<T: Real>(
             .fold(f64::NEG_INFINITY, f64::max);
         tally.term(other - scores[own]);
         tally.active_anchors += usize::from(other > scores[own]);
-        for (k, score) in scores.iter().enumerate() {
+        for (k, score) in scores.iter().enumerate().filter(|(_, s)| s.is_finite()) {
             // ∂L/∂score, then through −scale·‖x − c‖².
             let by_score = share * ((score - top).exp() / total - f64::from(u8::from(k == own)));
             let weight = T::of(-2.0 * options.scale * by_score);

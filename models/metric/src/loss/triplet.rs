@@ -27,7 +27,8 @@ pub enum Reduction {
     Sum,
     /// They are averaged.
     Mean,
-    /// All terms of the batch are summed and divided by the number above zero.
+    /// All terms of the batch are summed and divided by the number of those that cost
+    /// something: of a hinge those above zero, of a soft one all.
     NonZero,
 }
 
@@ -122,7 +123,11 @@ pub fn triplet<T: Real>(
         tally.active_anchors += usize::from(tally.active > before);
     }
     if options.reduction == Reduction::NonZero {
-        let count = tally.active.max(1) as f64;
+        let costly = match options.shape {
+            Shape::Hinge => tally.active,
+            Shape::Soft { .. } => tally.terms,
+        };
+        let count = costly.max(1) as f64;
         loss /= count;
         gradient.mapv_inplace(|v| v / T::of(count));
     }

@@ -25,6 +25,25 @@ impl Mahalanobis {
         Ok(Self { map })
     }
 
+    /// From W, dim × dim: L is its symmetric root. Eigenvalues below zero, such as
+    /// rounding leaves, count as zero.
+    ///
+    /// # Errors
+    /// `Map` if W is empty or holds a number that is not finite.
+    ///
+    /// # Panics
+    /// If W is not square.
+    pub fn from_weights(weights: &Array2<f64>) -> Result<Self, MahalanobisError> {
+        let (rows, dim) = weights.dim();
+        assert_eq!(rows, dim, "a square matrix");
+        if dim == 0 || weights.iter().any(|v| !v.is_finite()) {
+            return Err(MahalanobisError::Map { rows, dim });
+        }
+        let (values, vectors) = eigen(weights);
+        let roots = values.mapv(|v| v.max(0.0).sqrt());
+        Self::new((&vectors * &roots).dot(&vectors.t()))
+    }
+
     /// L, rows × dim. The rank of W is at most its number of rows.
     pub fn map(&self) -> ArrayView2<'_, f64> {
         self.map.view()
@@ -117,6 +136,17 @@ mod tests {
     fn a_map_that_is_no_map_is_refused() {
         assert!(Mahalanobis::new(Array2::zeros((0, 3))).is_err());
         assert!(Mahalanobis::new(array![[f64::NAN]]).is_err());
+    }
+
+    #[test]
+    fn the_root_of_w_is_a_map_of_w() {
+        let b = array![[1.0, 0.4, 0.0], [0.0, 0.5, 0.3], [0.2, 0.0, 2.0]];
+        for w in [b.t().dot(&b), Array2::from_diag(&array![4.0, 0.0, 0.25])] {
+            let metric = Mahalanobis::from_weights(&w).expect("finite");
+            let back = metric.weights();
+            assert!((&back - &w).iter().all(|v| v.abs() < 1e-12), "{back}");
+        }
+        assert!(Mahalanobis::from_weights(&array![[f64::INFINITY]]).is_err());
     }
 
     #[test]

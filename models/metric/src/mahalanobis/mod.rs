@@ -20,7 +20,9 @@ mod full;
 mod learn;
 mod linear;
 mod pairs;
+mod shrink;
 
 pub use learn::{Form, Learned, MahalanobisError, MahalanobisOptions, learn};
 pub use linear::Mahalanobis;
 pub use pairs::{PairSets, pairs_from_labels};
+pub use shrink::{GroupingOptions, SHARES, Shrunk, learn_for_grouping};

@@ -2,17 +2,19 @@
 
 use std::collections::BTreeMap;
 
-use ndarray::{Array1, Array2, ArrayView2};
+use ndarray::{Array1, ArrayView2, Axis};
 use rand::RngExt;
 use rand_pcg::Pcg64;
 
-use crate::cluster::{KMeansOptions, k_means};
+use crate::cluster::{ClusterError, KMeansOptions, k_means};
+use crate::{LossError, Real};
 
-/// The newest embedding of each row seen, its class, and the clusters of each class
-/// as of the last refresh.
+/// The cluster of every row of the training set as of the last refresh, and how much
+/// each row cost when it last took part in a step.
 ///
-/// The paper embeds the whole training set anew at each refresh; here the embedding
-/// from the row's last step is used, which is at most an epoch old and costs nothing.
+/// Who trains embeds the whole training set anew when it is
+/// [due](super::Objective::refresh_due), and hands it to
+/// [`Objective::refresh`](super::Objective::refresh).
 ///
 /// # Source
 /// Rippel et al. 2016, section 3.2.
@@ -22,14 +24,16 @@ pub struct MagnetIndex {
     pub(super) rows: BTreeMap<u32, Seen>,
     /// By cluster id.
     pub(super) clusters: BTreeMap<u32, Cluster>,
+    /// Steps since the last refresh.
     pub(super) since: u64,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Seen {
     pub(super) class: u32,
-    pub(super) loss: f32,
-    pub(super) embedding: Vec<f32>,
+    pub(super) cluster: u32,
+    /// None before the row's first step.
+    pub(super) loss: Option<f32>,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -39,96 +43,102 @@ pub(super) struct Cluster {
 }
 
 impl MagnetIndex {
-    /// Rows with a known embedding.
+    /// Rows with a cluster.
     pub fn len(&self) -> usize {
         self.rows.len()
     }
 
-    /// Whether nothing was seen yet.
+    /// Whether there was no refresh yet.
     pub fn is_empty(&self) -> bool {
         self.rows.is_empty()
     }
 
-    /// Takes in a step's embeddings and losses, and makes the clusters anew if
-    /// `refresh` steps have passed since the last time (or never were any).
-    pub(super) fn observe(
+    /// k-means++ in each class, fewer than `per_class` clusters where it has fewer
+    /// rows. Rows that are not given are forgotten; the others keep their losses.
+    pub(super) fn refresh<T: Real>(
         &mut self,
         rows: &[u32],
         classes: &[u32],
-        embeddings: ArrayView2<'_, f32>,
-        losses: &[f64],
-        (per_class, refresh): (usize, u64),
+        embeddings: ArrayView2<'_, T>,
+        per_class: usize,
         seed: u64,
-    ) {
-        for (((&row, &class), x), &loss) in
-            rows.iter().zip(classes).zip(embeddings.outer_iter()).zip(losses)
-        {
-            let seen = Seen { class, loss: loss as f32, embedding: x.to_vec() };
-            self.rows.insert(row, seen);
+    ) -> Result<(), LossError> {
+        let mut members: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (place, &class) in classes.iter().enumerate() {
+            members.entry(class).or_default().push(place);
         }
-        self.since += 1;
-        if self.since >= refresh || self.clusters.is_empty() {
-            self.since = 0;
-            self.refresh(per_class, seed);
-        }
-    }
-
-    /// k-means++ in each class; fewer clusters where a class has fewer rows.
-    fn refresh(&mut self, per_class: usize, seed: u64) {
-        let mut members: BTreeMap<u32, Vec<&Vec<f32>>> = BTreeMap::new();
-        for seen in self.rows.values() {
-            members.entry(seen.class).or_default().push(&seen.embedding);
-        }
-        let mut clusters = BTreeMap::new();
+        let (mut clusters, mut seen) = (BTreeMap::new(), BTreeMap::new());
         for (class, members) in members {
-            let width = members[0].len();
-            let x = Array2::from_shape_fn((members.len(), width), |(i, j)| members[i][j]);
+            let x = embeddings.select(Axis(0), &members).mapv(|v| v.wide() as f32);
             let options = KMeansOptions {
                 restarts: 1,
                 ..KMeansOptions::new(per_class.min(members.len()), seed ^ u64::from(class))
             };
-            // Embeddings that are not finite leave the class as it was.
-            let Ok(found) = k_means(x.view(), &options) else { continue };
+            let found = k_means(x.view(), &options).map_err(|e| match e {
+                ClusterError::NotFinite { row } => {
+                    LossError::NotFinite { what: "images", row: members[row] }
+                }
+                ClusterError::K { k, vectors } => LossError::Option {
+                    name: "clusters",
+                    expected: format!("1 to {vectors}"),
+                    got: k.to_string(),
+                },
+            })?;
+            let first = clusters.len() as u32;
             for centre in found.centroids.outer_iter() {
                 let cluster = Cluster { class, centre: centre.to_vec() };
                 clusters.insert(clusters.len() as u32, cluster);
             }
+            for (&place, group) in members.iter().zip(found.assignment) {
+                let row = rows[place];
+                let loss = self.rows.get(&row).and_then(|seen| seen.loss);
+                seen.insert(row, Seen { class, cluster: first + group as u32, loss });
+            }
         }
-        self.clusters = clusters;
+        (self.rows, self.clusters, self.since) = (seen, clusters, 0);
+        Ok(())
     }
 
-    /// The cluster of each row: the nearest of its class by its embedding. Classes
-    /// that have none yet are one cluster each.
-    pub(super) fn assign(&self, classes: &[u32], embeddings: ArrayView2<'_, f32>) -> Vec<u32> {
-        classes
-            .iter()
-            .zip(embeddings.outer_iter())
-            .map(|(&class, x)| {
-                let own = self.clusters.iter().filter(|(_, c)| c.class == class);
-                let nearest = own.min_by(|a, b| {
-                    far(x.iter(), &a.1.centre).total_cmp(&far(x.iter(), &b.1.centre))
-                });
-                // Ids above all clusters', one a class.
-                nearest.map_or(u32::MAX - class, |(id, _)| *id)
-            })
-            .collect()
+    /// Takes in what each row of a step cost.
+    pub(super) fn observe(&mut self, rows: &[u32], losses: &[f64]) {
+        for (row, &loss) in rows.iter().zip(losses) {
+            if let Some(seen) = self.rows.get_mut(row) {
+                seen.loss = Some(loss as f32);
+            }
+        }
+        self.since += 1;
+    }
+
+    /// The cluster of each row. The rows of a class that the index does not know are
+    /// one cluster more.
+    pub(super) fn assign(&self, rows: &[u32], classes: &[u32]) -> Vec<u32> {
+        let of = |(row, &class): (&u32, &u32)| match self.rows.get(row) {
+            Some(seen) if seen.class == class => seen.cluster,
+            // Ids above all clusters', one a class.
+            _ => u32::MAX - class,
+        };
+        rows.iter().zip(classes).map(of).collect()
     }
 
     /// The rows of a batch: a seed cluster drawn in proportion to the mean loss of its
     /// rows, the `clusters` − 1 nearest clusters of other classes, and `each` rows of
-    /// every one, drawn with replacement only where there are fewer. `None` before
-    /// the first refresh or with one class.
+    /// every one, again and again only where there are fewer. `None` before the first
+    /// refresh or with one class.
     pub fn plan(&self, clusters: usize, each: usize, rng: &mut Pcg64) -> Option<Vec<u32>> {
-        let mut members: BTreeMap<u32, Vec<(u32, f32)>> = BTreeMap::new();
+        let mut members: BTreeMap<u32, Vec<(u32, Option<f32>)>> = BTreeMap::new();
         for (&row, seen) in &self.rows {
-            let x = ArrayView2::from_shape((1, seen.embedding.len()), &seen.embedding).ok()?;
-            let cluster = self.assign(&[seen.class], x)[0];
-            members.entry(cluster).or_default().push((row, seen.loss));
+            members.entry(seen.cluster).or_default().push((row, seen.loss));
         }
-        members.retain(|id, _| self.clusters.contains_key(id));
+        let mean = |losses: &mut dyn Iterator<Item = f32>| {
+            let (sum, count) =
+                losses.fold((0.0, 0u32), |(sum, count), v| (sum + f64::from(v), count + 1));
+            (count > 0).then(|| sum / f64::from(count))
+        };
+        // Clusters that never took part cost what the others do on average.
+        let usual = mean(&mut self.rows.values().filter_map(|r| r.loss)).unwrap_or(1.0);
         // A little more than nothing, so that solved clusters still come.
-        let weight = |rows: &[(u32, f32)]| {
-            rows.iter().map(|r| f64::from(r.1)).sum::<f64>() / rows.len() as f64 + 1e-3
+        let weight = |rows: &[(u32, Option<f32>)]| {
+            mean(&mut rows.iter().filter_map(|r| r.1)).unwrap_or(usual) + 1e-3
         };
         let total: f64 = members.values().map(|rows| weight(rows)).sum();
         let mut left = rng.random_range(0.0..1.0) * total;

@@ -2,8 +2,11 @@
 //! [`Objective`] puts a loss, a selection, a curriculum, a memory and classifiers
 //! together, and applies them to the sides that have a weight.
 
+mod collapsed;
 mod magnet_index;
+mod n_pair;
 mod options;
+mod prototypes;
 mod state;
 mod step;
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::LossError;
 use crate::loss::{
-    Contrastive, InfoNce, Magnet, Margin, Prototypes, Quadruplet, Shape, SmoothMax, Triplet,
+    Contrastive, InfoNce, Magnet, Margin, NPair, Prototypes, Quadruplet, Shape, SmoothMax, Triplet,
 };
 use crate::select::{Curriculum, Selection};
 
@@ -23,6 +23,9 @@ pub enum Loss {
         /// Whether the scale is learned.
         learned: bool,
     },
+    /// A softmax over dot products of vectors of any length, which a batch then has to
+    /// give ([`Batch::image_lengths`](super::Batch::image_lengths)).
+    NPair(NPair),
     /// Pairs nearer than any pair of different things.
     Quadruplet(Quadruplet),
     /// One boundary for all.
@@ -47,7 +50,8 @@ pub struct MagnetOptions {
     pub loss: Magnet,
     /// Clusters a class; ≥ 1.
     pub clusters: usize,
-    /// Steps between two refreshes of the index; ≥ 1.
+    /// Steps between two refreshes of the index, each of which has the whole training
+    /// set embedded; ≥ 1.
     pub refresh: u64,
 }
 
@@ -141,32 +145,18 @@ impl ObjectiveOptions {
         )
     }
 
-    /// What all similarities being equal costs with `negatives` negatives an anchor,
-    /// for the triplet forms on cosine: m for the hardest, (B − 1)·m for their sum, a
-    /// side each. A loss that stands there has collapsed.
-    pub fn collapsed(&self, negatives: usize) -> Option<f64> {
-        let sides = self.sides.image_to_text + self.sides.text_to_image;
-        let n = negatives as f64;
-        let one = match &self.loss {
-            Loss::Triplet(t) => {
-                let cost = match t.shape {
-                    Shape::Hinge => t.margin,
-                    Shape::Soft { temperature } => {
-                        temperature * (t.margin / temperature).exp().ln_1p()
-                    }
-                };
-                let chosen = match self.selection {
-                    Selection::All => n,
-                    Selection::KHardest(k) => n.min(k as f64),
-                    Selection::SemiHard => return None,
-                    _ => 1.0,
-                };
-                cost * if t.reduction == crate::loss::Reduction::Sum { chosen } else { 1.0 }
+    /// Whether a term of the loss may be exactly zero, so that nothing is learned from
+    /// it. The other losses draw on as long as anything can be nearer.
+    pub fn hinges(&self) -> bool {
+        match &self.loss {
+            Loss::Triplet(t) => t.shape == Shape::Hinge,
+            Loss::Contrastive(_) | Loss::Quadruplet(_) | Loss::Margin { .. } | Loss::Magnet(_) => {
+                true
             }
-            Loss::SmoothMax(s) => s.temperature * (n * (s.margin / s.temperature).exp()).ln_1p(),
-            _ => return None,
-        };
-        (sides > 0.0).then_some(one * sides)
+            Loss::SmoothMax(_) | Loss::InfoNce { .. } | Loss::NPair(_) | Loss::Prototypes(_) => {
+                false
+            }
+        }
     }
 
     pub(super) fn check(&self) -> Result<(), LossError> {
@@ -200,6 +190,7 @@ impl ObjectiveOptions {
                     return wrong("scale", "1 to 100", options.scale);
                 }
             }
+            Loss::NPair(n) => least("penalty", n.penalty)?,
             Loss::Quadruplet(q) => {
                 above("margin", q.margin)?;
                 least("other_margin", q.other_margin)?;
@@ -255,10 +246,13 @@ impl ObjectiveOptions {
             if !(0.0..=1.0).contains(&m.after) {
                 return wrong("memory.after", "0 to 1", m.after);
             }
-            if matches!(self.loss, Loss::Quadruplet(_) | Loss::Magnet(_) | Loss::Prototypes(_)) {
+            if matches!(
+                self.loss,
+                Loss::NPair(_) | Loss::Quadruplet(_) | Loss::Magnet(_) | Loss::Prototypes(_)
+            ) {
                 return wrong(
                     "memory",
-                    "none for the quadruplet, Magnet and prototypical losses",
+                    "none for the N-pair, quadruplet, Magnet and prototypical losses",
                     m.size as f64,
                 );
             }

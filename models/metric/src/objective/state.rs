@@ -3,44 +3,11 @@
 use super::Objective;
 use super::magnet_index::{Cluster, MagnetIndex, Seen};
 use crate::LossError;
-use crate::memory::Memory;
+use crate::bytes::{Reader, Writer};
+use crate::memory::{Held, Memory};
 
 /// Version of the layout.
-const VERSION: u32 = 1;
-
-#[derive(Default)]
-struct Writer(Vec<u8>);
-
-impl Writer {
-    fn number(&mut self, v: u32) {
-        self.0.extend(v.to_le_bytes());
-    }
-    fn ids(&mut self, ids: &[u32]) {
-        self.number(ids.len() as u32);
-        ids.iter().for_each(|id| self.number(*id));
-    }
-    fn reals(&mut self, reals: &[f32]) {
-        self.number(reals.len() as u32);
-        reals.iter().for_each(|v| self.number(v.to_bits()));
-    }
-}
-
-struct Reader<'a>(&'a [u8]);
-
-impl Reader<'_> {
-    fn number(&mut self) -> Option<u32> {
-        let (head, rest) = self.0.split_first_chunk::<4>()?;
-        self.0 = rest;
-        Some(u32::from_le_bytes(*head))
-    }
-    fn ids(&mut self) -> Option<Vec<u32>> {
-        let length = self.number()? as usize;
-        (length <= self.0.len() / 4).then(|| (0..length).map_while(|_| self.number()).collect())
-    }
-    fn reals(&mut self) -> Option<Vec<f32>> {
-        Some(self.ids()?.into_iter().map(f32::from_bits).collect())
-    }
-}
+const VERSION: u32 = 3;
 
 impl Objective {
     /// Parameters, queues and clusters: all that [`step`](Self::step) depends on
@@ -52,10 +19,11 @@ impl Objective {
         out.number(self.classifiers.len() as u32);
         self.classifiers.iter().for_each(|c| out.reals(c));
         for memory in [&self.images, &self.texts] {
-            let (next, groups, rows) = memory.export();
+            let Held { next, groups, texts, rows } = memory.export();
             out.number(next as u32);
-            out.ids(groups);
-            out.reals(rows);
+            out.ids(&groups);
+            out.ids(&texts);
+            out.reals(&rows);
         }
         out.number(self.index.since as u32);
         out.number(self.index.clusters.len() as u32);
@@ -65,9 +33,8 @@ impl Objective {
         }
         out.number(self.index.rows.len() as u32);
         for (id, seen) in &self.index.rows {
-            out.ids(&[*id, seen.class]);
-            out.reals(&[seen.loss]);
-            out.reals(&seen.embedding);
+            out.ids(&[*id, seen.class, seen.cluster]);
+            out.reals(seen.loss.as_slice());
         }
         out.0
     }
@@ -108,10 +75,11 @@ impl Objective {
         let mut memories = Vec::new();
         for _ in 0..2 {
             let next = from.number().ok_or_else(cut)? as usize;
-            let (groups, rows) = (from.ids().ok_or_else(cut)?, from.reals().ok_or_else(cut)?);
-            let held = groups.len();
-            let memory = Memory::import(size, next, groups, rows).ok_or_else(|| {
-                wrong("a memory", format!("at most {size} rows"), held.to_string())
+            let (groups, texts) = (from.ids().ok_or_else(cut)?, from.ids().ok_or_else(cut)?);
+            let count = groups.len();
+            let held = Held { next, groups, texts, rows: from.reals().ok_or_else(cut)? };
+            let memory = Memory::import(size, held).ok_or_else(|| {
+                wrong("a memory", format!("at most {size} rows"), count.to_string())
             })?;
             memories.push(memory);
         }
@@ -133,15 +101,13 @@ impl Objective {
     fn read_index(from: &mut Reader<'_>) -> Option<MagnetIndex> {
         let mut index = MagnetIndex { since: u64::from(from.number()?), ..MagnetIndex::default() };
         for _ in 0..from.number()? {
-            let ids = from.ids()?;
-            let (&id, &class) = (ids.first()?, ids.get(1)?);
+            let &[id, class] = from.ids()?.as_slice() else { return None };
             index.clusters.insert(id, Cluster { class, centre: from.reals()? });
         }
         for _ in 0..from.number()? {
-            let ids = from.ids()?;
-            let (&id, &class) = (ids.first()?, ids.get(1)?);
-            let loss = *from.reals()?.first()?;
-            index.rows.insert(id, Seen { class, loss, embedding: from.reals()? });
+            let &[id, class, cluster] = from.ids()?.as_slice() else { return None };
+            let loss = from.reals()?.first().copied();
+            index.rows.insert(id, Seen { class, cluster, loss });
         }
         Some(index)
     }

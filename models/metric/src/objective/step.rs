@@ -6,14 +6,14 @@ use rand_pcg::Pcg64;
 
 use super::{Loss, MagnetIndex, ObjectiveOptions};
 use crate::loss::{
-    InfoNce, MAX_LOG_SCALE, Margin, Outcome, classification, contrastive, episode, info_nce,
-    magnet, margin, prototypes, quadruplet, smooth_max, triplet,
+    InfoNce, MAX_LOG_SCALE, Margin, Outcome, classification, contrastive, info_nce, magnet, margin,
+    quadruplet, smooth_max, triplet,
 };
 use crate::memory::Memory;
-use crate::real::{add_transposed, pull_back, transposed};
-use crate::select::Selector;
+use crate::real::{add_transposed, cosines, pull_back, transposed};
+use crate::select::{Curriculum, Selection, Selector};
 use crate::stats::modality_gap;
-use crate::{LossError, Real, Relations, Side, Stats};
+use crate::{LossError, Near, Real, Relations, Side, Stats};
 
 /// What a step is given. Rows belong together by place.
 #[derive(Clone, Copy, Debug)]
@@ -27,10 +27,16 @@ pub struct Batch<'a, T> {
     /// The class of each row, for classifiers and the Magnet loss (which takes groups
     /// where there are no classes).
     pub classes: Option<&'a [u32]>,
-    /// n × n: pairs of rows too alike to be negatives.
-    pub near: Option<&'a Array2<bool>>,
-    /// An id for each row that lasts over the training, for the Magnet index.
+    /// Which rows are too alike to be negatives, of each other and of the memory's; but
+    /// for the Magnet loss and classifiers, which go by class.
+    pub near: Option<Near<'a>>,
+    /// An id for each row that lasts over the training, for the Magnet index; none: its place.
     pub rows: Option<&'a [u32]>,
+    /// n: how long each image vector was before it was scaled to 1, for the N-pair
+    /// loss, which looks at `images[i] · image_lengths[i]`.
+    pub image_lengths: Option<&'a [T]>,
+    /// The same for texts.
+    pub text_lengths: Option<&'a [T]>,
 }
 
 /// What a step gives.
@@ -42,6 +48,11 @@ pub struct Step<T> {
     pub images: Array2<T>,
     /// ∂L/∂texts.
     pub texts: Option<Array2<T>>,
+    /// ∂L/∂image_lengths, with the unit vectors held; none for losses that do not look
+    /// at lengths.
+    pub image_lengths: Option<Vec<T>>,
+    /// ∂L/∂text_lengths.
+    pub text_lengths: Option<Vec<T>>,
     /// ∂L/∂parameters, in the order of [`Objective::parameters`].
     pub parameters: Vec<Vec<f32>>,
     /// Figures of the batch.
@@ -97,6 +108,44 @@ impl Objective {
         &self.index
     }
 
+    /// Whether the Magnet loss's clusters are to be made anew before the next step:
+    /// there are none yet, or their time is over.
+    pub fn refresh_due(&self) -> bool {
+        match &self.options.loss {
+            Loss::Magnet(options) => self.index.is_empty() || self.index.since >= options.refresh,
+            _ => false,
+        }
+    }
+
+    /// Makes the clusters anew from embeddings of the whole training set.
+    ///
+    /// # Shapes
+    /// `rows` (ids as in [`Batch::rows`]) and `classes`: n, `embeddings`: n × d.
+    ///
+    /// # Errors
+    /// `Shape`, `NotFinite`; `Option` for a loss without clusters.
+    pub fn refresh<T: Real>(
+        &mut self,
+        rows: &[u32],
+        classes: &[u32],
+        embeddings: ArrayView2<'_, T>,
+    ) -> Result<(), LossError> {
+        let Loss::Magnet(options) = &self.options.loss else {
+            let (expected, got) =
+                ("Magnet, which has clusters", format!("{:?}", self.options.loss));
+            return Err(LossError::Option { name: "loss", expected: expected.to_owned(), got });
+        };
+        let n = embeddings.nrows();
+        if rows.len() != n || classes.len() != n {
+            return Err(LossError::Shape {
+                what: "row ids and classes of the training set",
+                expected: format!("{n} each"),
+                got: format!("{} and {}", rows.len(), classes.len()),
+            });
+        }
+        self.index.refresh(rows, classes, embeddings, options.clusters, self.seed)
+    }
+
     /// Learned numbers of its own: the scale or boundary, then class directions.
     pub fn parameters(&mut self) -> Vec<&mut [f32]> {
         let scalar = (!self.scalar.is_empty()).then_some(self.scalar.as_mut_slice());
@@ -128,6 +177,8 @@ impl Objective {
             loss: 0.0,
             images: Array2::zeros(batch.images.dim()),
             texts: batch.texts.map(|t| Array2::zeros(t.dim())),
+            image_lengths: None,
+            text_lengths: None,
             parameters: std::iter::once(&self.scalar)
                 .filter(|s| !s.is_empty())
                 .chain(&self.classifiers)
@@ -139,15 +190,22 @@ impl Objective {
         match self.options.loss.clone() {
             Loss::Magnet(options) => self.magnet(batch, &options, &mut out)?,
             Loss::Prototypes(options) => self.prototypes(batch, &options, &mut out, rng)?,
+            Loss::NPair(options) => self.n_pair(batch, &options, &mut out)?,
             _ => self.similarities(batch, progress, &mut out, rng)?,
         }
+        if out.stats.spread < Stats::FLAT {
+            out.stats.collapsed = self.collapsed(batch, progress, &out, rng)?;
+        }
+        let own = out.loss;
         self.classify(batch, &mut out)?;
+        out.stats.collapsed = out.stats.collapsed.map(|flat| flat + out.loss - own);
         if let Some(memory) = self.options.memory
             && progress >= memory.after
         {
-            self.images.push(batch.images, batch.groups);
+            let ids = batch.near.map(|near| near.ids);
+            self.images.push(batch.images, batch.groups, ids);
             if let Some(texts) = batch.texts {
-                self.texts.push(texts, batch.groups);
+                self.texts.push(texts, batch.groups, ids);
             }
         }
         Ok(out)
@@ -162,11 +220,7 @@ impl Objective {
         dim: usize,
         rng: &mut Pcg64,
     ) -> Result<Outcome<T>, LossError> {
-        let target = self.options.selection;
-        let selection = self
-            .options
-            .curriculum
-            .map_or(target, |c| c.at(progress, target, s.ncols().saturating_sub(1)));
+        let selection = self.selection(progress, s.ncols());
         let mut selector = Selector { selection, dim, rng };
         let learned = self.scalar.first().copied().map(f64::from);
         match &self.options.loss {
@@ -182,11 +236,20 @@ impl Objective {
                 let beta = learned.unwrap_or(options.beta);
                 margin(s, relations, &Margin { beta, ..*options }, &mut selector)
             }
-            Loss::Magnet(_) | Loss::Prototypes(_) => unreachable!("these take embeddings"),
+            Loss::Magnet(_) | Loss::Prototypes(_) | Loss::NPair(_) => {
+                unreachable!("these do not take cosines")
+            }
         }
     }
 
-    fn similarities<T: Real>(
+    /// Which of `candidates` (the positive among them) are negatives at this progress.
+    fn selection(&self, progress: f64, candidates: usize) -> Selection {
+        let target = self.options.selection;
+        let at = |c: Curriculum| c.at(progress, target, candidates.saturating_sub(1));
+        self.options.curriculum.map_or(target, at)
+    }
+
+    pub(super) fn similarities<T: Real>(
         &self,
         batch: &Batch<'_, T>,
         progress: f64,
@@ -195,24 +258,40 @@ impl Objective {
     ) -> Result<(), LossError> {
         let sides = self.options.sides;
         let dim = batch.images.ncols();
+        let near = alike(batch);
         let mut looked = false;
         if sides.image_to_text > 0.0 || sides.text_to_image > 0.0 {
             let texts = needs_texts(batch)?;
-            let relations = Relations::paired(batch.groups, batch.near)?;
-            let s = batch.images.dot(&texts.t());
-            out.stats.look(s.view(), &relations);
+            let relations = Relations::paired(batch.groups, near.as_ref())?;
+            let s = cosines(batch.images, texts);
             looked = true;
             out.stats.masked = relations.masked();
+            let side = |s: ArrayView2<'_, T>, weight: f64, rng: &mut Pcg64| {
+                let judged = (weight > 0.0).then(|| self.judge(s, &relations, progress, dim, rng));
+                judged.transpose()
+            };
+            let stats = &mut out.stats;
+            let mut there = |rng: &mut Pcg64| {
+                stats.look(s.view(), &relations);
+                side(s.view(), sides.image_to_text, rng)
+            };
+            let back = |rng: &mut Pcg64| {
+                // Groups and near-duplicates are symmetric, so the relations are, too.
+                side(transposed(&s).view(), sides.text_to_image, rng)
+            };
+            let (there, back) = if self.selection(progress, s.ncols()).draws() {
+                let there = there(rng);
+                (there, back(rng))
+            } else {
+                let mut unused = rng.clone();
+                rayon::join(|| there(rng), || back(&mut unused))
+            };
             let mut g = Array2::<T>::zeros(s.dim());
-            if sides.image_to_text > 0.0 {
-                let found = self.judge(s.view(), &relations, progress, dim, rng)?;
+            if let Some(found) = there? {
                 g.scaled_add(T::of(sides.image_to_text), &found.gradient);
                 add(out, sides.image_to_text, &found);
             }
-            if sides.text_to_image > 0.0 {
-                // Groups and near-duplicates are symmetric, so the relations are, too.
-                let turned = transposed(&s);
-                let mut found = self.judge(turned.view(), &relations, progress, dim, rng)?;
+            if let Some(mut found) = back? {
                 add(out, sides.text_to_image, &found);
                 found.gradient.mapv_inplace(|v| v * T::of(sides.text_to_image));
                 add_transposed(&mut g, &found.gradient);
@@ -227,8 +306,8 @@ impl Objective {
                 continue;
             }
             let x = if side == Side::ImageToImage { batch.images } else { needs_texts(batch)? };
-            let relations = Relations::within(batch.groups, batch.near)?;
-            let s = x.dot(&x.t());
+            let relations = Relations::within(batch.groups, near.as_ref())?;
+            let s = cosines(x, x);
             let found = match self.judge(s.view(), &relations, progress, dim, rng) {
                 // Chance may draw a batch without two of a group; another side may do.
                 Err(LossError::NoPositives { .. }) if looked => {
@@ -283,10 +362,12 @@ impl Objective {
             let held = memory.rows::<T>();
             let candidates = join(c, held.view())?;
             let paired = from_images != to_images;
-            let relations = Relations::memory(batch.groups, memory.groups(), paired);
-            let s = a.dot(&candidates.t());
+            let near = batch.near.map(|near| near.mask(memory.texts()));
+            let relations =
+                Relations::memory(batch.groups, memory.groups(), near.as_ref(), paired)?;
+            let s = cosines(a, candidates.view());
             let found = match self.judge(s.view(), &relations, progress, a.ncols(), rng) {
-                // Everything in the memory may be of the batch's groups.
+                // Everything in the memory may be of the batch's groups, or near.
                 Err(LossError::NoNegatives { .. } | LossError::NoPositives { .. }) => continue,
                 found => found?,
             };
@@ -323,8 +404,15 @@ impl Objective {
         let weight = self.options.sides.image_to_image;
         let classes = batch.classes.unwrap_or(batch.groups);
         let n = batch.images.nrows();
-        let narrow = batch.images.mapv(|v| v.wide() as f32);
-        let clusters = self.index.assign(classes, narrow.view());
+        let places: Vec<u32>;
+        let rows = match batch.rows {
+            Some(rows) => rows,
+            None => {
+                places = (0..n as u32).collect();
+                &places
+            }
+        };
+        let clusters = self.index.assign(rows, classes);
         let found = match batch.texts {
             Some(texts) => {
                 let all = join(batch.images, texts)?;
@@ -335,87 +423,13 @@ impl Objective {
         };
         out.loss += weight * found.loss;
         out.stats.count(&found.tally);
-        let relations = Relations::within(batch.groups, batch.near)?;
+        let relations = Relations::within(batch.groups, alike(batch).as_ref())?;
         out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
         out.images.scaled_add(T::of(weight), &found.gradient.slice(ndarray::s![..n, ..]));
         if let Some(texts) = out.texts.as_mut() {
             texts.scaled_add(T::of(weight), &found.gradient.slice(ndarray::s![n.., ..]));
         }
-        let fallback: Vec<u32>;
-        let rows = match batch.rows {
-            Some(rows) => rows,
-            None => {
-                fallback = (0..n as u32).collect();
-                &fallback
-            }
-        };
-        let each = (options.clusters, options.refresh);
-        self.index.observe(rows, classes, narrow.view(), &found.rows[..n], each, self.seed);
-        Ok(())
-    }
-
-    fn prototypes<T: Real>(
-        &self,
-        batch: &Batch<'_, T>,
-        options: &crate::loss::Prototypes,
-        out: &mut Step<T>,
-        rng: &mut Pcg64,
-    ) -> Result<(), LossError> {
-        let sides = self.options.sides;
-        let groups = batch.groups;
-        for (weight, images_ask) in [(sides.image_to_text, true), (sides.text_to_image, false)] {
-            if weight <= 0.0 {
-                continue;
-            }
-            let texts = needs_texts(batch)?;
-            let (q, s) = if images_ask { (batch.images, texts) } else { (texts, batch.images) };
-            let found = prototypes(q, groups, s, groups, options)?;
-            out.loss += weight * found.loss;
-            out.stats.count(&found.tally);
-            let (of_images, of_texts) = if images_ask {
-                (&found.queries, &found.support)
-            } else {
-                (&found.support, &found.queries)
-            };
-            out.images.scaled_add(T::of(weight), of_images);
-            if let Some(texts) = out.texts.as_mut() {
-                texts.scaled_add(T::of(weight), of_texts);
-            }
-        }
-        for (weight, of_images) in [(sides.image_to_image, true), (sides.text_to_text, false)] {
-            if weight <= 0.0 {
-                continue;
-            }
-            let x = if of_images { batch.images } else { needs_texts(batch)? };
-            let parts = episode(groups, rng);
-            let pick = |rows: &[usize]| -> (Array2<T>, Vec<u32>) {
-                (x.select(ndarray::Axis(0), rows), rows.iter().map(|&r| groups[r]).collect())
-            };
-            let ((q, qg), (s, sg)) = (pick(&parts.queries), pick(&parts.support));
-            let found = prototypes(q.view(), &qg, s.view(), &sg, options)?;
-            out.loss += weight * found.loss;
-            out.stats.count(&found.tally);
-            let to = if of_images { Some(&mut out.images) } else { out.texts.as_mut() };
-            if let Some(to) = to {
-                for (rows, part) in
-                    [(&parts.queries, &found.queries), (&parts.support, &found.support)]
-                {
-                    for (&row, g) in rows.iter().zip(part.outer_iter()) {
-                        to.row_mut(row).scaled_add(T::of(weight), &g);
-                    }
-                }
-            }
-        }
-        match batch.texts {
-            Some(texts) => {
-                let relations = Relations::paired(groups, batch.near)?;
-                out.stats.look(batch.images.dot(&texts.t()).view(), &relations);
-            }
-            None => {
-                let relations = Relations::within(groups, batch.near)?;
-                out.stats.look(batch.images.dot(&batch.images.t()).view(), &relations);
-            }
-        }
+        self.index.observe(rows, &found.rows[..n]);
         Ok(())
     }
 
@@ -455,7 +469,7 @@ impl Objective {
     }
 }
 
-fn add<T>(out: &mut Step<T>, weight: f64, found: &Outcome<T>) {
+pub(super) fn add<T>(out: &mut Step<T>, weight: f64, found: &Outcome<T>) {
     out.loss += weight * found.loss;
     out.stats.count(&found.tally);
     if found.parameter != 0.0
@@ -466,7 +480,12 @@ fn add<T>(out: &mut Step<T>, weight: f64, found: &Outcome<T>) {
     }
 }
 
-fn needs_texts<'a, T>(batch: &Batch<'a, T>) -> Result<ArrayView2<'a, T>, LossError> {
+/// n × n: rows of the batch that are too alike to be negatives.
+pub(super) fn alike<T>(batch: &Batch<'_, T>) -> Option<Array2<bool>> {
+    batch.near.map(|near| near.mask(near.ids))
+}
+
+pub(super) fn needs_texts<'a, T>(batch: &Batch<'a, T>) -> Result<ArrayView2<'a, T>, LossError> {
     batch.texts.ok_or(LossError::Missing {
         what: "a side with texts".into(),
         needs: "texts",
@@ -493,7 +512,8 @@ fn check<T: Real>(batch: &Batch<'_, T>) -> Result<(), LossError> {
     {
         return shape("texts", format!("{:?}", (n, width)), format!("{:?}", texts.dim()));
     }
-    for (what, given) in [("classes", batch.classes), ("row ids", batch.rows)] {
+    let ids = batch.near.map(|near| near.ids);
+    for (what, given) in [("classes", batch.classes), ("row ids", batch.rows), ("text ids", ids)] {
         if let Some(given) = given
             && given.len() != n
         {
@@ -503,6 +523,17 @@ fn check<T: Real>(batch: &Batch<'_, T>) -> Result<(), LossError> {
     for (what, rows) in [("images", Some(batch.images)), ("texts", batch.texts)] {
         let Some(rows) = rows else { continue };
         if let Some(row) = rows.outer_iter().position(|r| r.iter().any(|v| !v.is_finite())) {
+            return Err(LossError::NotFinite { what, row });
+        }
+    }
+    for (what, given) in
+        [("image lengths", batch.image_lengths), ("text lengths", batch.text_lengths)]
+    {
+        let Some(given) = given else { continue };
+        if given.len() != n {
+            return shape(what, n.to_string(), given.len().to_string());
+        }
+        if let Some(row) = given.iter().position(|v| !v.is_finite()) {
             return Err(LossError::NotFinite { what, row });
         }
     }

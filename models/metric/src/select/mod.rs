@@ -43,6 +43,13 @@ pub struct Selector<'a> {
     pub rng: &'a mut Pcg64,
 }
 
+impl Selection {
+    /// Whether chance has a part in it.
+    pub(crate) fn draws(self) -> bool {
+        matches!(self, Self::Random | Self::DistanceWeighted)
+    }
+}
+
 impl Selector<'_> {
     /// Writes the chosen candidates.
     ///
@@ -78,13 +85,13 @@ impl Selector<'_> {
             }
             Selection::Hard => into.extend(hardest(closeness, kinds)),
             Selection::KHardest(k) => {
-                into.extend(negatives());
-                if k < into.len() {
-                    into.select_nth_unstable_by(k, |&a, &b| {
-                        closeness[b].wide().total_cmp(&closeness[a].wide()).then(a.cmp(&b))
-                    });
-                    into.truncate(k);
+                let mut nearest: Vec<T::Nearness> =
+                    negatives().map(|j| closeness[j].nearness(j as u32)).collect();
+                if k < nearest.len() {
+                    nearest.select_nth_unstable(k);
+                    nearest.truncate(k);
                 }
+                into.extend(nearest.into_iter().map(T::place));
             }
             Selection::DistanceWeighted => {
                 into.extend(distance_weighted::draw(cosine, kinds, self.dim, self.rng));

@@ -6,6 +6,8 @@ use ekphrasis_metric::select::{Curriculum, Ramp, Selection};
 use ekphrasis_metric::{Classifier, Loss, MagnetOptions, MemoryOptions, ObjectiveOptions, Sides};
 use serde::{Deserialize, Serialize};
 
+use super::{ConfigError, share};
+
 /// In which a margin is measured.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -80,7 +82,7 @@ pub enum LossConfig {
         #[serde(default = "twentieth")]
         temperature: f64,
     },
-    /// A softmax over candidates (InfoNCE, N-pair, CLIP, SupCon).
+    /// A softmax over candidates (InfoNCE, CLIP, SupCon).
     InfoNce {
         /// What cosines are multiplied by, at first if it is learned.
         #[serde(default = "fourteen")]
@@ -91,6 +93,13 @@ pub enum LossConfig {
         /// Whether all of a group count as positives, or the paired one only.
         #[serde(default)]
         all_positives: bool,
+    },
+    /// A softmax over dot products of vectors as the towers give them, before unit
+    /// length, with a penalty on their lengths (Sohn 2016).
+    NPair {
+        /// λ of λ · mean ‖x‖², a modality each.
+        #[serde(default = "small")]
+        penalty: f64,
     },
     /// Pairs nearer than any pair of different things.
     Quadruplet {
@@ -113,8 +122,8 @@ pub enum LossConfig {
         #[serde(default)]
         learned: bool,
     },
-    /// Classes in several clusters each (Rippel 2016). From the second refresh on,
-    /// batches are its own: a hard cluster and its nearest of other classes.
+    /// Classes in several clusters each (Rippel 2016). Batches are its own: a hard
+    /// cluster and its nearest of other classes.
     Magnet {
         /// α.
         #[serde(default = "one")]
@@ -122,7 +131,8 @@ pub enum LossConfig {
         /// Clusters a class.
         #[serde(default = "three")]
         clusters: usize,
-        /// Steps between two refreshes.
+        /// Steps between two refreshes of the clusters, for each of which the model
+        /// looks at all training pictures.
         #[serde(default = "fifty")]
         refresh: u64,
     },
@@ -163,6 +173,9 @@ fn beta() -> f64 {
 }
 fn fourteen() -> f64 {
     1.0 / 0.07
+}
+fn small() -> f64 {
+    0.002
 }
 fn three() -> usize {
     3
@@ -206,7 +219,7 @@ pub struct SelectionConfig {
     pub k: usize,
     /// The share of training in which all negatives count; 0: the selection from the start.
     pub warm_up: f64,
-    /// Over the warm-up: until this share of training the number of hardest
+    /// From the end of the warm-up until this share of training the number of hardest
     /// negatives falls from all to the selection's; 0: at once.
     pub until: f64,
 }
@@ -278,6 +291,7 @@ impl LossConfig {
             Self::Triplet { .. } => "triplet",
             Self::SmoothMax { .. } => "smooth-max",
             Self::InfoNce { .. } => "info-nce",
+            Self::NPair { .. } => "n-pair",
             Self::Quadruplet { .. } => "quadruplet",
             Self::Margin { .. } => "margin",
             Self::Magnet { .. } => "magnet",
@@ -293,7 +307,17 @@ impl LossConfig {
             | Self::SmoothMax { margin, .. }
             | Self::Quadruplet { margin, .. } => Some(margin),
             Self::Margin { alpha, .. } | Self::Magnet { alpha, .. } => Some(alpha),
-            Self::InfoNce { .. } | Self::Prototypes { .. } => None,
+            Self::InfoNce { .. } | Self::NPair { .. } | Self::Prototypes { .. } => None,
+        }
+    }
+
+    /// What would be taken for another loss; other ranges are the objective's.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        match self {
+            Self::Triplet { temperature, .. } => {
+                share("loss.temperature", *temperature, 0.0, f64::MAX)
+            }
+            _ => Ok(()),
         }
     }
 
@@ -331,6 +355,7 @@ impl LossConfig {
             Self::InfoNce { scale, learned, all_positives } => {
                 Loss::InfoNce { options: metric::InfoNce { scale, all_positives }, learned }
             }
+            Self::NPair { penalty } => Loss::NPair(metric::NPair { penalty }),
             Self::Quadruplet { margin, other_margin } => {
                 Loss::Quadruplet(metric::Quadruplet { margin, other_margin })
             }
@@ -370,7 +395,7 @@ pub(super) fn objective(config: &super::Config, classes: usize) -> ObjectiveOpti
             Negatives::KHardest => Selection::KHardest(k),
             Negatives::DistanceWeighted => Selection::DistanceWeighted,
         },
-        curriculum: (warm_up > 0.0).then_some(Curriculum {
+        curriculum: (warm_up > 0.0 || until > 0.0).then_some(Curriculum {
             warm_up,
             ramp: if until > 0.0 { Ramp::Shrink { until } } else { Ramp::Switch },
         }),

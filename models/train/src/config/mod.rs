@@ -128,7 +128,8 @@ impl Config {
         format!("{image}{text} {frozen} {base}")
     }
 
-    /// Has `image.base = "embedding"` mean the output that `base` names as its embedding.
+    /// Has "embedding" in `image.base` and `image.features` mean the output that `base`
+    /// names as its embedding.
     pub fn on(&mut self, base: &ekphrasis_models::Manifest) {
         self.image.named_as_in(&base.image().output);
     }
@@ -149,6 +150,31 @@ impl Config {
         self.text.check()?;
         self.training.check()?;
         self.optimiser.check()?;
+        if self.training.chunk > 0 && matches!(self.image, ImageSide::Cnn { .. }) {
+            return Err(ConfigError::value(
+                "training.chunk",
+                "0 where image.kind = \"cnn\", whose batch norm needs the whole batch (\"vit\" has none)",
+                self.training.chunk,
+            ));
+        }
+        self.publish.check()?;
+        self.loss.check()?;
+        if self.data.words.pseudo > 0.0 && self.image.reads_pixels() {
+            return Err(ConfigError::value(
+                "data.words.pseudo",
+                "0 where image.kind is \"cnn\" or \"vit\": class names come from a frozen base's output",
+                self.data.words.pseudo,
+            ));
+        }
+        if self.text.is_none() {
+            let asked = [
+                ("data.words.pseudo", f64::from(self.data.words.pseudo)),
+                ("classifier.texts", self.classifier.map_or(0.0, |c| c.texts)),
+            ];
+            if let Some((key, got)) = asked.into_iter().find(|(_, value)| *value != 0.0) {
+                return Err(ConfigError::value(key, "0 where text.kind is \"none\"", got));
+            }
+        }
         let loss = |e: LossError| ConfigError::Loss(e.to_string());
         Objective::new(self.objective(2), 2, 0).map_err(loss)?;
         let sides = self.objective(2).sides;

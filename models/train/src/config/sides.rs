@@ -308,14 +308,19 @@ impl ImageSide {
         }
     }
 
-    /// `base = "embedding"` means the base's embedding, whatever its file calls that
-    /// output: a model that was trained before has it under another name.
+    /// "embedding" means the base's embedding, whatever its file calls that output, in
+    /// `base` and in `features`: a model that was trained before has it under another
+    /// name.
     pub(super) fn named_as_in(&mut self, output: &str) {
-        if let Self::Mlp { base, .. } | Self::Linear { base, .. } | Self::Frozen { base } = self
-            && *base == embedding()
-        {
-            output.clone_into(base);
-        }
+        let (base, features) = match self {
+            Self::Mlp { base, features, .. } | Self::Linear { base, features, .. } => {
+                (base, features.as_mut_slice())
+            }
+            Self::Frozen { base } => (base, &mut [][..]),
+            Self::Cnn { .. } | Self::Vit { .. } => return,
+        };
+        let names = std::iter::once(base).chain(features).filter(|name| **name == embedding());
+        names.for_each(|name| output.clone_into(name));
     }
 
     /// Whether it reads pixels rather than what a frozen base says.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{ConfigError, at_least, share};
+use crate::export::Storage;
 use crate::nn::AdamWOptions;
 use crate::run::{Plan, Rates, Schedule, Shape};
 
@@ -18,6 +19,10 @@ pub struct Training {
     /// How much of the running average of weights stays a step, such as 0.99; the
     /// average is what is measured and published. 0: no average.
     pub average: f32,
+    /// Pictures (and texts) of a batch that go through a tower at once: the gradients of
+    /// the whole batch in the memory of so many, for a second pass through the tower.
+    /// 0: all at once. Not for towers with batch norm (`image.kind = "cnn"`).
+    pub chunk: usize,
     /// Seconds between checkpoints within an epoch.
     pub checkpoint_seconds: f64,
     /// How far to go from the first weights to the trained ones for what is
@@ -29,7 +34,14 @@ pub struct Training {
 
 impl Default for Training {
     fn default() -> Self {
-        Self { epochs: 12, patience: 0, average: 0.0, checkpoint_seconds: 30.0, keep: vec![1.0] }
+        Self {
+            epochs: 12,
+            patience: 0,
+            average: 0.0,
+            chunk: 0,
+            checkpoint_seconds: 30.0,
+            keep: vec![1.0],
+        }
     }
 }
 
@@ -95,7 +107,8 @@ impl Default for Optimiser {
     }
 }
 
-/// How weights are kept in the published model.
+/// How weights are kept in the published model. What is measured at the end, and
+/// compared with the runtime, is the model with its weights rounded to it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum StorageConfig {
@@ -133,6 +146,29 @@ impl Default for PublishConfig {
             summary: "Trained on pairs of one's own with ek train.".to_owned(),
             license: "unstated".to_owned(),
         }
+    }
+}
+
+impl PublishConfig {
+    /// How trained weights are kept.
+    pub fn storage(&self) -> Storage {
+        match self.storage {
+            StorageConfig::Bits32 => Storage::F32,
+            StorageConfig::Bits16 => Storage::F16,
+            StorageConfig::Bits12 => Storage::Bits12,
+            StorageConfig::Bits8 => Storage::Bits8,
+        }
+    }
+
+    /// What the published model's own file would be refused for.
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        for (name, text) in [("publish.summary", &self.summary), ("publish.license", &self.license)]
+        {
+            if text.trim().is_empty() {
+                return Err(ConfigError::value(name, "some text", format!("{text:?}")));
+            }
+        }
+        share("publish.logit-scale", f64::from(self.logit_scale), 0.0, 1000.0)
     }
 }
 
@@ -191,6 +227,7 @@ impl Optimiser {
                 epsilon: self.epsilon,
                 weight_decay: self.weight_decay,
             },
+            chunk: (training.chunk > 0).then_some(training.chunk),
             clip: self.clip,
             average: over(training.average),
             patience: (training.patience > 0).then_some(training.patience),

@@ -7,6 +7,9 @@ use std::path::PathBuf;
 pub struct Example {
     /// The picture's file.
     pub path: PathBuf,
+    /// The line of the pairs file it is on, counted from 1 with headings and empty
+    /// lines; none for a folder's pictures.
+    pub line: Option<u64>,
     /// Whole captions; the first is the one that measurements use.
     pub captions: Vec<String>,
     /// Single keywords.
@@ -20,4 +23,20 @@ pub struct Example {
     pub split: Option<String>,
     /// Who drew it, or how it was taken.
     pub style: Option<String>,
+}
+
+impl Example {
+    /// The split by its usual name: `train`, `val` (also written `valid`,
+    /// `validation` or `dev`) and `test` in any case; others as they are written.
+    /// None: the line names none.
+    pub fn part(&self) -> Option<&str> {
+        let written = self.split.as_deref()?.trim();
+        match written.to_lowercase().as_str() {
+            "" => None,
+            "train" => Some("train"),
+            "val" | "valid" | "validation" | "dev" => Some("val"),
+            "test" => Some("test"),
+            _ => Some(written),
+        }
+    }
 }

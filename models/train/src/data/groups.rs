@@ -82,7 +82,7 @@ enum Mark<'a> {
 }
 
 /// A caption without regard to case and spaces.
-pub(super) fn normal(caption: &str) -> String {
+pub(crate) fn normal(caption: &str) -> String {
     caption.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
 }
 

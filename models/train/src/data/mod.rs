@@ -28,6 +28,7 @@ pub use features::{
     Progress, Skipped, TextJob, cached_pictures, image_features, text_features,
 };
 pub use groups::Groups;
+pub(crate) use groups::normal;
 pub use near::NearTexts;
 pub use sample::{SampleError, by_group, shuffled};
 pub use split::{Part, Shares, SplitError, split};

@@ -1,11 +1,11 @@
 //! Given embedded texts, which say nearly the same? Such a text is not a
 //! negative: "man frowning" does not describe a frowning person wrongly.
 
-use ndarray::{Array2, ArrayView2, Axis, Slice};
+use ndarray::{ArrayView2, Axis, Slice};
 use rayon::prelude::*;
 
 /// Pairs of texts whose cosine is over a threshold. Found once for a whole
-/// table of texts; a batch's mask is then looked up.
+/// table of texts; what is near in a batch is then looked up.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NearTexts {
     /// For each text the others that are near, ascending.
@@ -54,10 +54,9 @@ impl NearTexts {
         a == b || self.lists[a as usize].binary_search(&b).is_ok()
     }
 
-    /// `batch × batch`: whether texts i and j of the batch are near or the same.
-    /// The diagonal is true.
-    pub fn mask(&self, batch: &[u32]) -> Array2<bool> {
-        Array2::from_shape_fn((batch.len(), batch.len()), |(i, j)| self.near(batch[i], batch[j]))
+    /// For each text the others that are near, ascending.
+    pub fn lists(&self) -> &[Vec<u32>] {
+        &self.lists
     }
 
     /// How many pairs are near, each counted once.
@@ -68,6 +67,7 @@ impl NearTexts {
 
 #[cfg(test)]
 mod tests {
+    use ndarray::Array2;
     use rand::RngExt;
 
     use super::super::seeded::generator;
@@ -101,8 +101,7 @@ mod tests {
             }
         }
         assert!(pairs > 100 && near.pairs().abs_diff(pairs) < 5, "{pairs} {}", near.pairs());
-        let mask = near.mask(&[5, 900, 5]);
-        assert!(mask[[0, 0]] && mask[[0, 2]] && mask[[2, 0]]);
-        assert_eq!(mask[[0, 1]], near.near(5, 900));
+        assert!(near.near(5, 5) && !near.lists()[5].contains(&5), "a text is near itself");
+        assert!(near.lists().iter().all(|list| list.is_sorted()));
     }
 }

@@ -35,17 +35,18 @@ pub enum SampleError {
 
 /// Every one of `pictures` once, in an order of `seed` and `epoch`, cut into
 /// batches of `batch` (at least 1); the last may be smaller. A last batch of a
-/// single picture, which has no negatives, joins the one before it.
+/// single picture, or of less than an eighth of the others, joins the one before it:
+/// it has no negatives, or may well have none.
 pub fn shuffled(pictures: &[usize], batch: usize, seed: u64, epoch: u64) -> Vec<Vec<usize>> {
     let mut order = pictures.to_vec();
     order.shuffle(&mut generator(seed, "shuffled", &[&epoch.to_le_bytes()]));
     let mut batches: Vec<Vec<usize>> = order.chunks(batch.max(1)).map(<[_]>::to_vec).collect();
     if batch > 1
         && batches.len() > 1
-        && let Some(single) = batches.pop_if(|last| last.len() == 1)
+        && let Some(rest) = batches.pop_if(|last| last.len() == 1 || 8 * last.len() < batch)
         && let Some(last) = batches.last_mut()
     {
-        last.extend(single);
+        last.extend(rest);
     }
     batches
 }
@@ -154,9 +155,13 @@ mod tests {
             all.sort_unstable();
             prop_assert_eq!(all, pictures);
             for (i, b) in batches.iter().enumerate() {
-                prop_assert!(b.len() <= batch + 1 && !b.is_empty());
-                prop_assert!(i + 1 == batches.len() || b.len() == batch);
-                prop_assert!(batch == 1 || count == 1 || b.len() > 1, "negatives in each batch");
+                let last = i + 1 == batches.len();
+                prop_assert!(last || b.len() == batch);
+                prop_assert!(!b.is_empty() && b.len() < batch + batch.div_ceil(8).max(2));
+                prop_assert!(
+                    batches.len() == 1 || batch == 1 || (b.len() > 1 && 8 * b.len() >= batch),
+                    "{} of {} is too small for negatives", b.len(), batch
+                );
             }
         }
 
@@ -194,6 +199,16 @@ mod tests {
             let want = pictures.iter().filter(|&&i| sizes[groups[i] as usize] > 1).count();
             prop_assert_eq!(seen.len(), want, "every picture that has a fellow comes");
         }
+    }
+
+    #[test]
+    fn a_small_rest_joins_the_last_batch() {
+        // Two of five classes alone would have no negatives every fifth time.
+        let pictures: Vec<usize> = (0..130).collect();
+        let sizes: Vec<usize> = shuffled(&pictures, 64, 1, 0).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [64, 66]);
+        let sizes: Vec<usize> = shuffled(&pictures[..72], 64, 1, 0).iter().map(Vec::len).collect();
+        assert_eq!(sizes, [64, 8], "an eighth is a batch");
     }
 
     #[test]

@@ -86,9 +86,21 @@ pub enum ExportError {
         /// What was given.
         got: String,
     },
+    /// The layers made of a trained tower do not compute what it computes.
+    #[error(
+        "{tower} tower: trainer and the layers to be published differ by {largest:.3e}, at most {tolerance:.1e} is allowed; nothing was published. Report it with the run's folder"
+    )]
+    Layers {
+        /// `image` or `text`.
+        tower: &'static str,
+        /// max |Δ|.
+        largest: f32,
+        /// What is allowed.
+        tolerance: f32,
+    },
     /// Trainer and runtime compute different embeddings.
     #[error(
-        "{tower} tower: trainer and runtime differ by {largest:.3e} (number {number} of sample {sample}: expected {expected:.6}, got {got:.6}), at most {tolerance:.1e} is allowed; nothing was published. Keep the weights in a more exact storage, or report it with the run's folder"
+        "{tower} tower: trainer and runtime differ by {largest:.3e} (number {number} of sample {sample}: expected {expected:.6}, got {got:.6}), at most {tolerance:.1e} is allowed; nothing was published. Report it with the run's folder"
     )]
     Parity {
         /// `image` or `text`.

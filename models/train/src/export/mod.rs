@@ -8,12 +8,14 @@ mod folder;
 mod nodes;
 mod parity;
 mod publish;
+mod rounded;
 mod tower;
 mod vocabulary;
 
 pub use ekphrasis_onnx::Storage;
 pub use error::ExportError;
 pub use expose::expose;
-pub use parity::{Agreement, Parity, Samples, TOLERANCE, tolerance};
+pub use parity::{Agreement, Parity, Samples, TOLERANCE};
 pub use publish::{About, Export, Published, publish};
+pub use rounded::{rounded_head, rounded_network};
 pub use tower::{ImageTower, TextTower};

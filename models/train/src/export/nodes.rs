@@ -2,10 +2,8 @@
 
 use ekphrasis_onnx::{Attr, Channels, Graph, Storage, TensorType, Value};
 
+use super::rounded::{of_kernel, of_linear};
 use crate::layer::{Affine, Array, Layer, PADDING};
-
-/// Matrices of fewer numbers are kept in 12 bits where 8 were asked for.
-const MANY: usize = 1 << 18;
 
 /// Writes layers into a graph.
 pub(super) struct Writer<'g> {
@@ -104,12 +102,7 @@ impl<'g> Writer<'g> {
         bias: Option<&Value>,
     ) -> Value {
         let shape = dims(weight);
-        // A map of embeddings has few numbers, of very different sizes, and each of
-        // them counts for every coordinate: 8 bits would show.
-        let storage = match self.storage {
-            Storage::Bits8 if weight.data().len() < MANY => Storage::Bits12,
-            other => other,
-        };
+        let storage = of_linear(self.storage, weight);
         let name_of_weight = format!("{name}.weight");
         let weight =
             self.graph.weight(&name_of_weight, &shape, weight.data(), Channels::Last, storage);
@@ -128,10 +121,9 @@ impl<'g> Writer<'g> {
         bias: Option<&Array>,
         geometry: [usize; 3],
     ) -> Value {
+        let storage = of_kernel(self.storage, geometry[2]);
         let [stride, padding, groups] = geometry.map(|n| n as i64);
         let shape = dims(weight);
-        // A depthwise channel has few numbers: they matter most and weigh least.
-        let storage = if groups > 1 { Storage::F32 } else { self.storage };
         let kernel = format!("{name}.weight");
         let weight = self.graph.weight(&kernel, &shape, weight.data(), Channels::First, storage);
         let mut inputs = vec![x.clone(), weight];

@@ -1,13 +1,12 @@
 //! Given a model as it will be loaded, does it compute what the trainer computed?
 
 use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, ImageTensor, TextEncoder, dot};
-use ekphrasis_onnx::Storage;
 
 use super::error::ExportError;
 
 /// The largest difference of a number of an embedding that is allowed between
-/// trainer and runtime if nothing is stored rounded, and between a sample alone and
-/// in a batch.
+/// trainer and runtime, and between a sample alone and in a batch. It does not
+/// depend on how weights are stored: the trainer computes with what is stored.
 pub const TOLERANCE: f32 = 1e-4;
 
 /// How many best hits have to be the same.
@@ -15,18 +14,8 @@ const TOP: usize = 10;
 /// How many samples are also run alone.
 const ALONE: usize = 4;
 
-/// The largest difference that is allowed for weights stored so. Embeddings have
-/// unit length, so their numbers are around 1/√dim.
-pub fn tolerance(storage: Storage) -> f32 {
-    match storage {
-        Storage::F32 => TOLERANCE,
-        Storage::F16 => 5e-4,
-        Storage::Bits12 => 1e-3,
-        Storage::Bits8 => 1e-2,
-    }
-}
-
-/// What the trainer computed for some pictures and texts.
+/// What the trainer computed for some pictures and texts, with the weights as they
+/// are stored (see [`rounded_head`](super::rounded_head)).
 #[derive(Clone, Copy, Debug)]
 pub struct Samples<'a> {
     /// Pictures, as the tower takes them; at least two.
@@ -55,14 +44,12 @@ pub struct Agreement {
 /// How well trainer and runtime agree.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Parity {
-    /// What max |Δ| was allowed; see [`tolerance`].
-    pub tolerance: f32,
     /// The picture encoder.
     pub image: Agreement,
     /// The text encoder.
     pub text: Agreement,
     /// How many queries had hits change places among equals (cosines that differ by
-    /// at most twice the tolerance), of all pictures and texts as queries.
+    /// at most twice [`TOLERANCE`]), of all pictures and texts as queries.
     pub near_ties: usize,
 }
 
@@ -72,17 +59,13 @@ pub(super) fn check(
     images: &dyn ImageEncoder,
     texts: &dyn TextEncoder,
     samples: &Samples<'_>,
-    tolerance: f32,
 ) -> Result<Parity, ExportError> {
     let dim = images.space().dim();
-    let (image, image_got) =
-        agree("image", samples.images, samples.image_rows, dim, tolerance, &|batch| {
-            images.embed_images(batch)
-        })?;
+    let (image, image_got) = agree("image", samples.images, samples.image_rows, dim, &|batch| {
+        images.embed_images(batch)
+    })?;
     let (text, text_got) =
-        agree("text", samples.texts, samples.text_rows, dim, tolerance, &|batch| {
-            texts.embed_texts(batch)
-        })?;
+        agree("text", samples.texts, samples.text_rows, dim, &|batch| texts.embed_texts(batch))?;
     let mut near_ties = 0;
     let want = [samples.image_rows, samples.text_rows];
     let got = [image_got.as_slice(), text_got.as_slice()];
@@ -92,10 +75,10 @@ pub(super) fn check(
             [want[from], want[to]],
             [got[from], got[to]],
             dim,
-            2.0 * tolerance,
+            2.0 * TOLERANCE,
         )?;
     }
-    Ok(Parity { tolerance, image, text, near_ties })
+    Ok(Parity { image, text, near_ties })
 }
 
 /// A tower, as something that embeds.
@@ -106,7 +89,6 @@ fn agree<T>(
     samples: &[T],
     rows: &[f32],
     dim: usize,
-    tolerance: f32,
     embed: &Embed<'_, T>,
 ) -> Result<(Agreement, Vec<f32>), ExportError> {
     if samples.len() < 2 || rows.len() != samples.len() * dim {
@@ -118,11 +100,11 @@ fn agree<T>(
     }
     let got = values(&embed(samples)?);
     let (at, largest) = largest(rows, &got);
-    if over(largest, tolerance) {
+    if over(largest, TOLERANCE) {
         return Err(ExportError::Parity {
             tower,
             largest,
-            tolerance,
+            tolerance: TOLERANCE,
             sample: at / dim,
             number: at % dim,
             expected: rows[at],

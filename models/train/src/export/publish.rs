@@ -164,8 +164,7 @@ fn write(
     let threads = rayon::current_num_threads();
     let texts = model.ort_text_encoder(runtime, threads)?;
     let images = model.ort_image_encoder(runtime, 1)?;
-    let tolerance = parity::tolerance(export.storage);
-    let parity = parity::check(&images, &texts, &export.samples, tolerance)?;
+    let parity = parity::check(&images, &texts, &export.samples)?;
 
     let words = vocabulary::tidy(export.words);
     if !words.is_empty() {

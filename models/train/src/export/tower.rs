@@ -1,5 +1,6 @@
 //! Given a trained tower, which graph is it, and how is it fed?
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 
 use ekphrasis_embed::Preprocess;
@@ -160,32 +161,48 @@ fn kept(base: &Model, file: &str, output: &str) -> Result<Built, ExportError> {
 
 fn on(base: &Model, file: &str, head: &Head, storage: Storage) -> Result<Built, ExportError> {
     let (model, path) = graph(base, file)?;
-    let check = |feature: &Feature| {
-        let declared = model.shape(&feature.name).and_then(|s| s.last().copied().flatten());
-        match declared {
-            Some(got) if got != feature.width as i64 => Err(ExportError::Width {
-                path: path.clone(),
-                name: feature.name.clone(),
-                expected: feature.width,
-                got,
-            }),
-            _ => Ok(()),
-        }
+    // Of maps and sequences all numbers of a row count, one after another.
+    let declared = |name: &str| -> Option<(usize, Option<i64>)> {
+        let shape = model.shape(name)?;
+        let row: Option<Vec<i64>> = shape.get(1..)?.iter().copied().collect();
+        Some((shape.len(), row.map(|sizes| sizes.iter().product())))
     };
-    head.base().into_iter().chain(head.features()).try_for_each(check)?;
+    let check = |feature: &Feature| match declared(&feature.name).and_then(|(_, width)| width) {
+        Some(got) if got != feature.width as i64 => Err(ExportError::Width {
+            path: path.clone(),
+            name: feature.name.clone(),
+            expected: feature.width,
+            got,
+        }),
+        _ => Ok(()),
+    };
+    let named = || head.base().into_iter().chain(head.features());
+    named().try_for_each(check)?;
+    let plain: HashSet<String> = named()
+        .filter(|f| declared(&f.name).is_some_and(|(rank, _)| rank == 2))
+        .map(|f| f.name.clone())
+        .collect();
     let join = |source| ExportError::Join { path: path.clone(), source };
     let mut graph = Graph::extend(model, "head.").map_err(join)?;
+    // A row a picture or text, as the trainer was fed.
+    let rows = |graph: &mut Graph, feature: &Feature| {
+        let value = graph.value(&feature.name).map_err(join)?;
+        Ok::<_, ExportError>(match plain.contains(&feature.name) {
+            true => value,
+            false => graph.op("rows", "Flatten", &[&value], &[("axis", onnx::Attr::Int(1))]),
+        })
+    };
     let mut sum = None;
     if let Some(feature) = head.base() {
-        let base = graph.value(&feature.name).map_err(join)?;
+        let base = rows(&mut graph, feature)?;
         sum = Some(match head.map() {
             None => base,
             Some(map) => Writer::new(&mut graph, storage).linear("map", &base, map, None),
         });
     }
     if let Some(body) = head.body() {
-        let values = head.features().iter().map(|f| graph.value(&f.name));
-        let values = values.collect::<Result<Vec<_>, _>>().map_err(join)?;
+        let values = head.features().iter().map(|f| rows(&mut graph, f));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
         let joined = match &values[..] {
             [one] => one.clone(),
             many => {

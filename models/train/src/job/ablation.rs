@@ -5,10 +5,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::error::JobError;
 use super::prepare::{Job, Prepared, Stage, prepare};
+use super::supply::DataSupply;
 use crate::config::{
     Config, DistanceConfig, LossConfig, Negatives, ReductionConfig, SelectionConfig, SidesConfig,
 };
-use crate::run::{Judge, Score, Trainer, evaluate};
+use crate::nn::Fed;
+use crate::run::{HeldOut, Judge, Learnt, Outcome, Score, Supplied, Supply, Trainer, evaluate};
 
 /// One way to train.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,6 +21,9 @@ pub struct Variant {
     pub selection: &'static str,
     /// The recipe.
     pub config: Config,
+    /// Whether groups and near-duplicates are known. Otherwise a row's only positive is
+    /// its own pair, and everything else, a second caption too, is a negative.
+    pub masked: bool,
 }
 
 /// What came of one way.
@@ -72,14 +77,15 @@ pub fn variants(recipe: &Config) -> Vec<Variant> {
         balanced: true,
     };
     let margin = LossConfig::Margin { beta: 1.2, alpha: 0.2, learned: true };
-    let whole: [(&'static str, LossConfig); 4] = [
+    let whole: [(&'static str, LossConfig); 5] = [
         ("smooth-max triplet", LossConfig::SmoothMax { margin: 0.1, temperature: 0.05 }),
         ("smooth-max triplet, m 0.2", LossConfig::SmoothMax { margin: 0.2, temperature: 0.05 }),
         ("InfoNCE", LossConfig::InfoNce { scale: 1.0 / 0.07, learned: true, all_positives: false }),
+        ("N-pair", LossConfig::NPair { penalty: 0.002 }),
         ("prototypes", LossConfig::Prototypes { scale: 10.0 }),
     ];
     let mut found = Vec::new();
-    let mut add = |loss, selection, config: LossConfig, how: SelectionConfig| {
+    let mut add = |loss, selection, config: LossConfig, how: SelectionConfig, masked| {
         let sides =
             Some(SidesConfig { image_to_text: 1.0, text_to_image: 1.0, ..SidesConfig::default() });
         let config = Config {
@@ -90,53 +96,56 @@ pub fn variants(recipe: &Config) -> Vec<Variant> {
             classifier: None,
             ..recipe.clone()
         };
-        found.push(Variant { loss, selection, config });
+        found.push(Variant { loss, selection, config, masked });
     };
     for (name, how) in selections {
-        add("triplet, hinge", name, hinge.clone(), how);
+        add("triplet, hinge", name, hinge.clone(), how, true);
     }
     for name in ["all", "32 hardest", "hard after all"] {
         let (_, how) = selections[selections.iter().position(|s| s.0 == name).unwrap_or(0)];
-        add("triplet, soft", name, soft.clone(), how);
+        add("triplet, soft", name, soft.clone(), how, true);
     }
     for (name, how) in [selections[0], selections[3], selections[6]] {
-        add("contrastive", name, contrastive.clone(), how);
+        add("contrastive", name, contrastive.clone(), how, true);
     }
     for (name, how) in [selections[0], selections[7]] {
-        add("margin", name, margin.clone(), how);
+        add("margin", name, margin.clone(), how, true);
     }
     add(
         "quadruplet",
         "hard after all",
         LossConfig::Quadruplet { margin: 1.0, other_margin: 0.5 },
         selections[4].1,
+        true,
     );
-    for (name, config) in whole {
-        add(name, "all", config, all);
+    for (name, config) in whole.clone() {
+        add(name, "all", config, all, true);
+    }
+    // What masking by groups and near-duplicates is worth.
+    add("triplet, hinge", "hard after all, unmasked", hinge, selections[4].1, false);
+    for (name, config) in [&whole[0], &whole[2]] {
+        add(name, "all, unmasked", config.clone(), all, false);
     }
     found
 }
 
 /// Trains every variant with every seed and tells each row when it is done. The
-/// first row is the start of training.
+/// first row is the start of training. Pictures, split and features are the same for
+/// all, by the recipe's seed. When `stop` is raised, the rows that are done are given;
+/// a run that was stopped is in none of them.
 ///
 /// # Errors
 /// As [`prepare`]. A variant that cannot be trained on these pairs has its reason
 /// in its row.
 pub fn ablation(
-    job: &mut Job<'_>,
+    job: &Job<'_>,
     seeds: &[u64],
     stop: &AtomicBool,
     tell: &mut dyn FnMut(Stage),
     done: &mut dyn FnMut(&Row),
 ) -> Result<Vec<Row>, JobError> {
-    let recipe = job.config.clone();
-    let mut prepared = Vec::with_capacity(seeds.len());
-    for &seed in seeds {
-        job.config = Config { seed, ..recipe.clone() };
-        prepared.push(prepare(job, stop, tell)?);
-    }
-    job.config = recipe.clone();
+    let recipe = &job.config;
+    let mut prepared = prepare(job, stop, tell)?;
     let row = |loss: &str, selection: &str| Row {
         loss: loss.to_owned(),
         selection: selection.to_owned(),
@@ -144,21 +153,26 @@ pub fn ablation(
         failed: None,
     };
     let mut rows = vec![row("none (the start)", "")];
-    rows[0].scores = prepared.iter().filter_map(|p| evaluate(&p.model, &p.supply)).collect();
+    for &seed in seeds {
+        prepared.reseed(recipe, seed)?;
+        rows[0].scores.extend(evaluate(&prepared.model, &prepared.supply));
+    }
     if rows[0].scores.is_empty() {
         return Err(JobError::Pairs(
-            "an ablation needs held-out pictures; set data.validation over 0, or give lines the split val".into(),
+            "an ablation needs held-out pictures that can be ranked; set data.validation over 0, or give lines the split val".into(),
         ));
     }
     done(&rows[0]);
-    for variant in variants(&recipe) {
+    for variant in variants(recipe) {
         let mut row = row(variant.loss, variant.selection);
-        for (prepared, &seed) in prepared.iter().zip(seeds) {
+        for &seed in seeds {
             if stop.load(Ordering::Relaxed) {
                 return Ok(rows);
             }
-            match one(&variant, prepared, seed, stop) {
-                Ok(score) => row.scores.extend(score),
+            prepared.reseed(recipe, seed)?;
+            match one(&variant, &prepared, seed, stop) {
+                Ok(Trained::Whole(score)) => row.scores.extend(score),
+                Ok(Trained::Stopped) => return Ok(rows),
                 Err(why) => row.failed = Some(why),
             }
         }
@@ -168,12 +182,20 @@ pub fn ablation(
     Ok(rows)
 }
 
+/// How far a run came.
+enum Trained {
+    /// To its end, and the score there.
+    Whole(Option<Score>),
+    /// It was stopped.
+    Stopped,
+}
+
 fn one(
     variant: &Variant,
     prepared: &Prepared,
     seed: u64,
     stop: &AtomicBool,
-) -> Result<Option<Score>, String> {
+) -> Result<Trained, String> {
     let config = &variant.config;
     let options = config.objective(prepared.supply.classes());
     let names = prepared.supply.group_names(&prepared.examples);
@@ -182,13 +204,46 @@ fn one(
     let mut plan = config.optimiser.plan(&config.training, seed);
     // The same budget for all, and no choice among epochs.
     plan.patience = None;
-    let mut trainer = Trainer::new(
-        prepared.model.clone(),
-        plan,
-        &prepared.supply,
-        Box::new(judge),
-        prepared.run.clone(),
-    );
-    trainer.run(None, stop, &mut |_| {}).map_err(|e| e.to_string())?;
-    Ok(trainer.history().last().and_then(|record| record.score))
+    let unmasked = Unmasked(&prepared.supply);
+    let supply: &dyn Supply = if variant.masked { &prepared.supply } else { &unmasked };
+    let mut trainer =
+        Trainer::new(prepared.model.clone(), plan, supply, Box::new(judge), prepared.run.clone());
+    let outcome = trainer.run(None, stop, &mut |_| {}).map_err(|e| e.to_string())?;
+    Ok(match outcome {
+        Outcome::Stopped => Trained::Stopped,
+        Outcome::Finished | Outcome::Early => {
+            Trained::Whole(trainer.history().last().and_then(|record| record.score))
+        }
+    })
+}
+
+/// The same batches to somebody who does not know what belongs together.
+struct Unmasked<'a>(&'a DataSupply);
+
+impl Supply for Unmasked<'_> {
+    fn epoch(&self, epoch: u64) -> Result<Vec<Vec<usize>>, String> {
+        self.0.epoch(epoch)
+    }
+
+    fn batch(&self, pictures: &[usize], step: u64) -> Supplied {
+        let groups = (0..pictures.len() as u32).collect();
+        // Which texts are near is not told either: see `Supply::near`.
+        Supplied { groups, ..self.0.batch(pictures, step) }
+    }
+
+    fn learnt(&self) -> Learnt {
+        self.0.learnt()
+    }
+
+    fn held_out(&self) -> &HeldOut {
+        self.0.held_out()
+    }
+
+    fn pictures(&self, pictures: &[usize]) -> Fed {
+        self.0.pictures(pictures)
+    }
+
+    fn captions(&self, captions: &[usize]) -> Fed {
+        self.0.captions(captions)
+    }
 }

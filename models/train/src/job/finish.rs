@@ -6,106 +6,72 @@ use ekphrasis_embed::ImageTensor;
 use ndarray::{Array2, Array4};
 
 use super::error::JobError;
+use super::exported::{ImageFeatures, Plain, Side, Towers};
 use super::prepare::{Job, Prepared};
 use super::supply::TextInputs;
-use crate::config::{ImageSide, StorageConfig, TextSide};
-use crate::export::{About, Export, ImageTower, Published, Samples, Storage, TextTower, publish};
-use crate::layer::{Feature, Flow};
-use crate::nn::{Fed, Tower};
+use crate::config::{ImageSide, TextSide};
+use crate::export::{
+    About, Export, ExportError, ImageTower, Published, Samples, TOLERANCE, TextTower, publish,
+};
+use crate::nn::Fed;
 use crate::run::{Model, Supply};
 use crate::start::Correct;
 
 /// Pictures and texts on which trainer and runtime are compared.
 const SAMPLES: usize = 16;
 
-/// Publishes `model` as `name` in the folder `out`, which must be new or empty.
-/// The base's labels' templates and vocabulary go with it, the vocabulary
-/// embedded anew.
+/// Publishes `model`, whose towers are `towers`, as `name` in the folder `out`, which
+/// must be new or empty. The base's labels' templates and vocabulary go with it, the
+/// vocabulary embedded anew.
 ///
 /// # Errors
 /// `Export` if trainer and runtime disagree, the sides end in different widths,
 /// or the folder is taken; `Base`, `Model`, `Layer` as they say.
-pub fn publish_model(
+pub(super) fn publish_model(
     job: &Job<'_>,
     prepared: &Prepared,
     model: &Model,
+    towers: &Towers,
     name: &str,
     out: &Path,
 ) -> Result<Published, JobError> {
     let config = &job.config;
     let supply = &prepared.supply;
     let places = chosen(&supply.held_out().pictures, supply.train());
-    let (images, image_rows) = image_samples(job, prepared, model, &places)?;
-    let rows: Vec<usize> = {
-        let all = supply.texts().len();
-        let step = all.div_ceil(SAMPLES).max(1);
-        (0..all).step_by(step).collect()
+    let images = image_samples(job, prepared, model, &places)?;
+    let image_rows = expected("image", &images, &towers.image, towers.rounds())?;
+    let (texts, text_rows) = match &towers.text {
+        Some(side) => {
+            let texts = text_samples(job, prepared, model)?;
+            let rows = expected("text", &texts, side, towers.rounds())?;
+            (texts.samples, rows)
+        }
+        None => kept_texts(job)?,
     };
-    let manifest = job.base.manifest();
-    let (texts, text_rows): (Vec<&str>, Vec<f32>) =
-        match (&supply.texts, supply.captions_if_any(&rows).and_then(|fed| model.texts(fed))) {
-            (TextInputs::None, _) | (_, None) => kept_texts(job)?,
-            (_, Some(embeddings)) => (
-                rows.iter().map(|&r| supply.texts()[r].as_str()).collect(),
-                embeddings.iter().copied().collect(),
-            ),
-        };
 
-    let feature = |name: &str, width: usize| Feature { name: name.to_owned(), width };
-    let inputs = ImageFeatures::of(&config.image);
-    let widths = image_widths(job, &inputs)?;
-    let image_head = |tower: &Tower| {
-        let base = inputs.base.map(|name| feature(name, widths[0]));
-        let names = inputs.features.iter().zip(&widths[1..]);
-        let features = names.map(|(n, w)| feature(n, *w)).collect();
-        match (&prepared.start, base) {
-            (Some(start), Some(base)) => start.image_head(tower, &model.params, base, features),
-            (_, base) => tower.head(&model.params, base, features),
-        }
-    };
-    let text_head = |tower: &Tower| {
-        let own = feature(&manifest.text().output, job.base.space().dim());
-        if let Some(start) = &prepared.start {
-            return start.text_head(tower, &model.params, own);
-        }
-        let base = (!matches!(tower.base, crate::nn::Base::None)).then(|| own.clone());
-        tower.head(&model.params, base, vec![own])
-    };
-    let (head, network);
-    let image = match (&config.image, &prepared.preprocess) {
-        (ImageSide::Frozen { base }, _) if *base == manifest.image().output => {
+    let manifest = job.base.manifest();
+    let image = match (&config.image, &towers.image.trained, &prepared.preprocess) {
+        (ImageSide::Frozen { base }, ..) if *base == manifest.image().output => {
             ImageTower::Kept(&job.base)
         }
-        (_, Some(preprocess)) => {
-            let side = preprocess.size() as usize;
-            let flow = Flow::Picture { channels: 3, height: side, width: side };
-            network = model.image.network(&model.params, flow)?;
-            ImageTower::Network { network: &network, preprocess }
+        (_, Plain::Network(network), Some(preprocess)) => {
+            ImageTower::Network { network, preprocess }
         }
-        _ => {
-            head = image_head(&model.image)?;
-            ImageTower::Head { base: &job.base, head: &head }
-        }
+        (_, Plain::Head(head), _) => ImageTower::Head { base: &job.base, head },
+        (_, Plain::Network(_), None) => unreachable!("pixels were prepared for a network"),
     };
-    let (text_head_, text_network, tokenizer);
-    let text = match (&config.text, &model.text) {
-        (TextSide::None {}, _) | (_, None) => TextTower::Kept(&job.base),
+    let tokenizer;
+    let text = match (&config.text, towers.text.as_ref().map(|side| &side.trained)) {
+        (_, None) => TextTower::Kept(&job.base),
         (TextSide::Frozen {}, _) if prepared.start.is_none() => TextTower::Kept(&job.base),
-        (TextSide::Transformer { .. }, Some(tower)) => {
-            text_network = tower.network(&model.params, Flow::Ids)?;
+        (_, Some(Plain::Head(head))) => TextTower::Head { base: &job.base, head },
+        (_, Some(Plain::Network(network))) => {
             tokenizer = job
                 .base
                 .read(&manifest.text().tokenizer)
                 .map_err(ekphrasis_models::ModelError::File)?;
-            TextTower::Network {
-                network: &text_network,
-                tokenizer: &tokenizer,
-                pad_token: &manifest.text().pad_token,
-            }
-        }
-        (_, Some(tower)) => {
-            text_head_ = text_head(tower)?;
-            TextTower::Head { base: &job.base, head: &text_head_ }
+            let pad_token = &manifest.text().pad_token;
+            TextTower::Network { network, tokenizer: &tokenizer, pad_token }
         }
     };
     let words = job.base.vocabulary()?.map(|v| v.words().to_vec()).unwrap_or_default();
@@ -126,16 +92,11 @@ pub fn publish_model(
             margin: config.loss.margin(),
             data: &prepared.data,
         },
-        storage: match config.publish.storage {
-            StorageConfig::Bits32 => Storage::F32,
-            StorageConfig::Bits16 => Storage::F16,
-            StorageConfig::Bits12 => Storage::Bits12,
-            StorageConfig::Bits8 => Storage::Bits8,
-        },
+        storage: towers.storage,
         words: &words,
         card: None,
         samples: Samples {
-            images: &images,
+            images: &images.samples,
             image_rows: &image_rows,
             texts: &texts,
             text_rows: &text_rows,
@@ -144,53 +105,40 @@ pub fn publish_model(
     Ok(publish(&export, job.runtime, out)?)
 }
 
+/// Some pictures or texts, and what the trainer says of them.
+struct Compared<T> {
+    /// As the runtime is fed.
+    samples: Vec<T>,
+    /// The trained embeddings of each.
+    trained: Array2<f32>,
+    /// As plain layers are fed.
+    fed: Fed,
+}
+
+/// What the runtime is to give: the trainer's embeddings with the weights as they are
+/// stored. Where those are rounded, plain layers compute them, once these were seen
+/// to compute with the trained weights what the trainer does.
+fn expected<T>(
+    tower: &'static str,
+    compared: &Compared<T>,
+    side: &Side,
+    rounds: bool,
+) -> Result<Vec<f32>, JobError> {
+    if !rounds {
+        return Ok(compared.trained.iter().copied().collect());
+    }
+    let plain = side.trained.rows(&compared.fed)?;
+    let differences = plain.iter().zip(&compared.trained).map(|(a, b)| (a - b).abs());
+    let largest = differences.max_by(f32::total_cmp).unwrap_or(0.0);
+    if plain.dim() != compared.trained.dim() || largest.is_nan() || largest > TOLERANCE {
+        return Err(ExportError::Layers { tower, largest, tolerance: TOLERANCE }.into());
+    }
+    Ok(side.stored.rows(&compared.fed)?.into_iter().collect())
+}
+
 /// Held-out pictures first: they were not learnt by heart.
 fn chosen(held: &[usize], train: &[usize]) -> Vec<usize> {
     held.iter().chain(train).copied().take(SAMPLES).collect()
-}
-
-/// What of the base the image side reads.
-struct ImageFeatures<'a> {
-    base: Option<&'a str>,
-    features: &'a [String],
-}
-
-impl<'a> ImageFeatures<'a> {
-    fn of(side: &'a ImageSide) -> Self {
-        let some = |base: &'a str| (!base.is_empty()).then_some(base);
-        match side {
-            ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
-                Self { base: some(base), features }
-            }
-            ImageSide::Frozen { base } => Self { base: some(base), features: &[] },
-            ImageSide::Cnn { .. } | ImageSide::Vit { .. } => Self { base: None, features: &[] },
-        }
-    }
-
-    fn names(&self) -> Vec<&'a str> {
-        self.base.into_iter().chain(self.features.iter().map(String::as_str)).collect()
-    }
-}
-
-/// Width of the base output (0 without one), then of each feature.
-fn image_widths(job: &Job<'_>, inputs: &ImageFeatures<'_>) -> Result<Vec<usize>, JobError> {
-    let names = inputs.names();
-    if names.is_empty() {
-        return Ok(vec![0]);
-    }
-    let encoder = job.base.ort_image_encoder(job.runtime, 1)?;
-    let size = job.base.manifest().image().preprocess.size();
-    let grey = ekphrasis_embed::Pixels::new(size, size, vec![128; (size * size * 3) as usize]);
-    let grey = grey.expect("a square of the model's size");
-    let tensor =
-        job.base.manifest().image().preprocess.tensor(&grey).expect("no resizing to be done");
-    let got = encoder.outputs(&[tensor], &names).map_err(|e| JobError::Base(e.to_string()))?;
-    let widths = got.iter().map(Vec::len);
-    Ok(if inputs.base.is_some() {
-        widths.collect()
-    } else {
-        std::iter::once(0).chain(widths).collect()
-    })
 }
 
 /// Tensors of some pictures, and the trainer's embeddings of them. What the base
@@ -200,7 +148,7 @@ fn image_samples(
     prepared: &Prepared,
     model: &Model,
     places: &[usize],
-) -> Result<(Vec<ImageTensor>, Vec<f32>), JobError> {
+) -> Result<Compared<ImageTensor>, JobError> {
     let own = prepared.preprocess.as_ref();
     let preprocess = own.unwrap_or(&job.base.manifest().image().preprocess);
     let mut tensors = Vec::with_capacity(places.len());
@@ -212,11 +160,12 @@ fn image_samples(
         tensors.push(preprocess.tensor(&picture.pixels).map_err(|e| wrong(e.to_string()))?);
     }
     let n = tensors.len();
-    let fed = if own.is_some() {
+    let (trained_on, fed) = if own.is_some() {
         let side = preprocess.size() as usize;
         let numbers: Vec<f32> = tensors.iter().flat_map(|t| t.data().iter().copied()).collect();
         let shape = (n, 3, side, side);
-        Fed::Pictures(Array4::from_shape_vec(shape, numbers).expect("tensors of one size"))
+        let pictures = Array4::from_shape_vec(shape, numbers).expect("tensors of one size");
+        (Fed::Pictures(pictures.clone()), Fed::Pictures(pictures))
     } else {
         let inputs = ImageFeatures::of(&job.config.image);
         let encoder = job.base.ort_image_encoder(job.runtime, 1)?;
@@ -230,20 +179,62 @@ fn image_samples(
         let features = (!views.is_empty()).then(|| {
             ndarray::concatenate(ndarray::Axis(1), &views).expect("rows of the same pictures")
         });
-        match (&prepared.start, &features) {
+        let trained_on = match (&prepared.start, &features) {
             (Some(start), Some(raw)) => {
                 let whitened = start.features(raw.view());
-                let base = start.images(whitened.view(), base.as_ref().map(|b| b.view()));
+                let from = start.images(whitened.view(), base.as_ref().map(|b| b.view()));
                 let features = match start.correct() {
-                    Correct::Embedding => base.clone(),
+                    Correct::Embedding => from.clone(),
                     Correct::Features => whitened,
                 };
-                Fed::Rows { base: Some(base), features: Some(features) }
+                Fed::Rows { base: Some(from), features: Some(features) }
             }
-            _ => Fed::Rows { base, features },
+            _ => Fed::Rows { base: base.clone(), features: features.clone() },
+        };
+        (trained_on, Fed::Rows { base, features })
+    };
+    Ok(Compared { samples: tensors, trained: model.images(trained_on), fed })
+}
+
+/// Some of the texts, and the trainer's embeddings of them; what the base says is
+/// asked anew, as for pictures.
+fn text_samples<'a>(
+    job: &Job<'_>,
+    prepared: &'a Prepared,
+    model: &Model,
+) -> Result<Compared<&'a str>, JobError> {
+    let supply = &prepared.supply;
+    let all = supply.texts().len();
+    let rows: Vec<usize> = (0..all).step_by(all.div_ceil(SAMPLES).max(1)).collect();
+    let samples: Vec<&str> = rows.iter().map(|&r| supply.texts()[r].as_str()).collect();
+    let (trained_on, fed) = match &supply.texts {
+        TextInputs::Features { base, layers, .. } => {
+            let encoder = job.base.ort_text_encoder(job.runtime, 1)?;
+            let output = job.base.manifest().text().output.as_str();
+            let got = encoder.outputs(&samples, &[output]);
+            let flat = got.map_err(|e| JobError::Base(e.to_string()))?.concat();
+            let shape = (samples.len(), flat.len() / samples.len().max(1));
+            let raw = Array2::from_shape_vec(shape, flat).expect("whole rows");
+            let fed = |rows: &Array2<f32>| Fed::Rows {
+                base: base.then(|| rows.clone()),
+                features: layers.then(|| rows.clone()),
+            };
+            match &prepared.start {
+                // Published, its layers read what the base says and add to nothing.
+                Some(start) => {
+                    let plain = Fed::Rows { base: None, features: Some(raw.clone()) };
+                    (fed(&start.texts(raw.view())), plain)
+                }
+                None => (fed(&raw), fed(&raw)),
+            }
+        }
+        TextInputs::Tokens(_) | TextInputs::None => {
+            let fed = supply.captions(&rows);
+            (fed.clone(), fed)
         }
     };
-    Ok((tensors, model.images(fed).iter().copied().collect()))
+    let trained = model.texts(trained_on).expect("there is a text side");
+    Ok(Compared { samples, trained, fed })
 }
 
 /// Two texts through the base's own text side, for a model that keeps it.

@@ -5,6 +5,7 @@
 mod ablation;
 mod build;
 mod error;
+mod exported;
 mod finish;
 mod prepare;
 mod report;
@@ -16,7 +17,6 @@ pub use ablation::{Row, Variant, ablation, variants};
 // Who starts a job opens the base model.
 pub use ekphrasis_models::Model as BaseModel;
 pub use error::JobError;
-pub use finish::publish_model;
 pub use prepare::{Job, Prepared, Stage, prepare};
 pub use supply::DataSupply;
 pub use whole::{Done, Target, Told, run_directory, train};

@@ -1,7 +1,7 @@
 //! Given pairs, base and recipe, what is trained on? Everything before the first step.
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use ekphrasis_embed::{Interpolation, Pixels, Preprocess, Resize};
 use ekphrasis_models::{Model as BaseModel, Runtime};
@@ -10,13 +10,13 @@ use rayon::prelude::*;
 use super::build::{Widths, build};
 use super::error::JobError;
 use super::start;
-use super::supply::{DataSupply, ImageInputs, TextInputs, class_numbers, held_out};
+use super::supply::{DataSupply, ImageInputs, Raw, TextInputs, class_numbers, held_out};
 use crate::config::{Batches, Config, ImageSide, TextSide};
 use crate::data::{
     self, ContentHash, Example, FeatureTable, Groups, ImageJob, NearTexts, Part, Picture, Progress,
     Purpose, Severity, Shares, TextJob, TextTable, may_mirror,
 };
-use crate::run::Model;
+use crate::run::{HeldOut, Model};
 use crate::start::{Correct, Start};
 
 /// What is to be done.
@@ -41,6 +41,8 @@ pub struct Job<'a> {
 pub enum Stage {
     /// Pictures are read; how many.
     Looking(usize),
+    /// How many of them need not be decoded, because what the base says of them is kept.
+    Known(usize),
     /// Something about the pairs, a sentence.
     Warning(String),
     /// The base looks at pictures.
@@ -77,6 +79,19 @@ pub struct Prepared {
     /// Where training starts, if that is computed; the towers then are
     /// corrections of it.
     pub start: Option<Start>,
+    /// What the towers are made from.
+    pub(super) widths: Widths,
+}
+
+impl Prepared {
+    /// The same pictures, split and features under another seed: of the towers' first
+    /// values, and of which pictures, views and words come when. Splits and views stay
+    /// those of the recipe's seed.
+    pub(super) fn reseed(&mut self, config: &Config, seed: u64) -> Result<(), JobError> {
+        self.model = build(&Config { seed, ..config.clone() }, self.widths)?;
+        self.supply.seed = seed;
+        Ok(())
+    }
 }
 
 /// Looks at the pairs, splits them, asks the base, and builds the towers.
@@ -93,7 +108,24 @@ pub fn prepare(
     let config = &job.config;
     let with_texts = !config.text.is_none();
     tell(Stage::Looking(job.examples.len()));
-    let seen = data::look(&job.examples, &|_| false);
+    let outputs = outputs(config);
+    let seen = match ask(job, &outputs) {
+        None => data::look(&job.examples, &|_| false),
+        Some(asked) => {
+            let cached = data::cached_pictures(&asked)?;
+            let known = AtomicUsize::new(0);
+            let seen = data::look(&job.examples, &|content| {
+                let is = cached(content);
+                known.fetch_add(usize::from(is), Ordering::Relaxed);
+                is
+            });
+            match known.into_inner() {
+                0 => {}
+                known => tell(Stage::Known(known)),
+            }
+            seen
+        }
+    };
     stopped()?;
     let purpose = if with_texts { Purpose::Captions } else { Purpose::Groups };
     let report = data::check(&job.examples, &seen, purpose);
@@ -123,18 +155,36 @@ pub fn prepare(
     let (train, validation) = (of(Part::Train), of(Part::Val));
     tell(Stage::Split { train: train.len(), validation: validation.len(), given });
 
+    let classes = class_numbers(&examples);
+    let asks = match (config.data.batches, config.classifier) {
+        _ if classes.is_some() => None,
+        (Batches::ByClass, _) => Some("data.batches = \"by-class\""),
+        (_, Some(_)) => Some("[classifier]"),
+        _ => None,
+    };
+    if let Some(asks) = asks {
+        let without = examples.iter().filter(|e| e.class.is_none()).count();
+        return Err(JobError::Pairs(format!(
+            "{asks} needs a class on every line, and {without} of {} have none; add the column, or leave {asks} out of the recipe",
+            examples.len()
+        )));
+    }
+
     let (images, features) = images(job, &examples, &contents, tell)?;
     stopped()?;
     let table = TextTable::new(&examples, &features.pseudo);
     let (texts, near, text_base, words) = texts(job, &table, tell)?;
     stopped()?;
-    let classes = class_numbers(&examples);
-    if config.data.batches == Batches::ByClass && classes.is_none() {
-        return Err(JobError::Pairs(
-            "data.batches = \"by-class\" needs a class on every line; add one, or use \"by-group\""
-                .into(),
-        ));
+    let same = match (&classes, config.data.batches) {
+        (Some(classes), Batches::ByClass) => classes,
+        _ => groups.of(),
+    };
+    let held_out = held_out(&validation, &table, with_texts, same);
+    if !held_out.is_empty() && !held_out.can_be_ranked() {
+        tell(Stage::Warning(unranked(&held_out)));
     }
+    let begins = config.start.options().is_some();
+    let raw = if begins { Raw::of(&images, &texts, &held_out) } else { None };
     let (images, texts, start) = start::begin(config, images, texts, &table, &train, groups.of())?;
     // What is added to is then where training starts, in the texts' space.
     let image_base = start.as_ref().map_or(features.base, Start::dim);
@@ -145,11 +195,6 @@ pub fn prepare(
     let widths =
         Widths { image_base, features: layers, text_base, words, space: job.base.space().dim() };
     let model = build(config, widths)?;
-    let same = match (&classes, config.data.batches) {
-        (Some(classes), Batches::ByClass) => classes,
-        _ => groups.of(),
-    };
-    let held_out = held_out(&validation, &table, with_texts, same);
     let data = data_hash(&examples, &contents);
     let run = {
         let mut hasher = blake3::Hasher::new();
@@ -172,12 +217,28 @@ pub fn prepare(
         classes,
         train,
         held_out,
+        raw,
         batches: config.data.batches,
         batch: config.data.batch,
         per_group: config.data.per_group,
     };
     let preprocess = features.preprocess;
-    Ok(Prepared { supply, model, examples, run, data, preprocess, start })
+    Ok(Prepared { supply, model, examples, run, data, preprocess, start, widths })
+}
+
+/// Why held-out pictures are no measure, and what to do.
+fn unranked(held: &HeldOut) -> String {
+    let (why, needed) = match held.captions.is_empty() {
+        true => (
+            "no two are of one group (or all are)",
+            "two pictures of each of at least two groups or classes",
+        ),
+        false => ("all have the same caption", "pictures with at least two captions"),
+    };
+    format!(
+        "the {} validation pictures measure nothing, because {why}; the weights of the last epoch will be published. Give {needed} the split `val`, or raise data.validation",
+        held.pictures.len()
+    )
 }
 
 /// Each example's part; none: neither learnt from nor chosen by.
@@ -186,11 +247,11 @@ fn parts(
     examples: &[Example],
     groups: &Groups,
 ) -> Result<(Vec<Option<Part>>, bool), JobError> {
-    if examples.iter().any(|e| e.split.is_some()) {
-        let part = |e: &Example| match e.split.as_deref() {
-            Some("train") => Some(Part::Train),
-            Some("val" | "valid" | "validation" | "dev") => Some(Part::Val),
-            _ => None,
+    if examples.iter().any(|e| e.part().is_some()) {
+        let part = |e: &Example| match e.part() {
+            None | Some("train") => Some(Part::Train),
+            Some("val") => Some(Part::Val),
+            Some(_) => None,
         };
         return Ok((examples.iter().map(part).collect(), true));
     }
@@ -211,6 +272,49 @@ struct Known {
     preprocess: Option<Preprocess>,
 }
 
+/// The base's outputs that a head adds to ("" for none) and reads; none of a tower of
+/// its own.
+fn frozen(image: &ImageSide) -> (&str, &[String]) {
+    match image {
+        ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
+            (base, features)
+        }
+        ImageSide::Frozen { base } => (base, &[]),
+        ImageSide::Cnn { .. } | ImageSide::Vit { .. } => ("", &[]),
+    }
+}
+
+/// All outputs that the base is asked for, each once.
+fn outputs(config: &Config) -> Vec<&str> {
+    let (base, features) = frozen(&config.image);
+    let words = &config.data.words;
+    let pseudo = (words.pseudo > 0.0).then_some(words.pseudo_output.as_str());
+    let wanted = (!base.is_empty()).then_some(base).into_iter();
+    let mut outputs: Vec<&str> = Vec::new();
+    for name in wanted.chain(features.iter().map(String::as_str)).chain(pseudo) {
+        if !outputs.contains(&name) {
+            outputs.push(name);
+        }
+    }
+    outputs
+}
+
+/// What is asked of the base's picture tower; none if that is nothing.
+fn ask<'a>(job: &'a Job<'_>, outputs: &'a [&'a str]) -> Option<ImageJob<'a>> {
+    let data = &job.config.data;
+    (!outputs.is_empty()).then_some(ImageJob {
+        model: &job.base,
+        runtime: job.runtime,
+        outputs,
+        views: data.augment.views,
+        augment: data.augment(),
+        seed: job.config.seed,
+        sessions: job.threads,
+        precision: data.precision(),
+        cache: &job.cache,
+    })
+}
+
 fn images(
     job: &Job<'_>,
     examples: &[Example],
@@ -222,24 +326,13 @@ fn images(
         .iter()
         .map(|e| may_mirror(e.captions.iter().chain(&e.tags).map(String::as_str)))
         .collect();
-    let (base, features) = match &config.image {
-        ImageSide::Mlp { base, features, .. } | ImageSide::Linear { base, features, .. } => {
-            (base.as_str(), features.as_slice())
-        }
-        ImageSide::Frozen { base } => (base.as_str(), &[][..]),
-        ImageSide::Cnn { side, .. } | ImageSide::Vit { side, .. } => {
-            return pixels(config, *side as u32, examples, contents, mirror);
-        }
-    };
-    let pseudo = config.data.words.pseudo > 0.0;
-    let mut outputs: Vec<&str> = Vec::new();
-    let wanted = (!base.is_empty()).then_some(base).into_iter();
-    let wanted = wanted.chain(features.iter().map(String::as_str));
-    for name in wanted.chain(pseudo.then_some(config.data.words.pseudo_output.as_str())) {
-        if !outputs.contains(&name) {
-            outputs.push(name);
-        }
+    if let ImageSide::Cnn { side, .. } | ImageSide::Vit { side, .. } = &config.image {
+        return pixels(config, *side as u32, examples, contents, mirror);
     }
+    let (base, features) = frozen(&config.image);
+    let pseudo = config.data.words.pseudo > 0.0;
+    let outputs = outputs(config);
+    let asked = ask(job, &outputs).expect("a head reads outputs of the base");
     let pictures: Vec<Picture> = (0..examples.len())
         .map(|i| Picture {
             path: examples[i].path.clone(),
@@ -247,17 +340,6 @@ fn images(
             may_mirror: mirror[i],
         })
         .collect();
-    let asked = ImageJob {
-        model: &job.base,
-        runtime: job.runtime,
-        outputs: &outputs,
-        views: config.data.augment.views,
-        augment: config.data.augment(),
-        seed: config.seed,
-        sessions: job.threads,
-        precision: config.data.precision(),
-        cache: &job.cache,
-    };
     let got = data::image_features(&asked, &pictures, &mut |p| tell(Stage::Pictures(p)))?;
     if let Some(first) = got.skipped.first() {
         let path = examples[first.picture].path.display();
@@ -377,8 +459,7 @@ fn texts(job: &Job<'_>, table: &TextTable, tell: &mut dyn FnMut(Stage)) -> Resul
                 text.push(end);
             }
         }
-        let words = words_of(&job.base)?;
-        return Ok((TextInputs::Tokens(ids), near, 0, words));
+        return Ok((TextInputs::Tokens(ids), near, 0, encoder.token_count()));
     }
     let rows = rows.expect("asked for, because no tokens are read");
     let width = rows.width();
@@ -388,22 +469,6 @@ fn texts(job: &Job<'_>, table: &TextTable, tell: &mut dyn FnMut(Stage)) -> Resul
         _ => (true, true),
     };
     Ok((TextInputs::Features { base, layers, rows }, near, width, 0))
-}
-
-/// How many tokens the base's tokenizer knows.
-fn words_of(base: &BaseModel) -> Result<usize, JobError> {
-    let bytes =
-        base.read(&base.manifest().text().tokenizer).map_err(ekphrasis_models::ModelError::File)?;
-    let json: serde_json::Value =
-        serde_json::from_slice(&bytes).map_err(|e| JobError::Base(format!("tokenizer: {e}")))?;
-    let entries = json["model"]["vocab"].as_object().into_iter().flat_map(|v| v.values());
-    let added = json["added_tokens"].as_array().into_iter().flatten().map(|t| &t["id"]);
-    let most = entries.chain(added).filter_map(serde_json::Value::as_u64).max();
-    most.map(|most| most as usize + 1).ok_or_else(|| {
-        JobError::Base(
-            "its tokenizer lists no words with their numbers; use another text.kind".into(),
-        )
-    })
 }
 
 fn data_hash(examples: &[Example], contents: &[ContentHash]) -> String {
@@ -419,4 +484,33 @@ fn data_hash(examples: &[Example], contents: &[ContentHash]) -> String {
         hasher.update(&[0xff]);
     }
     hasher.finalize().to_hex()[..16].to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_without_a_split_are_learnt_from() {
+        let split = |i: usize| match i {
+            0..24 => None,
+            24..27 => Some("val"),
+            27 => Some("Validation"),
+            28 => Some("train"),
+            _ => Some("style-test"),
+        };
+        let examples: Vec<Example> = (0..30)
+            .map(|i| Example {
+                captions: vec![format!("thing {i}")],
+                split: split(i).map(str::to_owned),
+                ..Example::default()
+            })
+            .collect();
+        let groups = Groups::new(&examples, &[None; 30]);
+        let (parts, given) = parts(&Config::default(), &examples, &groups).expect("parts");
+        assert!(given);
+        assert_eq!(parts[..24], [Some(Part::Train); 24]);
+        assert_eq!(parts[24..28], [Some(Part::Val); 4]);
+        assert_eq!(parts[28..], [Some(Part::Train), None]);
+    }
 }

@@ -14,7 +14,7 @@ use crate::report::{
     Change, DataSet, Direction, EpochLine, Example, Exported, Figure, Finding, Hit, Picture,
     Report, Separation, Shown, Split, Way,
 };
-use crate::run::{self, EpochRecord, Model, Outcome, Score, Supply, embed};
+use crate::run::{self, EpochRecord, Outcome, Score, Supply, embed};
 
 /// Hits shown of each query.
 const HITS: usize = 5;
@@ -25,8 +25,9 @@ const QUERIES: usize = 6;
 pub(super) struct Run<'a> {
     pub(super) job: &'a Job<'a>,
     pub(super) prepared: &'a Prepared,
-    /// The model that was kept.
-    pub(super) model: &'a Model,
+    /// What the kept model, as it is stored, makes of the held-out pictures and
+    /// captions; none without any.
+    pub(super) embedded: Option<(Array2<f32>, Option<Array2<f32>>)>,
     pub(super) name: &'a str,
     pub(super) outcome: Outcome,
     pub(super) history: &'a [EpochRecord],
@@ -88,15 +89,12 @@ pub(super) fn of(run: &Run<'_>) -> Report {
     if let (Some(before), Some(after)) = (run.before, run.after) {
         report.scores = scores(&before, &after);
     }
-    if held.is_empty() {
-        return report;
-    }
+    let Some(last) = &run.embedded else { return report };
     let first = embed(&prepared.model, &prepared.supply);
-    let last = embed(run.model, &prepared.supply);
     if texts && let ((bi, Some(bt)), (ai, Some(at))) = (first, last) {
         let part = |i: &Array2<f32>, t: &Array2<f32>| separation(i, t, &held.captions_of);
-        report.similarity = Some((part(&bi, &bt), part(&ai, &at)));
-        report.examples = examples(run, [&bi, &bt], [&ai, &at]);
+        report.similarity = Some((part(&bi, &bt), part(ai, at)));
+        report.examples = examples(run, [&bi, &bt], [ai, at]);
         report.examples_chosen = format!("Drawn at random among them, seed {}.", config.seed);
     }
     report

@@ -1,9 +1,10 @@
 //! Given features, pixels and words in memory, what goes into a step?
 
 use std::collections::HashMap;
+use std::ops::Range;
 
 use ekphrasis_embed::{Pixels, Preprocess};
-use ndarray::{Array2, Array4};
+use ndarray::{Array2, Array4, s};
 use rayon::prelude::*;
 
 use crate::config::Batches;
@@ -11,7 +12,7 @@ use crate::data::{
     self, Augment, ContentHash, FeatureTable, NearTexts, TextShares, TextTable, by_group, shuffled,
 };
 use crate::nn::{Fed, TokenBatch};
-use crate::run::{HeldOut, Supplied, Supply};
+use crate::run::{HeldOut, Learnt, Supplied, Supply};
 
 /// What the image side reads.
 #[derive(Debug)]
@@ -58,6 +59,35 @@ pub(super) enum TextInputs {
     None,
 }
 
+/// What the base says of the held-out pictures and captions, where a start made
+/// something else of it for training.
+#[derive(Debug)]
+pub(super) struct Raw {
+    /// pictures × base width.
+    base: Option<Array2<f32>>,
+    /// pictures × features.
+    features: Option<Array2<f32>>,
+    /// captions × base width.
+    captions: Array2<f32>,
+}
+
+impl Raw {
+    /// Of what is held out; none where the inputs are not what a base says.
+    pub(super) fn of(images: &ImageInputs, texts: &TextInputs, held: &HeldOut) -> Option<Self> {
+        let (ImageInputs::Features { base, features, views }, TextInputs::Features { rows, .. }) =
+            (images, texts)
+        else {
+            return None;
+        };
+        let plain: Vec<usize> = held.pictures.iter().map(|p| p * (1 + *views as usize)).collect();
+        Some(Self {
+            base: base.as_ref().map(|table| table.gather(&plain)),
+            features: joined(features, &plain),
+            captions: rows.gather(&held.captions),
+        })
+    }
+}
+
 /// [`Supply`] over pairs in memory.
 #[derive(Debug)]
 pub struct DataSupply {
@@ -71,6 +101,7 @@ pub struct DataSupply {
     pub(super) classes: Option<Vec<u32>>,
     pub(super) train: Vec<usize>,
     pub(super) held_out: HeldOut,
+    pub(super) raw: Option<Raw>,
     pub(super) batches: Batches,
     pub(super) batch: usize,
     pub(super) per_group: usize,
@@ -112,9 +143,22 @@ impl DataSupply {
         names
     }
 
-    /// Inputs for texts by row of the table; none without a text side.
-    pub(super) fn captions_if_any(&self, rows: &[usize]) -> Option<Fed> {
-        self.text_inputs(rows)
+    /// Inputs of some of the held-out pictures, by their places among those, for
+    /// towers as they are published: on what the base says, whatever training began with.
+    pub(super) fn published_pictures(&self, places: Range<usize>) -> Fed {
+        let Some(Raw { base, features, .. }) = &self.raw else {
+            return self.image_inputs(&self.held_out.pictures[places], None);
+        };
+        let part = |all: &Array2<f32>| all.slice(s![places.clone(), ..]).to_owned();
+        Fed::Rows { base: base.as_ref().map(part), features: features.as_ref().map(part) }
+    }
+
+    /// The same for held-out captions.
+    pub(super) fn published_captions(&self, places: Range<usize>) -> Fed {
+        let Some(Raw { captions, .. }) = &self.raw else {
+            return self.captions(&self.held_out.captions[places]);
+        };
+        Fed::Rows { base: None, features: Some(captions.slice(s![places, ..]).to_owned()) }
     }
 
     fn image_inputs(&self, pictures: &[usize], step: Option<u64>) -> Fed {
@@ -244,8 +288,21 @@ impl Supply for DataSupply {
             texts: self.text_inputs(&places),
             groups: of(&self.groups),
             classes: self.classes.as_deref().map(of),
-            near: self.near.as_ref().map(|near| near.mask(&rows)),
+            words: (!rows.is_empty()).then_some(rows),
         }
+    }
+
+    fn learnt(&self) -> Learnt {
+        let of = |all: &[u32]| self.train.iter().map(|&i| all[i]).collect();
+        Learnt {
+            pictures: self.train.clone(),
+            groups: of(&self.groups),
+            classes: self.classes.as_deref().map(of),
+        }
+    }
+
+    fn near(&self) -> Option<&[Vec<u32>]> {
+        self.near.as_ref().map(NearTexts::lists)
     }
 
     fn held_out(&self) -> &HeldOut {
@@ -261,7 +318,8 @@ impl Supply for DataSupply {
     }
 }
 
-/// What is measured on: pictures with the first caption of each, equal captions joined.
+/// What is measured on: pictures with the first caption of each, equal captions (case
+/// and spaces aside, as for groups) joined: they would only tie with one another.
 pub(super) fn held_out(
     pictures: &[usize],
     table: &TextTable,
@@ -279,7 +337,8 @@ pub(super) fn held_out(
     let mut places = HashMap::new();
     for &picture in pictures {
         let caption = table.caption(picture).map(|row| {
-            *places.entry(row).or_insert_with(|| {
+            let text = data::normal(&table.texts()[row as usize]);
+            *places.entry(text).or_insert_with(|| {
                 held.captions.push(row as usize);
                 held.captions.len() - 1
             })
@@ -298,4 +357,21 @@ pub(super) fn class_numbers(examples: &[data::Example]) -> Option<Vec<u32>> {
     sorted.dedup();
     let place = |name: &str| sorted.binary_search(&name).map_or(0, |p| p as u32);
     Some(names.into_iter().map(place).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn captions_that_differ_in_case_and_spaces_are_one() {
+        let words = ["Dog", "dog", "a  cat", "A cat", "bird"];
+        let example =
+            |w: &&str| data::Example { captions: vec![(*w).into()], ..Default::default() };
+        let examples: Vec<data::Example> = words.iter().map(example).collect();
+        let table = TextTable::new(&examples, &[]);
+        let held = held_out(&[0, 1, 2, 3, 4], &table, true, &[0, 0, 1, 1, 2]);
+        assert_eq!(held.captions.len(), 3, "as groups are by the same words");
+        assert_eq!(held.captions_of, [[0], [0], [1], [1], [2]]);
+    }
 }

@@ -2,14 +2,18 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::error::JobError;
+use super::exported::Towers;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
 use super::report;
 use crate::export::Published;
-use crate::run::{EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Trainer, Tried, keep};
+use crate::run::{
+    EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Supply, Trainer, Tried, embed, keep,
+    score,
+};
 
 /// What goes on.
 #[derive(Debug)]
@@ -45,7 +49,7 @@ pub struct Done {
     pub outcome: Outcome,
     /// On the validation pictures, before training; none without any.
     pub before: Option<Score>,
-    /// The same with the weights that were kept.
+    /// The same with the weights that were kept, as they are stored.
     pub after: Option<Score>,
     /// The epoch those weights are of; none without validation pictures: the last.
     pub best_epoch: Option<u64>,
@@ -87,26 +91,28 @@ pub fn train(
         true => RunDirectory::resume(&run)?.0,
         false => RunDirectory::start(&run, &job.config.write())?,
     };
-    let prepared = prepare(job, stop, &mut |stage| tell(Told::Stage(stage)));
-    if prepared.is_err() && !target.resume {
-        // Nothing was learnt: the same --out may be used again.
-        let _ = fs_err::remove_dir_all(&run);
-    }
-    let prepared = prepared?;
+    let begun = prepare(job, stop, &mut |stage| tell(Told::Stage(stage))).and_then(|prepared| {
+        let options = job.config.objective(prepared.supply.classes());
+        let names = prepared.supply.group_names(&prepared.examples);
+        let judge = Judge::new(options, prepared.model.image.dim, job.config.seed, names);
+        Ok((prepared, judge.map_err(|e| JobError::Pairs(e.to_string()))?))
+    });
+    let (prepared, judge) = match begun {
+        Ok(begun) => begun,
+        Err(e) => {
+            if !target.resume {
+                // Nothing was learnt: the same --out may be used again.
+                directory.discard();
+            }
+            return Err(e);
+        }
+    };
     let plan = job.config.optimiser.plan(&job.config.training, job.config.seed);
-    let classes = prepared.supply.classes();
-    let criterion = Judge::new(
-        job.config.objective(classes),
-        prepared.model.image.dim,
-        job.config.seed,
-        prepared.supply.group_names(&prepared.examples),
-    )
-    .map_err(|e| JobError::Pairs(e.to_string()))?;
     let mut trainer = Trainer::new(
         prepared.model.clone(),
         plan,
         &prepared.supply,
-        Box::new(criterion),
+        Box::new(judge),
         prepared.run.clone(),
     );
     if target.resume
@@ -114,7 +120,9 @@ pub fn train(
     {
         trainer.restore(checkpoint)?;
     }
+    let begun = Instant::now();
     let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
+    let own = begun.elapsed();
     let history = trainer.history().to_vec();
     let (mut model, mut best_epoch) = trainer.best();
     let of = |epoch: u64| history.iter().find(|r| r.epoch == epoch).and_then(|r| r.score);
@@ -133,27 +141,36 @@ pub fn train(
         }
         (model, after) = (kept, tried[chosen].score);
     }
-    let published = match outcome {
-        Outcome::Stopped => None,
-        Outcome::Finished | Outcome::Early => {
-            Some(publish_model(job, &prepared, &model, target.name, target.out)?)
-        }
-    };
-    if let Some(published) = &published {
+    let mut published = None;
+    if outcome != Outcome::Stopped {
+        let towers = Towers::of(job, &prepared, &model)?;
+        let held = prepared.supply.held_out();
+        let embedded = match (held.is_empty(), towers.rounds()) {
+            (true, _) => None,
+            (false, false) => Some(embed(&model, &prepared.supply)),
+            (false, true) => Some(towers.held_out(&prepared.supply)?),
+        };
+        // What is published is what is measured: the weights as they are stored.
+        let ranked = embedded.as_ref().filter(|_| held.can_be_ranked());
+        after = ranked.map(|(images, texts)| score(images, texts.as_ref(), held));
+        let done = publish_model(job, &prepared, &model, &towers, target.name, target.out)?;
         let report = report::of(&report::Run {
             job,
             prepared: &prepared,
-            model: &model,
+            embedded,
             name: target.name,
             outcome,
             history: &history,
             best_epoch,
             before: of(0),
             after,
-            published,
-            took: started.elapsed(),
+            published: &done,
+            // Of processes before this one the epochs are known.
+            took: started.elapsed() - own
+                + Duration::from_secs_f64(history.iter().map(|record| record.seconds).sum()),
         });
         crate::report::write(&report, &run.join("report.html"))?;
+        published = Some(done);
     }
     Ok(Done { outcome, before: of(0), after, best_epoch, history, published, run })
 }

@@ -141,6 +141,108 @@ fn heads_are_what_they_export() {
     differentiates(&tower, &params, &fed);
 }
 
+/// Gradients of Σ length · k against differences of the 64-bit layers before unit length.
+#[test]
+fn lengths_have_a_gradient_too() {
+    let (tower, params) =
+        init(Group::Text, |b| (Base::None, b.mlp_head([10, 7, DIM], 1, [0.0, 0.0], 1.0)));
+    let features = rows(4, 10, 2);
+    let k = [0.7f32, -1.1, 0.3, 0.9];
+    let value = |params: &Params| -> f64 {
+        let feature = Feature { name: "features".into(), width: 10 };
+        let head = tower.head(params, None, vec![feature]).expect("a head");
+        let flat: Vec<f32> = features.iter().copied().collect();
+        let raw = head.body().expect("layers").forward(Input::Numbers(&flat)).expect("rows");
+        let lengths = raw.data().chunks(DIM).map(|x| x.iter().map(|v| v * v).sum::<f64>().sqrt());
+        lengths.zip(k).map(|(l, k)| l * f64::from(k)).sum()
+    };
+    let fed = Fed::Rows { base: None, features: Some(features.clone()) };
+    let pass = forward(&tower, &params, fed, rng_for(0, Purpose::DropTexts, 0));
+    let told: f64 = pass.lengths().iter().zip(k).map(|(l, k)| f64::from(l * k)).sum();
+    assert!((told - value(&params)).abs() < 1e-5);
+    let gradient = Gradient { embeddings: Array2::zeros((4, DIM)), lengths: Some(k.to_vec()) };
+    let gradients = backward(pass, gradient, &mut params.clone());
+    for (place, gradient) in gradients.iter().enumerate() {
+        for (i, &got) in gradient.as_ref().expect("every parameter matters").iter().enumerate() {
+            let at = |by: f32| {
+                let mut moved = params.clone();
+                moved.list_mut()[place].values[i] += by;
+                (f64::from(moved.list()[place].values[i]), value(&moved))
+            };
+            let ((high, up), (low, down)) = (at(1e-3), at(-1e-3));
+            let want = (up - down) / (high - low);
+            let name = &params.list()[place].name;
+            let off = (f64::from(got) - want).abs();
+            assert!(off < 2e-3 * (1.0 + want.abs()), "{name}[{i}]: {got} for {want}");
+        }
+    }
+}
+
+/// Heads of all kinds, and what each is fed.
+fn heads() -> Vec<(Tower, Params, Fed)> {
+    let both = || Fed::Rows { base: Some(rows(4, DIM, 1)), features: Some(rows(4, 10, 2)) };
+    let features = || Fed::Rows { base: None, features: Some(rows(4, 10, 2)) };
+    let base = || Fed::Rows { base: Some(rows(4, DIM, 1)), features: None };
+    type Build = fn(&mut TowerBuilder<'_>) -> (Base, Vec<Op>);
+    let all: [(Build, Fed); 6] = [
+        (|b| (Base::Plain, b.mlp_head([10, 7, DIM], 2, [0.3, 0.2], 0.1)), both()),
+        (|b| (b.map(DIM, DIM), b.mlp_head([10, 7, DIM], 1, [0.0, 0.5], 1.0)), both()),
+        (|b| (Base::None, b.mlp_head([10, 7, DIM], 1, [0.4, 0.0], 1.0)), features()),
+        (|b| (Base::None, b.linear_head(10, DIM, false, 1.0)), features()),
+        (|b| (b.map(DIM, DIM), Vec::new()), base()),
+        (|_| (Base::Plain, Vec::new()), base()),
+    ];
+    let made = all.into_iter().map(|(build, fed)| {
+        let (tower, params) = init(Group::Image, build);
+        (tower, params, fed)
+    });
+    made.collect()
+}
+
+#[test]
+fn heads_are_the_same_with_and_without_a_record() {
+    for (kind, (tower, params, fed)) in heads().into_iter().enumerate() {
+        let rng = || rng_for(4, Purpose::DropImages, kind as u64);
+        let plain = forward(&tower, &params, fed.clone(), rng());
+        let recorded = forward::recorded(&tower, &params, fed, rng());
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-5 * (1.0 + b.abs());
+        let pairs = plain.embeddings().into_iter().zip(recorded.embeddings());
+        assert!(pairs.into_iter().all(|(a, b)| near(a, b)), "head {kind}");
+        let mut lengths = plain.lengths().into_iter().zip(recorded.lengths());
+        assert!(lengths.all(|(a, b)| near(a, b)), "head {kind}");
+        let gradient =
+            || Gradient { embeddings: rows(4, DIM, 17), lengths: Some(vec![0.7, -1.1, 0.3, 0.9]) };
+        let mut params = params.clone();
+        let plain = backward(plain, gradient(), &mut params);
+        let recorded = backward(recorded, gradient(), &mut params);
+        assert_eq!(plain.len(), recorded.len());
+        for (place, (a, b)) in plain.iter().zip(&recorded).enumerate() {
+            assert_eq!(a.is_some(), b.is_some(), "head {kind}, parameter {place}");
+            let mut pairs = a.iter().flatten().zip(b.iter().flatten());
+            assert!(pairs.all(|(a, b)| near(*a, *b)), "head {kind}, parameter {place}");
+        }
+    }
+}
+
+#[test]
+fn a_head_is_the_same_to_the_bit_for_any_number_of_threads() {
+    // Large enough that every part of it is split.
+    let (tower, params) =
+        init(Group::Image, |b| (Base::Plain, b.mlp_head([300, 200, DIM], 1, [0.1, 0.1], 1.0)));
+    let run = |threads: usize| {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool");
+        pool.install(|| {
+            let (base, features) = (rows(150, DIM, 1), rows(150, 300, 2));
+            let fed = Fed::Rows { base: Some(base), features: Some(features) };
+            let pass = forward(&tower, &params, fed, rng_for(4, Purpose::DropImages, 0));
+            let embeddings = pass.embeddings();
+            (embeddings, backward(pass, rows(150, DIM, 17), &mut params.clone()))
+        })
+    };
+    let one = run(1);
+    assert!([2, 3, 5].into_iter().all(|threads| run(threads) == one));
+}
+
 #[test]
 fn a_head_starts_at_its_base() {
     let mut params = Params::new();

@@ -10,6 +10,7 @@ use rand_pcg::Pcg64;
 
 use super::layer::{FOLLOW, NORM_EPSILON, Op, UNIT_EPSILON};
 use super::params::{Params, Slot};
+use super::rows;
 use super::tower::{Base, Tower};
 
 /// Texts as token ids, all padded to one length.
@@ -39,8 +40,21 @@ pub enum Fed {
 
 /// A forward pass that waits for its gradient.
 #[derive(Debug)]
-pub struct Forward {
+pub struct Forward(Way);
+
+#[derive(Debug)]
+enum Way {
+    /// A head, without a record.
+    Rows(Box<rows::Pass>),
+    /// Anything, recorded by burn.
+    Tape(Box<Tape>),
+}
+
+#[derive(Debug)]
+struct Tape {
     embedding: Tensor<2>,
+    /// rows × 1.
+    length: Tensor<2>,
     leaves: Vec<Option<Tensor<1>>>,
     follow: Vec<(Slot, Vec<f32>)>,
 }
@@ -48,7 +62,33 @@ pub struct Forward {
 impl Forward {
     /// The embeddings, rows × dim, each of unit length.
     pub fn embeddings(&self) -> Array2<f32> {
-        out(self.embedding.clone())
+        match &self.0 {
+            Way::Rows(pass) => pass.embedding().clone(),
+            Way::Tape(tape) => out(tape.embedding.clone()),
+        }
+    }
+
+    /// How long each row was before it was scaled to 1.
+    pub fn lengths(&self) -> Vec<f32> {
+        match &self.0 {
+            Way::Rows(pass) => pass.lengths().to_vec(),
+            Way::Tape(tape) => out(tape.length.clone()).into_iter().collect(),
+        }
+    }
+}
+
+/// What a loss wants of a tower's rows.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Gradient {
+    /// ∂loss/∂embeddings, rows × dim, with lengths held.
+    pub embeddings: Array2<f32>,
+    /// ∂loss/∂lengths, one a row; none for a loss that does not look at them.
+    pub lengths: Option<Vec<f32>>,
+}
+
+impl From<Array2<f32>> for Gradient {
+    fn from(embeddings: Array2<f32>) -> Self {
+        Self { embeddings, lengths: None }
     }
 }
 
@@ -74,9 +114,24 @@ struct Pass<'a> {
 /// # Panics
 /// If `fed` is not what the tower's layers take; who builds both sees to it.
 pub fn forward(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward {
+    match fed {
+        Fed::Rows { base, features } if rows::takes(tower) => {
+            Forward(Way::Rows(Box::new(rows::forward(tower, params, base, features, Some(rng)))))
+        }
+        fed => recorded(tower, params, fed, rng),
+    }
+}
+
+/// [`forward()`] by burn's record, whatever the layers are.
+pub(super) fn recorded(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward {
     let mut pass = Pass::new(tower, params, Some(rng));
-    let embedding = pass.tower(tower, fed);
-    Forward { embedding, leaves: pass.leaves, follow: pass.follow }
+    let (embedding, length) = pass.tower(tower, fed);
+    Forward(Way::Tape(Box::new(Tape {
+        embedding,
+        length,
+        leaves: pass.leaves,
+        follow: pass.follow,
+    })))
 }
 
 /// Runs the tower as it will be used: nothing dropped, running statistics.
@@ -84,30 +139,45 @@ pub fn forward(tower: &Tower, params: &Params, fed: Fed, rng: Pcg64) -> Forward 
 /// # Panics
 /// As [`forward`].
 pub fn infer(tower: &Tower, params: &Params, fed: Fed) -> Array2<f32> {
-    let mut pass = Pass::new(tower, params, None);
-    out(pass.tower(tower, fed))
+    match fed {
+        Fed::Rows { base, features } if rows::takes(tower) => {
+            rows::forward(tower, params, base, features, None).into_embedding()
+        }
+        fed => out(Pass::new(tower, params, None).tower(tower, fed).0),
+    }
 }
 
-/// Given ∂loss/∂embeddings (rows × dim), the gradient of each parameter, by
-/// place; none where the tower has no part in it. Moves running statistics in `params`.
+/// Given the loss's gradient by the rows of a pass, the gradient of each parameter, by
+/// place; none where the tower has no part in it. Moves running statistics in `params`,
+/// which are otherwise those of the forward pass.
 pub fn backward(
     pass: Forward,
-    gradient: Array2<f32>,
+    gradient: impl Into<Gradient>,
     params: &mut Params,
 ) -> Vec<Option<Vec<f32>>> {
-    for (slot, seen) in pass.follow {
+    let tape = match pass.0 {
+        Way::Rows(pass) => return rows::backward(*pass, gradient.into(), params),
+        Way::Tape(tape) => *tape,
+    };
+    for (slot, seen) in tape.follow {
         for (value, new) in params.values_mut(slot).iter_mut().zip(seen) {
             *value += FOLLOW * (new - *value);
         }
     }
-    if !pass.embedding.is_tracked() {
-        return vec![None; pass.leaves.len()];
+    if !tape.embedding.is_tracked() {
+        return vec![None; tape.leaves.len()];
     }
-    let constant = tensor2(gradient, &pass.embedding.device());
+    let Gradient { embeddings, lengths } = gradient.into();
+    let device = tape.embedding.device();
     // d(Σ e·c)/de = c: the loss's gradient enters the graph as a constant.
-    let mut gradients = (pass.embedding * constant).sum().backward();
+    let mut sum = (tape.embedding * tensor2(embeddings, &device)).sum();
+    if let Some(lengths) = lengths {
+        let constant = TensorData::new(lengths, tape.length.dims());
+        sum = sum + (tape.length * Tensor::<2>::from_data(constant, &device)).sum();
+    }
+    let mut gradients = sum.backward();
     let take = |leaf: Option<Tensor<1>>| leaf?.grad_remove(&mut gradients).map(numbers);
-    pass.leaves.into_iter().map(take).collect()
+    tape.leaves.into_iter().map(take).collect()
 }
 
 fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
@@ -164,7 +234,8 @@ impl<'a> Pass<'a> {
         self.one(slot).reshape([shape[0], shape[1], shape[2], shape[3]])
     }
 
-    fn tower(&mut self, tower: &Tower, fed: Fed) -> Tensor<2> {
+    /// Rows of unit length, and how long they were.
+    fn tower(&mut self, tower: &Tower, fed: Fed) -> (Tensor<2>, Tensor<2>) {
         let (base, input) = match fed {
             Fed::Rows { base, features } => (
                 base.map(|b| tensor2(b, &self.device)),
@@ -203,7 +274,7 @@ impl<'a> Pass<'a> {
             (None, None) => panic!("a tower has a base or layers"),
         };
         let length = (sum.clone().square().sum_dim(1) + UNIT_EPSILON).sqrt();
-        sum / length
+        (sum / length.clone(), length)
     }
 
     fn run(&mut self, ops: &[Op], mut value: Value) -> Value {
@@ -349,7 +420,7 @@ impl<'a> Pass<'a> {
 
 /// Zero for this share of the numbers, and for the others what keeps the mean.
 /// The share is rounded to 1/65,536.
-fn kept(rng: &mut Pcg64, count: usize, share: f32) -> Vec<f32> {
+pub(super) fn kept(rng: &mut Pcg64, count: usize, share: f32) -> Vec<f32> {
     let limit = (share * 65_536.0).round().clamp(0.0, 65_535.0) as u16;
     let scale = 65_536.0 / (65_536.0 - f32::from(limit));
     let mut kept = Vec::with_capacity(count + 4);

@@ -16,10 +16,11 @@ mod forward;
 mod layer;
 mod params;
 mod random;
+mod rows;
 mod tower;
 
 pub use adamw::{AdamW, AdamWOptions, clip};
-pub use forward::{Fed, Forward, TokenBatch, backward, forward, infer};
+pub use forward::{Fed, Forward, Gradient, TokenBatch, backward, forward, infer};
 pub use layer::Op;
 pub(crate) use layer::UNIT_EPSILON;
 pub use params::{Group, Param, Params, Slot};

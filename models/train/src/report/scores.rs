@@ -13,7 +13,7 @@ const TOP: f64 = 22.0;
 /// The section.
 pub(super) fn section(scores: &[Direction]) -> String {
     if scores.is_empty() {
-        return r#"<p class="quiet">Nothing was held out, so nothing was measured.</p>"#.into();
+        return r#"<p class="quiet">Nothing was held out that could be ranked, so nothing was measured.</p>"#.into();
     }
     let ends = scores.iter().flat_map(|d| d.recall.iter().flat_map(figures)).flat_map(|f| {
         let [low, high] = f.interval.unwrap_or([f.value; 2]);

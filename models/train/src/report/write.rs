@@ -1,10 +1,11 @@
 //! How does the page get on disk? Whole or not at all.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::data::Report;
 use super::page::html;
+use crate::atomic;
 
 /// The page could not be written; an older one is as it was.
 #[derive(Debug, thiserror::Error)]
@@ -22,13 +23,6 @@ pub struct WriteError {
 /// # Errors
 /// The system's, with the path.
 pub fn write(report: &Report, path: &Path) -> Result<(), WriteError> {
-    let folder = path.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let place = || -> io::Result<()> {
-        let mut file = tempfile::NamedTempFile::new_in(folder)?;
-        file.write_all(html(report).as_bytes())?;
-        file.as_file().sync_all()?;
-        file.persist(path).map_err(|e| e.error)?;
-        Ok(())
-    };
-    place().map_err(|source| WriteError { path: path.into(), source })
+    let page = html(report);
+    atomic::write(path, page.as_bytes()).map_err(|source| WriteError { path: path.into(), source })
 }

@@ -5,12 +5,13 @@
 //! header, 32-bit floats of all arrays in the header's order, the state of the
 //! loss, and the BLAKE3 hash of everything before it.
 
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
 use super::trainer::EpochRecord;
+use crate::atomic;
 
 const MAGIC: &[u8; 8] = b"EKTRAIN1";
 
@@ -89,7 +90,7 @@ impl Checkpoint {
     /// `Io`.
     pub fn write(&self, path: &Path) -> Result<(), CheckpointError> {
         let bytes = self.bytes();
-        write_whole(path, &bytes)
+        atomic::write(path, &bytes)
             .map_err(|source| CheckpointError::Io { path: path.into(), source })
     }
 
@@ -187,17 +188,6 @@ impl Checkpoint {
         let strip = |(name, values): (String, _)| (name[prefix.len()..].to_owned(), values);
         Vec::into_iter(taken).map(strip).collect()
     }
-}
-
-/// Writes a file so that after a crash there is the old one or the new one.
-pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let dir = path.parent().filter(|d| !d.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(dir)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path).map_err(|e| e.error)?;
-    // The rename itself is durable once the folder is.
-    fs_err::File::open(dir)?.sync_all()
 }
 
 #[cfg(test)]

@@ -1,7 +1,11 @@
 //! What is asked of embeddings? The seam between the loop and the losses.
 
+use ekphrasis_metric::Near;
 use ndarray::Array2;
 use rand_pcg::Pcg64;
+
+use super::supply::Learnt;
+use crate::nn::Gradient;
 
 /// What a loss is shown.
 #[derive(Clone, Copy, Debug)]
@@ -10,12 +14,16 @@ pub struct Judged<'a> {
     pub images: &'a Array2<f32>,
     /// The same for their texts; none in training on pictures alone.
     pub texts: Option<&'a Array2<f32>>,
+    /// How long each row of `images` was before it was scaled to 1.
+    pub image_lengths: &'a [f32],
+    /// The same for texts.
+    pub text_lengths: Option<&'a [f32]>,
     /// The concept of each row.
     pub groups: &'a [u32],
     /// The class of each row.
     pub classes: Option<&'a [u32]>,
-    /// See [`super::Supplied::near`].
-    pub near: Option<&'a Array2<bool>>,
+    /// Which rows say nearly the same; none: all are negatives.
+    pub near: Option<Near<'a>>,
     /// The positions of the pictures, which last over the run.
     pub rows: &'a [u32],
 }
@@ -34,16 +42,31 @@ pub struct Note {
 pub struct Judgement {
     /// Lower is better.
     pub loss: f64,
-    /// ∂loss/∂images, rows × dim.
-    pub images: Array2<f32>,
-    /// ∂loss/∂texts.
-    pub texts: Option<Array2<f32>>,
+    /// By the images.
+    pub images: Gradient,
+    /// By the texts.
+    pub texts: Option<Gradient>,
     /// ∂loss/∂parameters of the loss, in their order.
     pub parameters: Vec<Vec<f32>>,
     /// For the record.
     pub notes: Vec<Note>,
     /// What is wrong, with advice, in plain words.
     pub findings: Vec<String>,
+}
+
+/// Why a batch was not judged, in words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// It leaves nothing to learn from; another may do.
+    Batch(String),
+    /// None will do.
+    All(String),
+}
+
+impl From<String> for Refused {
+    fn from(why: String) -> Self {
+        Self::All(why)
+    }
 }
 
 /// A loss with its memory.
@@ -56,13 +79,28 @@ pub trait Criterion {
     /// is done, in [0, 1].
     ///
     /// # Errors
-    /// In words, if the batch leaves nothing to learn from.
+    /// `Batch` if this one leaves nothing to learn from (then the state is as before),
+    /// `All` for what is wrong with any.
     fn judge(
         &mut self,
         batch: &Judged<'_>,
         progress: f64,
         rng: &mut Pcg64,
-    ) -> Result<Judgement, String>;
+    ) -> Result<Judgement, Refused>;
+
+    /// Whether [`Self::refresh`] is to come before the next step.
+    fn refresh_due(&self) -> bool {
+        false
+    }
+
+    /// Looks at all training pictures as the model, at inference, sees them now:
+    /// `images` has a row for each, of unit length.
+    ///
+    /// # Errors
+    /// In words, if that leaves nothing to learn from.
+    fn refresh(&mut self, _learnt: &Learnt, _images: &Array2<f32>) -> Result<(), String> {
+        Ok(())
+    }
 
     /// The pictures of the next step, where the loss chooses them itself; none:
     /// the epoch's.

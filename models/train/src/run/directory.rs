@@ -4,8 +4,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::checkpoint::{Checkpoint, CheckpointError, write_whole};
+use super::checkpoint::{Checkpoint, CheckpointError};
 use super::trainer::EpochRecord;
+use crate::atomic;
 
 /// Why a run directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -44,6 +45,8 @@ pub enum RunDirectoryError {
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
+    /// Whether the folder itself was made for the run.
+    made: bool,
 }
 
 impl RunDirectory {
@@ -52,13 +55,13 @@ impl RunDirectory {
     /// # Errors
     /// `Taken` if a run is there, `Io`.
     pub fn start(path: &Path, config: &str) -> Result<Self, RunDirectoryError> {
-        let this = Self { path: path.into() };
+        let this = Self { path: path.into(), made: !path.exists() };
         if this.file("checkpoint").exists() || this.file("config.toml").exists() {
             return Err(RunDirectoryError::Taken { path: path.into() });
         }
         let io = |source| RunDirectoryError::Io { path: path.into(), source };
         fs_err::create_dir_all(path).map_err(io)?;
-        write_whole(&this.file("config.toml"), config.as_bytes()).map_err(io)?;
+        atomic::write(&this.file("config.toml"), config.as_bytes()).map_err(io)?;
         Ok(this)
     }
 
@@ -67,13 +70,24 @@ impl RunDirectory {
     /// # Errors
     /// `Nothing` without one, `Io`.
     pub fn resume(path: &Path) -> Result<(Self, String), RunDirectoryError> {
-        let this = Self { path: path.into() };
+        let this = Self { path: path.into(), made: false };
         match fs_err::read_to_string(this.file("config.toml")) {
             Ok(config) => Ok((this, config)),
             Err(e) if e.kind() == io::ErrorKind::NotFound => {
                 Err(RunDirectoryError::Nothing { path: path.into() })
             }
             Err(source) => Err(RunDirectoryError::Io { path: path.into(), source }),
+        }
+    }
+
+    /// Takes back what [`start`](Self::start) made, for a run that did not begin: the
+    /// configuration, and the folder if it was not there before. Whatever else lies
+    /// in it stays.
+    pub fn discard(self) {
+        // What cannot be removed does no harm: the next run says where it is.
+        let _ = fs_err::remove_file(self.file("config.toml"));
+        if self.made {
+            let _ = fs_err::remove_dir(&self.path);
         }
     }
 
@@ -113,7 +127,7 @@ impl RunDirectory {
             lines.push('\n');
         }
         let path = self.file("metrics.jsonl");
-        write_whole(&path, lines.as_bytes())
+        atomic::write(&path, lines.as_bytes())
             .map_err(|source| RunDirectoryError::Io { path, source })
     }
 }

@@ -27,6 +27,23 @@ impl HeldOut {
     pub fn is_empty(&self) -> bool {
         self.pictures.is_empty()
     }
+
+    /// Whether anything can be ranked: there is a query with both a right and a wrong
+    /// candidate. All of one caption, or one picture of each thing, say nothing about
+    /// a model.
+    pub fn can_be_ranked(&self) -> bool {
+        if self.captions.is_empty() {
+            let mut sorted = self.same.clone();
+            sorted.sort_unstable();
+            let groups = sorted.chunk_by(|a, b| a == b);
+            return groups.map(<[u32]>::len).any(|n| n > 1 && n < sorted.len());
+        }
+        let mut owners = vec![0; self.captions.len()];
+        self.captions_of.iter().flatten().for_each(|&caption| owners[caption] += 1);
+        let some = |count: usize, of: usize| count > 0 && count < of;
+        owners.iter().any(|&count| some(count, self.pictures.len()))
+            || self.captions_of.iter().any(|own| some(own.len(), self.captions.len()))
+    }
 }
 
 /// Recall in one direction, in [0, 1].
@@ -72,10 +89,11 @@ impl Score {
 
 const CHUNK: usize = 512;
 
-/// Measures on what `supply` holds out; none if that is nothing.
+/// Measures on what `supply` holds out; none if that is nothing, or nothing that
+/// [can be ranked](HeldOut::can_be_ranked).
 pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
     let held = supply.held_out();
-    if held.is_empty() {
+    if !held.can_be_ranked() {
         return None;
     }
     let (images, texts) = embed(model, supply);
@@ -89,7 +107,7 @@ pub fn evaluate(model: &Model, supply: &dyn Supply) -> Option<Score> {
 /// If nothing is held out.
 pub(crate) fn embed(model: &Model, supply: &dyn Supply) -> (Array2<f32>, Option<Array2<f32>>) {
     let held = supply.held_out();
-    let images = joined(held.pictures.chunks(CHUNK).map(|p| model.images(supply.pictures(p))));
+    let images = in_chunks(&held.pictures, |part| model.images(supply.pictures(part)));
     let texts = (!held.captions.is_empty())
         .then(|| {
             let parts = held.captions.chunks(CHUNK).map(|c| model.texts(supply.captions(c)));
@@ -97,6 +115,14 @@ pub(crate) fn embed(model: &Model, supply: &dyn Supply) -> (Array2<f32>, Option<
         })
         .flatten();
     (images, texts)
+}
+
+/// Embeddings of these pictures, so many at a time.
+pub(super) fn in_chunks(
+    pictures: &[usize],
+    embed: impl Fn(&[usize]) -> Array2<f32>,
+) -> Array2<f32> {
+    joined(pictures.chunks(CHUNK).map(embed))
 }
 
 fn joined(parts: impl Iterator<Item = Array2<f32>>) -> Array2<f32> {

@@ -1,9 +1,12 @@
 //! [`Criterion`] over the objectives of `ekphrasis-metric`, with its detectors.
 
 use ekphrasis_metric::{Batch, Detectors, Finding, Loss, LossError, Objective, ObjectiveOptions};
+use ndarray::Array2;
 use rand_pcg::Pcg64;
 
-use super::criterion::{Criterion, Judged, Judgement, Note};
+use super::criterion::{Criterion, Judged, Judgement, Note, Refused};
+use super::supply::Learnt;
+use crate::nn::Gradient;
 
 /// An objective that is watched.
 #[derive(Debug)]
@@ -49,7 +52,7 @@ impl Criterion for Judge {
         batch: &Judged<'_>,
         progress: f64,
         rng: &mut Pcg64,
-    ) -> Result<Judgement, String> {
+    ) -> Result<Judgement, Refused> {
         let given = Batch {
             images: batch.images.view(),
             texts: batch.texts.map(|t| t.view()),
@@ -57,8 +60,10 @@ impl Criterion for Judge {
             classes: batch.classes,
             near: batch.near,
             rows: Some(batch.rows),
+            image_lengths: Some(batch.image_lengths),
+            text_lengths: batch.text_lengths,
         };
-        let step = self.objective.step(&given, progress, rng).map_err(|e| e.to_string())?;
+        let step = self.objective.step(&given, progress, rng).map_err(refused)?;
         let stats = &step.stats;
         let options = self.objective.options();
         let found = self.detectors.observe(options, step.loss, stats, batch.groups);
@@ -76,12 +81,22 @@ impl Criterion for Judge {
         ];
         Ok(Judgement {
             loss: step.loss,
-            images: step.images,
-            texts: step.texts,
+            images: Gradient { embeddings: step.images, lengths: step.image_lengths },
+            texts: step.texts.map(|embeddings| Gradient { embeddings, lengths: step.text_lengths }),
             parameters: step.parameters,
             notes,
             findings,
         })
+    }
+
+    fn refresh_due(&self) -> bool {
+        self.objective.refresh_due()
+    }
+
+    fn refresh(&mut self, learnt: &Learnt, images: &Array2<f32>) -> Result<(), String> {
+        let rows: Vec<u32> = learnt.pictures.iter().map(|&i| i as u32).collect();
+        let classes = learnt.classes.as_ref().unwrap_or(&learnt.groups);
+        self.objective.refresh(&rows, classes, images.view()).map_err(|e| e.to_string())
     }
 
     fn choose(&self, batch: usize, rng: &mut Pcg64) -> Option<Vec<usize>> {
@@ -100,11 +115,33 @@ impl Criterion for Judge {
         self.objective.constrain();
     }
 
+    /// The length of the objective's state (u64, little-endian), that state, and that
+    /// of the detectors: what was told before a pause is not told again after it.
     fn export(&self) -> Vec<u8> {
-        self.objective.export()
+        let objective = self.objective.export();
+        let mut state = (objective.len() as u64).to_le_bytes().to_vec();
+        state.extend(objective);
+        state.extend(self.detectors.export());
+        state
     }
 
     fn import(&mut self, state: &[u8]) -> Result<(), String> {
-        self.objective.import(state).map_err(|e| e.to_string())
+        let short = || format!("expected the state of a loss, got {} bytes", state.len());
+        let (length, rest) = state.split_first_chunk::<8>().ok_or_else(short)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| short())?;
+        let (objective, detectors) = rest.split_at_checked(length).ok_or_else(short)?;
+        let mut seen = Detectors::default();
+        seen.import(detectors).map_err(|e| e.to_string())?;
+        self.objective.import(objective).map_err(|e| e.to_string())?;
+        self.detectors = seen;
+        Ok(())
+    }
+}
+
+fn refused(error: LossError) -> Refused {
+    let why = error.to_string();
+    match error {
+        LossError::NoNegatives { .. } | LossError::NoPositives { .. } => Refused::Batch(why),
+        _ => Refused::All(why),
     }
 }

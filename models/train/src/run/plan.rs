@@ -37,6 +37,9 @@ pub struct Plan {
     pub schedule: Schedule,
     /// The optimiser's constants.
     pub optimiser: AdamWOptions,
+    /// Rows of a batch that go through a tower at once, to the same gradients in less
+    /// memory; none: all.
+    pub chunk: Option<usize>,
     /// The greatest common length of all gradients of a step.
     pub clip: f32,
     /// How much of the average of weights stays a step; none: no average is kept.

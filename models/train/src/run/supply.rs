@@ -1,7 +1,5 @@
 //! Where do batches come from?
 
-use ndarray::Array2;
-
 use super::evaluate::HeldOut;
 use crate::nn::Fed;
 
@@ -17,9 +15,20 @@ pub struct Supplied {
     pub groups: Vec<u32>,
     /// The class of each picture, where the data has classes.
     pub classes: Option<Vec<u32>>,
-    /// pictures × texts: true where a text that was written for another picture
-    /// says nearly the same, so that it is no negative. None: nowhere.
-    pub near: Option<Array2<bool>>,
+    /// The number of each picture's text, as [`Supply::near`] has them; none in
+    /// training on pictures alone.
+    pub words: Option<Vec<u32>>,
+}
+
+/// What is learnt from, whatever the batches of an epoch leave out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Learnt {
+    /// Positions of pictures, each once.
+    pub pictures: Vec<usize>,
+    /// The concept of each.
+    pub groups: Vec<u32>,
+    /// The class of each, where the data has classes.
+    pub classes: Option<Vec<u32>>,
 }
 
 /// What a run trains on and is measured on.
@@ -37,6 +46,15 @@ pub trait Supply {
 
     /// The inputs of a training step.
     fn batch(&self, pictures: &[usize], step: u64) -> Supplied;
+
+    /// All pictures that are learnt from.
+    fn learnt(&self) -> Learnt;
+
+    /// For each text, by number, the others that say nearly the same, each way round: a
+    /// picture that one of them was written for is no negative. None: all are.
+    fn near(&self) -> Option<&[Vec<u32>]> {
+        None
+    }
 
     /// What is measured on.
     fn held_out(&self) -> &HeldOut;

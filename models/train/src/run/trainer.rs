@@ -4,19 +4,26 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use ekphrasis_metric::Near;
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::{Checkpoint, CheckpointError};
-use super::criterion::{Criterion, Judged};
+use super::criterion::{Criterion, Judged, Refused};
 use super::directory::{RunDirectory, RunDirectoryError};
-use super::evaluate::{Score, evaluate};
+use super::evaluate::{Score, evaluate, in_chunks};
 use super::model::Model;
+use super::pace::Pace;
+use super::passes::Passes;
 use super::plan::Plan;
 use super::supply::{Supplied, Supply};
-use crate::nn::{AdamW, Params, Purpose, backward, clip, forward, rng_for};
+use crate::nn::{AdamW, Params, Purpose, clip, rng_for};
 
 /// Steps in a row whose gradient was no number before the run is given up.
 const LOST_STEPS: u32 = 20;
+
+/// Numbers of the average of weights that are worth a task.
+const CHUNK: usize = 1 << 14;
 
 /// Why training ended without a model.
 #[derive(Debug, thiserror::Error)]
@@ -67,7 +74,8 @@ pub struct EpochRecord {
     pub rsum: Option<f64>,
     /// What is wrong, with advice, and how many batches said so.
     pub findings: BTreeMap<String, u64>,
-    /// Wall time of the epoch, checkpoints and measurement included.
+    /// Wall time of the epoch, checkpoints and measurement included, over all
+    /// processes that had a part in it.
     pub seconds: f64,
 }
 
@@ -117,6 +125,8 @@ pub struct Trainer<'a> {
     epoch: u64,
     batch: u64,
     sums: Sums,
+    /// Seconds that went into the epoch so far, as of the last checkpoint.
+    spent: f64,
     history: Vec<EpochRecord>,
 }
 
@@ -158,6 +168,7 @@ impl<'a> Trainer<'a> {
             epoch: 1,
             batch: 0,
             sums: Sums::default(),
+            spent: 0.0,
             history: Vec::new(),
         }
     }
@@ -211,6 +222,7 @@ impl<'a> Trainer<'a> {
             of: checkpoint.sums.into_iter().collect(),
             findings: checkpoint.findings.into_iter().collect(),
         };
+        self.spent = self.sums.of.remove(SPENT).unwrap_or(0.0);
         self.history = checkpoint.history;
         Ok(())
     }
@@ -237,12 +249,14 @@ impl<'a> Trainer<'a> {
                 arrays.push((format!("{prefix}2/{i}"), second.clone()));
             }
         }
+        let spent = (self.spent > 0.0).then(|| (SPENT.to_owned(), self.spent));
+        let sums = self.sums.of.iter().map(|(n, v)| (n.clone(), *v)).chain(spent);
         Checkpoint {
             run: self.run.clone(),
             step: self.step,
             epoch: self.epoch,
             batch: self.batch,
-            sums: self.sums.of.iter().map(|(n, v)| (n.clone(), *v)).collect(),
+            sums: sums.collect(),
             findings: self.sums.findings.iter().map(|(n, v)| (n.clone(), *v)).collect(),
             best: self.best.as_ref().map(|(epoch, score, _)| (*epoch, *score)),
             history: self.history.clone(),
@@ -301,7 +315,10 @@ impl<'a> Trainer<'a> {
         tell: &mut dyn FnMut(Event<'_>),
     ) -> Result<Outcome, TrainError> {
         let first = self.supply.epoch(1).map_err(TrainError::Data)?;
-        let total = (first.len() as u64).max(1) * self.plan.epochs;
+        if first.is_empty() {
+            return Err(TrainError::Data("there are no pictures to learn from".to_owned()));
+        }
+        let total = first.len() as u64 * self.plan.epochs;
         if self.history.is_empty() {
             let started = Instant::now();
             self.close_epoch(0, 0.0, started.elapsed(), directory, tell)?;
@@ -312,20 +329,35 @@ impl<'a> Trainer<'a> {
                 return Ok(Outcome::Early);
             }
             let started = Instant::now();
+            let earlier = self.spent;
             let mut saved = Instant::now();
+            let mut nothing = None;
             let mut pace = Pace::new();
             let batches = self.supply.epoch(self.epoch).map_err(TrainError::Data)?;
             let mut rate = 0.0;
             while let Some(pictures) = batches.get(self.batch as usize) {
                 if stop.load(Ordering::Relaxed) {
+                    self.spent = earlier + started.elapsed().as_secs_f64();
                     if let Some(directory) = directory {
                         directory.save(&self.checkpoint())?;
                     }
                     return Ok(Outcome::Stopped);
                 }
                 rate = self.plan.schedule.at(self.step, total);
-                let loss = self.one_step(pictures, rate, total)?;
-                lost = if loss.is_some() { 0 } else { lost + 1 };
+                let loss = match self.one_step(pictures, rate, total)? {
+                    Stepped::Taken(loss) => {
+                        lost = 0;
+                        Some(loss)
+                    }
+                    Stepped::Lost => {
+                        lost += 1;
+                        None
+                    }
+                    Stepped::Nothing(why) => {
+                        nothing = Some(why);
+                        None
+                    }
+                };
                 if lost >= LOST_STEPS {
                     return Err(TrainError::Diverged { step: self.step });
                 }
@@ -341,12 +373,21 @@ impl<'a> Trainer<'a> {
                 if let Some(directory) = directory
                     && saved.elapsed().as_secs_f64() >= self.plan.checkpoint_seconds
                 {
+                    self.spent = earlier + started.elapsed().as_secs_f64();
                     directory.save(&self.checkpoint())?;
                     saved = Instant::now();
                 }
             }
+            // An unlucky epoch after others that taught is none to end the run for.
+            if let Some(why) = nothing
+                && self.optimiser.steps() == 0
+            {
+                let epoch = self.epoch;
+                return Err(TrainError::Data(format!("no batch of epoch {epoch} teaches: {why}")));
+            }
             let rate = rate * f64::from(self.plan.rates.image);
-            self.close_epoch(self.epoch, rate, started.elapsed(), directory, tell)?;
+            let spent = Duration::from_secs_f64(earlier) + started.elapsed();
+            self.close_epoch(self.epoch, rate, spent, directory, tell)?;
         }
         Ok(Outcome::Finished)
     }
@@ -357,45 +398,66 @@ impl<'a> Trainer<'a> {
         self.plan.patience.zip(waited).is_some_and(|(patience, waited)| waited >= patience)
     }
 
-    /// One step; none if it was left out because the gradient was no number.
+    /// Shows the loss all training pictures as the model sees them now.
+    fn refresh(&mut self) -> Result<(), TrainError> {
+        let learnt = self.supply.learnt();
+        let embed = |part: &[usize]| self.model.images(self.supply.pictures(part));
+        let images = in_chunks(&learnt.pictures, embed);
+        self.criterion.refresh(&learnt, &images).map_err(TrainError::Data)
+    }
+
+    /// One step.
     fn one_step(
         &mut self,
         pictures: &[usize],
         share: f64,
         total: u64,
-    ) -> Result<Option<f64>, TrainError> {
+    ) -> Result<Stepped, TrainError> {
+        if self.criterion.refresh_due() {
+            self.refresh()?;
+        }
         let seed = self.plan.seed;
         let own =
             self.criterion.choose(pictures.len(), &mut rng_for(seed, Purpose::Choice, self.step));
         let pictures = own.as_deref().unwrap_or(pictures);
         let rows: Vec<u32> = pictures.iter().map(|&i| i as u32).collect();
-        let Supplied { images, texts, groups, classes, near } =
+        let Supplied { images, texts, groups, classes, words } =
             self.supply.batch(pictures, self.step);
-        let rng = |purpose| rng_for(seed, purpose, self.step);
-        let pass = forward(&self.model.image, &self.model.params, images, rng(Purpose::DropImages));
+        // A part of a batch drops by numbers of its own; the first by the step's.
+        let step = self.step;
+        let drops = |purpose, part: u64| rng_for(seed, purpose, step ^ part << 48);
+        let image_drops = |part| drops(Purpose::DropImages, part);
+        let text_drops = |part| drops(Purpose::DropTexts, part);
+        let (params, chunk) = (&self.model.params, self.plan.chunk);
+        let pass = Passes::new(&self.model.image, params, images, chunk, &image_drops);
         let text_pass = match (&self.model.text, texts) {
-            (Some(tower), Some(fed)) => {
-                Some(forward(tower, &self.model.params, fed, rng(Purpose::DropTexts)))
-            }
+            (Some(tower), Some(fed)) => Some(Passes::new(tower, params, fed, chunk, &text_drops)),
             _ => None,
         };
-        let (images, texts) = (pass.embeddings(), text_pass.as_ref().map(|p| p.embeddings()));
         let judged = Judged {
-            images: &images,
-            texts: texts.as_ref(),
+            images: pass.embeddings(),
+            texts: text_pass.as_ref().map(Passes::embeddings),
+            image_lengths: pass.lengths(),
+            text_lengths: text_pass.as_ref().map(Passes::lengths),
             groups: &groups,
             classes: classes.as_deref(),
-            near: near.as_ref(),
+            near: self.supply.near().zip(words.as_deref()).map(|(lists, ids)| Near { ids, lists }),
             rows: &rows,
         };
         let progress = (self.step as f64 / total as f64).min(1.0);
-        let judgement = self
-            .criterion
-            .judge(&judged, progress, &mut rng(Purpose::Objective))
-            .map_err(TrainError::Data)?;
-        let mut gradients = backward(pass, judgement.images, &mut self.model.params);
+        let judged =
+            self.criterion.judge(&judged, progress, &mut rng_for(seed, Purpose::Objective, step));
+        let judgement = match judged {
+            Ok(judgement) => judgement,
+            Err(Refused::Batch(why)) => {
+                *self.sums.findings.entry(NOTHING.to_owned()).or_default() += 1;
+                return Ok(Stepped::Nothing(why));
+            }
+            Err(Refused::All(why)) => return Err(TrainError::Data(why)),
+        };
+        let mut gradients = pass.backward(judgement.images, &mut self.model.params);
         if let (Some(pass), Some(gradient)) = (text_pass, judgement.texts) {
-            let of_texts = backward(pass, gradient, &mut self.model.params);
+            let of_texts = pass.backward(gradient, &mut self.model.params);
             for (one, other) in gradients.iter_mut().zip(of_texts) {
                 if other.is_some() {
                     *one = other;
@@ -407,7 +469,7 @@ impl<'a> Trainer<'a> {
         let length = clip(all.map(Vec::as_mut_slice), self.plan.clip);
         if !length.is_finite() || !judgement.loss.is_finite() {
             *self.sums.findings.entry(LOST.to_owned()).or_default() += 1;
-            return Ok(None);
+            return Ok(Stepped::Lost);
         }
         let plan = &self.plan;
         let arrays =
@@ -427,8 +489,11 @@ impl<'a> Trainer<'a> {
             // Young averages follow faster, or the first values would stay for long.
             let keep = keep.min((self.step as f32 + 1.0) / (self.step as f32 + 10.0));
             for (average, param) in average.iter_mut().zip(self.model.params.list()) {
-                let both = average.iter_mut().zip(&param.values);
-                both.for_each(|(a, v)| *a = keep * *a + (1.0 - keep) * v);
+                let tasks = average.par_chunks_mut(CHUNK).zip(param.values.par_chunks(CHUNK));
+                tasks.for_each(|(average, values)| {
+                    let both = average.iter_mut().zip(values);
+                    both.for_each(|(a, v)| *a = keep * *a + (1.0 - keep) * v);
+                });
             }
         }
         self.sums.add("loss", judgement.loss);
@@ -440,7 +505,7 @@ impl<'a> Trainer<'a> {
         for finding in judgement.findings {
             *self.sums.findings.entry(finding).or_default() += 1;
         }
-        Ok(Some(judgement.loss))
+        Ok(Stepped::Taken(judgement.loss))
     }
 
     fn close_epoch(
@@ -484,6 +549,7 @@ impl<'a> Trainer<'a> {
         self.history.push(record);
         self.epoch = epoch + 1;
         self.batch = 0;
+        self.spent = 0.0;
         if let Some(directory) = directory {
             directory.save(&self.checkpoint())?;
             directory.record(&self.history)?;
@@ -495,27 +561,23 @@ impl<'a> Trainer<'a> {
     }
 }
 
+/// The name of [`Trainer::spent`] among a checkpoint's sums.
+const SPENT: &str = "seconds";
+
+/// What became of a batch.
+enum Stepped {
+    /// The optimiser took a step; the loss.
+    Taken(f64),
+    /// It was left out because the gradient was no number.
+    Lost,
+    /// It was left out because there was nothing to learn from; why.
+    Nothing(String),
+}
+
+const NOTHING: &str = "a batch had nothing to learn from (all of one group or near-duplicates, or no two of a group) and was left out; a larger data.batch, or data.batches = \"by-group\", makes that rare";
+
 const LOST: &str =
     "the gradient was not finite and the step was left out; lower optimiser.rate if this goes on";
-
-/// Steps a second, smoothed.
-struct Pace {
-    last: Instant,
-    rate: f64,
-}
-
-impl Pace {
-    fn new() -> Self {
-        Self { last: Instant::now(), rate: 0.0 }
-    }
-
-    fn step(&mut self) -> f64 {
-        let now = 1.0 / self.last.elapsed().as_secs_f64().max(1e-9);
-        self.last = Instant::now();
-        self.rate = if self.rate > 0.0 { 0.9 * self.rate + 0.1 * now } else { now };
-        self.rate
-    }
-}
 
 fn values(params: &Params) -> Vec<Vec<f32>> {
     params.list().iter().map(|p| p.values.clone()).collect()

@@ -3,4 +3,4 @@
 mod heads;
 mod networks;
 mod pairs;
-mod support;
+pub(crate) mod support;

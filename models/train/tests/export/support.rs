@@ -175,12 +175,19 @@ pub(super) const STORAGES: [Storage; 4] =
 /// A model for an operator set: pictures of 8 × 8 through one convolution, texts as
 /// means of random word vectors, 6 numbers each. Values inside are called `inner`.
 pub(super) fn foreign(opset: i64, dir: &Path) -> Model {
+    foreign_with(opset, dir, &fs_err::read(lite_folder().join("tokenizer.json")).expect("shipped"))
+}
+
+/// The same with another tokenizer, of at most 30,522 tokens.
+pub(crate) fn foreign_with(opset: i64, dir: &Path, tokenizer: &[u8]) -> Model {
     let mut random = Random::new(opset as u64);
     let width = 6;
     let mut g = Graph::new("image", "a test", "a tower").for_opset(opset);
     let pixels = g.input("pixels", TensorType::F32, &[("n", -1), ("", 3), ("", 8), ("", 8)]);
     let kernel = g.f32s("kernel", &[width, 3, 3, 3], &random.numbers(width as usize * 27, 0.3));
     let x = g.op("conv", "Conv", &[&pixels, &kernel], &[("kernel_shape", Attr::Ints(&[3, 3]))]);
+    let sizes = [("n", -1), ("", width), ("", 6), ("", 6)];
+    g.output("map", &x, TensorType::F32, &sizes);
     let x = g.reduce("inner", "ReduceMean", &x, &[2, 3], false);
     let unit = g.normalise("unit", &x, 1e-12);
     g.output("embedding", &unit, TensorType::F32, &[("n", -1), ("", width)]);
@@ -233,9 +240,9 @@ templates = ["{{}}"]
 logit_scale = 10.0
 "#
     );
-    let tokenizer = fs_err::read(lite_folder().join("tokenizer.json")).expect("shipped");
-    for (name, bytes) in [("image.onnx", image), ("text.onnx", text), ("tokenizer.json", tokenizer)]
-    {
+    let files =
+        [("image.onnx", image), ("text.onnx", text), ("tokenizer.json", tokenizer.to_vec())];
+    for (name, bytes) in files {
         fs_err::write(dir.join(name), &bytes).expect("writable");
         let (len, sum) = (bytes.len(), sha256_hex(&bytes));
         writeln!(manifest, "[files.{name:?}]\nbytes = {len}\nsha256 = {sum:?}").expect("a string");

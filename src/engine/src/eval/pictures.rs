@@ -97,17 +97,44 @@ pub(super) fn embed_all(
     Ok((seen, failed))
 }
 
-/// Embeds texts in batches.
+/// Texts encoded at once.
+const TEXT_BATCH: usize = 64;
+
+/// Embeds texts on all cores; the order stays. Those of about one length are encoded
+/// together, since a batch is padded to its longest.
 pub(super) fn embed_texts(
     towers: &dyn Towers,
     texts: &[&str],
 ) -> Result<Vec<Embedding>, EngineError> {
     let encoder = towers.text()?;
-    let mut embeddings = Vec::with_capacity(texts.len());
-    for batch in texts.chunks(32) {
-        embeddings.extend(encoder.embed_texts(batch)?);
+    let mut order: Vec<usize> = (0..texts.len()).collect();
+    order.sort_by_key(|&i| texts[i].len());
+    let batches: Vec<&[usize]> = order.chunks(TEXT_BATCH).collect();
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicUsize::new(0);
+    let embedded = Mutex::new(BTreeMap::new());
+    std::thread::scope(|scope| {
+        for _ in 0..workers.min(batches.len()) {
+            scope.spawn(|| {
+                loop {
+                    let b = next.fetch_add(1, Ordering::Relaxed);
+                    let Some(batch) = batches.get(b) else { return };
+                    let batch: Vec<&str> = batch.iter().map(|&i| texts[i]).collect();
+                    let result = encoder.embed_texts(&batch);
+                    if result.is_err() {
+                        // The whole fails, so the rest need not be tried.
+                        next.store(batches.len(), Ordering::Relaxed);
+                    }
+                    embedded.lock().unwrap_or_else(PoisonError::into_inner).insert(b, result);
+                }
+            });
+        }
+    });
+    let mut placed = BTreeMap::new();
+    for (b, result) in embedded.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        placed.extend(batches[b].iter().copied().zip(result?));
     }
-    Ok(embeddings)
+    Ok(placed.into_values().collect())
 }
 
 /// Embeddings as rows.

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
+use ekphrasis_embed::Embedding;
 use ekphrasis_metric::measure::{self, Generalised, ZeroShotScore};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -13,6 +14,30 @@ use super::pictures::{self, Failed, Seen};
 use crate::pairs::Pair;
 use crate::{EngineError, Towers, labels};
 
+/// One unit vector a class, as [`labels::label_vectors`] makes it, but for thousands:
+/// on all cores, and prompts of one length together.
+fn class_vectors(
+    towers: &dyn Towers,
+    classes: &[String],
+    templates: &[String],
+) -> Result<Vec<Embedding>, EngineError> {
+    let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
+    labels::check(classes, templates)?;
+    let prompts: Vec<String> = classes
+        .iter()
+        .flat_map(|class| templates.iter().map(|t| t.replace("{}", class.trim())))
+        .collect();
+    let prompts: Vec<&str> = prompts.iter().map(String::as_str).collect();
+    let embedded = pictures::embed_texts(towers, &prompts)?;
+    embedded
+        .chunks(templates.len())
+        .map(|prompts| {
+            let parts: Vec<_> = prompts.iter().map(|e| (e, 1.0)).collect();
+            Ok(Embedding::combine(towers.space(), &parts)?)
+        })
+        .collect()
+}
+
 pub(super) fn plain(
     towers: &dyn Towers,
     seen: &[Seen],
@@ -20,7 +45,7 @@ pub(super) fn plain(
 ) -> Result<ZeroShotScore, EngineError> {
     let classes: BTreeSet<&str> = seen.iter().map(|s| s.facts.label()).collect();
     let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
-    let vectors = labels::label_vectors(towers, &classes, templates)?;
+    let vectors = class_vectors(towers, &classes, templates)?;
     let number: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let truth: Vec<usize> = seen.iter().map(|s| number[s.facts.label()]).collect();
     let (images, classes) = (pictures::image_rows(seen), pictures::rows(vectors.iter()));
@@ -60,7 +85,7 @@ pub(super) fn generalised(
     let classes: BTreeSet<&str> =
         known.iter().map(String::as_str).chain(all().map(|s| s.facts.label())).collect();
     let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
-    let vectors = labels::label_vectors(towers, &classes, &options.templates)?;
+    let vectors = class_vectors(towers, &classes, &options.templates)?;
     let number: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let truth: Vec<usize> = all().map(|s| number[s.facts.label()]).collect();
     let seen: Vec<bool> = classes.iter().map(|c| known.contains(c)).collect();
@@ -71,4 +96,34 @@ pub(super) fn generalised(
         measure::generalised_zero_shot(images.view(), classes.view(), &truth, &seen, options.gamma)
             .map_err(|e| EngineError::Invalid(e.to_string()))?;
     Ok((score, failed))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use ekphrasis_embed::testing::ColourEncoder;
+
+    use super::*;
+    use crate::GivenTowers;
+
+    #[test]
+    fn many_classes_at_once_have_the_vectors_of_single_labels() {
+        let encoder = Arc::new(ColourEncoder::default());
+        let towers = GivenTowers::new("colours", encoder.clone(), encoder).expect("one space");
+        let words = ["red", "green", "blue", "yellow", "white", "black"];
+        // More than two batches, in an order that is not that of their lengths.
+        let classes: Vec<String> = (0..200)
+            .map(|i| format!("{}{} {}", words[i % 6], " dark".repeat(i % 5), words[(i / 6) % 6]))
+            .enumerate()
+            .map(|(i, class)| format!("{class} {i}"))
+            .collect();
+        for templates in [&[][..], &["a {} thing".to_owned(), "{}".to_owned()]] {
+            let fast = class_vectors(&towers, &classes, templates).expect("embedded");
+            let slow = labels::label_vectors(&towers, &classes, templates).expect("embedded");
+            assert_eq!(fast, slow);
+        }
+        let one = class_vectors(&towers, &classes[..1], &[]).expect_err("refused").to_string();
+        assert!(one.contains("two"), "{one}");
+    }
 }

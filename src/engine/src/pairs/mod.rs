@@ -38,6 +38,9 @@ pub struct Pair {
     pub style: Option<String>,
     /// A part of the data that is also reported apart.
     pub subset: Option<String>,
+    /// The line of the file, counted from 1 with headings and empty lines; `None`: of
+    /// a folder.
+    pub line: Option<u64>,
 }
 
 /// Why a pairs file was refused.
@@ -153,7 +156,8 @@ pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
             let row =
                 row.map_err(|e| at(e.position().map_or(0, csv::Position::line), e.to_string()))?;
             let line = row.position().map_or(0, csv::Position::line);
-            pairs.push(check(from_csv(&heads, &row), folder).map_err(|what| at(line, what))?);
+            let pair = check(from_csv(&heads, &row), folder).map_err(|what| at(line, what))?;
+            pairs.push(Pair { line: Some(line), ..pair });
         }
     } else {
         for (line, number) in content.lines().zip(1u64..) {
@@ -163,7 +167,8 @@ pub fn read(file: &Path) -> Result<Vec<Pair>, PairsError> {
             let raw: RawLine = serde_json::from_str(line).map_err(|e| at(number, e.to_string()))?;
             others.extend(raw.others.keys().cloned());
             others.extend(raw.path.is_some().then(|| "path".to_owned()));
-            pairs.push(check(raw, folder).map_err(|what| at(number, what))?);
+            let pair = check(raw, folder).map_err(|what| at(number, what))?;
+            pairs.push(Pair { line: Some(number), ..pair });
         }
     }
     if pairs.is_empty() {
@@ -235,6 +240,7 @@ fn check(raw: RawLine, folder: &Path) -> Result<Pair, String> {
         split: raw.split.map(String::from),
         style: raw.style.map(String::from),
         subset: raw.subset.map(String::from),
+        line: None,
     })
 }
 
@@ -248,6 +254,7 @@ mod tests {
         fs_err::write(&file, content).expect("written");
         read(&file).map_err(|e| e.to_string()).map(|mut pairs| {
             for pair in &mut pairs {
+                assert!(pair.line.take().is_some(), "lines are counted");
                 pair.path = pair
                     .path
                     .take()
@@ -282,6 +289,22 @@ mod tests {
         );
         let csv = "path,caption,style,subset,split\na,b,ink,1,val\n";
         assert_eq!(read_text("p.csv", csv).expect("valid"), pairs);
+    }
+
+    #[test]
+    fn lines_are_those_of_the_file() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let lines = |name: &str, content: &str| -> Vec<(Option<u64>, bool)> {
+            let file = dir.path().join(name);
+            fs_err::write(&file, content).expect("written");
+            let pairs = read(&file).expect("valid");
+            pairs.iter().map(|p| (p.line, p.path.is_some())).collect()
+        };
+        let csv = "path,caption,text\na,x,\n,,alone\nb,\"two\nlines\",\nc,y,\n";
+        let expected = [(Some(2), true), (Some(3), false), (Some(4), true), (Some(6), true)];
+        assert_eq!(lines("p.csv", csv), expected);
+        let json = "{\"path\":\"a\"}\n\n{\"text\":\"alone\"}\n{\"path\":\"b\"}\n";
+        assert_eq!(lines("p.jsonl", json), [(Some(1), true), (Some(3), false), (Some(4), true)]);
     }
 
     #[test]

@@ -57,12 +57,13 @@ fn every_gradient_is_that_of_the_loss() {
             if options.sides == Sides::IMAGES {
                 raw.texts = None;
             }
-            let mut near = Array2::from_elem((10, 10), false);
-            near[[4, 6]] = true;
-            raw.near = Some(near);
+            // Two rows of the batch, and two with rows of the memory.
+            let near = lists(20, &[(4, 6), (3, 12), (9, 15)]);
+            raw.near = Some(((0..10).collect(), near.clone()));
             let mut objective = Objective::new(options.clone(), 4, 3).expect("valid options");
             // So that a memory has something in it.
-            let before = Raw::new(seed + 100, &[7, 0, 7, 1, 9, 0, 2, 1, 3, 2], 4);
+            let mut before = Raw::new(seed + 100, &[7, 0, 7, 1, 9, 0, 2, 1, 3, 2], 4);
+            before.near = Some(((10..20).collect(), near));
             if options.memory.is_some() {
                 before.step(&mut objective, 0.0).expect("a loss");
             }

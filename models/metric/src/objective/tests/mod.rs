@@ -11,11 +11,11 @@ use super::{
     Batch, Classifier, Loss, MagnetOptions, MemoryOptions, Objective, ObjectiveOptions, Sides, Step,
 };
 use crate::loss::{
-    Contrastive, Distance, Form, InfoNce, Magnet, Margin, Prototypes, Quadruplet, Reduction, Shape,
-    SmoothMax, Triplet,
+    Contrastive, Distance, Form, InfoNce, Magnet, Margin, NPair, Prototypes, Quadruplet, Reduction,
+    Shape, SmoothMax, Triplet,
 };
 use crate::select::Selection;
-use crate::{LossError, normalise};
+use crate::{LossError, Near, Normalised, normalise};
 
 /// A batch of raw vectors, not of unit length.
 struct Raw {
@@ -23,7 +23,8 @@ struct Raw {
     texts: Option<Array2<f64>>,
     groups: Vec<u32>,
     classes: Vec<u32>,
-    near: Option<Array2<bool>>,
+    /// Ids of texts, and which of them are near.
+    near: Option<(Vec<u32>, Vec<Vec<u32>>)>,
 }
 
 impl Raw {
@@ -45,16 +46,36 @@ impl Raw {
             texts: texts.as_ref().map(|t| t.rows.view()),
             groups: &self.groups,
             classes: Some(&self.classes),
-            near: self.near.as_ref(),
+            near: self.near.as_ref().map(|(ids, lists)| Near { ids, lists }),
             rows: None,
+            image_lengths: Some(&images.lengths),
+            text_lengths: texts.as_ref().map(|t| t.lengths.as_slice()),
         };
         let mut step = objective.step(&batch, progress, &mut Pcg64::seed_from_u64(7))?;
-        step.images = images.backward(step.images.view());
+        // The slope of a length by its vector is the unit vector.
+        let back = |unit: &Normalised<f64>, g: &Array2<f64>, lengths: Option<&Vec<f64>>| {
+            let mut raw = unit.backward(g.view());
+            for (i, slope) in lengths.into_iter().flatten().enumerate() {
+                raw.row_mut(i).scaled_add(*slope, &unit.rows.row(i));
+            }
+            raw
+        };
+        step.images = back(&images, &step.images, step.image_lengths.as_ref());
         if let (Some(texts), Some(g)) = (texts, step.texts.as_mut()) {
-            *g = texts.backward(g.view());
+            *g = back(&texts, g, step.text_lengths.as_ref());
         }
         Ok(step)
     }
+}
+
+/// For each of `count` ids those that these pairs make near.
+fn lists(count: usize, pairs: &[(u32, u32)]) -> Vec<Vec<u32>> {
+    let mut lists = vec![Vec::new(); count];
+    for &(a, b) in pairs {
+        lists[a as usize].push(b);
+        lists[b as usize].push(a);
+    }
+    lists
 }
 
 /// Several captions of a picture, several pictures of a thing.
@@ -114,6 +135,7 @@ fn all() -> Vec<(String, ObjectiveOptions)> {
         Loss::SmoothMax(SmoothMax { margin: 0.1, temperature: 0.05 }),
         Loss::InfoNce { options: InfoNce { scale: 8.0, all_positives: false }, learned: true },
         Loss::InfoNce { options: InfoNce { scale: 8.0, all_positives: true }, learned: true },
+        Loss::NPair(NPair { penalty: 0.05 }),
         Loss::Prototypes(Prototypes { scale: 3.0 }),
         Loss::Magnet(MagnetOptions { loss: Magnet { alpha: 1.0 }, clusters: 2, refresh: 1000 }),
     ] {

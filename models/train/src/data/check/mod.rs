@@ -132,7 +132,7 @@ pub fn check(examples: &[Example], seen: &[Seen], purpose: Purpose) -> Report {
     let train: Vec<usize> = usable
         .iter()
         .copied()
-        .filter(|&i| examples[i].split.as_deref().is_none_or(|s| s == "train"))
+        .filter(|&i| examples[i].part().is_none_or(|part| part == "train"))
         .collect();
     match purpose {
         Purpose::Captions => words(examples, &train, &mut found),
@@ -221,7 +221,11 @@ fn duplicates(examples: &[Example], usable: &mut Vec<usize>, found: &mut Finding
         let e = &examples[i];
         let new = rows.insert((&e.path, &e.captions, &e.tags, &e.group, &e.class, &e.split));
         if !new {
-            twice.push(format!("line {} ({})", i + 1, e.path.display()));
+            let path = e.path.display();
+            twice.push(match e.line {
+                Some(line) => format!("line {line} ({path})"),
+                None => path.to_string(),
+            });
         }
         new
     });
@@ -273,7 +277,7 @@ fn splits(
     usable: &[usize],
     found: &mut Findings,
 ) {
-    let of = |i: usize| examples[i].split.as_deref();
+    let of = |i: usize| examples[i].part();
     let without = usable.iter().filter(|&&i| of(i).is_none()).count();
     if without == usable.len() {
         return;

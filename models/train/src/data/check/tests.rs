@@ -9,6 +9,8 @@ fn sound() -> (Vec<Example>, Vec<Seen>) {
     let examples: Vec<Example> = (0..120)
         .map(|i| Example {
             path: format!("pictures/{i}.png").into(),
+            // After headings.
+            line: Some(i + 2),
             captions: vec![format!("thing {}", i / 3)],
             group: Some(format!("g{}", i / 3)),
             split: Some(if i < 105 { "train" } else { "val" }.into()),
@@ -71,12 +73,13 @@ fn files_that_are_not_there_or_no_pictures() {
 #[test]
 fn copies_and_leaks() {
     let (kinds, text, usable) = planted(Purpose::Captions, |examples, seen| {
-        examples[1] = examples[0].clone();
-        seen[1] = seen[0].clone();
+        examples[1] = Example { line: Some(3), ..examples[0].clone() };
+        examples[9] = Example { line: None, ..examples[0].clone() };
+        (seen[1], seen[9]) = (seen[0].clone(), seen[0].clone());
     });
-    assert_eq!(kinds, [(DuplicateRows, Severity::Warning, 1)]);
-    assert!(text.contains("line 2"), "{text}");
-    assert_eq!(usable.len(), 119);
+    assert_eq!(kinds, [(DuplicateRows, Severity::Warning, 2)]);
+    assert!(text.contains("one: line 3 (pictures/0.png); pictures/0.png. They"), "{text}");
+    assert_eq!(usable.len(), 118);
     let (kinds, text, _) = planted(Purpose::Captions, |_, seen| seen[9] = seen[0].clone());
     assert_eq!(kinds, [(OneContentManyGroups, Severity::Warning, 1)]);
     assert!(text.contains("pictures/0.png in g0 and g3"), "{text}");
@@ -105,6 +108,24 @@ fn copies_and_leaks() {
         examples.iter_mut().for_each(|e| e.split = Some("all".into()));
     });
     assert_eq!(kinds, [(NoTrainSplit, Severity::Error, 120)]);
+}
+
+#[test]
+fn a_part_by_another_of_its_names_leaks_all_the_same() {
+    for name in ["valid", "validation", "dev", "Val", " VALIDATION "] {
+        let (kinds, ..) = planted(Purpose::Captions, |examples, seen| {
+            let held = examples.iter_mut().filter(|e| e.split.as_deref() == Some("val"));
+            held.for_each(|e| e.split = Some(name.into()));
+            seen[119] = seen[0].clone();
+            examples[119].group = None;
+        });
+        assert_eq!(kinds, [(ContentAcrossSplits, Severity::Error, 1)], "{name}");
+    }
+    let (kinds, ..) = planted(Purpose::Captions, |examples, _| {
+        let train = examples.iter_mut().filter(|e| e.split.as_deref() == Some("train"));
+        train.for_each(|e| e.split = Some("Train".into()));
+    });
+    assert_eq!(kinds, [], "there is a split to learn from");
 }
 
 #[test]
