@@ -27,6 +27,7 @@ pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_b
 use self::item::{ITEM, ITEM_1, hash};
 use self::tables::VERSION;
 use self::told::Told;
+pub(crate) use self::told::{facts_json, facts_of_json};
 use crate::disk::Disk;
 use crate::{ItemId, Kind, Seq, StoreError};
 
@@ -190,24 +191,33 @@ impl Catalogue {
         })
     }
 
-    /// Runs `f` on one committed state, and on a newer one if it failed and the
-    /// files of the first may have gone because a writer compacted meanwhile.
-    pub(crate) fn on_state<T>(
+    /// Runs `f` on one committed state and on its files; if they are gone because a
+    /// writer compacted meanwhile, on a newer one.
+    pub(crate) fn on_state<F, T>(
         &self,
-        mut f: impl FnMut(&Self, &State) -> Result<T, StoreError>,
+        files: impl Fn(&State) -> Result<F, StoreError>,
+        f: impl FnOnce(&Self, &State, F) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        let mut tried = None;
+        let mut f = Some(f);
         loop {
-            let mut generation = 0;
-            let result = self.snapshot(|c| {
+            let state = self.snapshot(|c| {
                 let state = c.state()?;
-                generation = state.generation;
-                f(c, &state)
-            });
-            if result.is_ok() || tried == Some(generation) || generation == 0 {
-                return result;
+                match (files(&state), f.take()) {
+                    (Ok(files), Some(f)) => f(c, &state, files).map(Ok),
+                    (Ok(_), None) => Err(c.corrupt("it was to be read twice")),
+                    (Err(e), unused) => {
+                        f = unused;
+                        Ok(Err((state.generation, e)))
+                    }
+                }
+            })?;
+            match state {
+                Ok(value) => return Ok(value),
+                Err((generation, e)) if self.snapshot(Self::state)?.generation == generation => {
+                    return Err(e);
+                }
+                Err(_) => {}
             }
-            tried = Some(generation);
         }
     }
 

@@ -23,6 +23,7 @@ mod catalogue;
 pub mod conformance;
 mod disk;
 mod error;
+mod exchange;
 mod facts;
 mod filter;
 mod fusion;
@@ -35,6 +36,7 @@ mod topk;
 mod vector;
 
 pub use error::StoreError;
+pub use exchange::{ExchangeError, Exported};
 pub use facts::{Exposure, Facts, Taken};
 pub use filter::{
     Bytes, Date, Dimensions, Distance, Expr, FilterError, Near, ParseDateError, PathPattern,

@@ -163,6 +163,8 @@ mod tests {
         assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(utc(951_827_696), "2000-02-29 12:34:56 UTC");
         assert_eq!(utc(1_798_761_599), "2026-12-31 23:59:59 UTC");
+        // A clock that jumped, or a flipped bit.
+        assert!(utc(u64::MAX).ends_with("UTC"));
     }
 
     #[test]

@@ -2,6 +2,20 @@
 
 use std::path::{Path, PathBuf};
 
+/// The number in a variable, for the long form of a test, or the number of its short form.
+pub(crate) fn asked(variable: &str, short: u64) -> u64 {
+    #[expect(clippy::disallowed_methods, reason = "how long and from which seed a test runs")]
+    let value = std::env::var(variable);
+    value.map_or(short, |text| text.parse().unwrap_or_else(|_| panic!("{variable}={text:?}")))
+}
+
+/// A folder for much writing: in memory, where there is such a place.
+pub(crate) fn scratch() -> tempfile::TempDir {
+    let memory = Path::new("/dev/shm");
+    let made = if memory.is_dir() { tempfile::tempdir_in(memory) } else { tempfile::tempdir() };
+    made.expect("tempdir")
+}
+
 /// All files under `dir`, by path.
 pub(crate) fn files(dir: &Path) -> Vec<PathBuf> {
     let mut found = vec![];

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{
-    Expr, FilterError, Kind, Mode, Part, PartQuery, SearchRequest, Source,
-};
+use ekphrasis_engine::{Expr, FilterError, Kind, Mode, Part, PartQuery, SearchRequest, Source};
 use ekphrasis_web::wire;
 use serde_json::Value;
 

@@ -17,7 +17,7 @@ impl Told {
         let labels = (!item.labels.is_empty()).then(|| Value::from(item.labels.clone()));
         Self {
             labels: labels.map(|labels| labels.to_string()),
-            facts: item.facts.as_ref().map(|facts| write(facts).to_string()),
+            facts: item.facts.as_ref().map(|facts| facts_json(facts).to_string()),
         }
     }
 
@@ -26,13 +26,14 @@ impl Told {
         let labels = self.labels.as_deref().map(serde_json::from_str).transpose().ok()?;
         let facts = match &self.facts {
             None => None,
-            Some(text) => Some(read(&serde_json::from_str(text).ok()?)?),
+            Some(text) => Some(facts_of_json(&serde_json::from_str(text).ok()?)?),
         };
         Some((labels.unwrap_or_default(), facts))
     }
 }
 
-fn write(facts: &Facts) -> Value {
+/// Facts as they are written, here and in exports.
+pub(crate) fn facts_json(facts: &Facts) -> Value {
     let Facts { taken, make, model, lens, place, exposure } = facts;
     let text = |value: &Option<String>| value.clone().map(Value::from);
     let place = place.map(Place::units);
@@ -53,7 +54,8 @@ fn write(facts: &Facts) -> Value {
     Value::Object(there.collect::<Map<_, _>>())
 }
 
-fn read(value: &Value) -> Option<Facts> {
+/// Facts as [`facts_json`] wrote them; `None` if they are not as written.
+pub(crate) fn facts_of_json(value: &Value) -> Option<Facts> {
     let map = value.as_object()?;
     // What is there has to be of its kind: nothing is guessed.
     fn get<T>(
@@ -114,10 +116,10 @@ mod tests {
     fn the_names_are_a_format() {
         let text = r#"{"aperture":280,"focal":438,"iso":100,"latitude":-338568000,"lens":"50mm","longitude":1512153000,"make":"Google","model":"Pixel \"7\"","offset":-210,"taken":"2019-05-01T12:30:05","time_us":4000}"#;
         let value: Value = serde_json::from_str(text).expect("JSON");
-        assert_eq!(write(&full()), value);
-        assert_eq!(read(&value), Some(full()));
+        assert_eq!(facts_json(&full()), value);
+        assert_eq!(facts_of_json(&value), Some(full()));
         for facts in [Facts::default(), Facts { lens: Some(String::new()), ..Facts::default() }] {
-            assert_eq!(read(&write(&facts)), Some(facts));
+            assert_eq!(facts_of_json(&facts_json(&facts)), Some(facts));
         }
     }
 

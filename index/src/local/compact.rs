@@ -59,10 +59,11 @@ impl LocalStore {
         Ok(gone)
     }
 
-    /// Starts compaction in the background if there is enough to gain.
-    pub(super) fn compact_if_due(&self) {
+    /// Starts in the background what is due: compaction, if there is enough to gain,
+    /// and writing down whose the rows are.
+    pub(super) fn tend(&self) {
         let Some(writer) = &self.writer else { return };
-        if !self.inner.compaction_due() {
+        if !self.inner.compaction_due() && !self.inner.heads_due() {
             return;
         }
         let mut compactor = lock(&self.compactor);
@@ -74,6 +75,9 @@ impl LocalStore {
             // What fails (for want of space, above all) is tried again after a later commit.
             if inner.compaction_due() && inner.compact(&writer).is_ok() {
                 inner.sweep(&lock(&writer));
+            }
+            if inner.heads_due() {
+                inner.save_heads();
             }
         });
         // Without a thread the rows stay, which costs no more than space.

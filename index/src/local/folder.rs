@@ -58,6 +58,7 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
                     || name == mark::FILE
                     || catalogue::is_file_of(&name)
                     || numbered(&name, "vectors-", &[".ekv"])
+                    || numbered(&name, "heads-", &[".ekh", ".ekh.new"])
                     || numbered(&name, "graph-", &[".ekg", ".ekg.new"]))
         };
         if !ours {
@@ -86,6 +87,7 @@ fn generation(name: &str, prefix: &str, ends: &[&str]) -> Option<u32> {
 fn generation_of(name: &str) -> Option<u32> {
     generation(name, "vectors-", &[".ekv"])
         .or_else(|| generation(name, "graph-", &[".ekg", ".ekg.new"]))
+        .or_else(|| generation(name, "heads-", &[".ekh", ".ekh.new"]))
         .or_else(|| generation(name, "text-", &[""]))
 }
 

@@ -101,6 +101,7 @@ impl LocalStore {
             *last += 1;
         }
         let mut files = vec![];
+        self.inner.check_once()?;
         self.inner.read(|c| {
             let clause = "WHERE path = ?1 OR (path >= ?2 AND path < ?3) ORDER BY path";
             c.select(clause, (exact, from, to), |stored| {

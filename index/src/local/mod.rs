@@ -10,6 +10,7 @@ mod describe;
 mod filters;
 mod folder;
 mod graphs;
+mod heads;
 mod ledger;
 mod mark;
 mod open;
@@ -34,7 +35,7 @@ pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
 use crate::disk::Disk;
 use crate::lock::{self, WriterLock};
-use crate::vector::{Graph, Rows, VectorFile};
+use crate::vector::{Added, Graph, Rows, VectorFile};
 use crate::{Holder, HolderInfo, Seq, StoreError};
 
 /// What a store is opened for.
@@ -68,6 +69,9 @@ pub struct Options {
     /// The vector file is rewritten without its dead rows when they are more
     /// than this, and more than a third of all. 8,192: 12 MiB at 384 dimensions.
     pub compact_from: usize,
+    /// From how many items on a file says whose the rows are, so that opening for
+    /// reading need not read all items. 4,096: fewer are read as fast.
+    pub heads_from: usize,
 }
 
 impl Default for Options {
@@ -79,6 +83,7 @@ impl Default for Options {
             graph_work: 80,
             graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
             compact_from: 8192,
+            heads_from: 4096,
         }
     }
 }
@@ -144,6 +149,9 @@ struct Inner {
     graph: RwLock<Option<(u32, Arc<Graph>)>>,
     building: AtomicBool,
     compacting: Mutex<()>,
+    /// Whether all items were read and found to be what the catalogue says of itself.
+    checked: AtomicBool,
+    saved: Mutex<heads::Saved>,
     /// Generations whose files go once nothing in this process uses them.
     retired: Mutex<Vec<(u32, Weak<Generation>)>>,
     cancel: AtomicBool,
@@ -262,17 +270,15 @@ impl Inner {
     /// Runs `f` on a connection for reading and the vectors that its state names.
     fn read_vectors<T>(
         &self,
-        f: impl Fn(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
+        f: impl FnOnce(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         let pooled = lock(&self.readers).pop();
         let catalogue = match pooled {
             Some(catalogue) => catalogue,
             None => Catalogue::open_reader(&*self.disk, &self.dir)?,
         };
-        let result = catalogue.on_state(|c, state| {
-            let generation = self.generation(state, false)?;
-            f(c, state, &generation.file)
-        });
+        let result = catalogue
+            .on_state(|state| self.generation(state, false), |c, state, g| f(c, state, &g.file));
         if result.is_ok() {
             lock(&self.readers).push(catalogue);
         }
@@ -285,14 +291,26 @@ impl Inner {
         if current.number == state.generation {
             return Ok(current);
         }
-        let number = state.generation;
-        let file = VectorFile::open(&*self.disk, &self.dir, &self.space, number, write)?;
-        Ok(Arc::new(Generation { number, file }))
+        Generation::open(&*self.disk, &self.dir, &self.space, state, write)
     }
 }
 
 impl Snapshot {
-    /// Loads all rows that `state` of the catalogue names.
+    /// Loads all rows that `state` names, without reading all items if that can be.
+    fn quick(
+        dir: &Path,
+        space: &Space,
+        generation: Arc<Generation>,
+        catalogue: &Catalogue,
+        state: &State,
+    ) -> Result<Self, StoreError> {
+        match heads::rows_of(dir, space, catalogue, state)? {
+            Some(added) => Self::of(generation, state, &added),
+            None => Self::load(generation, catalogue, state),
+        }
+    }
+
+    /// Loads all rows that `state` of the catalogue names, and checks all items.
     fn load(
         generation: Arc<Generation>,
         catalogue: &Catalogue,
@@ -300,7 +318,11 @@ impl Snapshot {
     ) -> Result<Self, StoreError> {
         let mut added = Vec::new();
         catalogue.heads(state, None, |head| added.push(head.added()))?;
-        let rows = Rows::empty().next(&generation.file, state.rows, &added, &[])?;
+        Self::of(generation, state, &added)
+    }
+
+    fn of(generation: Arc<Generation>, state: &State, added: &[Added]) -> Result<Self, StoreError> {
+        let rows = Rows::empty().next(&generation.file, state.rows, added, &[])?;
         Ok(Self { seq: state.seq, generation, rows: Arc::new(rows) })
     }
 }
@@ -313,6 +335,9 @@ impl Drop for LocalStore {
         self.join_filter_check();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
+        if self.writer.is_some() {
+            self.inner.save_heads();
+        }
         self.sweep();
     }
 }

@@ -10,7 +10,9 @@ use ekphrasis_embed::Space;
 use super::filters::Filters;
 use super::folder::{self, Folder};
 use super::texts::TextState;
-use super::{Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
+use super::{
+    Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, heads, lock, mark,
+};
 use crate::catalogue::{self, Catalogue, State};
 use crate::disk::{Disk, OsDisk};
 use crate::filter::Pass;
@@ -109,7 +111,9 @@ impl LocalStore {
             Catalogue::create(&*disk, dir, space)?;
         }
         let catalogue = Catalogue::open_writer(&*disk, dir)?;
-        let inner = Inner::over(disk, dir, space, &catalogue, true, options)?;
+        let state = catalogue.state()?;
+        let generation = Generation::open(&*disk, dir, space, &state, true)?;
+        let inner = Inner::over(disk, dir, space, &catalogue, generation, true, options)?;
         let writer = Writer { catalogue, lock };
         inner.remove_others(&writer)?;
         let this = Self {
@@ -119,7 +123,7 @@ impl LocalStore {
             builder: Mutex::new(None),
             compactor: Mutex::new(None),
         };
-        this.compact_if_due();
+        this.tend();
         this.build_graph_if_due();
         Ok(this)
     }
@@ -133,9 +137,12 @@ impl LocalStore {
         let catalogue = open_catalogue(&*disk, dir)?;
         // Before reading: a commit in between is then seen again, not missed.
         let version = catalogue.data_version()?;
-        let inner = catalogue.on_state(|c, _| {
-            Inner::over(Arc::clone(&disk), dir, space, c, false, options.clone())
-        })?;
+        let inner = catalogue.on_state(
+            |state| Generation::open(&*disk, dir, space, state, false),
+            |c, _, generation| {
+                Inner::over(Arc::clone(&disk), dir, space, c, generation, false, options)
+            },
+        )?;
         Ok(Self {
             inner: Arc::new(inner),
             writer: None,
@@ -158,14 +165,16 @@ impl LocalStore {
             return Ok(false);
         }
         let old = self.inner.snapshot();
-        let changed = watch.catalogue.on_state(|c, state| {
-            if state.seq == old.seq {
-                return Ok(false);
-            }
-            let next = self.inner.follow(&old, c, state)?;
-            self.inner.publish(next);
-            Ok(true)
-        })?;
+        let changed = watch.catalogue.on_state(
+            |state| self.inner.generation(state, false),
+            |c, state, generation| {
+                if state.seq == old.seq {
+                    return Ok(false);
+                }
+                self.inner.publish(self.inner.follow(&old, c, state, generation)?);
+                Ok(true)
+            },
+        )?;
         watch.version = version;
         drop(watch);
         if changed {
@@ -196,19 +205,21 @@ impl Inner {
         dir: &Path,
         space: &Space,
         catalogue: &Catalogue,
+        generation: Arc<Generation>,
         write: bool,
         options: Options,
     ) -> Result<Self, StoreError> {
-        // Before the state: what another process commits in between is no loss.
         let marked = mark::read(dir);
         let state = catalogue.state()?;
-        of_space(dir, &state, space)?;
-        let file = VectorFile::open(&*disk, dir, space, state.generation, write)?;
-        let generation = Arc::new(Generation { number: state.generation, file });
-        let snapshot = Snapshot::load(generation, catalogue, &state)?;
+        let snapshot = if write {
+            Snapshot::load(generation, catalogue, &state)?
+        } else {
+            Snapshot::quick(dir, space, generation, catalogue, &state)?
+        };
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
         let stored = Graph::load(dir, space, state.generation).ok();
-        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
+        let listed = heads::claims(dir, space, state.generation);
+        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq), listed];
         let warnings =
             lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
         let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq));
@@ -232,20 +243,22 @@ impl Inner {
             filters: Filters::default(),
             building: AtomicBool::new(false),
             compacting: Mutex::new(()),
+            checked: AtomicBool::new(write),
+            saved: Mutex::new(Generation::saved(dir, space, &state)),
             retired: Mutex::default(),
             cancel: AtomicBool::new(false),
             warnings,
         })
     }
 
-    /// What `snapshot` is of a state before it.
+    /// The snapshot of a state after `old`.
     pub(super) fn follow(
         &self,
         old: &Snapshot,
         catalogue: &Catalogue,
         state: &State,
+        generation: Arc<Generation>,
     ) -> Result<Snapshot, StoreError> {
-        let generation = self.generation(state, false)?;
         if generation.number == old.generation.number {
             let mut added = Vec::new();
             catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
@@ -255,7 +268,7 @@ impl Inner {
                 return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
             }
         }
-        Snapshot::load(generation, catalogue, state)
+        Snapshot::quick(&self.dir, &self.space, generation, catalogue, state)
     }
 
     /// The graph, if it is of the rows of `snapshot`.
@@ -334,4 +347,19 @@ fn lost_commits(disk: &dyn Disk, dir: &Path, state: &State, seen: Seq, write: bo
         dir.join(catalogue::FILE).display(),
         state.seq
     )]
+}
+
+impl Generation {
+    /// Opens the files of a state, which is of `space`.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+        state: &State,
+        write: bool,
+    ) -> Result<Arc<Self>, StoreError> {
+        of_space(dir, state, space)?;
+        let number = state.generation;
+        Ok(Arc::new(Self { number, file: VectorFile::open(disk, dir, space, number, write)? }))
+    }
 }

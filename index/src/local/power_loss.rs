@@ -75,6 +75,7 @@ fn options() -> Options {
         graph_work: 0,
         graph_threads: 1,
         compact_from: 7,
+        heads_from: 5,
         ..Options::default()
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ekphrasis_embed::{Embedding, Space};
 
 use super::{Inner, LocalStore, Options, Snapshot};
-use crate::catalogue::{Catalogue, kind_code};
+use crate::catalogue::{Catalogue, StoredItem, kind_code};
 use crate::filter::{Pass, Plan, PlanFacts};
 use crate::fusion::{text_hit, vector_hit};
 use crate::store::same_space;
@@ -30,13 +30,22 @@ impl StoreRead for LocalStore {
     }
 
     fn items(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
-        self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())
+        let items: Vec<_> =
+            self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())?;
+        // Whoever is found proves it; whoever is not may have vanished.
+        if items.iter().any(Option::is_none) {
+            self.inner.check_once()?;
+        }
+        Ok(items)
     }
 
     fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
         self.inner.read_vectors(|c, _, file| {
             let one = |&id| {
-                let Some((head, _)) = c.head(id)? else { return Ok(None) };
+                let Some((head, _)) = c.head(id)? else {
+                    self.inner.check_once()?;
+                    return Ok(None);
+                };
                 let values = file.read(head.row, id)?;
                 // What passes the checksum was an embedding when it was written.
                 Ok(values.and_then(|v| Embedding::new(self.space(), v).ok()))
@@ -94,6 +103,7 @@ impl StoreRead for LocalStore {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, StoreError> {
+        self.inner.check_once()?;
         // Before the items are read, so that the two can be of one state.
         self.refresh()?;
         self.inner.read(|c| self.inner.scan(c, after, limit, filter))
@@ -117,6 +127,38 @@ impl LocalStore {
             }
         }
         Ok(hits)
+    }
+}
+
+impl LocalStore {
+    /// Calls `each` with every item of one state by ascending id, its captions, and
+    /// its vector unless that is damaged, until it says `false`.
+    pub(crate) fn each_stored(
+        &self,
+        mut each: impl FnMut(&StoredItem, Vec<ItemId>, Option<&[f32]>) -> bool,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        self.inner.check_once()?;
+        self.inner.read_vectors(|c, _, file| {
+            let mut after = vec![];
+            loop {
+                let mut page = vec![];
+                c.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                    page.push(stored);
+                    Ok(())
+                })?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = last.item.id.to_bytes().to_vec();
+                for stored in page {
+                    let id = stored.item.id;
+                    let query = "SELECT text FROM captions WHERE owner = ? ORDER BY text";
+                    let captions = c.ids(query, [id.to_bytes()])?;
+                    if !each(&stored, captions, file.read(stored.row, id)?.as_deref()) {
+                        return Ok(());
+                    }
+                }
+            }
+        })
     }
 }
 

@@ -333,9 +333,13 @@ impl LocalStore {
             }
             locked(&inner.text).fetch();
             let old = inner.snapshot();
-            let done = watch.catalogue.on_state(|c, state| {
-                let next =
-                    if state.seq == old.seq { None } else { Some(inner.follow(&old, c, state)?) };
+            let files = |state: &State| inner.generation(state, false);
+            let done = watch.catalogue.on_state(files, |c, state, generation| {
+                let next = if state.seq == old.seq {
+                    None
+                } else {
+                    Some(inner.follow(&old, c, state, generation)?)
+                };
                 let mut text = locked(&inner.text);
                 let there = text.bring(c, state)?;
                 if let Some(next) = next {

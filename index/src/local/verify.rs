@@ -1,6 +1,6 @@
 //! Is everything in the store as it was written?
 
-use super::{LocalStore, lock};
+use super::{LocalStore, heads, lock};
 use crate::catalogue::Catalogue;
 use crate::vector::Graph;
 use crate::{ItemId, StoreError};
@@ -84,6 +84,9 @@ impl LocalStore {
                 .push(format!("{e}; it is made anew when the store is next opened for writing"));
         }
         let generation = inner.snapshot().generation.number;
+        if let Some(what) = heads::damage(&inner.dir, &inner.space, generation) {
+            report.problems.push(format!("the list of rows is damaged ({what}); opening reads all items until it is made anew"));
+        }
         if fs_err::exists(inner.dir.join(Graph::name(generation)))?
             && let Err(what) = Graph::load(&inner.dir, &inner.space, generation)
         {

@@ -87,6 +87,18 @@ impl LocalStore {
         self.commit(&Change { captions, ..Change::default() }).map(|done| done.0)
     }
 
+    /// Writes records of another store, each with whether it stands alone. Texts that
+    /// are someone's captions wait for [`LocalStore::link`].
+    pub(crate) fn restore(&self, records: &[(Record, bool)]) -> Result<(), StoreError> {
+        let records = records.iter().map(|(record, standalone)| (record, *standalone)).collect();
+        self.commit(&Change { records, ..Change::default() }).map(|_| ())
+    }
+
+    /// Says of several owners at once which texts are their captions.
+    pub(crate) fn link(&self, captions: Vec<(ItemId, Vec<ItemId>)>) -> Result<(), StoreError> {
+        self.commit(&Change { captions, ..Change::default() }).map(|_| ())
+    }
+
     /// The captions of `owner`, by ascending id.
     ///
     /// # Errors
@@ -112,7 +124,7 @@ impl LocalStore {
         let writer = self.writer()?;
         let done = self.inner.commit(&writer, change)?;
         drop(writer);
-        self.compact_if_due();
+        self.tend();
         self.build_graph_if_due();
         self.sweep();
         Ok(done)
