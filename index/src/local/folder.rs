@@ -14,7 +14,7 @@ use crate::catalogue::{self, FILE};
 use crate::disk::Disk;
 use crate::lock::LOCK_FILE;
 use crate::text::TextIndex;
-use crate::vector::VectorFile;
+use crate::vector::{Graph, VectorFile};
 
 /// What a folder is, by the names in it.
 pub(super) enum Folder {
@@ -59,7 +59,7 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
                     || catalogue::is_file_of(&name)
                     || numbered(&name, "vectors-", &[".ekv"])
                     || numbered(&name, "heads-", &[".ekh", ".ekh.new"])
-                    || numbered(&name, "graph-", &[".ekg", ".ekg.new"]))
+                    || Graph::generation_of(&name).is_some())
         };
         if !ours {
             return Ok(Some(name));
@@ -86,7 +86,7 @@ fn generation(name: &str, prefix: &str, ends: &[&str]) -> Option<u32> {
 /// The generation that a file or folder of this name belongs to.
 fn generation_of(name: &str) -> Option<u32> {
     generation(name, "vectors-", &[".ekv"])
-        .or_else(|| generation(name, "graph-", &[".ekg", ".ekg.new"]))
+        .or_else(|| Graph::generation_of(name))
         .or_else(|| generation(name, "heads-", &[".ekh", ".ekh.new"]))
         .or_else(|| generation(name, "text-", &[""]))
 }
@@ -189,7 +189,7 @@ mod tests {
     #[test]
     fn names_are_exact() {
         assert!(numbered("text-0001", "text-", &[""]));
-        assert!(numbered("graph-0012.ekg.new", "graph-", &[".ekg", ".ekg.new"]));
+        assert!(numbered("vectors-0012.ekv", "vectors-", &[".ekv"]));
         for name in ["text-books", "text-0001x", "text-001", "text-", "my-text-0001", "text-00é1"]
         {
             assert!(!numbered(name, "text-", &[""]), "{name}");
@@ -197,6 +197,8 @@ mod tests {
         for (name, number) in [
             ("vectors-0002.ekv", Some(2)),
             ("graph-12345.ekg", Some(12_345)),
+            ("graph-0003-0000000640.ekg.new", Some(3)),
+            ("graph-00123-0000000640.ekg", None),
             ("text-00123", None),
             ("vectors-0002.ekv.bak", None),
             ("commit.mark", None),

@@ -188,13 +188,11 @@ impl LocalStore {
         let (inner, snapshot) = (&self.inner, self.inner.snapshot());
         let generation = snapshot.generation.number;
         let covered = inner.graph_of(&snapshot).map_or(0, |g| g.covered());
-        let newer = |there: u64| there > covered && there <= snapshot.rows.len();
-        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64
-            && Graph::peek(&inner.dir, &inner.space, generation).is_ok_and(newer)
-            && let Ok(graph) = Graph::load(&inner.dir, &inner.space, generation)
-            && graph.fits(&snapshot.rows, snapshot.seq)
-        {
-            inner.set_graph(generation, graph);
+        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64 {
+            let graph = Graph::open(&inner.dir, &inner.space, generation);
+            if graph.covered() > covered && graph.fits(&snapshot.rows, snapshot.seq) {
+                inner.set_graph(generation, graph);
+            }
         }
     }
 }
@@ -217,19 +215,16 @@ impl Inner {
             Snapshot::quick(dir, space, generation, catalogue, &state)?
         };
         let text = TextState::open(&disk, dir, catalogue, &state, write)?;
-        let stored = Graph::load(dir, space, state.generation).ok();
+        let stored = Graph::open(dir, space, state.generation);
         let listed = heads::claims(dir, space, state.generation);
-        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq), listed];
+        let seen = [marked, text.claims(), stored.seq(), listed];
         let warnings =
             lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
-        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq));
-        let graph = graph.map(|graph| (state.generation, Arc::new(graph)));
+        let fits = stored.covered() > 0 && stored.fits(&snapshot.rows, state.seq);
+        let graph = fits.then(|| (state.generation, Arc::new(stored)));
         if write && graph.is_none() {
             // It is of another past: once the commits are as many again, it must not be believed.
-            match disk.remove(&dir.join(Graph::name(state.generation))) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-                _ => {}
-            }
+            Graph::default().tidy(&*disk, dir, state.generation)?;
         }
         Ok(Self {
             disk,

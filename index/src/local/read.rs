@@ -10,13 +10,9 @@ use crate::filter::{Pass, Plan, PlanFacts};
 use crate::fusion::{text_hit, vector_hit};
 use crate::store::same_space;
 use crate::text::Understood;
-use crate::topk::{Scored, TopK};
-use crate::vector::{Graph, Rows, cosine, scan_rows, scan_tail};
+use crate::topk::Scored;
+use crate::vector::{Ask, Graph, QueryCodes, Rows, cosine, scan, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
-
-/// Rankings by the graph are made at least this deep, so that the usual pages
-/// are cut from one and the same ranking.
-const PAGES: usize = 64;
 
 impl StoreRead for LocalStore {
     fn space(&self) -> &Space {
@@ -208,6 +204,8 @@ impl Inner {
     fn plan(&self, graph: &Graph, rows: &Rows, pass: &Pass, deep: usize) -> Plan {
         let Options { graph_from, graph_ef: keep, graph_work: work, .. } = self.options;
         let (graph, passing) = (graph.size(), rows.estimate(pass));
+        // One ranking for all usual pages.
+        let deep = deep.checked_next_power_of_two().unwrap_or(deep);
         PlanFacts { graph, passing, deep, keep, work, graph_from }.plan()
     }
 
@@ -221,21 +219,26 @@ impl Inner {
         pass: &Pass,
     ) -> Vec<Scored> {
         let rows = &*snapshot.rows;
-        let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
-        let covering = |g: &Arc<Graph>| g.covered() <= rows.len();
+        // Not one of a newer state: it has nothing of what died since.
+        let covering = |g: &Arc<Graph>| g.covered() <= rows.len() && g.seq() <= snapshot.seq;
+        let graph = self.graph_of(snapshot).filter(covering);
         if !query.exact
-            && let Some(graph) = self.graph_of(snapshot).filter(covering)
-            && let Plan::Graph { keep } = self.plan(&graph, rows, pass, deep)
+            && let Some(graph) = &graph
+            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want)
         {
-            let tail = scan_tail(rows, graph.covered(), vector, deep, pass);
-            let mut ranking = graph.search(rows, vector, keep, pass, tail).into_ranking();
-            if ranking.len() >= want {
-                ranking.truncate(want);
-                return ranking;
+            let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
+            let tail = scan_tail(rows, graph.covered(), vector, want, pass);
+            match graph.search(&ask, keep, tail) {
+                Ok(top) => {
+                    let ranking = top.into_ranking();
+                    if ranking.len() >= want {
+                        return ranking;
+                    }
+                }
+                Err(_) => self.drop_damaged_graph(),
             }
         }
-        let top: TopK = scan_rows(rows, vector, want, pass);
-        top.into_ranking()
+        scan(rows, graph.as_deref(), vector, want, pass).into_ranking()
     }
 }
 

@@ -87,10 +87,10 @@ impl LocalStore {
         if let Some(what) = heads::damage(&inner.dir, &inner.space, generation) {
             report.problems.push(format!("the list of rows is damaged ({what}); opening reads all items until it is made anew"));
         }
-        if fs_err::exists(inner.dir.join(Graph::name(generation)))?
-            && let Err(what) = Graph::load(&inner.dir, &inner.space, generation)
-        {
-            report.problems.push(format!("the graph is damaged ({what}); it is made anew when the store is next opened for writing"));
+        for problem in Graph::problems(&inner.dir, &inner.space, generation)? {
+            report.problems.push(format!(
+                "{problem}; it is made anew when the store is next opened for writing"
+            ));
         }
         Ok(report)
     }

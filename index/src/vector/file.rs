@@ -231,6 +231,11 @@ impl RowMap {
         self.rows
     }
 
+    /// Numbers in a vector.
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
+    }
+
     fn bytes(&self, i: usize) -> &[u8] {
         let stride = stride(self.dim);
         match &self.map {

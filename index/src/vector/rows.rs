@@ -5,12 +5,15 @@
 //! looked at; what fails is left out. Who is left out is found by reading all
 //! rows: [`Rows::damaged`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::file::RowMap;
+use super::graph::Ask;
+use super::quantised::Codes;
 use super::{VectorFile, cosine};
 use crate::filter::Pass;
+use crate::topk::Sieve;
 use crate::{ItemId, Kind, StoreError};
 
 /// Rows per chunk.
@@ -44,6 +47,17 @@ struct Chunk {
     checks: Arc<[AtomicU8]>,
     ids: Vec<ItemId>,
     kinds: Vec<Option<Kind>>,
+    living: u64,
+    quantised: Arc<Quantised>,
+}
+
+/// The rows of a chunk as codes, once it is looked at a second time: a program that
+/// asks a single question spends nothing on making them.
+#[derive(Debug, Default)]
+struct Quantised {
+    looked_at: AtomicBool,
+    /// Of all rows the chunk had when this was made.
+    codes: OnceLock<Codes>,
 }
 
 impl Rows {
@@ -76,6 +90,8 @@ impl Rows {
                     checks: (0..CHUNK).map(|_| AtomicU8::new(UNKNOWN)).collect(),
                     ids: vec![ItemId::from_bytes([0; 16]); rows],
                     kinds: vec![None; rows],
+                    living: 0,
+                    quantised: Arc::default(),
                 }));
             }
         }
@@ -85,6 +101,9 @@ impl Rows {
         }
         for a in added {
             next.set(a.row, Some((a.id, a.kind)));
+        }
+        for chunk in next.chunks.iter_mut().skip(self.len as usize / CHUNK) {
+            Arc::make_mut(chunk).quantise_more();
         }
         Ok(next)
     }
@@ -104,6 +123,7 @@ impl Rows {
                 None => continue,
             };
             *counter = counter.saturating_add_signed(by);
+            chunk.living = chunk.living.saturating_add_signed(by);
         }
     }
 
@@ -123,6 +143,27 @@ impl Rows {
                 rows.iter(0).take_while(|row| *row < self.len).filter(lives).count() as u64
             }
         }
+    }
+
+    /// Living rows among `from..to`.
+    pub(crate) fn living(&self, from: u64, to: u64) -> u64 {
+        let of_chunk = |c: usize| {
+            let (first, chunk) = ((c * CHUNK) as u64, &self.chunks[c]);
+            let inside =
+                |row: u64| row.saturating_sub(first).min(chunk.kinds.len() as u64) as usize;
+            match (inside(from), inside(to)) {
+                (0, end) if end == chunk.kinds.len() => chunk.living,
+                (start, end) if start >= end => 0,
+                (start, end) => chunk.kinds[start..end].iter().flatten().count() as u64,
+            }
+        };
+        let last = to.min(self.len).div_ceil(CHUNK as u64) as usize;
+        ((from / CHUNK as u64) as usize..last).map(of_chunk).sum()
+    }
+
+    /// Numbers in a vector; unknown as long as there are no rows.
+    pub(crate) fn dim(&self) -> Option<usize> {
+        self.chunks.first().map(|chunk| chunk.map.dim())
     }
 
     /// About how many living rows `pass` lets through, without looking at each: as if
@@ -188,15 +229,14 @@ impl Rows {
         Ok(damaged)
     }
 
-    /// Calls `found` with id, row and cosine of every undamaged living row of
+    /// Calls `found` with id, row and vector of every undamaged living row of
     /// chunk `c` from row `from` on that `pass` lets through.
     pub(super) fn each_in_chunk(
         &self,
         c: usize,
         from: u64,
-        query: &[f32],
         pass: &Pass,
-        mut found: impl FnMut(ItemId, u64, f32),
+        mut found: impl FnMut(ItemId, u64, &[f32]),
     ) {
         let Some(chunk) = self.chunks.get(c) else { return };
         let first = (c * CHUNK) as u64;
@@ -206,7 +246,7 @@ impl Rows {
                 && pass.lets(first + i as u64, *kind)
                 && let Some(vector) = chunk.vector(i)
             {
-                found(chunk.ids[i], first + i as u64, cosine(query, vector));
+                found(chunk.ids[i], first + i as u64, vector);
             }
         };
         match pass.rows() {
@@ -219,12 +259,92 @@ impl Rows {
         }
     }
 
+    /// Offers `sieve` every undamaged living row of chunk `c` from row `from` on that
+    /// may be found and that may be of interest, but for those in `without`.
+    pub(super) fn sift_chunk(
+        &self,
+        c: usize,
+        from: u64,
+        ask: &Ask<'_>,
+        without: &[u64],
+        sieve: &mut Sieve,
+    ) {
+        let Some(chunk) = self.chunks.get(c) else { return };
+        let first = (c * CHUNK) as u64;
+        let skip = from.saturating_sub(first) as usize;
+        match chunk.codes(ask.pass) {
+            Some(codes) if skip < codes.len() => {
+                let against = ask.codes.against(codes.block(), 0.0);
+                let least = sieve.floor();
+                against.each_reaching(skip, codes.len(), least, |i, scope| {
+                    let row = first + i as u64;
+                    if let Some(Some(kind)) = chunk.kinds.get(i)
+                        && ask.pass.lets(row, *kind)
+                        && !without.contains(&row)
+                    {
+                        sieve.offer(row, scope.lower, scope.upper);
+                    }
+                    sieve.floor()
+                });
+            }
+            Some(_) => {}
+            None => self.each_in_chunk(c, from, ask.pass, |_, row, vector| {
+                if !without.contains(&row) {
+                    let score = cosine(ask.query, vector);
+                    sieve.offer(row, score, score);
+                }
+            }),
+        }
+    }
+
+    /// How many chunks are known as codes, and how many there are.
+    #[cfg(test)]
+    pub(super) fn chunks_with_codes(&self) -> (usize, usize) {
+        let made = |chunk: &&Arc<Chunk>| {
+            chunk.quantised.codes.get().is_some_and(|codes| codes.len() == chunk.ids.len())
+        };
+        (self.chunks.iter().filter(made).count(), self.chunks.len())
+    }
+
     pub(super) fn chunk_count(&self) -> usize {
         self.chunks.len()
     }
 }
 
 impl Chunk {
+    /// The codes of all rows, unless it is not yet worth making them, or few rows will be asked for.
+    fn codes(&self, pass: &Pass) -> Option<&Codes> {
+        let first_look = !self.quantised.looked_at.swap(true, Ordering::Relaxed);
+        if pass.rows().is_some() {
+            return None;
+        }
+        let known = self.quantised.codes.get();
+        if known.is_some() || first_look || !Codes::can(self.map.dim()) {
+            return known;
+        }
+        // Dead ones as well: they may live in an older state, which shares the codes.
+        let all = || Codes::of(self.map.dim(), (0..self.kinds.len()).map(|i| self.vector(i)));
+        Some(self.quantised.codes.get_or_init(all))
+    }
+
+    /// Adds rows that came in since to the codes, if those are in use.
+    fn quantise_more(&mut self) {
+        let Some(codes) = self.quantised.codes.get().filter(|c| c.len() < self.kinds.len()) else {
+            if self.quantised.codes.get().is_none() {
+                // Someone may make them just now, of the rows there were.
+                let looked_at = AtomicBool::new(self.quantised.looked_at.load(Ordering::Relaxed));
+                self.quantised = Arc::new(Quantised { looked_at, codes: OnceLock::new() });
+            }
+            return;
+        };
+        let mut codes = codes.clone();
+        for i in codes.len()..self.kinds.len() {
+            codes.push(self.vector(i));
+        }
+        let more = Quantised { looked_at: AtomicBool::new(true), codes: codes.into() };
+        self.quantised = Arc::new(more);
+    }
+
     fn vector(&self, i: usize) -> Option<&[f32]> {
         let kind = self.kinds.get(i)?;
         // Relaxed: the flag only spares work; two threads that check at once agree.
