@@ -417,6 +417,8 @@ mod tests {
             text: (!caption.is_empty()).then(|| caption.to_owned()),
             tags: tags.iter().map(|t| (*t).to_owned()).collect(),
             file: None,
+            facts: None,
+            labels: vec![],
         }
     }
 
