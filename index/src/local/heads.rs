@@ -24,8 +24,9 @@ use ekphrasis_embed::Space;
 use super::{Generation, Inner, lock};
 use crate::catalogue::{Catalogue, State};
 use crate::disk::{self, Disk};
+use crate::filter::Pass;
 use crate::vector::Added;
-use crate::{Filter, ItemId, Kind, Seq, StoreError};
+use crate::{ItemId, Kind, Seq, StoreError};
 
 const MAGIC: &[u8; 8] = b"EKHEADS\0";
 const VERSION: u32 = 1;
@@ -215,7 +216,7 @@ impl Inner {
     pub(super) fn heads_due(&self) -> bool {
         let snapshot = self.snapshot();
         let saved = *lock(&self.saved);
-        let (rows, live) = (snapshot.rows.len(), snapshot.rows.count(&Filter::default()));
+        let (rows, live) = (snapshot.rows.len(), snapshot.rows.count(&Pass::default()));
         let dead = (rows - live).saturating_sub(saved.rows - saved.live);
         let changed = if saved.generation == snapshot.generation.number {
             rows.saturating_sub(saved.rows) + dead
@@ -230,7 +231,7 @@ impl Inner {
     pub(super) fn save_heads(&self) {
         let snapshot = self.snapshot();
         let mut saved = lock(&self.saved);
-        let live = snapshot.rows.count(&Filter::default());
+        let live = snapshot.rows.count(&Pass::default());
         let same = (saved.generation, saved.seq) == (snapshot.generation.number, snapshot.seq);
         if same || live < self.options.heads_from as u64 {
             return;

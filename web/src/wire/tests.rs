@@ -59,7 +59,7 @@ fn a_search_reply_has_the_promised_names() {
             "hits": [{
                 "rank": 1, "id": "ab".repeat(16), "kind": "image",
                 "path": "/pictures/a cat.jpg", "caption": null,
-                "score": 0.25, "confidence": null, "via": ["vector"],
+                "score": 0.25, "cosine": 0.25, "confidence": null, "via": ["vector"],
                 "parts": [{"part": "cat", "score": 0.5, "weight": 1.0}],
                 "meta": {"width": 40, "height": 30, "size": 1234, "format": "jpeg",
                          "modified": "2023-11-14T22:13:20Z", "blake3": "07".repeat(32)},
