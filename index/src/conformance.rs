@@ -98,6 +98,11 @@ pub fn record(random: &mut Random, name: usize) -> Record {
     Record { item, embedding: random.embedding(&space()) }
 }
 
+/// The cosine of two embeddings of one space as every store here gives it, bit for bit.
+pub fn cosine(a: &Embedding, b: &Embedding) -> f32 {
+    crate::vector::cosine(a.values(), b.values())
+}
+
 /// Every kind, and some expressions.
 fn filters(random: &mut Random) -> Vec<Filter> {
     let kinds = [None, Some(Kind::Image), Some(Kind::Text)];

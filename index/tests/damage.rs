@@ -90,7 +90,7 @@ fn damage_is_never_answered_wrongly() {
         }
         // The big ones as often as the many small ones of the word index.
         let big = ["catalogue.db", "vectors-", "catalogue.db-wal", "heads-", "graph-"];
-        let file = match big.get(random.below(12)) {
+        let file = match big.get(random.below(8)) {
             Some(part) => all.iter().find(|f| name(f).starts_with(part)),
             None => None,
         };

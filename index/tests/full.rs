@@ -51,7 +51,7 @@ fn batch(random: &mut Random, n: usize) -> Vec<Record> {
 
 #[test]
 fn a_full_disk_stops_writing_and_nothing_else() {
-    let disk = match Mounted::new(6 << 20) {
+    let disk = match Mounted::new(8 << 20) {
         Ok(disk) => disk,
         Err(why) => {
             println!("SKIPPED: no small file system can be mounted: {why}");

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use ekphrasis_embed::{Embedding, Space};
-use ekphrasis_index::conformance::Random;
+use ekphrasis_index::conformance::{Random, cosine};
 use ekphrasis_index::{
     Access, Hit, Item, ItemId, LocalStore, Options, Query, Record, StoreRead, StoreWrite,
 };
@@ -40,11 +40,6 @@ fn item(name: &str, text: &str) -> Item {
     Item { id, ..Item::of_text(text) }
 }
 
-fn score(a: &Embedding, b: &Embedding) -> f32 {
-    // As the store has it: never minus zero.
-    a.cosine(b).expect("same space") + 0.0
-}
-
 fn sort(ranking: &mut [(f32, ItemId)]) {
     ranking.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)));
 }
@@ -60,7 +55,7 @@ impl World {
         let queries: Vec<_> = (0..QUERIES).map(|q| vector(&space, q as u64)).collect();
         let rankings = queries.iter().map(|query| {
             let mut ranking: Vec<_> =
-                fixed.iter().map(|r| (score(query, &r.embedding), r.item.id)).collect();
+                fixed.iter().map(|r| (cosine(query, &r.embedding), r.item.id)).collect();
             sort(&mut ranking);
             ranking
         });
@@ -81,7 +76,7 @@ impl World {
         let mut ranking = self.rankings[query][..k.min(self.fixed.len())].to_vec();
         let moving = self.moving(version);
         ranking
-            .extend(moving.iter().map(|r| (score(&self.queries[query], &r.embedding), r.item.id)));
+            .extend(moving.iter().map(|r| (cosine(&self.queries[query], &r.embedding), r.item.id)));
         sort(&mut ranking);
         ranking.truncate(k);
         ranking
