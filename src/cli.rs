@@ -149,13 +149,18 @@ pub(crate) struct SearchArgs {
     /// Which rankings to use
     #[arg(long, value_enum, default_value_t = ModeArg::Hybrid)]
     pub(crate) mode: ModeArg,
-    /// What to find
-    #[arg(long = "for", value_enum, default_value_t = ForArg::Images)]
-    pub(crate) kind: ForArg,
+    /// What to find [default: images, or whatever the filter asks for]
+    #[arg(long = "for", value_enum)]
+    pub(crate) kind: Option<ForArg>,
+    /// Only what fits: kind, path, folder, name, format, size, width, height, dimensions,
+    /// taken, modified, camera, lens, tag, label, near; as in
+    /// 'taken:2019-05..2020 (tag:beach or near:52.5,13.4,10km) -width:<1000'
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
     /// Compare with every vector
     #[arg(long)]
     pub(crate) exact: bool,
-    /// Show each part's own score
+    /// Show each part's own score, and which words were found where
     #[arg(long)]
     pub(crate) explain: bool,
 }

@@ -78,5 +78,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
         "mode": mode,
         "for": kind,
         "exact": request.exact,
+        "explain": request.explain,
+        "filter": request.filter.as_ref().map(ToString::to_string),
     }))
 }

@@ -8,49 +8,37 @@
 //! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
+mod facets;
+mod filter;
 mod item;
+mod tables;
+mod told;
+#[cfg(test)]
+pub(crate) mod vfs;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
-pub(crate) use self::item::{Head, StoredItem, filter_code, path_bytes, path_from_bytes};
-use self::item::{ITEM, hash, kind_code};
-use crate::{ItemId, Seq, StoreError};
+pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
+use self::item::{ITEM, ITEM_1, hash};
+use self::tables::VERSION;
+use self::told::Told;
+pub(crate) use self::told::{facts_json, facts_of_json};
+use crate::disk::Disk;
+use crate::{ItemId, Kind, Seq, StoreError};
 
 /// Name of the database.
 pub(crate) const FILE: &str = "catalogue.db";
 
-/// Version of the tables below, in `user_version`.
-const VERSION: u32 = 1;
+/// Its name while it is made.
+const NEW: &str = "catalogue.db.new";
 
-const SCHEMA: &str = "
-CREATE TABLE state (
-    one INTEGER PRIMARY KEY CHECK (one = 1),
-    space TEXT NOT NULL, dim INTEGER NOT NULL, generation INTEGER NOT NULL,
-    seq INTEGER NOT NULL, rows INTEGER NOT NULL, items INTEGER NOT NULL, digest INTEGER NOT NULL,
-    hash INTEGER NOT NULL
-);
-CREATE TABLE items (
-    id BLOB PRIMARY KEY, kind INTEGER NOT NULL, row INTEGER NOT NULL, seq INTEGER NOT NULL,
-    path BLOB, text TEXT, tags TEXT NOT NULL, standalone INTEGER NOT NULL,
-    size INTEGER, mtime_ns INTEGER, content BLOB, width INTEGER, height INTEGER, format TEXT,
-    hash INTEGER NOT NULL, head INTEGER NOT NULL
-) WITHOUT ROWID;
-CREATE INDEX items_by_seq ON items (seq);
-CREATE INDEX items_by_path ON items (path) WHERE path IS NOT NULL;
-CREATE TABLE dead (row INTEGER PRIMARY KEY, seq INTEGER NOT NULL);
-CREATE INDEX dead_by_seq ON dead (seq);
-CREATE TABLE captions (
-    owner BLOB NOT NULL, text BLOB NOT NULL, PRIMARY KEY (owner, text)
-) WITHOUT ROWID;
-CREATE INDEX captions_by_text ON captions (text);
-CREATE TABLE failures (path BLOB PRIMARY KEY, reason TEXT NOT NULL, at INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
-CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
-";
+/// What SQLite puts after the name of a database for the files beside it.
+const ENDS: [&str; 4] = ["", "-journal", "-wal", "-shm"];
 
 /// The one row that says which state the store is in.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -83,54 +71,54 @@ impl State {
 pub(crate) struct Catalogue {
     conn: Connection,
     path: PathBuf,
+    /// Of the tables, when they were last looked at; 0 before. A writer may upgrade
+    /// them under a reader.
+    version: Cell<u32>,
 }
 
 impl Catalogue {
-    /// Opens the database for writing, making it (with an empty state of `space`) if it has no tables.
-    pub(crate) fn open_writer(dir: &Path, space: &Space) -> Result<Self, StoreError> {
-        let path = dir.join(FILE);
-        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE
-            | OpenFlags::SQLITE_OPEN_CREATE
-            | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let this = Self::open(path, flags)?;
-        let blank = this.is_blank()?;
-        if !blank {
-            this.check_version()?;
-        }
-        this.sql(|c| {
-            c.pragma_update(None, "journal_mode", "WAL")?;
-            c.pragma_update(None, "synchronous", "FULL")
-        })?;
-        if blank {
-            let state =
-                State { space: space.clone(), generation: 1, seq: 0, rows: 0, items: 0, digest: 0 };
-            this.transaction(|this| {
-                this.sql(|c| {
-                    c.execute_batch(SCHEMA)?;
-                    c.pragma_update(None, "user_version", VERSION)
-                })?;
-                this.set_state(&state)
-            })?;
-        }
+    /// Opens the database for writing.
+    pub(crate) fn open_writer(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let this = Self::open(disk, dir.join(FILE), flags)?;
+        this.check_version()?;
+        this.write_safely()?;
+        this.upgrade()?;
         Ok(this)
     }
 
+    /// A commit is in the log, and the log is synchronised, before it returns.
+    fn write_safely(&self) -> Result<(), StoreError> {
+        self.sql(|c| {
+            c.pragma_update(None, "journal_mode", "WAL")?;
+            c.pragma_update(None, "synchronous", "FULL")?;
+            // What a compaction makes of the log is given back.
+            c.pragma_update(None, "journal_size_limit", 64 << 20)
+        })
+    }
+
+    /// Closes the database and says what went wrong with it.
+    fn close(self) -> Result<(), StoreError> {
+        let Self { conn, path, .. } = self;
+        conn.close().map_err(|(_, source)| StoreError::Catalogue { path, source })
+    }
+
     /// Whether the database at `dir`, which exists, has no tables yet.
-    pub(crate) fn open_blank(dir: &Path) -> Result<bool, StoreError> {
-        Self::open_unchecked(dir)?.is_blank()
+    pub(crate) fn open_blank(disk: &dyn Disk, dir: &Path) -> Result<bool, StoreError> {
+        Self::open_unchecked(disk, dir)?.is_blank()
     }
 
     /// Opens the database for reading.
-    pub(crate) fn open_reader(dir: &Path) -> Result<Self, StoreError> {
-        let this = Self::open_unchecked(dir)?;
+    pub(crate) fn open_reader(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
+        let this = Self::open_unchecked(disk, dir)?;
         this.check_version()?;
         Ok(this)
     }
 
-    fn open_unchecked(dir: &Path) -> Result<Self, StoreError> {
+    fn open_unchecked(disk: &dyn Disk, dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(FILE);
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        Ok(match Self::open(path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
+        Ok(match Self::open(disk, path.clone(), flags).and_then(|c| c.is_blank().map(|_| c)) {
             // SQLite wants to lay a shared-memory file beside the database, which this user may
             // not. Without a log the database alone is the whole state. Another user who begins
             // to write meanwhile goes unseen by this connection: what is torn by that fails its
@@ -140,21 +128,24 @@ impl Catalogue {
                 let flags = flags | OpenFlags::SQLITE_OPEN_URI;
                 let conn = Connection::open_with_flags(uri, flags)
                     .map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
-                Self { conn, path }
+                Self { conn, path, version: Cell::new(0) }
             }
             other => other?,
         })
     }
 
-    fn open(path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
+    fn open(disk: &dyn Disk, path: PathBuf, flags: OpenFlags) -> Result<Self, StoreError> {
         let open = || {
-            let conn = Connection::open_with_flags(&path, flags)?;
+            let conn = match disk.sqlite_vfs() {
+                None => Connection::open_with_flags(&path, flags)?,
+                Some(vfs) => Connection::open_with_flags_and_vfs(&path, flags, vfs)?,
+            };
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
             Ok(conn)
         };
         let conn = open().map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
-        Ok(Self { conn, path })
+        Ok(Self { conn, path, version: Cell::new(0) })
     }
 
     pub(crate) fn path(&self) -> &Path {
@@ -164,23 +155,6 @@ impl Catalogue {
     /// Whether there are no tables yet.
     pub(crate) fn is_blank(&self) -> Result<bool, StoreError> {
         self.sql(|c| c.query_row("SELECT COUNT(*) = 0 FROM sqlite_schema", [], |r| r.get(0)))
-    }
-
-    fn check_version(&self) -> Result<(), StoreError> {
-        let ours = "SELECT COUNT(*) > 0 FROM sqlite_schema WHERE name IN ('state', 'items')";
-        if !self.sql(|c| c.query_row(ours, [], |r| r.get(0)))? {
-            let dir = self.path.parent().unwrap_or(&self.path);
-            return Err(StoreError::NotAStore { path: dir.into(), found: FILE.into() });
-        }
-        let found: u32 = self.sql(|c| c.pragma_query_value(None, "user_version", |r| r.get(0)))?;
-        if found == VERSION {
-            return Ok(());
-        }
-        Err(StoreError::Version {
-            path: self.path.clone(),
-            found: found.into(),
-            supported: VERSION.into(),
-        })
     }
 
     /// Runs `f` and puts the path to its error.
@@ -209,7 +183,42 @@ impl Catalogue {
         &self,
         f: impl FnOnce(&Self) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
-        self.within("BEGIN", f)
+        self.within("BEGIN", |this| {
+            if this.version() < VERSION {
+                this.check_version()?;
+            }
+            f(this)
+        })
+    }
+
+    /// Runs `f` on one committed state and on its files; if they are gone because a
+    /// writer compacted meanwhile, on a newer one.
+    pub(crate) fn on_state<F, T>(
+        &self,
+        files: impl Fn(&State) -> Result<F, StoreError>,
+        f: impl FnOnce(&Self, &State, F) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut f = Some(f);
+        loop {
+            let state = self.snapshot(|c| {
+                let state = c.state()?;
+                match (files(&state), f.take()) {
+                    (Ok(files), Some(f)) => f(c, &state, files).map(Ok),
+                    (Ok(_), None) => Err(c.corrupt("it was to be read twice")),
+                    (Err(e), unused) => {
+                        f = unused;
+                        Ok(Err((state.generation, e)))
+                    }
+                }
+            })?;
+            match state {
+                Ok(value) => return Ok(value),
+                Err((generation, e)) if self.snapshot(Self::state)?.generation == generation => {
+                    return Err(e);
+                }
+                Err(_) => {}
+            }
+        }
     }
 
     fn within<T>(
@@ -344,7 +353,8 @@ impl Catalogue {
         mut each: impl FnMut(StoredItem) -> Result<(), StoreError>,
     ) -> Result<(), StoreError> {
         self.sql(|c| {
-            let mut statement = c.prepare_cached(&format!("SELECT {ITEM} FROM items {rest}"))?;
+            let columns = if self.version() == 1 { ITEM_1 } else { ITEM };
+            let mut statement = c.prepare_cached(&format!("SELECT {columns} FROM items {rest}"))?;
             let mut rows = statement.query(params)?;
             while let Some(row) = rows.next()? {
                 let outcome =
@@ -364,6 +374,36 @@ impl Catalogue {
             Ok(())
         })?;
         Ok(found)
+    }
+
+    /// The first `limit` items after `after`, in the order of ids, that `wanted` says
+    /// yes to by kind and row.
+    pub(crate) fn walk(
+        &self,
+        after: Option<ItemId>,
+        limit: usize,
+        wanted: impl Fn(Kind, u64) -> bool,
+    ) -> Result<Vec<ItemId>, StoreError> {
+        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let mut ids = vec![];
+        let damage = self.sql(|c| {
+            let query = "SELECT id, kind, row, seq, hash, head FROM items WHERE id > ? ORDER BY id";
+            let mut statement = c.prepare_cached(query)?;
+            let mut rows = statement.query([after])?;
+            while ids.len() < limit
+                && let Some(r) = rows.next()?
+            {
+                let read =
+                    Head::read(r.get(0)?, r.get(1)?, r.get(2)?, r.get(3)?, r.get(4)?, r.get(5)?);
+                match read {
+                    Ok(head) if wanted(head.kind, head.row) => ids.push(head.id),
+                    Ok(_) => {}
+                    Err(what) => return Ok(Some(what)),
+                }
+            }
+            Ok(None)
+        })?;
+        damage.map_or(Ok(ids), |what| Err(self.corrupt(what)))
     }
 
     /// An item's head and whether it is standalone.
@@ -388,13 +428,12 @@ impl Catalogue {
 
     /// Writes an item over whatever has its id, and returns its head's hash.
     pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
-        let (item, tags) = (&stored.item, stored.tags_json());
+        let (item, tags, told) = (&stored.item, stored.tags_json(), Told::of(&stored.item));
         let file = item.file.as_ref();
-        let hash = stored.hash(&tags);
-        let head = Head::compute(item.id, item.kind, stored.row, stored.seq, hash);
+        let (hash, head) = stored.hashes();
         self.sql(|c| {
             c.prepare_cached(
-                "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
+                "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",
             )?
             .execute(params![
                 item.id.to_bytes(),
@@ -413,8 +452,11 @@ impl Catalogue {
                 file.map(|f| &f.format),
                 hash,
                 head,
+                told.labels,
+                told.facts,
             ])
         })?;
+        self.put_facets(stored)?;
         Ok(head)
     }
 
@@ -449,6 +491,56 @@ impl Catalogue {
         })
     }
 
+    /// Moves the log into the database; whether all of it is there now.
+    pub(crate) fn checkpoint(&self) -> Result<bool, StoreError> {
+        self.sql(|c| {
+            c.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |r| {
+                Ok(r.get::<_, i64>(1)? == r.get::<_, i64>(2)?)
+            })
+        })
+    }
+
+    /// Begins the next generation of a `state`: every item gets the row that
+    /// `renumber` gives for its old one, and no row is dead. Changes `state` along.
+    pub(crate) fn renumber(
+        &self,
+        state: &mut State,
+        rows: u64,
+        renumber: impl Fn(u64) -> Option<u64>,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        let (mut after, mut items, mut digest) = (vec![], 0, 0);
+        loop {
+            let mut page = Vec::with_capacity(PAGE as usize);
+            self.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                page.push(stored);
+                Ok(())
+            })?;
+            let Some(last) = page.last() else { break };
+            after = last.item.id.to_bytes().to_vec();
+            for mut stored in page {
+                let id = stored.item.id;
+                stored.row = renumber(stored.row)
+                    .ok_or_else(|| self.corrupt(format!("item {id} has no living row")))?;
+                let (hash, head) = stored.hashes();
+                self.execute(
+                    "UPDATE items SET row = ?, hash = ?, head = ? WHERE id = ?",
+                    params![stored.row as i64, hash, head, id.to_bytes()],
+                )?;
+                items += 1;
+                digest ^= head;
+            }
+        }
+        if items != state.items {
+            return Err(
+                self.corrupt(format!("it holds {items} items where {} were written", state.items))
+            );
+        }
+        self.execute("DELETE FROM dead", [])?;
+        (state.generation, state.rows, state.digest) = (state.generation + 1, rows, digest);
+        self.rebuild_facets()
+    }
+
     /// A number that changes when another connection commits.
     pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
         self.sql(|c| c.pragma_query_value(None, "data_version", |r| r.get(0)))
@@ -467,7 +559,7 @@ impl Catalogue {
 
 /// Whether `name` is the database's, or of a file that SQLite lays beside it.
 pub(crate) fn is_file_of(name: &str) -> bool {
-    name.strip_prefix(FILE).is_some_and(|end| ["", "-wal", "-shm", "-journal"].contains(&end))
+    [FILE, NEW].iter().any(|of| name.strip_prefix(of).is_some_and(|end| ENDS.contains(&end)))
 }
 
 /// Whether an error says that something could not be written or made.

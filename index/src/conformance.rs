@@ -3,6 +3,8 @@
 //!
 //! The checks panic with what is wrong, as tests do.
 
+mod filters;
+
 use std::collections::{HashMap, HashSet};
 use std::io::Write;
 use std::path::PathBuf;
@@ -10,9 +12,11 @@ use std::path::PathBuf;
 use ekphrasis_embed::{Embedding, Space};
 
 use crate::{
-    FileFacts, Filter, Item, ItemId, Kind, MemoryStore, Query, Record, StoreError, StoreWrite,
-    reciprocal_rank_fusion,
+    Balance, FileFacts, Filter, Item, ItemId, Kind, MemoryStore, Query, Record, StoreError,
+    StoreWrite, reciprocal_rank_fusion,
 };
+
+pub use filters::expression;
 
 /// A small deterministic generator (SplitMix64): a printed seed repeats a failure.
 pub struct Random(pub u64);
@@ -65,6 +69,7 @@ pub fn space() -> Space {
 pub fn record(random: &mut Random, name: usize) -> Record {
     let mut words = |n: usize| (0..n).map(|_| WORDS[random.below(WORDS.len())]).collect::<Vec<_>>();
     let (text, tag, folder) = (words(3).join(" "), words(1)[0], words(1)[0]);
+    let labels = words(1).into_iter().map(str::to_owned).filter(|label| label.len() > 4).collect();
     let item = if name.is_multiple_of(2) {
         let path = PathBuf::from(format!("/pictures/{folder}/img{name}.jpg"));
         Item {
@@ -74,24 +79,39 @@ pub fn record(random: &mut Random, name: usize) -> Record {
             path: Some(path),
             text: name.is_multiple_of(4).then_some(text),
             tags: vec![tag.into()],
+            labels,
             file: Some(FileFacts {
-                size: name as u64,
-                mtime_ns: -1,
+                size: name as u64 * 1000,
+                mtime_ns: filters::second(random) * 1_000_000_000 - 1,
                 content: [name as u8; 32],
-                width: 3,
-                height: 4,
-                format: "jpeg".into(),
+                width: 3 * (1 + random.below(4)) as u32,
+                height: 4 * (1 + random.below(4)) as u32,
+                format: ["jpeg", "png"][random.below(2)].into(),
             }),
+            facts: filters::facts(random),
         }
     } else {
         let id = ItemId::for_text(&name.to_string());
-        Item { id, kind: Kind::Text, path: None, text: Some(text), tags: vec![], file: None }
+        let (kind, text) = (Kind::Text, Some(text));
+        Item { id, kind, path: None, text, tags: vec![], labels, file: None, facts: None }
     };
     Record { item, embedding: random.embedding(&space()) }
 }
 
-fn filters() -> [Filter; 3] {
-    [None, Some(Kind::Image), Some(Kind::Text)].map(|kind| Filter { kind })
+/// The cosine of two embeddings of one space as every store here gives it, bit for bit.
+pub fn cosine(a: &Embedding, b: &Embedding) -> f32 {
+    crate::vector::cosine(a.values(), b.values())
+}
+
+/// Every kind, and some expressions.
+fn filters(random: &mut Random) -> Vec<Filter> {
+    let kinds = [None, Some(Kind::Image), Some(Kind::Text)];
+    let mut filters = kinds.map(|kind| Filter { kind, expr: None }).to_vec();
+    for _ in 0..4 {
+        filters.push(expression(random).into());
+    }
+    filters.push(Filter { kind: kinds[random.below(3)], expr: Some(expression(random)) });
+    filters
 }
 
 /// Checks that `make`, called for each check, makes empty stores of [`space`]
@@ -132,7 +152,7 @@ fn empty(store: &dyn StoreWrite) {
     assert_eq!(store.delete(&[nobody]).expect("unknown ids are fine"), 0);
     assert_eq!(store.items(&[nobody, nobody]).expect("read"), [None, None]);
     assert_eq!(store.embeddings(&[nobody]).expect("read"), [None]);
-    for filter in filters() {
+    for filter in filters(&mut Random(8)) {
         assert_eq!(store.count(&filter).expect("read"), 0);
         assert_eq!(store.scan(None, 10, &filter).expect("read"), []);
     }
@@ -193,7 +213,7 @@ fn paging(store: &dyn StoreWrite) {
     store.upsert(&records).expect("written");
     let vector = Some(random.embedding(&space()));
     let words = Some("red dog".to_owned());
-    for filter in filters() {
+    for filter in filters(&mut random) {
         for (vector, words) in
             [(vector.clone(), None), (None, words.clone()), (vector.clone(), words.clone())]
         {
@@ -267,10 +287,12 @@ fn random_operations(store: &dyn StoreWrite, random: &mut Random) {
 /// If it does not.
 pub fn agrees(store: &dyn StoreWrite, oracle: &dyn StoreWrite, random: &mut Random) {
     let read = "readable";
-    for filter in filters() {
-        assert_eq!(store.count(&filter).expect(read), oracle.count(&filter).expect(read));
+    for filter in filters(random) {
+        let shown = filter.expr.as_ref().map(ToString::to_string);
+        let counts = [store, oracle].map(|s| s.count(&filter).expect(read));
+        assert_eq!(counts[0], counts[1], "how many pass {shown:?}");
         let all = oracle.scan(None, usize::MAX, &filter).expect(read);
-        assert_eq!(store.scan(None, usize::MAX, &filter).expect(read), all);
+        assert_eq!(store.scan(None, usize::MAX, &filter).expect(read), all, "{shown:?}");
         let ids: Vec<_> = all.iter().map(|item| item.id).collect();
         let vectors = [store, oracle].map(|s| s.embeddings(&ids).expect(read));
         for (ours, theirs) in vectors[0].iter().zip(&vectors[1]) {
@@ -283,7 +305,7 @@ pub fn agrees(store: &dyn StoreWrite, oracle: &dyn StoreWrite, random: &mut Rand
         let by_vector =
             Query { vector, k, filter: filter.clone(), exact: true, ..Query::default() };
         let [found, expected] = [store, oracle].map(|s| s.search(&by_vector).expect(read));
-        assert_eq!(found, expected, "the nearest, ties by id");
+        assert_eq!(found, expected, "the nearest of {shown:?}, ties by id");
 
         let words = (0..1 + random.below(2)).map(|_| WORDS[random.below(WORDS.len())]);
         let words = Some(words.collect::<Vec<_>>().join(" ").to_uppercase());
@@ -298,11 +320,14 @@ pub fn agrees(store: &dyn StoreWrite, oracle: &dyn StoreWrite, random: &mut Rand
             [store, oracle].map(|s| ids(&s.search(&by_words).expect(read)));
         found.sort();
         expected.sort();
-        assert_eq!(found, expected, "who has any of the words {:?}", by_words.words);
+        assert_eq!(found, expected, "who of {shown:?} has any of the words {:?}", by_words.words);
 
-        let both = Query { k: 1000, words: by_words.words, ..by_vector };
+        let weights = [1.0, 0.25, 2.0];
+        let [vector, words] = [0, 1].map(|_| weights[random.below(weights.len())]);
+        let balance = Balance { vector, words };
+        let both = Query { k: 1000, words: by_words.words, balance, ..by_vector };
         let nearest = store.search(&Query { words: None, ..both.clone() }).expect(read);
-        let fused = reciprocal_rank_fusion(&[&ids(&nearest), &ids(&ranking)]);
+        let fused = reciprocal_rank_fusion(&[(&ids(&nearest), vector), (&ids(&ranking), words)]);
         let hits = store.search(&both).expect(read);
         let got: Vec<_> = hits.iter().map(|h| (h.id, h.score)).collect();
         assert_eq!(got, fused, "both rankings are fused by reciprocal rank");
@@ -377,7 +402,8 @@ mod tests {
         let seed = 11;
         println!("seed {seed}");
         let mut random = Random(seed);
-        let options = Options { graph_from: 500, graph_tail: 100, ..Options::default() };
+        let options =
+            Options { graph_from: 500, graph_tail: 100, graph_work: 0, ..Options::default() };
         let open = || {
             let access = Access::Write(Holder::default());
             LocalStore::open_with(parent.path(), &space(), access, options.clone()).expect("opened")
@@ -404,7 +430,8 @@ mod tests {
             for i in 0..100 {
                 let kind = [None, Some(Kind::Image)][i % 2];
                 let vector = Some(random.embedding(&space()));
-                let query = Query { vector, k: 10, filter: Filter { kind }, ..Query::default() };
+                let filter = Filter { kind, expr: None };
+                let query = Query { vector, k: 10, filter, ..Query::default() };
                 let ids = |hits: Vec<crate::Hit>| hits.iter().map(|h| h.id).collect::<Vec<_>>();
                 let exact = ids(oracle.search(&query).expect("read"));
                 let near = ids(store.search(&query).expect("read"));
@@ -413,7 +440,7 @@ mod tests {
             }
             found as f64 / 1000.0
         };
-        for filter in filters() {
+        for filter in filters(&mut random) {
             pages_by_the_graph(&store, &oracle, &filter, &mut random);
         }
         let before = recall(&store, &mut random);

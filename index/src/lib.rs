@@ -6,19 +6,12 @@
 //!
 //! ```
 //! use ekphrasis_embed::{Embedding, Space};
-//! use ekphrasis_index::{Item, ItemId, Kind, MemoryStore, Query, Record, StoreRead, StoreWrite};
+//! use ekphrasis_index::{Item, ItemId, MemoryStore, Query, Record, StoreRead, StoreWrite};
 //!
 //! let space = Space::new("toy", 2)?;
 //! let store = MemoryStore::new(&space);
 //! let text = "a red bicycle";
-//! let item = Item {
-//!     id: ItemId::for_text(text),
-//!     kind: Kind::Text,
-//!     path: None,
-//!     text: Some(text.into()),
-//!     tags: vec![],
-//!     file: None,
-//! };
+//! let item = Item::of_text(text);
 //! store.upsert(&[Record { item, embedding: Embedding::new(&space, vec![1.0, 0.0])? }])?;
 //! let query = Query { words: Some("bicycles".into()), k: 10, ..Query::default() };
 //! assert_eq!(store.search(&query)?[0].id, ItemId::for_text(text));
@@ -28,7 +21,11 @@
 mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
+mod disk;
 mod error;
+mod exchange;
+mod facts;
+mod filter;
 mod fusion;
 mod local;
 mod lock;
@@ -39,12 +36,18 @@ mod topk;
 mod vector;
 
 pub use error::StoreError;
+pub use exchange::{ExchangeError, Exported};
+pub use facts::{Exposure, Facts, Taken};
+pub use filter::{
+    Bytes, Date, Dimensions, Distance, Expr, FilterError, Near, ParseDateError, PathPattern,
+    Pattern, Place, Span, Term,
+};
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
-pub use local::{Access, LocalStore, Options, Report};
+pub use local::{Access, KnownFile, LocalStore, Options, Report};
 pub use lock::{Holder, HolderInfo};
 pub use oracle::MemoryStore;
 pub use store::{
-    Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,
+    Balance, Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,
     StoreRead, StoreWrite,
 };
-pub use text::TextError;
+pub use text::{FoundWord, TextError, WordField, WordMatch};

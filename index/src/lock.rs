@@ -13,6 +13,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use crate::StoreError;
+use crate::disk::is_at;
 
 /// Name of the lock file.
 pub(crate) const LOCK_FILE: &str = "writer.lock";
@@ -127,22 +128,6 @@ impl WriterLock {
     }
 }
 
-/// Whether `path` still names this very file.
-#[cfg(unix)]
-fn is_at(file: &fs_err::File, path: &Path) -> bool {
-    use std::os::unix::fs::MetadataExt;
-    match (file.metadata(), fs_err::metadata(path)) {
-        (Ok(a), Ok(b)) => (a.dev(), a.ino()) == (b.dev(), b.ino()),
-        _ => false,
-    }
-}
-
-/// Elsewhere an open file cannot be deleted.
-#[cfg(not(unix))]
-fn is_at(_: &fs_err::File, _: &Path) -> bool {
-    true
-}
-
 fn read_info(mut file: &fs_err::File) -> HolderInfo {
     let mut json = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut json));
@@ -178,6 +163,8 @@ mod tests {
         assert_eq!(utc(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(utc(951_827_696), "2000-02-29 12:34:56 UTC");
         assert_eq!(utc(1_798_761_599), "2026-12-31 23:59:59 UTC");
+        // A clock that jumped, or a flipped bit.
+        assert!(utc(u64::MAX).ends_with("UTC"));
     }
 
     #[test]

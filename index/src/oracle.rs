@@ -6,8 +6,9 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use ekphrasis_embed::{Embedding, Space};
 
+use crate::fusion::{text_hit, vector_hit};
 use crate::store::same_space;
-use crate::text::{Analyzer, Words};
+use crate::text::{Analyzer, QueryWord, Token, WordField};
 use crate::topk::Scored;
 use crate::vector::cosine;
 use crate::{
@@ -55,36 +56,67 @@ impl State {
         }))
     }
 
-    /// BM25 (k1 1.2, b 0.75) over all words of an item as one text.
-    fn by_words(&self, query: &str, filter: &Filter) -> Vec<Scored> {
+    /// A query's words, and which of them no item has.
+    fn understand(&self, query: &str) -> (Vec<QueryWord>, Vec<bool>) {
         let mut analyzer = Analyzer::new();
-        let terms = analyzer.query(query);
-        let texts: Vec<(&Item, Vec<String>)> = self
+        let words = analyzer.query(query);
+        let tokens: Vec<Token> = self
+            .records
+            .values()
+            .flat_map(|r| WordField::ALL.map(|field| analyzer.item(&r.item, field)))
+            .flatten()
+            .collect();
+        let has = |word: &QueryWord| tokens.iter().any(|t| word.terms().any(|own| own == t.term));
+        let unknown = words.iter().map(|word| word.lenient && !has(word)).collect();
+        (words, unknown)
+    }
+
+    /// BM25 (k1 1.2, b 0.75) over all words of an item as one text, a word that is
+    /// found by half counting by half.
+    fn by_words(&self, query: &str, filter: &Filter) -> Vec<Scored> {
+        let (words, unknown) = self.understand(query);
+        let mut analyzer = Analyzer::new();
+        let texts: Vec<(&Item, Vec<(WordField, Token)>)> = self
             .records
             .values()
             .map(|r| {
-                let words = Words::of(&r.item);
-                let text = [words.body, words.names, words.tags].join(" ");
-                (&r.item, analyzer.terms(&text))
+                let of = |field| {
+                    analyzer.item(&r.item, field).into_iter().map(move |token| (field, token))
+                };
+                (&r.item, WordField::ALL.into_iter().flat_map(of).collect())
             })
             .collect();
         let count = texts.len() as f32;
         let mean = texts.iter().map(|t| t.1.len()).sum::<usize>() as f32 / count.max(1.0);
-        let frequency =
-            |text: &[String], term: &String| text.iter().filter(|t| *t == term).count() as f32;
         let mut scores = vec![0f32; texts.len()];
-        for term in &terms {
-            let having = texts.iter().filter(|t| t.1.contains(term)).count() as f32;
+        for (word, unknown) in words.iter().zip(unknown) {
+            let weight = |(field, token): &(WordField, Token)| {
+                let how = word.means(*field, &token.term, unknown);
+                how.map_or(0.0, |how| field.weight() * how.weight())
+            };
+            let found: Vec<f32> =
+                texts.iter().map(|(_, tokens)| tokens.iter().map(weight).sum()).collect();
+            let having = found.iter().filter(|f| **f > 0.0).count() as f32;
             let idf = (1.0 + (count - having + 0.5) / (having + 0.5)).ln();
-            for (score, (_, text)) in scores.iter_mut().zip(&texts) {
-                let f = frequency(text, term);
-                let length = 0.25 + 0.75 * text.len() as f32 / mean.max(1.0);
+            for ((score, f), (_, tokens)) in scores.iter_mut().zip(found).zip(&texts) {
+                let length = 0.25 + 0.75 * tokens.len() as f32 / mean.max(1.0);
                 *score += idf * f * 2.2 / (f + 1.2 * length);
             }
         }
         let found =
             texts.iter().zip(scores).filter(|((item, _), s)| *s > 0.0 && filter.accepts(item));
         sorted(found.map(|((item, _), score)| Scored { score, id: item.id, row: 0 }))
+    }
+
+    /// Says why words found these hits.
+    fn explain(&self, query: &Query, hits: &mut [Hit]) {
+        let Some(words) = query.words.as_ref().filter(|_| query.explain) else { return };
+        let (words, unknown) = self.understand(words);
+        for hit in hits.iter_mut().filter(|hit| hit.bm25.is_some()) {
+            if let Some(record) = self.records.get(&hit.id) {
+                hit.words = Analyzer::new().explain(&words, &unknown, &record.item);
+            }
+        }
     }
 }
 
@@ -121,26 +153,10 @@ impl StoreRead for MemoryStore {
         let by_vector = query.vector.as_ref().map(|v| state.by_vector(v, &query.filter));
         let by_words = query.words.as_ref().map(|w| state.by_words(w, &query.filter));
         let page = |ranking: Vec<Scored>| ranking.into_iter().skip(query.offset).take(query.k);
-        Ok(match (by_vector, by_words) {
+        let mut hits = match (by_vector, by_words) {
             (None, None) => vec![],
-            (Some(ranking), None) => page(ranking)
-                .map(|s| Hit {
-                    id: s.id,
-                    score: s.score,
-                    cosine: Some(s.score),
-                    bm25: None,
-                    via_vector: true,
-                })
-                .collect(),
-            (None, Some(ranking)) => page(ranking)
-                .map(|s| Hit {
-                    id: s.id,
-                    score: s.score,
-                    cosine: None,
-                    bm25: Some(s.score),
-                    via_vector: false,
-                })
-                .collect(),
+            (Some(ranking), None) => page(ranking).map(|s| vector_hit(&s)).collect(),
+            (None, Some(ranking)) => page(ranking).map(|s| text_hit(&s)).collect(),
             (Some(mut vectors), Some(mut words)) => {
                 let depth = fusion::depth(query.offset.saturating_add(query.k));
                 let all = vectors.clone();
@@ -149,7 +165,9 @@ impl StoreRead for MemoryStore {
                 let cosine_of = |s: &Scored| all.iter().find(|v| v.id == s.id).map(|v| v.score);
                 fusion::fused_page(&vectors, &words, cosine_of, query)
             }
-        })
+        };
+        state.explain(query, &mut hits);
+        Ok(hits)
     }
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {

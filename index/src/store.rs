@@ -11,7 +11,7 @@ use std::str::FromStr;
 
 use ekphrasis_embed::{Embedding, Space};
 
-use crate::StoreError;
+use crate::{Expr, Facts, FoundWord, StoreError};
 
 /// The stable name of an item: the same file path, or the same text, always
 /// gets the same id. Shown as 32 hexadecimal digits.
@@ -114,8 +114,42 @@ pub struct Item {
     pub text: Option<String>,
     /// Tags. Searched as words.
     pub tags: Vec<String>,
+    /// What it was said to show, in the words of a list of classes. Searched as words.
+    pub labels: Vec<String>,
     /// Facts about the file, for an item that is one.
     pub file: Option<FileFacts>,
+    /// What the file tells of the picture; `None` if nobody looked.
+    pub facts: Option<Facts>,
+}
+
+impl Item {
+    /// A text with nothing else to it.
+    pub fn of_text(text: &str) -> Self {
+        Self {
+            id: ItemId::for_text(text),
+            kind: Kind::Text,
+            path: None,
+            text: Some(text.into()),
+            tags: vec![],
+            labels: vec![],
+            file: None,
+            facts: None,
+        }
+    }
+
+    /// A picture in a file at `path`, which should be absolute, with nothing else to it.
+    pub fn of_picture(path: PathBuf, file: FileFacts) -> Self {
+        Self {
+            id: ItemId::for_path(&path),
+            kind: Kind::Image,
+            path: Some(path),
+            text: None,
+            tags: vec![],
+            labels: vec![],
+            file: Some(file),
+            facts: None,
+        }
+    }
 }
 
 /// What was true of a file when it was embedded.
@@ -149,12 +183,26 @@ pub struct Record {
 pub struct Filter {
     /// Only this kind.
     pub kind: Option<Kind>,
+    /// Only what this accepts.
+    pub expr: Option<Expr>,
 }
 
 impl Filter {
+    /// Only items of this kind.
+    pub fn of_kind(kind: Kind) -> Self {
+        Self { kind: Some(kind), expr: None }
+    }
+
     /// Whether `item` may be found.
     pub fn accepts(&self, item: &Item) -> bool {
         self.kind.is_none_or(|kind| kind == item.kind)
+            && self.expr.as_ref().is_none_or(|expr| expr.accepts(item))
+    }
+}
+
+impl From<Expr> for Filter {
+    fn from(expr: Expr) -> Self {
+        Self { kind: None, expr: Some(expr) }
     }
 }
 
@@ -169,10 +217,31 @@ pub struct Query {
     pub k: usize,
     /// How many of the best to leave out before the first (paging).
     pub offset: usize,
+    /// How much each ranking counts where both are fused.
+    pub balance: Balance,
     /// Who may be found.
     pub filter: Filter,
     /// Compare with every vector instead of asking the graph.
     pub exact: bool,
+    /// Say of each hit which words found it.
+    pub explain: bool,
+}
+
+/// How much the two rankings of a search by vector and words count: weights of
+/// their fusion, finite. A ranking with a weight of 0 or less does not take part.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Balance {
+    /// Of the ranking by vector.
+    pub vector: f32,
+    /// Of the ranking by words.
+    pub words: f32,
+}
+
+/// Equal weights.
+impl Default for Balance {
+    fn default() -> Self {
+        Self { vector: 1.0, words: 1.0 }
+    }
 }
 
 /// One found item.
@@ -189,6 +258,8 @@ pub struct Hit {
     pub bm25: Option<f32>,
     /// Whether the vector ranking found it (it may be known by words only).
     pub via_vector: bool,
+    /// Which of the query's words found it, and where, if that was asked for.
+    pub words: Vec<FoundWord>,
 }
 
 /// The number of a committed change; grows by one a commit.

@@ -77,8 +77,8 @@ fn folders_are_compared_by_component_and_names_need_not_be_unicode() {
     store.upsert(&records).expect("written");
     let under = |root: &str| {
         let files = store.files_under(Path::new(root)).expect("read");
-        assert!(files.iter().all(|(path, id, _)| *id == ItemId::for_path(path)));
-        files.into_iter().map(|f| f.0).collect::<Vec<_>>()
+        assert!(files.iter().all(|f| f.id == ItemId::for_path(&f.path)));
+        files.into_iter().map(|f| f.path).collect::<Vec<_>>()
     };
     assert_eq!(under("/p/a"), [paths[1].clone(), paths[0].clone(), odd.into()]);
     assert_eq!(under("/p/a/"), under("/p/a"));

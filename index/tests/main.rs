@@ -1,9 +1,18 @@
-//! The store as other crates see it: opening, bookkeeping, crashes, damage.
+//! The store as other crates see it: opening, bookkeeping, compaction, crashes, damage.
 
 mod bookkeeping;
+mod compaction;
 mod crash;
 mod damage;
+mod exchange;
+mod files;
+mod filters;
+mod formats;
+mod full;
+mod kills;
 mod opening;
+mod readers;
+mod words;
 
 use std::path::Path;
 

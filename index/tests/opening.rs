@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use ekphrasis_embed::Space;
 use ekphrasis_index::conformance::{Random, agrees, record, space};
 use ekphrasis_index::{
-    Access, Filter, Holder, LocalStore, MemoryStore, Query, StoreError, StoreRead, StoreWrite,
+    Access, Filter, Holder, LocalStore, MemoryStore, Options, Query, StoreError, StoreRead,
+    StoreWrite,
 };
 
 use crate::{open, writing};
@@ -246,4 +247,56 @@ fn who_may_not_write_reads_all_the_same() {
     let mut after = contents(&dir);
     after.retain(|path, _| before.contains_key(path));
     assert_eq!(after, before);
+}
+
+/// `cargo test --release -p ekphrasis-index --test store opening_cost -- --ignored --nocapture`
+#[test]
+#[ignore = "a measurement: makes a store of 100,000 items"]
+fn opening_cost() {
+    const ITEMS: usize = 100_000;
+    let dir = tempfile::tempdir().expect("tempdir");
+    let space = Space::new("opening", 384).expect("valid");
+    let mut options = Options::default();
+    // The graph's own cost is measured where the graph is.
+    options.graph_from = usize::MAX;
+    let open = |access| {
+        LocalStore::open_with(dir.path(), &space, access, options.clone()).expect("opened")
+    };
+    let mut random = Random(1);
+    let store = open(writing());
+    for start in (0..ITEMS).step_by(2000) {
+        let records: Vec<_> = (start..start + 2000)
+            .map(|name| {
+                let mut record = record(&mut random, name);
+                record.embedding = random.embedding(&space);
+                record
+            })
+            .collect();
+        store.upsert(&records).expect("written");
+    }
+    drop(store);
+    let time = |what: &str, mut f: Box<dyn FnMut() + '_>| {
+        let mut times: Vec<_> = (0..20)
+            .map(|_| {
+                let begin = std::time::Instant::now();
+                f();
+                begin.elapsed().as_secs_f64() * 1e3
+            })
+            .collect();
+        times.sort_by(f64::total_cmp);
+        println!("{what}: median {:.1} ms, longest {:.1} ms", times[10], times[19]);
+    };
+    time("opened for reading", Box::new(|| drop(open(Access::Read))));
+    time("opened for writing", Box::new(|| drop(open(writing()))));
+    let vector = Some(random.embedding(&space));
+    let query = Query { vector, k: 10, ..Query::default() };
+    time(
+        "opened and searched once by vector",
+        Box::new(|| assert_eq!(open(Access::Read).search(&query).expect("searched").len(), 10)),
+    );
+    let words = Query { words: Some("bicycle".into()), vector: None, ..query.clone() };
+    time(
+        "opened and searched once by words",
+        Box::new(|| assert_eq!(open(Access::Read).search(&words).expect("searched").len(), 10)),
+    );
 }

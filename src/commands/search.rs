@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Kind, Mode, Part, PartQuery, SearchRequest, Source};
+use ekphrasis_engine::{Expr, FilterError, Kind, Mode, Part, PartQuery, SearchRequest, Source};
 use ekphrasis_web::wire;
 use serde_json::Value;
 
@@ -13,6 +13,7 @@ use crate::failure::Failure;
 use crate::output::{self, printable};
 
 pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
+    let filter = filter(args)?;
     let request = SearchRequest {
         parts: parts(args)?,
         k: args.n,
@@ -23,11 +24,16 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
             ModeArg::Text => Mode::Text,
         },
         kind: match args.kind {
-            ForArg::Images => Some(Kind::Image),
-            ForArg::Texts => Some(Kind::Text),
-            ForArg::All => None,
+            Some(ForArg::Images) => Some(Kind::Image),
+            Some(ForArg::Texts) => Some(Kind::Text),
+            Some(ForArg::All) => None,
+            // Who asks for a kind in the filter is not held to another.
+            None if filter.as_ref().is_some_and(Expr::asks_for_kind) => None,
+            None => Some(Kind::Image),
         },
+        filter,
         exact: args.exact,
+        explain: args.explain,
     };
     let reply = answer(global, &request)?;
     let empty = reply["hits"].as_array().is_none_or(Vec::is_empty);
@@ -38,10 +44,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
             show(hit, args.explain)?;
         }
         if empty && !global.quiet {
-            output::note(if reply["total_candidates"] == 0 {
-                "the store has nothing of this kind yet; `ek index DIR` fills it"
-            } else {
-                "nothing found"
+            output::note(match reply["total_candidates"].as_u64() {
+                Some(0) if request.filter.is_some() => "the filter lets nothing through",
+                Some(0) => "the store has nothing of this kind yet; `ek index DIR` fills it",
+                _ => "nothing found",
             });
         }
     }
@@ -77,7 +83,23 @@ fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
         let part = part["part"].as_str().unwrap_or_default();
         output::line(&format!("            {score:.3} × {weight:.2}  {part}"))?;
     }
+    for matched in hit["matched"].as_array().into_iter().flatten() {
+        let text = |name: &str| matched[name].as_str().unwrap_or_default();
+        let how = match text("how") {
+            "beginning" => format!(", as the beginning of {:?}", text("found")),
+            "similar" => format!(", as {:?}", text("found")),
+            _ => String::new(),
+        };
+        output::line(&format!("            {:?} in the {}{how}", text("word"), text("field")))?;
+    }
     Ok(())
+}
+
+/// The filter; blank is none, as of a script without one.
+fn filter(args: &SearchArgs) -> Result<Option<Expr>, Failure> {
+    let text = args.filter.as_deref().filter(|text| !text.trim().is_empty());
+    let parsed = text.map(str::parse).transpose();
+    parsed.map_err(|e: FilterError| Failure::Usage(format!("--filter: {e}")))
 }
 
 /// What a person knows an item by.

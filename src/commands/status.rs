@@ -32,6 +32,13 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         ("pictures", count(status.images, "picture", "pictures")),
         ("texts", count(status.texts, "text", "texts")),
         ("not indexed", count(status.failures, "file", "files")),
+        (
+            "known",
+            format!(
+                "when {}, by which camera {}, where {} of the pictures were taken",
+                status.told.taken, status.told.camera, status.told.place
+            ),
+        ),
         ("folders", if roots.is_empty() { "none".into() } else { roots.join(", ") }),
         ("model", format!("{} ({}, {}-d)", status.model, status.space, status.dim)),
         ("", status.model_note),

@@ -1,6 +1,9 @@
 //! Given a request's fields, what is the engine asked?
 
-use ekphrasis_engine::{ItemId, Kind, LabelRequest, Mode, Part, PartQuery, SearchRequest, Source};
+use ekphrasis_engine::{
+    Expr, Filter, FilterError, ItemId, Kind, LabelRequest, Mode, Part, PartQuery, SearchRequest,
+    Source,
+};
 
 use crate::fields::Fields;
 use crate::problem::Problem;
@@ -52,11 +55,12 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.k = fields.whole("k", 1..=1_000)?.unwrap_or(request.k);
     request.offset = fields.whole("offset", 0..=100_000)?.unwrap_or_default();
     request.mode = fields.choice("mode", MODES)?.unwrap_or_default();
+    request.filter = filter(&mut fields)?;
     // As on the command line: who does not say looks for pictures.
-    request.kind = fields.choice("for", KINDS)?.unwrap_or(Some(Kind::Image));
+    let kind = if asks_for_kind(request.filter.as_ref()) { None } else { Some(Kind::Image) };
+    request.kind = fields.choice("for", KINDS)?.unwrap_or(kind);
     request.exact = fields.flag("exact")?;
-    // Understood for what it asks; the parts are in every reply.
-    fields.flag("explain")?;
+    request.explain = fields.flag("explain")?;
     fields.finish()?;
     if request.parts.is_empty() {
         return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
@@ -71,6 +75,17 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
         return Err(Problem::field("parts", detail));
     }
     Ok(request)
+}
+
+/// A filter expression; blank is none, as an empty field of a form is.
+fn filter(fields: &mut Fields) -> Result<Option<Expr>, Problem> {
+    let text = fields.text("filter", TEXT_LIMIT)?.filter(|text| !text.trim().is_empty());
+    let parsed = text.map(|text| text.parse()).transpose();
+    parsed.map_err(|e: FilterError| Problem::field("filter", e.to_string()))
+}
+
+fn asks_for_kind(filter: Option<&Expr>) -> bool {
+    filter.is_some_and(Expr::asks_for_kind)
 }
 
 /// Those of text, image and id that are there.
@@ -184,7 +199,7 @@ pub(crate) fn embed(mut fields: Fields) -> Result<Embeddable, Problem> {
 pub(crate) struct Listing {
     pub(crate) after: Option<ItemId>,
     pub(crate) limit: usize,
-    pub(crate) kind: Option<Kind>,
+    pub(crate) filter: Filter,
 }
 
 /// A listing from an address.
@@ -192,8 +207,9 @@ pub(crate) fn listing(mut fields: Fields) -> Result<Listing, Problem> {
     let after = fields.id("after")?;
     let limit = fields.whole("limit", 1..=1_000)?.unwrap_or(100);
     let kind = fields.choice("for", KINDS)?.flatten();
+    let filter = Filter { kind, expr: filter(&mut fields)? };
     fields.finish()?;
-    Ok(Listing { after, limit, kind })
+    Ok(Listing { after, limit, filter })
 }
 
 #[cfg(test)]
@@ -232,7 +248,23 @@ mod tests {
         assert!(matches!(&id.what, PartQuery::Id(id) if id.to_bytes()[15] == 7));
         assert_eq!((request.k, request.offset), (7, 3));
         assert_eq!((request.mode, request.kind), (Mode::Vector, Some(Kind::Image)));
-        assert!(!request.exact);
+        assert!(!request.exact && request.explain);
+        assert_eq!(request.filter, None);
+    }
+
+    #[test]
+    fn a_filter_that_asks_for_a_kind_is_not_held_to_pictures() {
+        let of = |json: &str| search(fields(json)).expect("valid");
+        let request = of(r#"{"text":"a","filter":"tag:x  width:>5"}"#);
+        assert_eq!(request.filter.map(|f| f.to_string()).as_deref(), Some("tag:x width:>5"));
+        assert_eq!(request.kind, Some(Kind::Image));
+        assert_eq!(of(r#"{"text":"a","filter":"-kind:image"}"#).kind, None);
+        let both = of(r#"{"text":"a","filter":"kind:text","for":"images"}"#);
+        assert_eq!(both.kind, Some(Kind::Image));
+        assert_eq!(of(r#"{"text":"a","filter":" "}"#).filter, None);
+        let pairs = vec![("filter".into(), "tag:x".into()), ("for".into(), "texts".into())];
+        let listing = listing(Fields::from_query(pairs)).expect("valid").filter;
+        assert_eq!((listing.kind, listing.expr.is_some()), (Some(Kind::Text), true));
     }
 
     #[actix_web::test]
@@ -250,6 +282,12 @@ mod tests {
             (r#"{"text":"a","mode":"fast"}"#, "mode", "hybrid or vector or text, got \"fast\""),
             (r#"{"text":"a","for":"image"}"#, "for", "images or texts or all"),
             (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
+            (r#"{"text":"a","filter":7}"#, "filter", "must be a string"),
+            (
+                r#"{"text":"a","filter":"widht:1"}"#,
+                "filter",
+                "character 1: unknown field \"widht\"",
+            ),
             (r#"{"image":"%%%"}"#, "image", "no base64"),
             (r#"{"image":""}"#, "image", "got nothing"),
             (r#"{"id":"12"}"#, "id", "32 hexadecimal digits"),

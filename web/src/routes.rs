@@ -192,7 +192,7 @@ async fn items(
 ) -> Result<Json<wire::ItemList>, Problem> {
     let wanted = request::listing(link(&request)?)?;
     block(move || {
-        let items = engine.items(wanted.after, wanted.limit, wanted.kind)?;
+        let items = engine.items(wanted.after, wanted.limit, &wanted.filter)?;
         Ok(Json(wire::ItemList::new(&items, wanted.limit)))
     })
     .await

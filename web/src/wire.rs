@@ -3,11 +3,14 @@
 //!
 //! Field names are a promise to scripts: add, but rename nothing.
 
+mod item;
+
 use std::path::Path;
 
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
+pub use self::item::{Exposure, Item, ItemList, Meta};
 use crate::date::rfc3339;
 
 /// What a search was understood to be, and what it found.
@@ -37,6 +40,8 @@ pub struct SearchQuery {
     /// `images`, `texts` or `all`.
     #[serde(rename = "for")]
     pub kind: &'static str,
+    /// The filter as understood; null if there was none.
+    pub filter: Option<String>,
     /// Whether every vector was compared.
     pub exact: bool,
 }
@@ -83,8 +88,24 @@ pub struct Hit {
     pub via: Vec<&'static str>,
     /// Each part's own cosine, and BM25 if words found it.
     pub parts: Vec<PartScore>,
+    /// Which words found it, and where; there only if `explain` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub matched: Option<Vec<Matched>>,
     /// Facts about the file, and tags.
     pub meta: Meta,
+}
+
+/// A word of the query and the word of an item that it found.
+#[derive(Clone, Debug, Serialize)]
+pub struct Matched {
+    /// Of the query, without case and accents.
+    pub word: String,
+    /// Of the item, without case and accents.
+    pub found: String,
+    /// `caption`, `tag`, `name`, `folder` or `camera`.
+    pub field: &'static str,
+    /// `same`, `beginning` or `similar`.
+    pub how: &'static str,
 }
 
 /// How much one part agrees with a hit.
@@ -96,56 +117,6 @@ pub struct PartScore {
     pub score: f32,
     /// The part's weight.
     pub weight: f32,
-}
-
-/// An item without a score.
-#[derive(Clone, Debug, Serialize)]
-pub struct Item {
-    /// Stable id.
-    pub id: String,
-    /// `image` or `text`.
-    pub kind: &'static str,
-    /// Absolute path, for a file.
-    pub path: Option<String>,
-    /// The text itself, or a picture's captions.
-    pub caption: Option<String>,
-    /// Facts about the file, and tags.
-    pub meta: Meta,
-}
-
-/// Facts about an item; those of files are there for files only.
-#[derive(Clone, Debug, Default, Serialize)]
-pub struct Meta {
-    /// Upright width in pixels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub width: Option<u32>,
-    /// Upright height in pixels.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub height: Option<u32>,
-    /// Length in bytes.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub size: Option<u64>,
-    /// Format by content, such as `jpeg`.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub format: Option<String>,
-    /// When the file was last changed, RFC 3339 in UTC.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub modified: Option<String>,
-    /// BLAKE3 of the file, hexadecimal.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub blake3: Option<String>,
-    /// Tags.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub tags: Vec<String>,
-}
-
-/// A stretch of the items, in the order of ids.
-#[derive(Clone, Debug, Serialize)]
-pub struct ItemList {
-    /// The items.
-    pub items: Vec<Item>,
-    /// What to give as `after` for the next stretch; null at the end.
-    pub next: Option<String>,
 }
 
 /// What pictures were classified as.
@@ -228,6 +199,8 @@ pub struct Status {
     pub texts: u64,
     /// Files that could not be indexed.
     pub failures: u64,
+    /// Of how many pictures is known what filters ask for.
+    pub told: Told,
     /// The newest commit.
     pub seq: u64,
     /// Name of the model.
@@ -246,6 +219,17 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// How far indexing is; null if none is going on.
     pub indexing: Option<Progress>,
+}
+
+/// Of how many pictures something is known that their files tell.
+#[derive(Clone, Debug, Serialize)]
+pub struct Told {
+    /// When they were taken.
+    pub taken: u64,
+    /// By which camera.
+    pub camera: u64,
+    /// Where.
+    pub place: u64,
 }
 
 /// How far an indexing run is, or what it did.
@@ -290,7 +274,7 @@ impl SearchReply {
             query: SearchQuery::new(request, reply.mode),
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
-            hits: reply.hits.iter().map(Hit::from).collect(),
+            hits: reply.hits.iter().map(|hit| Hit::new(hit, request.explain)).collect(),
         }
     }
 }
@@ -312,6 +296,7 @@ impl SearchQuery {
                 Some(engine::Kind::Text) => "texts",
                 None => "all",
             },
+            filter: request.filter.as_ref().map(ToString::to_string),
             exact: request.exact,
         }
     }
@@ -336,8 +321,8 @@ impl From<&engine::Part> for QueryPart {
     }
 }
 
-impl From<&engine::SearchHit> for Hit {
-    fn from(hit: &engine::SearchHit) -> Self {
+impl Hit {
+    fn new(hit: &engine::SearchHit, explain: bool) -> Self {
         let Item { id, kind, path, caption, meta } = (&hit.item).into();
         let via = [(hit.via_vector, "vector"), (hit.via_text, "text")];
         let parts = hit.parts.iter().map(|part| PartScore {
@@ -356,40 +341,19 @@ impl From<&engine::SearchHit> for Hit {
             confidence: hit.confidence,
             via: via.into_iter().filter_map(|(found, name)| found.then_some(name)).collect(),
             parts: parts.collect(),
+            matched: explain.then(|| hit.words.iter().map(Matched::from).collect()),
             meta,
         }
     }
 }
 
-impl From<&engine::Item> for Item {
-    fn from(item: &engine::Item) -> Self {
-        let mut meta = Meta { tags: item.tags.clone(), ..Meta::default() };
-        if let Some(file) = &item.file {
-            meta.width = Some(file.width);
-            meta.height = Some(file.height);
-            meta.size = Some(file.size);
-            meta.format = Some(file.format.clone());
-            meta.modified = Some(rfc3339(file.mtime_ns.div_euclid(1_000_000_000)));
-            meta.blake3 = Some(file.content.iter().map(|byte| format!("{byte:02x}")).collect());
-        }
+impl From<&engine::FoundWord> for Matched {
+    fn from(found: &engine::FoundWord) -> Self {
         Self {
-            id: item.id.to_string(),
-            kind: item.kind.as_str(),
-            path: item.path.as_deref().map(shown),
-            caption: item.text.clone(),
-            meta,
-        }
-    }
-}
-
-impl ItemList {
-    /// A stretch of items that was asked for with this `limit`.
-    pub fn new(items: &[engine::Item], limit: usize) -> Self {
-        // A short stretch is the last one; a full one may be, which the next call shows.
-        let last = items.last().filter(|_| items.len() >= limit);
-        Self {
-            items: items.iter().map(Item::from).collect(),
-            next: last.map(|item| item.id.to_string()),
+            word: found.word.clone(),
+            found: found.found.clone(),
+            field: found.field.as_str(),
+            how: found.how.as_str(),
         }
     }
 }
@@ -436,6 +400,11 @@ impl From<&engine::Status> for Status {
             images: status.images,
             texts: status.texts,
             failures: status.failures,
+            told: Told {
+                taken: status.told.taken,
+                camera: status.told.camera,
+                place: status.told.place,
+            },
             seq: status.seq,
             model: status.model.clone(),
             space: status.space.clone(),
@@ -485,90 +454,4 @@ fn rounded(value: f64) -> f64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    fn picture() -> engine::Item {
-        engine::Item {
-            id: engine::ItemId::from_bytes([0xab; 16]),
-            kind: engine::Kind::Image,
-            path: Some("/pictures/a cat.jpg".into()),
-            text: None,
-            tags: vec![],
-            file: Some(engine::FileFacts {
-                size: 1234,
-                mtime_ns: 1_700_000_000_500_000_000,
-                content: [7; 32],
-                width: 40,
-                height: 30,
-                format: "jpeg".into(),
-            }),
-        }
-    }
-
-    #[test]
-    fn a_search_reply_has_the_promised_names() {
-        let part = |what| engine::Part { what, weight: 1.0 };
-        let mut request = engine::SearchRequest::new(vec![
-            part(engine::PartQuery::Text("cat".into())),
-            part(engine::PartQuery::Image(engine::Source::Bytes(vec![1]))),
-        ]);
-        request.kind = Some(engine::Kind::Image);
-        let hit = engine::SearchHit {
-            rank: 1,
-            item: picture(),
-            score: 0.25,
-            cosine: Some(0.25),
-            confidence: None,
-            via_vector: true,
-            via_text: false,
-            parts: vec![engine::PartScore { part: "cat".into(), score: 0.5, weight: 1.0 }],
-        };
-        let reply = engine::SearchReply {
-            hits: vec![hit],
-            total_candidates: 9,
-            mode: engine::Mode::Hybrid,
-            took_ms: 3.7512,
-        };
-        let seen = serde_json::to_value(SearchReply::new(&reply, &request)).expect("plain data");
-        assert_eq!(
-            seen,
-            json!({
-                "query": {
-                    "parts": [{"text": "cat", "weight": 1.0}, {"image": "upload", "weight": 1.0}],
-                    "k": 10, "offset": 0, "mode": "hybrid", "for": "images", "exact": false,
-                },
-                "took_ms": 3.75,
-                "total_candidates": 9,
-                "hits": [{
-                    "rank": 1, "id": "ab".repeat(16), "kind": "image",
-                    "path": "/pictures/a cat.jpg", "caption": null,
-                    "score": 0.25, "cosine": 0.25, "confidence": null, "via": ["vector"],
-                    "parts": [{"part": "cat", "score": 0.5, "weight": 1.0}],
-                    "meta": {"width": 40, "height": 30, "size": 1234, "format": "jpeg",
-                             "modified": "2023-11-14T22:13:20Z", "blake3": "07".repeat(32)},
-                }],
-            })
-        );
-    }
-
-    #[test]
-    fn a_label_reply_has_the_promised_names() {
-        let score = engine::LabelScore { label: "cat".into(), probability: 0.75, score: 0.5 };
-        let reply = engine::LabelReply { labels: vec![score], none_of_these: Some(0.25) };
-        let images = vec![LabelledImage::new(Some(Path::new("/a.jpg")), &reply)];
-        let seen = serde_json::to_value(LabelReply { images }).expect("plain data");
-        let label = json!({"label": "cat", "probability": 0.75, "score": 0.5});
-        let image = json!({"path": "/a.jpg", "labels": [label], "none_of_these": 0.25});
-        assert_eq!(seen, json!({"images": [image]}));
-    }
-
-    #[test]
-    fn a_listing_ends_when_it_comes_short() {
-        let items = [picture(), picture()];
-        assert_eq!(ItemList::new(&items, 3).next, None);
-        assert_eq!(ItemList::new(&items, 2).next, Some("ab".repeat(16)));
-        assert_eq!(ItemList::new(&[], 2).next, None);
-    }
-}
+mod tests;

@@ -5,12 +5,16 @@ use std::path::{Path, PathBuf};
 
 use rusqlite::Row;
 
+use super::told::Told;
 use crate::vector::Added;
-use crate::{FileFacts, Filter, Item, ItemId, Kind, Seq};
+use crate::{FileFacts, Item, ItemId, Kind, Seq};
 
 /// The columns of an item, in the order in which [`StoredItem`] reads them.
 pub(super) const ITEM: &str = "id, kind, row, seq, path, text, tags, standalone, \
-     size, mtime_ns, content, width, height, format, hash, head";
+     size, mtime_ns, content, width, height, format, hash, head, labels, facts";
+/// The same of a catalogue of version 1, which has neither labels nor facts.
+pub(super) const ITEM_1: &str = "id, kind, row, seq, path, text, tags, standalone, \
+     size, mtime_ns, content, width, height, format, hash, head, NULL, NULL";
 
 /// 64 bits of the parts, each with its length, so that no two lists are alike.
 pub(super) fn hash(parts: &[&[u8]]) -> i64 {
@@ -38,7 +42,8 @@ impl StoredItem {
         serde_json::Value::from(self.item.tags.clone()).to_string()
     }
 
-    pub(super) fn hash(&self, tags: &str) -> i64 {
+    /// Without labels and facts, as version 1 did: its rows stay as they are.
+    pub(super) fn hash(&self, tags: &str, told: &Told) -> i64 {
         let item = &self.item;
         // Absent and empty must differ, hence the leading byte.
         let optional = |bytes: Option<&[u8]>| match bytes {
@@ -54,16 +59,28 @@ impl StoredItem {
             bytes.extend(f.format.as_bytes());
             bytes
         });
-        hash(&[
-            &item.id.to_bytes(),
-            &[kind_code(item.kind) as u8, u8::from(self.standalone)],
-            &self.row.to_le_bytes(),
-            &self.seq.to_le_bytes(),
-            &optional(item.path.as_ref().map(|p| path_bytes(p))),
-            &optional(item.text.as_ref().map(|t| t.as_bytes())),
-            tags.as_bytes(),
-            &optional(facts.as_deref()),
-        ])
+        let [path, text, facts, labels, told_facts] = [
+            item.path.as_ref().map(|p| path_bytes(p)),
+            item.text.as_ref().map(|t| t.as_bytes()),
+            facts.as_deref(),
+            told.labels.as_ref().map(|t| t.as_bytes()),
+            told.facts.as_ref().map(|t| t.as_bytes()),
+        ]
+        .map(optional);
+        let (id, row, seq) = (item.id.to_bytes(), self.row.to_le_bytes(), self.seq.to_le_bytes());
+        let kind = [kind_code(item.kind) as u8, u8::from(self.standalone)];
+        let mut parts: Vec<&[u8]> =
+            vec![&id, &kind, &row, &seq, &path, &text, tags.as_bytes(), &facts];
+        if *told != Told::default() {
+            parts.extend([&labels[..], &told_facts]);
+        }
+        hash(&parts)
+    }
+
+    /// The hash of all it says, and of its head.
+    pub(super) fn hashes(&self) -> (i64, i64) {
+        let (item, hash) = (&self.item, self.hash(&self.tags_json(), &Told::of(&self.item)));
+        (hash, Head::compute(item.id, item.kind, self.row, self.seq, hash))
     }
 
     /// Reads a row of [`ITEM`] and checks its hashes.
@@ -93,8 +110,11 @@ impl StoredItem {
                 format: row.get(13)?,
             }),
         };
-        let Ok(tag_list) = serde_json::from_str(&tags) else {
-            return Ok(Err(format!("the tags of item {} are not as written", head.id)));
+        let told = Told { labels: row.get(16)?, facts: row.get(17)? };
+        let (Ok(tag_list), Some((labels, facts))) = (serde_json::from_str(&tags), told.read())
+        else {
+            let what = format!("tags, labels or facts of item {} are not as written", head.id);
+            return Ok(Err(what));
         };
         let path: Option<Vec<u8>> = row.get(4)?;
         let stored = Self {
@@ -104,13 +124,15 @@ impl StoredItem {
                 path: path.map(path_from_bytes),
                 text: row.get(5)?,
                 tags: tag_list,
+                labels,
                 file,
+                facts,
             },
             row: head.row,
             seq: head.seq,
             standalone: row.get(7)?,
         };
-        if stored.hash(&tags) == head.hash {
+        if stored.hash(&tags, &told) == head.hash {
             Ok(Ok(stored))
         } else {
             Ok(Err(format!("the checksum of item {} is wrong", head.id)))
@@ -172,11 +194,6 @@ pub(crate) fn kind_code(kind: Kind) -> i64 {
         Kind::Image => 0,
         Kind::Text => 1,
     }
-}
-
-/// The filter's kind as the catalogue's code; SQL lets everything through for NULL.
-pub(crate) fn filter_code(filter: &Filter) -> Option<i64> {
-    filter.kind.map(kind_code)
 }
 
 pub(crate) fn path_bytes(path: &Path) -> &[u8] {

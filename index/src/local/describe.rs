@@ -1,20 +1,24 @@
 //! How are vectors searched right now, in words?
 
 use super::LocalStore;
-use crate::Filter;
+use crate::filter::Pass;
+use crate::vector::kernel_name;
 
 impl LocalStore {
-    /// `exact scan of 1,234 vectors`, or `graph over 60,000 vectors + scan of 12 newer`.
+    /// `exact scan of 1,234 vectors`, or `graph over 60,000 vectors + scan of 12 newer`, and
+    /// the instructions in use: `, by avx512-vnni`.
     pub fn describe_vector_index(&self) -> String {
-        let rows = &self.inner.snapshot().rows;
-        let live = rows.count(&Filter::default());
-        match self.inner.graph() {
+        let snapshot = self.inner.snapshot();
+        let rows = &snapshot.rows;
+        let kernel = kernel_name();
+        let live = rows.count(&Pass::default());
+        match self.inner.graph_of(&snapshot) {
             Some(graph) if live >= self.inner.options.graph_from as u64 => {
-                let tail = rows.len().saturating_sub(graph.covered());
+                let tail = rows.living(graph.covered(), rows.len());
                 let graph = grouped(graph.size() as u64);
-                format!("graph over {graph} vectors + scan of {} newer", grouped(tail))
+                format!("graph over {graph} vectors + scan of {} newer, by {kernel}", grouped(tail))
             }
-            _ => format!("exact scan of {} vectors", grouped(live)),
+            _ => format!("exact scan of {} vectors, by {kernel}", grouped(live)),
         }
     }
 }

@@ -4,15 +4,17 @@
 //! without a catalogue only exact leftovers count as ours: anything else belongs
 //! to someone, whatever its name starts with.
 
+use std::collections::BTreeSet;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::mark;
 use crate::StoreError;
 use crate::catalogue::{self, FILE};
+use crate::disk::Disk;
 use crate::lock::LOCK_FILE;
 use crate::text::TextIndex;
-use crate::vector::VectorFile;
+use crate::vector::{Graph, VectorFile};
 
 /// What a folder is, by the names in it.
 pub(super) enum Folder {
@@ -28,15 +30,15 @@ pub(super) enum Folder {
 /// # Errors
 /// `Corrupt` for vectors without a catalogue; `Io` if the folder cannot be read.
 pub(super) fn look(dir: &Path) -> Result<Folder, StoreError> {
+    // First: in a store, files come and go while one looks.
+    if fs_err::exists(dir.join(FILE))? {
+        return Ok(Folder::Store);
+    }
     let found = match foreign(dir) {
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Folder::Absent),
         found => found?,
     };
-    if fs_err::exists(dir.join(FILE))? {
-        return Ok(Folder::Store);
-    }
-    let vectors = dir.join(VectorFile::name(1));
-    if VectorFile::has_rows(&vectors)? {
+    if let Some(vectors) = with_vectors(dir)? {
         return Err(StoreError::corrupt(&vectors, "it holds vectors, but its catalogue is gone"));
     }
     Ok(found.map_or(Folder::Blank, Folder::Other))
@@ -56,7 +58,8 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
                     || name == mark::FILE
                     || catalogue::is_file_of(&name)
                     || numbered(&name, "vectors-", &[".ekv"])
-                    || numbered(&name, "graph-", &[".ekg", ".ekg.new"]))
+                    || numbered(&name, "heads-", &[".ekh", ".ekh.new"])
+                    || Graph::generation_of(&name).is_some())
         };
         if !ours {
             return Ok(Some(name));
@@ -65,12 +68,76 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
     Ok(None)
 }
 
-/// Whether `name` is `prefix`, four digits and one of `ends`.
+/// Whether `name` is `prefix`, a generation's number and one of `ends`.
 fn numbered(name: &str, prefix: &str, ends: &[&str]) -> bool {
-    let Some((number, end)) = name.strip_prefix(prefix).and_then(|n| n.split_at_checked(4)) else {
-        return false;
-    };
-    number.bytes().all(|b| b.is_ascii_digit()) && ends.contains(&end)
+    generation(name, prefix, ends).is_some()
+}
+
+/// The number in a name that is `prefix`, at least four digits and one of `ends`.
+fn generation(name: &str, prefix: &str, ends: &[&str]) -> Option<u32> {
+    let rest = name.strip_prefix(prefix)?;
+    let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, end) = rest.split_at(digits);
+    let number = number.parse().ok().filter(|_| digits >= 4 && ends.contains(&end))?;
+    // As it would be written: `00017` is no name of ours.
+    (number >= 10_000 || digits == 4).then_some(number)
+}
+
+/// The generation that a file or folder of this name belongs to.
+fn generation_of(name: &str) -> Option<u32> {
+    generation(name, "vectors-", &[".ekv"])
+        .or_else(|| Graph::generation_of(name))
+        .or_else(|| generation(name, "heads-", &[".ekh", ".ekh.new"]))
+        .or_else(|| generation(name, "text-", &[""]))
+}
+
+/// A vector file in `dir` that has rows, of whichever generation.
+pub(super) fn with_vectors(dir: &Path) -> Result<Option<PathBuf>, StoreError> {
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        if numbered(&entry.file_name().to_string_lossy(), "vectors-", &[".ekv"])
+            && VectorFile::has_rows(&entry.path())?
+        {
+            return Ok(Some(entry.path()));
+        }
+    }
+    Ok(None)
+}
+
+/// Calls `each` with every generation but `current` of which there is something in `dir`.
+pub(super) fn others(
+    dir: &Path,
+    current: u32,
+    mut each: impl FnMut(u32),
+) -> Result<(), StoreError> {
+    let mut found = BTreeSet::new();
+    for entry in fs_err::read_dir(dir)? {
+        found.extend(generation_of(&entry?.file_name().to_string_lossy()));
+    }
+    found.into_iter().filter(|&number| number != current).for_each(&mut each);
+    Ok(())
+}
+
+/// Removes the files of a generation that no catalogue names (any more). What
+/// cannot be removed now, and what is not of a store, stays.
+pub(super) fn remove_generation(disk: &dyn Disk, dir: &Path, number: u32) {
+    let Ok(entries) = fs_err::read_dir(dir) else { return };
+    for entry in entries.flatten() {
+        if generation_of(&entry.file_name().to_string_lossy()) != Some(number) {
+            continue;
+        }
+        let path = entry.path();
+        if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
+            for file in fs_err::read_dir(&path).into_iter().flatten().flatten() {
+                if file.file_name().to_str().is_some_and(TextIndex::is_own) {
+                    let _ = disk.remove(&file.path());
+                }
+            }
+            let _ = disk.remove_dir(&path);
+        } else {
+            let _ = disk.remove(&path);
+        }
+    }
 }
 
 /// Whether a folder holds no more than a word index without words.
@@ -87,7 +154,7 @@ fn only_lists(dir: &Path) -> std::io::Result<bool> {
 }
 
 /// Makes `dir` and the folders above it, so that their names survive power loss.
-pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
+pub(super) fn make(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let mut missing: Vec<PathBuf> = vec![];
     for folder in dir.ancestors().filter(|a| !a.as_os_str().is_empty()) {
         if fs_err::exists(folder)? {
@@ -95,14 +162,14 @@ pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
         }
         missing.push(folder.into());
     }
-    fs_err::create_dir_all(dir)?;
     for folder in missing.iter().rev() {
-        sync(above(folder))?;
+        disk.make_dir(folder)?;
+        disk.sync_dir(above(folder))?;
     }
     if missing.is_empty() {
         // Whoever made it may have been killed before this. As far as it goes: the folder
         // above may be unreadable, or on a file system that cannot do it.
-        let _ = sync(above(dir));
+        let _ = disk.sync_dir(above(dir));
     }
     Ok(())
 }
@@ -115,26 +182,28 @@ fn above(dir: &Path) -> &Path {
     }
 }
 
-/// Makes the names in `dir` durable.
-pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
-    // Only Unix lets a folder be opened and synchronised.
-    if cfg!(unix) {
-        fs_err::File::open(dir)?.sync_all()?;
-    }
-    Ok(())
-}
-
 #[cfg(test)]
 mod tests {
-    use super::numbered;
+    use super::{generation_of, numbered};
 
     #[test]
     fn names_are_exact() {
         assert!(numbered("text-0001", "text-", &[""]));
-        assert!(numbered("graph-0012.ekg.new", "graph-", &[".ekg", ".ekg.new"]));
+        assert!(numbered("vectors-0012.ekv", "vectors-", &[".ekv"]));
         for name in ["text-books", "text-0001x", "text-001", "text-", "my-text-0001", "text-00é1"]
         {
             assert!(!numbered(name, "text-", &[""]), "{name}");
+        }
+        for (name, number) in [
+            ("vectors-0002.ekv", Some(2)),
+            ("graph-12345.ekg", Some(12_345)),
+            ("graph-0003-0000000640.ekg.new", Some(3)),
+            ("graph-00123-0000000640.ekg", None),
+            ("text-00123", None),
+            ("vectors-0002.ekv.bak", None),
+            ("commit.mark", None),
+        ] {
+            assert_eq!(generation_of(name), number, "{name}");
         }
     }
 }

@@ -1,10 +1,10 @@
 //! When is the graph built anew, and without anyone waiting for it?
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use super::{Inner, LocalStore, lock};
-use crate::Filter;
+use crate::filter::Pass;
 use crate::vector::Graph;
 
 impl LocalStore {
@@ -45,26 +45,38 @@ impl Inner {
         if self.building.load(Ordering::Acquire) || self.cancel.load(Ordering::Relaxed) {
             return false;
         }
-        let rows = &self.snapshot().rows;
-        let live = rows.count(&Filter::default());
-        if live < self.options.graph_from as u64 {
+        let snapshot = self.snapshot();
+        let rows = &snapshot.rows;
+        if rows.count(&Pass::default()) < self.options.graph_from as u64 {
             return false;
         }
-        let Some(graph) = self.graph() else { return true };
-        let size = graph.size() as u64;
-        let tail = rows.len().saturating_sub(graph.covered());
-        let dead = (size + tail).saturating_sub(live);
-        let limit = (self.options.graph_tail as u64).max(size / 5);
-        tail > limit || dead > limit
+        let Some(graph) = self.graph_of(&snapshot) else { return true };
+        let tail = rows.living(graph.covered(), rows.len());
+        tail > self.options.graph_tail as u64 || graph.is_worn(rows)
     }
 
     fn build_graph(&self) {
         let snapshot = self.snapshot();
         let threads = self.options.graph_threads;
-        if let Some(graph) = Graph::of(&snapshot.rows, snapshot.seq, threads, &self.cancel) {
+        let old = self.graph_of(&snapshot);
+        let old = old.as_deref().filter(|graph| graph.fits(&snapshot.rows, snapshot.seq));
+        let grown = old.unwrap_or(&Graph::default()).grown(
+            &snapshot.rows,
+            snapshot.seq,
+            threads,
+            &self.cancel,
+        );
+        if let Some(mut graph) = grown {
             // A graph that cannot be saved serves all the same, until the process ends.
-            let _ = graph.save(&self.dir, &self.space, self.generation);
-            self.set_graph(graph);
+            let generation = snapshot.generation.number;
+            let _ = graph.save(&*self.disk, &self.dir, &self.space, generation);
+            self.set_graph(generation, graph);
         }
+    }
+
+    /// Forgets a graph in which damage was found; it is built anew.
+    pub(super) fn drop_damaged_graph(&self) {
+        let mut place = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        *place = None;
     }
 }

@@ -9,6 +9,19 @@ use super::LocalStore;
 use crate::catalogue::{path_bytes, path_from_bytes};
 use crate::{Failure, FileFacts, ItemId, StoreError};
 
+/// A file that is in the store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KnownFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// The item's id.
+    pub id: ItemId,
+    /// What was true of it when it was embedded.
+    pub file: FileFacts,
+    /// Whether someone looked for what it tells of the picture.
+    pub told: bool,
+}
+
 impl LocalStore {
     /// Notes files that could not be indexed; a path's newest failure replaces the former.
     ///
@@ -76,10 +89,7 @@ impl LocalStore {
     ///
     /// # Errors
     /// As reading the catalogue fails.
-    pub fn files_under(
-        &self,
-        root: &Path,
-    ) -> Result<Vec<(PathBuf, ItemId, FileFacts)>, StoreError> {
+    pub fn files_under(&self, root: &Path) -> Result<Vec<KnownFile>, StoreError> {
         let exact = path_bytes(root).to_vec();
         let mut from = exact.clone();
         if from.last() != Some(&(MAIN_SEPARATOR as u8)) {
@@ -91,12 +101,13 @@ impl LocalStore {
             *last += 1;
         }
         let mut files = vec![];
+        self.inner.check_once()?;
         self.inner.read(|c| {
             let clause = "WHERE path = ?1 OR (path >= ?2 AND path < ?3) ORDER BY path";
             c.select(clause, (exact, from, to), |stored| {
-                let item = stored.item;
-                if let (Some(path), Some(file)) = (item.path, item.file) {
-                    files.push((path, item.id, file));
+                let (id, told) = (stored.item.id, stored.item.facts.is_some());
+                if let (Some(path), Some(file)) = (stored.item.path, stored.item.file) {
+                    files.push(KnownFile { path, id, file, told });
                 }
                 Ok(())
             })

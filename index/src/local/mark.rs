@@ -11,35 +11,41 @@
 use std::path::Path;
 
 use crate::Seq;
+use crate::disk::{Disk, How};
 
 /// Name of the file.
 pub(super) const FILE: &str = "commit.mark";
 
 /// Notes that `seq` was committed. A mark that cannot be written is one that lags.
-pub(super) fn write(dir: &Path, seq: Seq) {
+pub(super) fn write(disk: &dyn Disk, dir: &Path, seq: Seq) {
     let number = seq.to_le_bytes();
     let bytes = [&number[..], &crc32fast::hash(&number).to_le_bytes()].concat();
     // Under the lock nobody else writes it, and half of it fails its checksum.
-    let _ = fs_err::write(dir.join(FILE), bytes);
+    let _ = disk.open(&dir.join(FILE), How::Create).and_then(|file| file.write_all_at(&bytes, 0));
 }
 
 /// The newest commit noted; 0 if there is no mark, or a damaged one.
 pub(super) fn read(dir: &Path) -> Seq {
     let bytes = fs_err::read(dir.join(FILE)).unwrap_or_default();
     let Some((number, crc)) = bytes.split_first_chunk::<8>() else { return 0 };
-    if crc32fast::hash(number).to_le_bytes() == crc { Seq::from_le_bytes(*number) } else { 0 }
+    if crc.starts_with(&crc32fast::hash(number).to_le_bytes()) {
+        Seq::from_le_bytes(*number)
+    } else {
+        0
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::OsDisk;
 
     #[test]
     fn a_mark_is_read_as_written_or_not_at_all() {
         let dir = tempfile::tempdir().expect("tempdir");
         assert_eq!(read(dir.path()), 0, "none yet");
         for seq in [1, 77, u64::MAX] {
-            write(dir.path(), seq);
+            write(&OsDisk, dir.path(), seq);
             assert_eq!(read(dir.path()), seq);
         }
         let path = dir.path().join(FILE);

@@ -5,12 +5,17 @@
 //! lost. One writer, held apart from others by a lock file, publishes immutable
 //! [`Snapshot`]s; readers keep the one they have.
 
+mod compact;
 mod describe;
+mod filters;
 mod folder;
 mod graphs;
+mod heads;
 mod ledger;
 mod mark;
 mod open;
+#[cfg(test)]
+mod power_loss;
 mod read;
 mod texts;
 mod verify;
@@ -18,16 +23,19 @@ mod write;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
 
+use self::filters::Filters;
+pub use self::ledger::KnownFile;
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
+use crate::disk::Disk;
 use crate::lock::{self, WriterLock};
-use crate::vector::{Graph, Rows, VectorFile};
+use crate::vector::{Added, Graph, Rows, VectorFile};
 use crate::{Holder, HolderInfo, Seq, StoreError};
 
 /// What a store is opened for.
@@ -53,8 +61,17 @@ pub struct Options {
     pub graph_tail: usize,
     /// How many candidates a graph search keeps, at least. 128 for recall@10 over 0.95.
     pub graph_ef: usize,
+    /// How many rows are scanned in the time that the graph takes for one such
+    /// candidate: what decides whether a filter leaves few enough rows to scan.
+    pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
+    /// The vector file is rewritten without its dead rows when they are more
+    /// than this, and more than a third of all. 8,192: 12 MiB at 384 dimensions.
+    pub compact_from: usize,
+    /// From how many items on a file says whose the rows are, so that opening for
+    /// reading need not read all items. 4,096: fewer are read as fast.
+    pub heads_from: usize,
 }
 
 impl Default for Options {
@@ -63,15 +80,27 @@ impl Default for Options {
             graph_from: 50_000,
             graph_tail: 10_000,
             graph_ef: 128,
+            graph_work: 80,
             graph_threads: std::thread::available_parallelism().map_or(1, usize::from),
+            compact_from: 8192,
+            heads_from: 4096,
         }
     }
+}
+
+/// A numbering of rows: the vector file that has them, and whatever else is named
+/// after it. Compaction begins the next one.
+#[derive(Debug)]
+struct Generation {
+    number: u32,
+    file: VectorFile,
 }
 
 /// One committed state, as far as searching needs it in memory.
 #[derive(Debug)]
 struct Snapshot {
     seq: Seq,
+    generation: Arc<Generation>,
     rows: Arc<Rows>,
 }
 
@@ -100,23 +129,31 @@ struct Snapshot {
 /// ```
 pub struct LocalStore {
     inner: Arc<Inner>,
-    writer: Option<Mutex<Writer>>,
+    writer: Option<Arc<Mutex<Writer>>>,
     /// Sees that another process committed; only without a writer of our own.
     watch: Option<Mutex<Watch>>,
     builder: Mutex<Option<JoinHandle<()>>>,
+    compactor: Mutex<Option<JoinHandle<()>>>,
 }
 
 struct Inner {
+    disk: Arc<dyn Disk>,
     dir: PathBuf,
     space: Space,
-    generation: u32,
     options: Options,
-    file: VectorFile,
     snapshot: RwLock<Arc<Snapshot>>,
     readers: Mutex<Vec<Catalogue>>,
     text: Mutex<TextState>,
-    graph: RwLock<Option<Arc<Graph>>>,
+    filters: Filters,
+    /// With the generation whose rows it names.
+    graph: RwLock<Option<(u32, Arc<Graph>)>>,
     building: AtomicBool,
+    compacting: Mutex<()>,
+    /// Whether all items were read and found to be what the catalogue says of itself.
+    checked: AtomicBool,
+    saved: Mutex<heads::Saved>,
+    /// Generations whose files go once nothing in this process uses them.
+    retired: Mutex<Vec<(u32, Weak<Generation>)>>,
     cancel: AtomicBool,
     /// What opening found and the user should know.
     warnings: Vec<String>,
@@ -130,6 +167,16 @@ struct Writer {
 struct Watch {
     catalogue: Catalogue,
     version: i64,
+}
+
+/// Waits for a thread in the background, if there is one.
+fn join(thread: &Mutex<Option<JoinHandle<()>>>) {
+    // The guard is gone before waiting, so that whoever starts a thread never waits for one.
+    let handle = lock(thread).take();
+    if let Some(handle) = handle {
+        // One that panicked has done nothing: searches go on without what it would have made.
+        let _ = handle.join();
+    }
 }
 
 /// A lock whose holder panicked guards data that is replaced whole, never left half.
@@ -174,25 +221,22 @@ impl LocalStore {
     /// What opening found that the user should know, a sentence each: above all
     /// commits that were acknowledged and are lost. Empty for a sound store.
     pub fn warnings(&self) -> Vec<String> {
-        self.inner.warnings.clone()
+        let mut warnings = self.inner.warnings.clone();
+        if self.inner.filters.are_broken() {
+            warnings.push(self.inner.broken_filters());
+        }
+        warnings
     }
 
-    /// Waits until background work (building the graph) is done, also for what
-    /// was written while it ran. Closing the store without this abandons it.
+    /// Waits until background work (compaction, building the graph) is done, also
+    /// for what was written while it ran. Closing the store without this abandons it.
     pub fn settle(&self) {
-        self.join_builder();
+        join(&self.compactor);
+        join(&self.builder);
         // Commits while a graph was under construction started no other.
         self.build_graph_if_due();
-        self.join_builder();
-    }
-
-    fn join_builder(&self) {
-        // The guard is gone before waiting, so that whoever starts a builder never waits for one.
-        let handle = lock(&self.builder).take();
-        if let Some(handle) = handle {
-            // A builder that panicked has built nothing: searches go on scanning.
-            let _ = handle.join();
-        }
+        join(&self.builder);
+        self.sweep();
     }
 }
 
@@ -213,7 +257,7 @@ impl Inner {
         let pooled = lock(&self.readers).pop();
         let catalogue = match pooled {
             Some(catalogue) => catalogue,
-            None => Catalogue::open_reader(&self.dir)?,
+            None => Catalogue::open_reader(&*self.disk, &self.dir)?,
         };
         let result = catalogue.snapshot(f);
         // A connection on which something failed is not used again.
@@ -223,24 +267,77 @@ impl Inner {
         result
     }
 
-    /// Loads all rows that `state` of the catalogue names.
-    fn load(
-        file: &VectorFile,
+    /// Runs `f` on a connection for reading and the vectors that its state names.
+    fn read_vectors<T>(
+        &self,
+        f: impl FnOnce(&Catalogue, &State, &VectorFile) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let pooled = lock(&self.readers).pop();
+        let catalogue = match pooled {
+            Some(catalogue) => catalogue,
+            None => Catalogue::open_reader(&*self.disk, &self.dir)?,
+        };
+        let result = catalogue
+            .on_state(|state| self.generation(state, false), |c, state, g| f(c, state, &g.file));
+        if result.is_ok() {
+            lock(&self.readers).push(catalogue);
+        }
+        result
+    }
+
+    /// The generation of a state, which is the current one but for an instant.
+    fn generation(&self, state: &State, write: bool) -> Result<Arc<Generation>, StoreError> {
+        let current = Arc::clone(&self.snapshot().generation);
+        if current.number == state.generation {
+            return Ok(current);
+        }
+        Generation::open(&*self.disk, &self.dir, &self.space, state, write)
+    }
+}
+
+impl Snapshot {
+    /// Loads all rows that `state` names, without reading all items if that can be.
+    fn quick(
+        dir: &Path,
+        space: &Space,
+        generation: Arc<Generation>,
         catalogue: &Catalogue,
         state: &State,
-    ) -> Result<Snapshot, StoreError> {
+    ) -> Result<Self, StoreError> {
+        match heads::rows_of(dir, space, catalogue, state)? {
+            Some(added) => Self::of(generation, state, &added),
+            None => Self::load(generation, catalogue, state),
+        }
+    }
+
+    /// Loads all rows that `state` of the catalogue names, and checks all items.
+    fn load(
+        generation: Arc<Generation>,
+        catalogue: &Catalogue,
+        state: &State,
+    ) -> Result<Self, StoreError> {
         let mut added = Vec::new();
         catalogue.heads(state, None, |head| added.push(head.added()))?;
-        let rows = Rows::empty().next(file, state.rows, &added, &[])?;
-        Ok(Snapshot { seq: state.seq, rows: Arc::new(rows) })
+        Self::of(generation, state, &added)
+    }
+
+    fn of(generation: Arc<Generation>, state: &State, added: &[Added]) -> Result<Self, StoreError> {
+        let rows = Rows::empty().next(&generation.file, state.rows, added, &[])?;
+        Ok(Self { seq: state.seq, generation, rows: Arc::new(rows) })
     }
 }
 
 impl Drop for LocalStore {
     fn drop(&mut self) {
         self.inner.cancel.store(true, Ordering::Relaxed);
-        self.join_builder();
+        join(&self.compactor);
+        join(&self.builder);
+        self.join_filter_check();
         // What the word index lacks is caught up when the store is opened again.
         let _ = self.flush();
+        if self.writer.is_some() {
+            self.inner.save_heads();
+        }
+        self.sweep();
     }
 }

@@ -7,10 +7,15 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ekphrasis_embed::Space;
 
+use super::filters::Filters;
 use super::folder::{self, Folder};
 use super::texts::TextState;
-use super::{Access, Inner, LocalStore, Options, Snapshot, Watch, Writer, lock, mark};
+use super::{
+    Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, heads, lock, mark,
+};
 use crate::catalogue::{self, Catalogue, State};
+use crate::disk::{Disk, OsDisk};
+use crate::filter::Pass;
 use crate::lock::WriterLock;
 use crate::vector::{Graph, VectorFile};
 use crate::{Seq, StoreError};
@@ -38,21 +43,33 @@ impl LocalStore {
         access: Access,
         options: Options,
     ) -> Result<Self, StoreError> {
+        Self::open_on(Arc::new(OsDisk), dir, space, access, options)
+    }
+
+    pub(crate) fn open_on(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        space: &Space,
+        access: Access,
+        options: Options,
+    ) -> Result<Self, StoreError> {
         let folder = folder::look(dir)?;
         if let Folder::Other(found) = folder {
             return Err(StoreError::NotAStore { path: dir.into(), found });
         }
         match access {
-            Access::Read if matches!(folder, Folder::Store) => Self::open_read(dir, space, options),
+            Access::Read if matches!(folder, Folder::Store) => {
+                Self::open_read(disk, dir, space, options)
+            }
             Access::Read => Err(StoreError::NoStore(dir.into())),
             Access::Write(holder) => {
                 if matches!(folder, Folder::Store) {
                     // Before anything is written: a database of someone else's stays as it is.
-                    look_inside(dir, space)?;
+                    look_inside(&*disk, dir, space)?;
                 }
-                folder::make(dir)?;
+                folder::make(&*disk, dir)?;
                 let lock = WriterLock::take(dir, &holder)?;
-                Self::open_write(dir, space, lock, options)
+                Self::open_write(disk, dir, space, lock, options)
             }
         }
     }
@@ -65,7 +82,7 @@ impl LocalStore {
         match folder::look(dir)? {
             Folder::Absent | Folder::Blank => Ok(None),
             Folder::Other(found) => Err(StoreError::NotAStore { path: dir.into(), found }),
-            Folder::Store => match open_catalogue(dir) {
+            Folder::Store => match open_catalogue(&OsDisk, dir) {
                 Ok(catalogue) => Ok(Some(catalogue.state()?.space)),
                 Err(StoreError::NoStore(_)) => Ok(None),
                 Err(e) => Err(e),
@@ -74,6 +91,7 @@ impl LocalStore {
     }
 
     fn open_write(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         space: &Space,
         lock: WriterLock,
@@ -81,37 +99,56 @@ impl LocalStore {
     ) -> Result<Self, StoreError> {
         let database = dir.join(catalogue::FILE);
         let blank = match fs_err::metadata(&database) {
-            Ok(m) => m.len() == 0 || Catalogue::open_blank(dir)?,
+            Ok(m) => m.len() == 0 || Catalogue::open_blank(&*disk, dir)?,
             Err(e) if e.kind() == ErrorKind::NotFound => true,
             Err(e) => return Err(e.into()),
         };
         if blank {
             // Before the catalogue, so that a catalogue always has its vectors.
-            VectorFile::create(dir, space, 1)?;
-            mark::write(dir, 0);
-            folder::sync(dir)?;
+            VectorFile::create(&*disk, dir, space, 1)?;
+            mark::write(&*disk, dir, 0);
+            disk.sync_dir(dir)?;
+            Catalogue::create(&*disk, dir, space)?;
         }
-        let catalogue = Catalogue::open_writer(dir, space)?;
-        if blank {
-            folder::sync(dir)?;
-        }
-        let inner = Inner::over(dir, space, &catalogue, true, options)?;
-        let writer = Some(Mutex::new(Writer { catalogue, lock }));
-        let this = Self { inner: Arc::new(inner), writer, watch: None, builder: Mutex::new(None) };
+        let catalogue = Catalogue::open_writer(&*disk, dir)?;
+        let state = catalogue.state()?;
+        let generation = Generation::open(&*disk, dir, space, &state, true)?;
+        let inner = Inner::over(disk, dir, space, &catalogue, generation, true, options)?;
+        let writer = Writer { catalogue, lock };
+        inner.remove_others(&writer)?;
+        let this = Self {
+            inner: Arc::new(inner),
+            writer: Some(Arc::new(Mutex::new(writer))),
+            watch: None,
+            builder: Mutex::new(None),
+            compactor: Mutex::new(None),
+        };
+        this.tend();
         this.build_graph_if_due();
         Ok(this)
     }
 
-    fn open_read(dir: &Path, space: &Space, options: Options) -> Result<Self, StoreError> {
-        let catalogue = open_catalogue(dir)?;
+    fn open_read(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        space: &Space,
+        options: Options,
+    ) -> Result<Self, StoreError> {
+        let catalogue = open_catalogue(&*disk, dir)?;
         // Before reading: a commit in between is then seen again, not missed.
         let version = catalogue.data_version()?;
-        let inner = catalogue.snapshot(|c| Inner::over(dir, space, c, false, options))?;
+        let inner = catalogue.on_state(
+            |state| Generation::open(&*disk, dir, space, state, false),
+            |c, _, generation| {
+                Inner::over(Arc::clone(&disk), dir, space, c, generation, false, options)
+            },
+        )?;
         Ok(Self {
             inner: Arc::new(inner),
             writer: None,
             watch: Some(Mutex::new(Watch { catalogue, version })),
             builder: Mutex::new(None),
+            compactor: Mutex::new(None),
         })
     }
 
@@ -128,25 +165,16 @@ impl LocalStore {
             return Ok(false);
         }
         let old = self.inner.snapshot();
-        let changed = watch.catalogue.snapshot(|c| {
-            let state = c.state()?;
-            if state.seq == old.seq {
-                return Ok(false);
-            }
-            let mut added = Vec::new();
-            c.heads(&state, Some(old.seq), |head| added.push(head.added()))?;
-            let dead = c.dead_after(old.seq)?;
-            let rows = old.rows.next(&self.inner.file, state.rows, &added, &dead)?;
-            let next = if rows.count(&crate::Filter::default()) == state.items {
-                Snapshot { seq: state.seq, rows: Arc::new(rows) }
-            } else {
-                Inner::load(&self.inner.file, c, &state)?
-            };
-            let mut text = lock(&self.inner.text);
-            text.follow(c, &state);
-            self.inner.publish(next);
-            Ok(true)
-        })?;
+        let changed = watch.catalogue.on_state(
+            |state| self.inner.generation(state, false),
+            |c, state, generation| {
+                if state.seq == old.seq {
+                    return Ok(false);
+                }
+                self.inner.publish(self.inner.follow(&old, c, state, generation)?);
+                Ok(true)
+            },
+        )?;
         watch.version = version;
         drop(watch);
         if changed {
@@ -156,68 +184,101 @@ impl LocalStore {
     }
 
     /// Takes the graph another process built, if the one here leaves much uncovered.
-    fn load_newer_graph(&self) {
+    pub(super) fn load_newer_graph(&self) {
         let (inner, snapshot) = (&self.inner, self.inner.snapshot());
-        let covered = inner.graph().map_or(0, |g| g.covered());
-        let newer = |there: u64| there > covered && there <= snapshot.rows.len();
-        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64
-            && Graph::peek(&inner.dir, &inner.space, inner.generation).is_ok_and(newer)
-            && let Ok(graph) = Graph::load(&inner.dir, &inner.space, inner.generation)
-            && graph.fits(&snapshot.rows, snapshot.seq)
-        {
-            inner.set_graph(graph);
+        let generation = snapshot.generation.number;
+        let covered = inner.graph_of(&snapshot).map_or(0, |g| g.covered());
+        if snapshot.rows.len().saturating_sub(covered) > inner.options.graph_tail as u64 {
+            let graph = Graph::open(&inner.dir, &inner.space, generation);
+            if graph.covered() > covered && graph.fits(&snapshot.rows, snapshot.seq) {
+                inner.set_graph(generation, graph);
+            }
         }
     }
 }
 
 impl Inner {
     fn over(
+        disk: Arc<dyn Disk>,
         dir: &Path,
         space: &Space,
         catalogue: &Catalogue,
+        generation: Arc<Generation>,
         write: bool,
         options: Options,
     ) -> Result<Self, StoreError> {
-        // Before the state: what another process commits in between is no loss.
         let marked = mark::read(dir);
         let state = catalogue.state()?;
-        of_space(dir, &state, space)?;
-        let file = VectorFile::open(dir, space, state.generation, write)?;
-        let snapshot = Self::load(&file, catalogue, &state)?;
-        let text = TextState::open(dir, catalogue, &state, write)?;
-        let stored = Graph::load(dir, space, state.generation).ok();
-        let seen = [marked, text.claims(), stored.as_ref().map_or(0, Graph::seq)];
-        let warnings = lost_commits(dir, &state, seen.into_iter().max().unwrap_or(0), write);
-        let graph = stored.filter(|graph| graph.fits(&snapshot.rows, state.seq)).map(Arc::new);
+        let snapshot = if write {
+            Snapshot::load(generation, catalogue, &state)?
+        } else {
+            Snapshot::quick(dir, space, generation, catalogue, &state)?
+        };
+        let text = TextState::open(&disk, dir, catalogue, &state, write)?;
+        let stored = Graph::open(dir, space, state.generation);
+        let listed = heads::claims(dir, space, state.generation);
+        let seen = [marked, text.claims(), stored.seq(), listed];
+        let warnings =
+            lost_commits(&*disk, dir, &state, seen.into_iter().max().unwrap_or(0), write);
+        let fits = stored.covered() > 0 && stored.fits(&snapshot.rows, state.seq);
+        let graph = fits.then(|| (state.generation, Arc::new(stored)));
         if write && graph.is_none() {
             // It is of another past: once the commits are as many again, it must not be believed.
-            match fs_err::remove_file(dir.join(Graph::name(state.generation))) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-                _ => {}
-            }
+            Graph::default().tidy(&*disk, dir, state.generation)?;
         }
         Ok(Self {
+            disk,
             dir: dir.into(),
             space: space.clone(),
-            generation: state.generation,
             options,
-            file,
             snapshot: RwLock::new(Arc::new(snapshot)),
             readers: Mutex::default(),
             text: Mutex::new(text),
             graph: RwLock::new(graph),
+            filters: Filters::default(),
             building: AtomicBool::new(false),
+            compacting: Mutex::new(()),
+            checked: AtomicBool::new(write),
+            saved: Mutex::new(Generation::saved(dir, space, &state)),
+            retired: Mutex::default(),
             cancel: AtomicBool::new(false),
             warnings,
         })
     }
 
-    pub(super) fn graph(&self) -> Option<Arc<Graph>> {
-        self.graph.read().unwrap_or_else(PoisonError::into_inner).clone()
+    /// The snapshot of a state after `old`.
+    pub(super) fn follow(
+        &self,
+        old: &Snapshot,
+        catalogue: &Catalogue,
+        state: &State,
+        generation: Arc<Generation>,
+    ) -> Result<Snapshot, StoreError> {
+        if generation.number == old.generation.number {
+            let mut added = Vec::new();
+            catalogue.heads(state, Some(old.seq), |head| added.push(head.added()))?;
+            let dead = catalogue.dead_after(old.seq)?;
+            let rows = old.rows.next(&generation.file, state.rows, &added, &dead)?;
+            if rows.count(&Pass::default()) == state.items {
+                return Ok(Snapshot { seq: state.seq, generation, rows: Arc::new(rows) });
+            }
+        }
+        Snapshot::quick(&self.dir, &self.space, generation, catalogue, state)
     }
 
-    pub(super) fn set_graph(&self, graph: Graph) {
-        *self.graph.write().unwrap_or_else(PoisonError::into_inner) = Some(Arc::new(graph));
+    /// The graph, if it is of the rows of `snapshot`.
+    pub(super) fn graph_of(&self, snapshot: &Snapshot) -> Option<Arc<Graph>> {
+        let graph = self.graph.read().unwrap_or_else(PoisonError::into_inner);
+        let (generation, graph) = graph.as_ref()?;
+        (*generation == snapshot.generation.number).then(|| Arc::clone(graph))
+    }
+
+    pub(super) fn set_graph(&self, generation: u32, graph: Graph) {
+        let mut place = self.graph.write().unwrap_or_else(PoisonError::into_inner);
+        // One of rows that were renumbered meanwhile comes too late.
+        if place.as_ref().is_none_or(|(newest, _)| generation >= *newest) {
+            *place = Some((generation, Arc::new(graph)));
+        }
     }
 
     pub(super) fn seq(&self) -> Seq {
@@ -226,14 +287,13 @@ impl Inner {
 }
 
 /// The catalogue of a store for reading; `NoStore` if it was never finished.
-fn open_catalogue(dir: &Path) -> Result<Catalogue, StoreError> {
-    let blank =
-        fs_err::metadata(dir.join(catalogue::FILE))?.len() == 0 || Catalogue::open_blank(dir)?;
+fn open_catalogue(disk: &dyn Disk, dir: &Path) -> Result<Catalogue, StoreError> {
+    let blank = fs_err::metadata(dir.join(catalogue::FILE))?.len() == 0
+        || Catalogue::open_blank(disk, dir)?;
     if !blank {
-        return Catalogue::open_reader(dir);
+        return Catalogue::open_reader(disk, dir);
     }
-    let vectors = dir.join(VectorFile::name(1));
-    if fs_err::metadata(&vectors).is_ok_and(|m| m.len() > VectorFile::EMPTY) {
+    if folder::with_vectors(dir)?.is_some() {
         return Err(StoreError::corrupt(
             &dir.join(catalogue::FILE),
             "it is empty, but there are vectors",
@@ -243,8 +303,8 @@ fn open_catalogue(dir: &Path) -> Result<Catalogue, StoreError> {
 }
 
 /// Refuses, without writing anything, a database that is not ours or of another space.
-fn look_inside(dir: &Path, space: &Space) -> Result<(), StoreError> {
-    match open_catalogue(dir) {
+fn look_inside(disk: &dyn Disk, dir: &Path, space: &Space) -> Result<(), StoreError> {
+    match open_catalogue(disk, dir) {
         Ok(catalogue) => of_space(dir, &catalogue.state()?, space),
         // Made anew below, but only where nothing of someone else's can be overwritten.
         Err(StoreError::NoStore(_)) => match folder::foreign(dir)? {
@@ -267,10 +327,10 @@ fn of_space(dir: &Path, state: &State, space: &Space) -> Result<(), StoreError> 
 }
 
 /// A warning if commit `seen`, of which something else in the store tells, is not in the catalogue.
-fn lost_commits(dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String> {
+fn lost_commits(disk: &dyn Disk, dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String> {
     let newest = || {
         // A reader may have seen work that was committed after it looked.
-        let fresh = if write { None } else { Catalogue::open_reader(dir).ok() };
+        let fresh = if write { None } else { Catalogue::open_reader(disk, dir).ok() };
         fresh.and_then(|c| c.state().ok()).map_or(state.seq, |s| s.seq)
     };
     if seen <= state.seq || seen <= newest() {
@@ -282,4 +342,19 @@ fn lost_commits(dir: &Path, state: &State, seen: Seq, write: bool) -> Vec<String
         dir.join(catalogue::FILE).display(),
         state.seq
     )]
+}
+
+impl Generation {
+    /// Opens the files of a state, which is of `space`.
+    pub(super) fn open(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+        state: &State,
+        write: bool,
+    ) -> Result<Arc<Self>, StoreError> {
+        of_space(dir, state, space)?;
+        let number = state.generation;
+        Ok(Arc::new(Self { number, file: VectorFile::open(disk, dir, space, number, write)? }))
+    }
 }

@@ -1,17 +1,18 @@
 //! How is a question answered from one committed state?
 
+use std::sync::Arc;
+
 use ekphrasis_embed::{Embedding, Space};
 
-use super::{Inner, LocalStore, Snapshot};
-use crate::catalogue::filter_code;
+use super::{Inner, LocalStore, Options, Snapshot};
+use crate::catalogue::{Catalogue, StoredItem, kind_code};
+use crate::filter::{Pass, Plan, PlanFacts};
+use crate::fusion::{text_hit, vector_hit};
 use crate::store::same_space;
-use crate::topk::{Scored, TopK};
-use crate::vector::{cosine, scan_rows, scan_tail};
+use crate::text::Understood;
+use crate::topk::Scored;
+use crate::vector::{Ask, Graph, QueryCodes, Rows, cosine, scan, scan_tail};
 use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
-
-/// Rankings by the graph are made at least this deep, so that the usual pages
-/// are cut from one and the same ranking.
-const PAGES: usize = 64;
 
 impl StoreRead for LocalStore {
     fn space(&self) -> &Space {
@@ -25,17 +26,25 @@ impl StoreRead for LocalStore {
     }
 
     fn items(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
-        self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())
+        let items: Vec<_> =
+            self.inner.read(|c| ids.iter().map(|&id| Ok(c.item(id)?.map(|s| s.item))).collect())?;
+        // Whoever is found proves it; whoever is not may have vanished.
+        if items.iter().any(Option::is_none) {
+            self.inner.check_once()?;
+        }
+        Ok(items)
     }
 
     fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
-        let inner = &self.inner;
-        inner.read(|c| {
+        self.inner.read_vectors(|c, _, file| {
             let one = |&id| {
-                let Some((head, _)) = c.head(id)? else { return Ok(None) };
-                let values = inner.file.read(head.row, id)?;
+                let Some((head, _)) = c.head(id)? else {
+                    self.inner.check_once()?;
+                    return Ok(None);
+                };
+                let values = file.read(head.row, id)?;
                 // What passes the checksum was an embedding when it was written.
-                Ok(values.and_then(|v| Embedding::new(&inner.space, v).ok()))
+                Ok(values.and_then(|v| Embedding::new(self.space(), v).ok()))
             };
             ids.iter().map(one).collect()
         })
@@ -45,7 +54,6 @@ impl StoreRead for LocalStore {
         if let Some(vector) = &query.vector {
             same_space(&self.inner.space, vector.space())?;
         }
-        self.refresh()?;
         let inner = &self.inner;
         let end = query.offset.saturating_add(query.k);
         let vector = query.vector.as_ref().map(Embedding::values);
@@ -53,28 +61,36 @@ impl StoreRead for LocalStore {
             (None, None) => Ok(vec![]),
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
-                let ranking = inner.nearest(&inner.snapshot(), vector, end, query);
+                let (snapshot, pass) = self.admitted(&query.filter)?;
+                let ranking = inner.nearest(&snapshot, vector, end, query, &pass);
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
-                let ranking = searcher.search(&snapshot.rows, words, end, &query.filter)?;
-                Ok(page(&ranking, query).iter().map(|s| text_hit(s, None)).collect())
+                let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
+                let asked = searcher.understand(&snapshot.rows, words)?;
+                let ranking = searcher.search(&snapshot.rows, &asked, end, &pass)?;
+                let hits = page(&ranking, query).iter().map(text_hit).collect();
+                self.explained(query, &asked, hits)
             }
             (Some(vector), Some(words)) => {
-                let (snapshot, searcher) = inner.words()?;
+                let (snapshot, searcher, pass) = self.admitted_words(&query.filter)?;
+                let asked = searcher.understand(&snapshot.rows, words)?;
                 let depth = fusion::depth(end);
-                let by_words = searcher.search(&snapshot.rows, words, depth, &query.filter)?;
-                let by_vector = inner.nearest(&snapshot, vector, depth, query);
+                let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
+                let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
-                Ok(fusion::fused_page(&by_vector, &by_words, cosine_of, query))
+                let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
+                self.explained(query, &asked, hits)
             }
         }
     }
 
     fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
-        self.refresh()?;
-        Ok(self.inner.snapshot().rows.count(filter))
+        let (snapshot, pass) = self.admitted(filter)?;
+        Ok(match filter.expr {
+            None => snapshot.rows.count(&pass),
+            Some(_) => self.inner.filters.count(filter, &snapshot, &pass),
+        })
     }
 
     fn scan(
@@ -83,24 +99,116 @@ impl StoreRead for LocalStore {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, StoreError> {
-        let after = after.map_or(vec![], |id| id.to_bytes().to_vec());
-        let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-        let mut items = vec![];
-        self.inner.read(|c| {
-            c.select(
-                "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3",
-                (after, filter_code(filter), limit),
-                |stored| {
-                    items.push(stored.item);
+        self.inner.check_once()?;
+        // Before the items are read, so that the two can be of one state.
+        self.refresh()?;
+        self.inner.read(|c| self.inner.scan(c, after, limit, filter))
+    }
+}
+
+impl LocalStore {
+    /// Adds why words found these hits, if that is asked for.
+    fn explained(
+        &self,
+        query: &Query,
+        asked: &Understood,
+        mut hits: Vec<Hit>,
+    ) -> Result<Vec<Hit>, StoreError> {
+        if query.explain {
+            let found: Vec<&mut Hit> = hits.iter_mut().filter(|h| h.bm25.is_some()).collect();
+            let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
+            for (hit, item) in found.into_iter().zip(self.items(&ids)?) {
+                // Deleted meanwhile, if it is not there.
+                hit.words = item.map(|item| asked.explain(&item)).unwrap_or_default();
+            }
+        }
+        Ok(hits)
+    }
+}
+
+impl LocalStore {
+    /// Calls `each` with every item of one state by ascending id, its captions, and
+    /// its vector unless that is damaged, until it says `false`.
+    pub(crate) fn each_stored(
+        &self,
+        mut each: impl FnMut(&StoredItem, Vec<ItemId>, Option<&[f32]>) -> bool,
+    ) -> Result<(), StoreError> {
+        const PAGE: i64 = 1000;
+        self.inner.check_once()?;
+        self.inner.read_vectors(|c, _, file| {
+            let mut after = vec![];
+            loop {
+                let mut page = vec![];
+                c.select("WHERE id > ? ORDER BY id LIMIT ?", (&after, PAGE), |stored| {
+                    page.push(stored);
                     Ok(())
-                },
-            )
-        })?;
-        Ok(items)
+                })?;
+                let Some(last) = page.last() else { return Ok(()) };
+                after = last.item.id.to_bytes().to_vec();
+                for stored in page {
+                    let id = stored.item.id;
+                    let query = "SELECT text FROM captions WHERE owner = ? ORDER BY text";
+                    let captions = c.ids(query, [id.to_bytes()])?;
+                    if !each(&stored, captions, file.read(stored.row, id)?.as_deref()) {
+                        return Ok(());
+                    }
+                }
+            }
+        })
     }
 }
 
 impl Inner {
+    fn scan(
+        &self,
+        c: &Catalogue,
+        after: Option<ItemId>,
+        limit: usize,
+        filter: &Filter,
+    ) -> Result<Vec<Item>, StoreError> {
+        let key = after.map_or(vec![], |id| id.to_bytes().to_vec());
+        let most = i64::try_from(limit).unwrap_or(i64::MAX);
+        let mut items = vec![];
+        let Some(expr) = &filter.expr else {
+            let clause = "WHERE id > ?1 AND (?2 IS NULL OR kind = ?2) ORDER BY id LIMIT ?3";
+            c.select(clause, (key, filter.kind.map(kind_code), most), |stored| {
+                items.push(stored.item);
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let state = c.state()?;
+        let Some(rows) = self.rows_of(c, &state, expr)? else {
+            c.select("WHERE id > ? ORDER BY id", [key], |stored| {
+                if items.len() < limit && filter.accepts(&stored.item) {
+                    items.push(stored.item);
+                }
+                Ok(())
+            })?;
+            return Ok(items);
+        };
+        let pass = Pass::new(filter.kind, Some(rows));
+        let snapshot = self.snapshot();
+        let ids = if snapshot.seq == state.seq {
+            snapshot.rows.first_ids(&pass, after, limit)
+        } else {
+            // Someone commits just now: the catalogue alone knows who has which row.
+            c.walk(after, limit, |kind, row| pass.lets(row, kind))?
+        };
+        for id in ids {
+            items.extend(c.item(id)?.map(|stored| stored.item));
+        }
+        Ok(items)
+    }
+
+    fn plan(&self, graph: &Graph, rows: &Rows, pass: &Pass, deep: usize) -> Plan {
+        let Options { graph_from, graph_ef: keep, graph_work: work, .. } = self.options;
+        let (graph, passing) = (graph.size(), rows.estimate(pass));
+        // One ranking for all usual pages.
+        let deep = deep.checked_next_power_of_two().unwrap_or(deep);
+        PlanFacts { graph, passing, deep, keep, work, graph_from }.plan()
+    }
+
     /// The nearest rows: by the graph where that pays, else by looking at all.
     fn nearest(
         &self,
@@ -108,37 +216,32 @@ impl Inner {
         vector: &[f32],
         want: usize,
         query: &Query,
+        pass: &Pass,
     ) -> Vec<Scored> {
-        let (rows, filter) = (&*snapshot.rows, &query.filter);
-        let candidates = rows.count(filter) as usize;
-        let deep = want.checked_next_power_of_two().unwrap_or(want).max(PAGES);
-        // Asking for a good part of everything is what a scan is for.
+        let rows = &*snapshot.rows;
+        // Not one of a newer state: it has nothing of what died since.
+        let covering = |g: &Arc<Graph>| g.covered() <= rows.len() && g.seq() <= snapshot.seq;
+        let graph = self.graph_of(snapshot).filter(covering);
         if !query.exact
-            && candidates >= self.options.graph_from.max(deep.saturating_mul(4))
-            && let Some(graph) = self.graph().filter(|g| g.covered() <= rows.len() && g.size() > 0)
+            && let Some(graph) = &graph
+            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want)
         {
-            let share = (candidates as f64 / graph.size() as f64).min(1.0);
-            let ef = (self.options.graph_ef.max(2 * deep) as f64 / share).ceil() as usize;
-            let tail = scan_tail(rows, graph.covered(), vector, deep, filter);
-            let mut ranking = graph.search(rows, vector, ef, filter, tail).into_ranking();
-            if ranking.len() >= want {
-                ranking.truncate(want);
-                return ranking;
+            let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
+            let tail = scan_tail(rows, graph.covered(), vector, want, pass);
+            match graph.search(&ask, keep, tail) {
+                Ok(top) => {
+                    let ranking = top.into_ranking();
+                    if ranking.len() >= want {
+                        return ranking;
+                    }
+                }
+                Err(_) => self.drop_damaged_graph(),
             }
         }
-        let top: TopK = scan_rows(rows, vector, want, filter);
-        top.into_ranking()
+        scan(rows, graph.as_deref(), vector, want, pass).into_ranking()
     }
 }
 
 fn page<'a>(ranking: &'a [Scored], query: &Query) -> &'a [Scored] {
     ranking.get(query.offset..).unwrap_or(&[])
-}
-
-pub(crate) fn vector_hit(s: &Scored) -> Hit {
-    Hit { id: s.id, score: s.score, cosine: Some(s.score), bm25: None, via_vector: true }
-}
-
-pub(crate) fn text_hit(s: &Scored, cosine: Option<f32>) -> Hit {
-    Hit { id: s.id, score: s.score, cosine, bm25: Some(s.score), via_vector: false }
 }

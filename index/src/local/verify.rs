@@ -1,6 +1,7 @@
 //! Is everything in the store as it was written?
 
-use super::{LocalStore, lock};
+use super::{LocalStore, heads, lock};
+use crate::catalogue::Catalogue;
 use crate::vector::Graph;
 use crate::{ItemId, StoreError};
 
@@ -34,7 +35,8 @@ impl LocalStore {
     /// As reading fails; damage is no error here.
     pub fn damaged(&self) -> Result<Vec<ItemId>, StoreError> {
         self.refresh()?;
-        self.inner.snapshot().rows.damaged(&self.inner.file)
+        let snapshot = self.inner.snapshot();
+        snapshot.rows.damaged(&snapshot.generation.file)
     }
 
     /// Reads everything and checks every checksum. Takes as long as reading the
@@ -44,40 +46,51 @@ impl LocalStore {
     /// # Errors
     /// Only if the catalogue cannot be read at all; damage is in the report.
     pub fn verify(&self) -> Result<Report, StoreError> {
-        let (inner, mut report) = (&self.inner, Report::default());
-        report.problems.extend(self.warnings());
-        let mut broken = |what: String| report.problems.push(what);
-        inner.read(|c| {
+        let inner = &self.inner;
+        let mut report = inner.read_vectors(|c, state, file| {
+            let mut report = Report::default();
             for line in c.check_pages()? {
-                broken(format!("{}: {line}", c.path().display()));
+                report.problems.push(format!("{}: {line}", c.path().display()));
             }
-            let state = c.state()?;
-            if let Err(e) = c.heads(&state, None, |_| ()) {
-                broken(e.to_string());
+            if let Err(e) = c.heads(state, None, |_| ()) {
+                report.problems.push(e.to_string());
             }
             report.dead_rows = state.rows.saturating_sub(state.items);
+            if !inner.filters.are_broken()
+                && c.has_facets()?
+                && c.check_facets(&|| false)?.is_some()
+            {
+                // Told with the warnings below.
+                inner.filters.found(false);
+            }
             let (checked, bad) = (&mut report.checked, &mut report.bad_vectors);
             let read = c.select("ORDER BY row", [], |stored| {
                 *checked += 1;
-                if inner.file.read(stored.row, stored.item.id)?.is_none() {
+                if file.read(stored.row, stored.item.id)?.is_none() {
                     bad.push(stored.item.id);
                 }
                 Ok(())
             });
             if let Err(e) = read {
-                broken(e.to_string());
+                report.problems.push(e.to_string());
             }
-            Ok(())
+            Ok(report)
         })?;
-        match lock(&inner.text).index().map(|index| index.verify()) {
-            Some(Ok(())) => {}
-            Some(Err(e)) => report.problems.push(format!("the word index: {e}; it is made anew when the store is next opened for writing")),
-            None => report.problems.push("the word index is damaged; it is made anew when the store is next opened for writing".into()),
+        report.problems.splice(0..0, self.warnings());
+        let state = inner.read(Catalogue::state)?;
+        if let Err(e) = lock(&inner.text).verify(&state) {
+            report
+                .problems
+                .push(format!("{e}; it is made anew when the store is next opened for writing"));
         }
-        if fs_err::exists(inner.dir.join(Graph::name(inner.generation)))?
-            && let Err(what) = Graph::load(&inner.dir, &inner.space, inner.generation)
-        {
-            report.problems.push(format!("the graph is damaged ({what}); it is made anew when the store is next opened for writing"));
+        let generation = inner.snapshot().generation.number;
+        if let Some(what) = heads::damage(&inner.dir, &inner.space, generation) {
+            report.problems.push(format!("the list of rows is damaged ({what}); opening reads all items until it is made anew"));
+        }
+        for problem in Graph::problems(&inner.dir, &inner.space, generation)? {
+            report.problems.push(format!(
+                "{problem}; it is made anew when the store is next opened for writing"
+            ));
         }
         Ok(report)
     }

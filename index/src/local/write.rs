@@ -87,6 +87,18 @@ impl LocalStore {
         self.commit(&Change { captions, ..Change::default() }).map(|done| done.0)
     }
 
+    /// Writes records of another store, each with whether it stands alone. Texts that
+    /// are someone's captions wait for [`LocalStore::link`].
+    pub(crate) fn restore(&self, records: &[(Record, bool)]) -> Result<(), StoreError> {
+        let records = records.iter().map(|(record, standalone)| (record, *standalone)).collect();
+        self.commit(&Change { records, ..Change::default() }).map(|_| ())
+    }
+
+    /// Says of several owners at once which texts are their captions.
+    pub(crate) fn link(&self, captions: Vec<(ItemId, Vec<ItemId>)>) -> Result<(), StoreError> {
+        self.commit(&Change { captions, ..Change::default() }).map(|_| ())
+    }
+
     /// The captions of `owner`, by ascending id.
     ///
     /// # Errors
@@ -112,7 +124,9 @@ impl LocalStore {
         let writer = self.writer()?;
         let done = self.inner.commit(&writer, change)?;
         drop(writer);
+        self.tend();
         self.build_graph_if_due();
+        self.sweep();
         Ok(done)
     }
 }
@@ -120,19 +134,19 @@ impl LocalStore {
 impl Inner {
     fn commit(&self, writer: &Writer, change: &Change<'_>) -> Result<(Seq, u64), StoreError> {
         let records = last_wins(&change.records);
-        let (effect, rows) = writer.catalogue.transaction(|c| {
+        let (effect, next) = writer.catalogue.transaction(|c| {
             let state = c.state()?;
             let mut old = self.snapshot();
             if old.seq != state.seq {
                 // A commit that was reported as failed had succeeded after all.
                 let mut text = lock(&self.text);
-                text.forget();
-                self.publish(Self::load(&self.file, c, &state)?);
+                text.forget(&state);
+                self.publish(Snapshot::load(self.generation(&state, true)?, c, &state)?);
                 old = self.snapshot();
             }
             if !records.is_empty() {
                 let vectors = records.iter().map(|(r, _)| (r.item.id, r.embedding.values()));
-                self.file.append(state.rows, vectors)?;
+                old.generation.file.append(state.rows, vectors)?;
             }
             let mut effect = Effect {
                 state,
@@ -154,15 +168,17 @@ impl Inner {
                 .iter()
                 .map(|(id, (row, r))| Added { row: *row, id: *id, kind: r.item.kind })
                 .collect();
-            let rows = old.rows.next(&self.file, effect.state.rows, &added, &effect.dead)?;
-            Ok((effect, Some(rows)))
+            let file = &old.generation.file;
+            let rows = Arc::new(old.rows.next(file, effect.state.rows, &added, &effect.dead)?);
+            let (seq, generation) = (effect.state.seq, Arc::clone(&old.generation));
+            Ok((effect, Some(Snapshot { seq, generation, rows })))
         })?;
         let seq = effect.state.seq;
-        let Some(rows) = rows else { return Ok((seq, 0)) };
-        mark::write(&self.dir, seq);
+        let Some(next) = next else { return Ok((seq, 0)) };
+        mark::write(&*self.disk, &self.dir, seq);
         let mut text = lock(&self.text);
         text.note(seq, effect.added.values().map(|(row, r)| (*row, &r.item)), &effect.dead);
-        self.publish(Snapshot { seq, rows: Arc::new(rows) });
+        self.publish(next);
         Ok((seq, effect.deleted))
     }
 }

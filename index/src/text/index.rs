@@ -1,4 +1,4 @@
-//! Which rows have these words, the best first by BM25?
+//! How do the words of items come into an index, and stay true to the catalogue?
 //!
 //! One document per row of the vector file, so a searcher of any age fits any
 //! state of the rows: documents of dead or unknown rows are passed over. It is
@@ -9,30 +9,23 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::Arc;
 
-use tantivy::collector::{Collector, SegmentCollector};
-use tantivy::columnar::Column;
-use tantivy::directory::MmapDirectory;
-use tantivy::query::{BooleanQuery, BoostQuery, Occur, Query, TermQuery};
 use tantivy::schema::{
     FAST, Field, INDEXED, IndexRecordOption, Schema, TextFieldIndexing, TextOptions,
 };
+use tantivy::tokenizer::WhitespaceTokenizer;
 use tantivy::{
-    DocId, Index, IndexReader, IndexWriter, ReloadPolicy, Score, Searcher, SegmentOrdinal,
-    SegmentReader, TantivyDocument, TantivyError, Term,
+    Index, IndexReader, IndexSettings, IndexWriter, ReloadPolicy, TantivyDocument, TantivyError,
+    Term,
 };
 
-use super::read_only::ReadOnly;
-use super::{Analyzer, Words};
-use crate::topk::{Scored, TopK};
-use crate::vector::Rows;
-use crate::{Filter, Item, Seq};
+use super::files::Files;
+use super::search::TextSearcher;
+use super::words::{Analyzer, WordField};
+use crate::disk::Disk;
+use crate::{Item, Seq};
 
 /// Memory for documents not yet in a segment.
 const WRITER_BYTES: usize = 32 << 20;
-const TOKENIZER: &str = "ekphrasis";
-/// Words of a name say less than words of a caption.
-const NAME_WEIGHT: f32 = 0.7;
-
 /// Why the word index failed.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
@@ -40,35 +33,39 @@ pub enum TextError {
     /// The library's reason.
     #[error("{0}")]
     Tantivy(#[from] TantivyError),
+    /// The files are of a version of this program that told words apart otherwise.
+    #[error("it is of another version of this program")]
+    Outdated,
     /// The files are not what was written.
     #[error("its files are damaged: {0}")]
     Damaged(String),
 }
 
 #[derive(Clone, Copy)]
-struct Fields {
+pub(super) struct Fields {
     row: Field,
-    body: Field,
-    names: Field,
-    tags: Field,
+    /// 1 of those that have a caption: so that these can be counted.
+    pub(super) captioned: Field,
+    pub(super) words: [(WordField, Field); WordField::ALL.len()],
 }
 
 fn schema() -> (Schema, Fields) {
-    let text = || {
+    // The words are told apart by the analyzer, whose version is in the name.
+    let text = |field| {
         TextOptions::default().set_indexing_options(
             TextFieldIndexing::default()
-                .set_tokenizer(TOKENIZER)
+                .set_tokenizer(Analyzer::VERSION)
+                // A word counts less in a long caption, but not among many tags.
+                .set_fieldnorms(field == WordField::Caption)
                 .set_index_option(IndexRecordOption::WithFreqs),
         )
     };
     let mut builder = Schema::builder();
-    let fields = Fields {
-        row: builder.add_u64_field("row", INDEXED | FAST),
-        body: builder.add_text_field("body", text()),
-        names: builder.add_text_field("names", text()),
-        tags: builder.add_text_field("tags", text()),
-    };
-    (builder.build(), fields)
+    let row = builder.add_u64_field("row", INDEXED | FAST);
+    let captioned = builder.add_u64_field("captioned", INDEXED);
+    let words =
+        WordField::ALL.map(|field| (field, builder.add_text_field(field.as_str(), text(field))));
+    (builder.build(), Fields { row, captioned, words })
 }
 
 /// The word index of one store.
@@ -77,6 +74,7 @@ pub(crate) struct TextIndex {
     reader: IndexReader,
     writer: Option<IndexWriter>,
     fields: Fields,
+    analyzer: Analyzer,
     covered: Seq,
     pending: usize,
 }
@@ -88,21 +86,28 @@ impl TextIndex {
 
     /// Whether a file of this name is there before any word is: a list or a lock.
     pub(crate) fn is_list(name: &str) -> bool {
-        ["meta.json", ".managed.json", ".tantivy-writer.lock", ".tantivy-meta.lock"].contains(&name)
+        const LOCKS: [&str; 2] = [".tantivy-writer.lock", ".tantivy-meta.lock"];
+        let list = name.strip_suffix(".new").unwrap_or(name);
+        LOCKS.contains(&name) || ["meta.json", ".managed.json"].contains(&list)
     }
 
     /// Whether a file of this name is one of a word index's: a list, or a part
     /// of a segment, which is named by 32 hexadecimal digits.
     pub(crate) fn is_own(name: &str) -> bool {
         let segment = || name.split_once('.').filter(|(id, _)| id.len() == 32);
-        Self::is_list(name)
+        // What a former version left when it was killed while it wrote a list.
+        let temporary = name.strip_prefix(".tmp").is_some_and(|end| end.len() == 6);
+        temporary
+            || Self::is_list(name)
             || segment().is_some_and(|(id, _)| id.bytes().all(|b| b.is_ascii_hexdigit()))
     }
 
     /// A new, empty one in an existing folder without one.
-    pub(crate) fn create(dir: &Path) -> Result<Self, TextError> {
+    pub(crate) fn create(disk: &Arc<dyn Disk>, dir: &Path) -> Result<Self, TextError> {
         let (schema, fields) = schema();
-        Self::over(Index::create_in_dir(dir, schema)?, fields, true)
+        let files = Files::open(disk, dir).map_err(TantivyError::from)?;
+        let index = Index::create(files, schema, IndexSettings::default())?;
+        Self::over(index, fields, true)
     }
 
     /// A new, empty one in memory, for a reader whose store has none that it can use.
@@ -111,16 +116,22 @@ impl TextIndex {
         Self::over(Index::create_in_ram(schema), fields, true)
     }
 
+    /// Up to which commit the one in `dir` says it goes, by its list alone; 0 if there is none.
+    pub(crate) fn peek(dir: &Path) -> Seq {
+        let list = fs_err::read(dir.join("meta.json")).unwrap_or_default();
+        let meta: serde_json::Value = serde_json::from_slice(&list).unwrap_or_default();
+        meta["payload"].as_str().and_then(parse).unwrap_or(0)
+    }
+
     /// Opens one and verifies every checksum in it.
-    pub(crate) fn open(dir: &Path, write: bool) -> Result<Self, TextError> {
+    pub(crate) fn open(disk: &Arc<dyn Disk>, dir: &Path, write: bool) -> Result<Self, TextError> {
         // Checksums are of no help against a damaged list of files, on which the
         // library may panic.
         catch_unwind(AssertUnwindSafe(|| {
-            let files = MmapDirectory::open(dir).map_err(TantivyError::from)?;
-            let index = if write { Index::open(files)? } else { Index::open(ReadOnly(files))? };
+            let index = Index::open(Files::open(disk, dir).map_err(TantivyError::from)?)?;
             let (schema, fields) = schema();
             if index.schema() != schema {
-                return Err(TextError::Damaged("it has other fields".into()));
+                return Err(TextError::Outdated);
             }
             let damaged = index.validate_checksum()?;
             if let Some(path) = damaged.iter().next() {
@@ -132,12 +143,14 @@ impl TextIndex {
     }
 
     fn over(index: Index, fields: Fields, write: bool) -> Result<Self, TextError> {
-        index.tokenizers().register(TOKENIZER, Analyzer::new().tokenizer());
+        index.tokenizers().register(Analyzer::VERSION, WhitespaceTokenizer::default());
         let reader = index.reader_builder().reload_policy(ReloadPolicy::Manual).try_into()?;
         let writer =
             if write { Some(index.writer_with_num_threads(1, WRITER_BYTES)?) } else { None };
-        let covered = covered(&index)?;
-        Ok(Self { index, reader, writer, fields, covered, pending: 0 })
+        let analyzer = Analyzer::new();
+        let mut this = Self { index, reader, writer, fields, analyzer, covered: 0, pending: 0 };
+        this.reload()?;
+        Ok(this)
     }
 
     /// The catalogue's commit that the last commit here covers.
@@ -159,16 +172,16 @@ impl TextIndex {
     pub(crate) fn add(&mut self, row: u64, item: &Item) -> Result<(), TextError> {
         self.remove(row);
         let Some(writer) = &self.writer else { return Ok(()) };
-        let words = Words::of(item);
         let mut document = TantivyDocument::default();
         document.add_u64(self.fields.row, row);
-        for (field, text) in [
-            (self.fields.body, &words.body),
-            (self.fields.names, &words.names),
-            (self.fields.tags, &words.tags),
-        ] {
-            if !text.is_empty() {
-                document.add_text(field, text);
+        for (field, name) in self.fields.words {
+            let tokens = self.analyzer.item(item, field);
+            if !tokens.is_empty() {
+                let terms: Vec<&str> = tokens.iter().map(|token| &token.term[..]).collect();
+                document.add_text(name, terms.join(" "));
+                if field == WordField::Caption {
+                    document.add_u64(self.fields.captioned, 1);
+                }
             }
         }
         writer.add_document(document)?;
@@ -196,14 +209,20 @@ impl TextIndex {
 
     /// Looks for commits of another process.
     pub(crate) fn reload(&mut self) -> Result<(), TextError> {
-        self.reader.reload()?;
-        self.covered = covered(&self.index)?;
-        Ok(())
+        loop {
+            let before = covered(&self.index)?;
+            self.reader.reload()?;
+            self.covered = covered(&self.index)?;
+            // Else a commit came in between, and which of the two was loaded is unknown.
+            if self.covered == before {
+                return Ok(());
+            }
+        }
     }
 
     /// A searcher of the last commit.
     pub(crate) fn searcher(&self) -> TextSearcher {
-        TextSearcher { searcher: self.reader.searcher(), fields: self.fields }
+        TextSearcher::new(self.reader.searcher(), self.fields)
     }
 
     /// Checks all checksums again.
@@ -221,99 +240,10 @@ fn payload(seq: Seq) -> String {
 
 fn covered(index: &Index) -> Result<Seq, TextError> {
     let Some(text) = index.load_metas()?.payload else { return Ok(0) };
-    let seq = text.split(':').next().and_then(|n| n.parse().ok()).unwrap_or(0);
-    if payload(seq) == text {
-        Ok(seq)
-    } else {
-        Err(TextError::Damaged(format!("it says it covers {text:?}")))
-    }
+    parse(&text).ok_or_else(|| TextError::Damaged(format!("it says it covers {text:?}")))
 }
 
-/// One committed state of the word index.
-pub(crate) struct TextSearcher {
-    searcher: Searcher,
-    fields: Fields,
-}
-
-impl TextSearcher {
-    /// The best `k` living rows that have any of the query's words and pass the filter.
-    pub(crate) fn search(
-        &self,
-        rows: &Arc<Rows>,
-        query: &str,
-        k: usize,
-        filter: &Filter,
-    ) -> Result<Vec<Scored>, TextError> {
-        let terms = Analyzer::new().query(query);
-        if terms.is_empty() || k == 0 {
-            return Ok(vec![]);
-        }
-        let Fields { body, names, tags, .. } = self.fields;
-        let clauses = terms.iter().flat_map(|term| {
-            [(body, 1.0), (names, NAME_WEIGHT), (tags, 1.0)].map(|(field, weight)| {
-                let term = Term::from_field_text(field, term);
-                let query = Box::new(TermQuery::new(term, IndexRecordOption::WithFreqs));
-                (Occur::Should, Box::new(BoostQuery::new(query, weight)) as Box<dyn Query>)
-            })
-        });
-        let query = BooleanQuery::new(clauses.collect());
-        let best = BestRows { rows: Arc::clone(rows), filter: filter.clone(), k };
-        Ok(self.searcher.search(&query, &best)?.into_ranking())
-    }
-}
-
-struct BestRows {
-    rows: Arc<Rows>,
-    filter: Filter,
-    k: usize,
-}
-
-struct BestOfSegment {
-    rows: Arc<Rows>,
-    filter: Filter,
-    column: Column<u64>,
-    top: TopK,
-}
-
-impl Collector for BestRows {
-    type Fruit = TopK;
-    type Child = BestOfSegment;
-
-    fn for_segment(
-        &self,
-        _: SegmentOrdinal,
-        segment: &SegmentReader,
-    ) -> tantivy::Result<Self::Child> {
-        Ok(BestOfSegment {
-            rows: Arc::clone(&self.rows),
-            filter: self.filter.clone(),
-            column: segment.fast_fields().u64("row")?,
-            top: TopK::new(self.k),
-        })
-    }
-
-    fn requires_scoring(&self) -> bool {
-        true
-    }
-
-    fn merge_fruits(&self, fruits: Vec<TopK>) -> tantivy::Result<TopK> {
-        Ok(fruits.into_iter().fold(TopK::new(self.k), TopK::merge))
-    }
-}
-
-impl SegmentCollector for BestOfSegment {
-    type Fruit = TopK;
-
-    fn collect(&mut self, doc: DocId, score: Score) {
-        if let Some(row) = self.column.first(doc)
-            && let Some((id, kind)) = self.rows.live(row)
-            && self.filter.kind.is_none_or(|k| k == kind)
-        {
-            self.top.push(Scored { score, id, row });
-        }
-    }
-
-    fn harvest(self) -> TopK {
-        self.top
-    }
+fn parse(text: &str) -> Option<Seq> {
+    let seq = text.split(':').next()?.parse().ok()?;
+    (payload(seq) == text).then_some(seq)
 }

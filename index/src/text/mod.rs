@@ -1,9 +1,16 @@
 //! Words: what of an item is searched as words, and the index that finds them.
 
+mod files;
+mod fold;
 mod index;
-mod read_only;
+mod search;
+mod split;
+pub(crate) mod typo;
 mod words;
 
+pub(crate) use fold::fold;
 pub use index::TextError;
-pub(crate) use index::{TextIndex, TextSearcher};
-pub(crate) use words::{Analyzer, Words};
+pub(crate) use index::TextIndex;
+pub(crate) use search::{TextSearcher, Understood};
+pub(crate) use words::{Analyzer, QueryWord, Token};
+pub use words::{FoundWord, WordField, WordMatch};

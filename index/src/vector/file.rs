@@ -4,7 +4,8 @@
 //! `dim` × f32, the item's 16-byte id, a CRC-32 over both and the row's number.
 //! Everything is little-endian. The file only grows: how many rows count is
 //! said by the catalogue, and what lies behind them is left from a crash and
-//! overwritten by the next append.
+//! overwritten by the next append. Rows that died go when the living ones are
+//! copied to the file of the next generation.
 //!
 //! Header: magic `EKVECTOR`, format version u32, `dim` u32, generation u32,
 //! length of the space id u32, the id in 64 bytes, zeros, CRC-32 of the rest.
@@ -16,13 +17,14 @@
 //! it: nobody else may touch the file of an open store. Nothing is lost by it,
 //! commits being durable; opened again, the store says which rows are missing.
 
-use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 
 use ekphrasis_embed::Space;
-use memmap2::{Mmap, MmapOptions};
+use memmap2::Mmap;
 
+use crate::disk::{Disk, DiskFile, How};
 use crate::{ItemId, StoreError};
 
 const MAGIC: &[u8; 8] = b"EKVECTOR";
@@ -37,7 +39,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "the vector file is read i
 /// An open vector file. Appending needs the store's write lock.
 #[derive(Debug)]
 pub(crate) struct VectorFile {
-    file: fs_err::File,
+    file: Box<dyn DiskFile>,
     dim: usize,
 }
 
@@ -65,16 +67,21 @@ impl VectorFile {
 
     /// Makes an empty file. What a crash while doing so left is overwritten;
     /// a file with rows is not.
-    pub(crate) fn create(dir: &Path, space: &Space, generation: u32) -> Result<(), StoreError> {
+    pub(crate) fn create(
+        disk: &dyn Disk,
+        dir: &Path,
+        space: &Space,
+        generation: u32,
+    ) -> Result<(), StoreError> {
         let path = dir.join(Self::name(generation));
-        let mut file = fs_err::OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)?;
-        let mut left = vec![];
-        Read::by_ref(&mut file).take(Self::EMPTY + 1).read_to_end(&mut left)?;
+        let left = match fs_err::File::open(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound => vec![],
+            file => {
+                let mut left = vec![];
+                file?.take(Self::EMPTY + 1).read_to_end(&mut left)?;
+                left
+            }
+        };
         if left.len() > HEADER {
             return Err(StoreError::corrupt(&path, "it holds vectors, but its catalogue is gone"));
         }
@@ -83,30 +90,30 @@ impl VectorFile {
         if !ours {
             return Err(StoreError::corrupt(&path, "it does not start like a vector file"));
         }
-        file.rewind()?;
-        file.write_all(&encode_header(space, generation))?;
-        file.sync_all()?;
+        let file = disk.open(&path, How::Create)?;
+        file.write_all_at(&encode_header(space, generation), 0)?;
+        file.sync()?;
         Ok(())
     }
 
     /// Opens a file and checks that it is the one the catalogue speaks of.
     pub(crate) fn open(
+        disk: &dyn Disk,
         dir: &Path,
         space: &Space,
         generation: u32,
         write: bool,
     ) -> Result<Self, StoreError> {
         let path = dir.join(Self::name(generation));
-        let file = match fs_err::OpenOptions::new().read(true).write(write).open(&path) {
+        let mut header = [0; HEADER];
+        match fs_err::File::open(&path) {
             Err(e) if e.kind() == ErrorKind::NotFound => {
                 return Err(StoreError::corrupt(&path, "the file is gone"));
             }
-            other => other?,
-        };
-        let mut header = [0; HEADER];
-        (&file)
-            .read_exact(&mut header)
-            .map_err(|_| StoreError::corrupt(&path, "it is shorter than its header"))?;
+            file => file?
+                .read_exact(&mut header)
+                .map_err(|_| StoreError::corrupt(&path, "it is shorter than its header"))?,
+        }
         if &header[..8] != MAGIC {
             return Err(StoreError::corrupt(&path, "it does not start like a vector file"));
         }
@@ -128,6 +135,7 @@ impl VectorFile {
                 format!("it is not the file of {space}, generation {generation}"),
             ));
         }
+        let file = disk.open(&path, if write { How::Write } else { How::Read })?;
         Ok(Self { file, dim: space.dim() })
     }
 
@@ -141,39 +149,61 @@ impl VectorFile {
         first: u64,
         rows: impl Iterator<Item = (ItemId, &'a [f32])>,
     ) -> Result<(), StoreError> {
+        self.write(first, rows.map(|(id, values)| (id, Some(values))))?;
+        self.sync()
+    }
+
+    /// Writes rows from number `first` on, which are durable after [`VectorFile::sync`].
+    /// A row without values is one that is known to be damaged, and stays that.
+    pub(crate) fn write<'a>(
+        &self,
+        first: u64,
+        rows: impl Iterator<Item = (ItemId, Option<&'a [f32]>)>,
+    ) -> Result<(), StoreError> {
         const BUFFER: usize = 4 << 20;
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(offset(self.dim, first)))?;
+        let mut at = offset(self.dim, first);
         let mut buffer = Vec::new();
         for (row, (id, values)) in (first..).zip(rows) {
             let start = buffer.len();
-            buffer.extend_from_slice(bytemuck::cast_slice(values));
+            match values {
+                Some(values) => buffer.extend_from_slice(bytemuck::cast_slice(values)),
+                None => buffer.resize(start + self.dim * 4, 0),
+            }
             buffer.extend_from_slice(&id.to_bytes());
-            let crc = row_crc(row, &buffer[start..]);
+            let right = row_crc(row, &buffer[start..]);
+            let crc = if values.is_some() { right } else { !right };
             buffer.extend_from_slice(&crc.to_le_bytes());
             if buffer.len() >= BUFFER {
-                file.write_all(&buffer)?;
+                self.file.write_all_at(&buffer, at)?;
+                at += buffer.len() as u64;
                 buffer.clear();
             }
         }
-        file.write_all(&buffer)?;
-        self.file.sync_data()?;
+        self.file.write_all_at(&buffer, at)?;
         Ok(())
+    }
+
+    /// Whether `path` names this very file.
+    pub(crate) fn is_at(&self, path: &Path) -> bool {
+        self.file.is_at(path)
+    }
+
+    /// Makes all rows durable.
+    pub(crate) fn sync(&self) -> Result<(), StoreError> {
+        Ok(self.file.sync()?)
     }
 
     /// Maps `count` rows from `first` on, or fewer if the file is too short.
     pub(crate) fn map(&self, first: u64, count: usize) -> Result<RowMap, StoreError> {
         let (start, stride) = (offset(self.dim, first), self.stride());
-        let there = self.file.metadata()?.len().saturating_sub(start) / stride as u64;
+        let there = self.file.len()?.saturating_sub(start) / stride as u64;
         let rows = count.min(usize::try_from(there).unwrap_or(usize::MAX));
         let map = if rows == 0 {
             None
         } else {
             // SAFETY: rows that the catalogue counts are never written again, the file is
             // never shortened by this crate, and its length was checked just now.
-            let map = unsafe {
-                MmapOptions::new().offset(start).len(rows * stride).map(self.file.file())
-            };
+            let map = unsafe { self.file.map(start, rows * stride) };
             Some(Arc::new(map?))
         };
         Ok(RowMap { map, first, rows, dim: self.dim })
@@ -199,6 +229,11 @@ impl RowMap {
     /// How many rows there are.
     pub(crate) fn rows(&self) -> usize {
         self.rows
+    }
+
+    /// Numbers in a vector.
+    pub(crate) fn dim(&self) -> usize {
+        self.dim
     }
 
     fn bytes(&self, i: usize) -> &[u8] {
@@ -266,6 +301,7 @@ fn encode_header(space: &Space, generation: u32) -> [u8; HEADER] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::disk::OsDisk;
 
     fn id(i: u64) -> ItemId {
         ItemId::for_text(&i.to_string())
@@ -275,8 +311,8 @@ mod tests {
     fn rows_come_back_and_flips_are_seen() {
         let dir = tempfile::tempdir().expect("tempdir");
         let space = Space::new("toy", 3).expect("valid");
-        VectorFile::create(dir.path(), &space, 1).expect("created");
-        let file = VectorFile::open(dir.path(), &space, 1, true).expect("opened");
+        VectorFile::create(&OsDisk, dir.path(), &space, 1).expect("created");
+        let file = VectorFile::open(&OsDisk, dir.path(), &space, 1, true).expect("opened");
         let rows: Vec<[f32; 3]> = (0..5u8).map(|i| [f32::from(i), 1.0, -2.0]).collect();
         let with_ids = |range: std::ops::Range<u64>| {
             range.map(|i| (id(i), &rows[i as usize][..])).collect::<Vec<_>>().into_iter()
@@ -289,7 +325,9 @@ mod tests {
             assert_eq!(row.as_deref(), Some(&rows[i as usize][..]));
         }
         assert_eq!(file.read(0, id(1)).expect("read"), None, "another item's row");
-        assert_eq!(file.read(5, id(5)).expect("read"), None, "behind the end");
+        file.write(5, std::iter::once((id(5), None))).expect("written");
+        assert_eq!(file.read(5, id(5)).expect("read"), None, "damaged, and known to be");
+        assert_eq!(file.read(6, id(6)).expect("read"), None, "behind the end");
 
         let path = dir.path().join(VectorFile::name(1));
         let bytes = fs_err::read(&path).expect("read");
@@ -297,7 +335,7 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[position] ^= 0x10;
             fs_err::write(&path, &flipped).expect("written");
-            let file = VectorFile::open(dir.path(), &space, 1, false).expect("opened");
+            let file = VectorFile::open(&OsDisk, dir.path(), &space, 1, false).expect("opened");
             assert_eq!(file.read(0, id(0)).expect("read"), None, "flip at {position}");
             assert!(file.read(1, id(1)).expect("read").is_some());
         }
@@ -305,7 +343,10 @@ mod tests {
             let mut flipped = bytes.clone();
             flipped[position] ^= 0x10;
             fs_err::write(&path, &flipped).expect("written");
-            assert!(VectorFile::open(dir.path(), &space, 1, false).is_err(), "flip at {position}");
+            assert!(
+                VectorFile::open(&OsDisk, dir.path(), &space, 1, false).is_err(),
+                "flip at {position}"
+            );
         }
     }
 
@@ -313,13 +354,14 @@ mod tests {
     fn a_file_with_vectors_is_not_made_anew() {
         let dir = tempfile::tempdir().expect("tempdir");
         let space = Space::new("toy", 2).expect("valid");
-        VectorFile::create(dir.path(), &space, 1).expect("created");
-        VectorFile::create(dir.path(), &space, 1).expect("still empty");
-        let file = VectorFile::open(dir.path(), &space, 1, true).expect("opened");
+        VectorFile::create(&OsDisk, dir.path(), &space, 1).expect("created");
+        VectorFile::create(&OsDisk, dir.path(), &space, 1).expect("still empty");
+        let file = VectorFile::open(&OsDisk, dir.path(), &space, 1, true).expect("opened");
         file.append(0, std::iter::once((id(0), &[1.0, 0.0][..]))).expect("appended");
-        let error = VectorFile::create(dir.path(), &space, 1).expect_err("it holds vectors");
+        let error =
+            VectorFile::create(&OsDisk, dir.path(), &space, 1).expect_err("it holds vectors");
         assert!(error.to_string().contains("its catalogue is gone"), "{error}");
         let other = Space::new("other", 2).expect("valid");
-        assert!(VectorFile::open(dir.path(), &other, 1, false).is_err());
+        assert!(VectorFile::open(&OsDisk, dir.path(), &other, 1, false).is_err());
     }
 }

@@ -4,15 +4,24 @@
 mod file;
 mod graph;
 mod hnsw;
+mod quantised;
 mod rows;
 mod scan;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub(crate) use file::VectorFile;
-pub(crate) use graph::Graph;
+pub(crate) use graph::{Ask, Graph};
+pub(crate) use quantised::QueryCodes;
 pub(crate) use rows::{Added, Rows};
-pub(crate) use scan::{scan_rows, scan_tail};
+pub(crate) use scan::{scan, scan_tail};
 
 /// Cosine of two unit vectors, in −1..=1, and never −0, so that equal scores are equal bits.
 pub(crate) fn cosine(a: &[f32], b: &[f32]) -> f32 {
-    ekphrasis_embed::dot(a, b).clamp(-1.0, 1.0) + 0.0
+    quantised::Kernel::best().dot(a, b).clamp(-1.0, 1.0) + 0.0
+}
+
+/// The instructions vectors are compared with: `portable`, `avx2`, `avx512-vnni` or `neon`.
+pub(crate) fn kernel_name() -> &'static str {
+    quantised::Kernel::best().name()
 }

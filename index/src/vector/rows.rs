@@ -5,12 +5,16 @@
 //! looked at; what fails is left out. Who is left out is found by reading all
 //! rows: [`Rows::damaged`].
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::file::RowMap;
+use super::graph::Ask;
+use super::quantised::Codes;
 use super::{VectorFile, cosine};
-use crate::{Filter, ItemId, Kind, StoreError};
+use crate::filter::Pass;
+use crate::topk::Sieve;
+use crate::{ItemId, Kind, StoreError};
 
 /// Rows per chunk.
 pub(super) const CHUNK: usize = 4096;
@@ -43,6 +47,17 @@ struct Chunk {
     checks: Arc<[AtomicU8]>,
     ids: Vec<ItemId>,
     kinds: Vec<Option<Kind>>,
+    living: u64,
+    quantised: Arc<Quantised>,
+}
+
+/// The rows of a chunk as codes, once it is looked at a second time: a program that
+/// asks a single question spends nothing on making them.
+#[derive(Debug, Default)]
+struct Quantised {
+    looked_at: AtomicBool,
+    /// Of all rows the chunk had when this was made.
+    codes: OnceLock<Codes>,
 }
 
 impl Rows {
@@ -75,6 +90,8 @@ impl Rows {
                     checks: (0..CHUNK).map(|_| AtomicU8::new(UNKNOWN)).collect(),
                     ids: vec![ItemId::from_bytes([0; 16]); rows],
                     kinds: vec![None; rows],
+                    living: 0,
+                    quantised: Arc::default(),
                 }));
             }
         }
@@ -84,6 +101,9 @@ impl Rows {
         }
         for a in added {
             next.set(a.row, Some((a.id, a.kind)));
+        }
+        for chunk in next.chunks.iter_mut().skip(self.len as usize / CHUNK) {
+            Arc::make_mut(chunk).quantise_more();
         }
         Ok(next)
     }
@@ -103,6 +123,7 @@ impl Rows {
                 None => continue,
             };
             *counter = counter.saturating_add_signed(by);
+            chunk.living = chunk.living.saturating_add_signed(by);
         }
     }
 
@@ -111,13 +132,66 @@ impl Rows {
         self.len
     }
 
-    /// Living rows that the filter lets through.
-    pub(crate) fn count(&self, filter: &Filter) -> u64 {
-        match filter.kind {
-            None => self.images + self.texts,
-            Some(Kind::Image) => self.images,
-            Some(Kind::Text) => self.texts,
+    /// Living rows that `pass` lets through.
+    pub(crate) fn count(&self, pass: &Pass) -> u64 {
+        match (pass.rows(), pass.kind()) {
+            (None, None) => self.images + self.texts,
+            (None, Some(Kind::Image)) => self.images,
+            (None, Some(Kind::Text)) => self.texts,
+            (Some(rows), _) => {
+                let lives = |&row: &u64| self.live(row).is_some_and(|(_, k)| pass.lets(row, k));
+                rows.iter(0).take_while(|row| *row < self.len).filter(lives).count() as u64
+            }
         }
+    }
+
+    /// Living rows among `from..to`.
+    pub(crate) fn living(&self, from: u64, to: u64) -> u64 {
+        let of_chunk = |c: usize| {
+            let (first, chunk) = ((c * CHUNK) as u64, &self.chunks[c]);
+            let inside =
+                |row: u64| row.saturating_sub(first).min(chunk.kinds.len() as u64) as usize;
+            match (inside(from), inside(to)) {
+                (0, end) if end == chunk.kinds.len() => chunk.living,
+                (start, end) if start >= end => 0,
+                (start, end) => chunk.kinds[start..end].iter().flatten().count() as u64,
+            }
+        };
+        let last = to.min(self.len).div_ceil(CHUNK as u64) as usize;
+        ((from / CHUNK as u64) as usize..last).map(of_chunk).sum()
+    }
+
+    /// Numbers in a vector; unknown as long as there are no rows.
+    pub(crate) fn dim(&self) -> Option<usize> {
+        self.chunks.first().map(|chunk| chunk.map.dim())
+    }
+
+    /// About how many living rows `pass` lets through, without looking at each: as if
+    /// death and kind had nothing to do with the rows it names.
+    pub(crate) fn estimate(&self, pass: &Pass) -> u64 {
+        let Some(rows) = pass.rows() else { return self.count(pass) };
+        let living = self.count(&Pass::new(pass.kind(), None)) as f64;
+        (rows.count() as f64 * living / (self.len.max(1) as f64)).ceil() as u64
+    }
+
+    /// The first `limit` ids after `after` of living rows that `pass`, which names
+    /// its rows, lets through; ascending.
+    pub(crate) fn first_ids(
+        &self,
+        pass: &Pass,
+        after: Option<ItemId>,
+        limit: usize,
+    ) -> Vec<ItemId> {
+        let rows = pass.rows().into_iter().flat_map(|rows| rows.iter(0));
+        let id_of = |row| self.live(row).filter(|(_, kind)| pass.lets(row, *kind)).map(|l| l.0);
+        let wanted = rows.take_while(|row| *row < self.len).filter_map(id_of);
+        let mut ids: Vec<ItemId> = wanted.filter(|id| Some(*id) > after).collect();
+        if limit < ids.len() {
+            ids.select_nth_unstable(limit);
+            ids.truncate(limit);
+        }
+        ids.sort_unstable();
+        ids
     }
 
     /// Whose row this is, if it lives.
@@ -155,27 +229,81 @@ impl Rows {
         Ok(damaged)
     }
 
-    /// Calls `found` with id, row and cosine of every undamaged living row of
-    /// chunk `c` from row `from` on that the filter lets through.
+    /// Calls `found` with id, row and vector of every undamaged living row of
+    /// chunk `c` from row `from` on that `pass` lets through.
     pub(super) fn each_in_chunk(
         &self,
         c: usize,
         from: u64,
-        query: &[f32],
-        filter: &Filter,
-        mut found: impl FnMut(ItemId, u64, f32),
+        pass: &Pass,
+        mut found: impl FnMut(ItemId, u64, &[f32]),
     ) {
         let Some(chunk) = self.chunks.get(c) else { return };
         let first = (c * CHUNK) as u64;
         let skip = from.saturating_sub(first) as usize;
-        for (i, kind) in chunk.kinds.iter().enumerate().skip(skip) {
-            let Some(kind) = *kind else { continue };
-            if filter.kind.is_none_or(|k| k == kind)
+        let mut look = |i: usize| {
+            if let Some(Some(kind)) = chunk.kinds.get(i)
+                && pass.lets(first + i as u64, *kind)
                 && let Some(vector) = chunk.vector(i)
             {
-                found(chunk.ids[i], first + i as u64, cosine(query, vector));
+                found(chunk.ids[i], first + i as u64, vector);
             }
+        };
+        match pass.rows() {
+            None => (skip..chunk.kinds.len()).for_each(look),
+            // Only those that may be found are looked at.
+            Some(rows) => rows
+                .iter(first + skip as u64)
+                .take_while(|row| *row < first + CHUNK as u64)
+                .for_each(|row| look((row - first) as usize)),
         }
+    }
+
+    /// Offers `sieve` every undamaged living row of chunk `c` from row `from` on that
+    /// may be found and that may be of interest, but for those in `without`.
+    pub(super) fn sift_chunk(
+        &self,
+        c: usize,
+        from: u64,
+        ask: &Ask<'_>,
+        without: &[u64],
+        sieve: &mut Sieve,
+    ) {
+        let Some(chunk) = self.chunks.get(c) else { return };
+        let first = (c * CHUNK) as u64;
+        let skip = from.saturating_sub(first) as usize;
+        match chunk.codes(ask.pass) {
+            Some(codes) if skip < codes.len() => {
+                let against = ask.codes.against(codes.block(), 0.0);
+                let least = sieve.floor();
+                against.each_reaching(skip, codes.len(), least, |i, scope| {
+                    let row = first + i as u64;
+                    if let Some(Some(kind)) = chunk.kinds.get(i)
+                        && ask.pass.lets(row, *kind)
+                        && !without.contains(&row)
+                    {
+                        sieve.offer(row, scope.lower, scope.upper);
+                    }
+                    sieve.floor()
+                });
+            }
+            Some(_) => {}
+            None => self.each_in_chunk(c, from, ask.pass, |_, row, vector| {
+                if !without.contains(&row) {
+                    let score = cosine(ask.query, vector);
+                    sieve.offer(row, score, score);
+                }
+            }),
+        }
+    }
+
+    /// How many chunks are known as codes, and how many there are.
+    #[cfg(test)]
+    pub(super) fn chunks_with_codes(&self) -> (usize, usize) {
+        let made = |chunk: &&Arc<Chunk>| {
+            chunk.quantised.codes.get().is_some_and(|codes| codes.len() == chunk.ids.len())
+        };
+        (self.chunks.iter().filter(made).count(), self.chunks.len())
     }
 
     pub(super) fn chunk_count(&self) -> usize {
@@ -184,6 +312,39 @@ impl Rows {
 }
 
 impl Chunk {
+    /// The codes of all rows, unless it is not yet worth making them, or few rows will be asked for.
+    fn codes(&self, pass: &Pass) -> Option<&Codes> {
+        let first_look = !self.quantised.looked_at.swap(true, Ordering::Relaxed);
+        if pass.rows().is_some() {
+            return None;
+        }
+        let known = self.quantised.codes.get();
+        if known.is_some() || first_look || !Codes::can(self.map.dim()) {
+            return known;
+        }
+        // Dead ones as well: they may live in an older state, which shares the codes.
+        let all = || Codes::of(self.map.dim(), (0..self.kinds.len()).map(|i| self.vector(i)));
+        Some(self.quantised.codes.get_or_init(all))
+    }
+
+    /// Adds rows that came in since to the codes, if those are in use.
+    fn quantise_more(&mut self) {
+        let Some(codes) = self.quantised.codes.get().filter(|c| c.len() < self.kinds.len()) else {
+            if self.quantised.codes.get().is_none() {
+                // Someone may make them just now, of the rows there were.
+                let looked_at = AtomicBool::new(self.quantised.looked_at.load(Ordering::Relaxed));
+                self.quantised = Arc::new(Quantised { looked_at, codes: OnceLock::new() });
+            }
+            return;
+        };
+        let mut codes = codes.clone();
+        for i in codes.len()..self.kinds.len() {
+            codes.push(self.vector(i));
+        }
+        let more = Quantised { looked_at: AtomicBool::new(true), codes: codes.into() };
+        self.quantised = Arc::new(more);
+    }
+
     fn vector(&self, i: usize) -> Option<&[f32]> {
         let kind = self.kinds.get(i)?;
         // Relaxed: the flag only spares work; two threads that check at once agree.

@@ -1,31 +1,113 @@
 //! Which rows are nearest, when every row is looked at?
+//!
+//! Rows are compared by their codes, which say of each between what its cosine lies;
+//! those that may be among the best are compared in full. The result is that of
+//! comparing all in full, to the last bit. Codes are those of the graph for rows it
+//! covers, and made in memory for the others.
 
 use rayon::prelude::*;
 
+use super::cosine;
+use super::graph::{Ask, Damaged, Graph};
+use super::quantised::QueryCodes;
 use super::rows::{CHUNK, Rows};
-use crate::Filter;
-use crate::topk::{Scored, TopK};
+use crate::filter::Pass;
+use crate::topk::{Scored, Sieve, TopK};
 
 /// From this many rows on, threads share the work.
 const PARALLEL_FROM: usize = 4 * CHUNK;
+/// If one in so many rows is wanted, codes spare nothing.
+const SHARE: u64 = 8;
 
-/// The best `k` of all living rows that the filter lets through.
-pub(crate) fn scan_rows(rows: &Rows, query: &[f32], k: usize, filter: &Filter) -> TopK {
-    scan_tail(rows, 0, query, k, filter)
+/// The best `k` of all living rows that `pass` lets through. `graph`, of these rows or of
+/// the first of them, lends its codes.
+pub(crate) fn scan(
+    rows: &Rows,
+    graph: Option<&Graph>,
+    query: &[f32],
+    k: usize,
+    pass: &Pass,
+) -> TopK {
+    let graph = graph.filter(|_| pass.rows().is_none());
+    let found = graph.and_then(|graph| sifted(rows, Some(graph), graph.covered(), query, k, pass));
+    // Without the graph, or if it proved damaged.
+    found.unwrap_or_else(|| scan_tail(rows, 0, query, k, pass))
 }
 
 /// The best `k` of the rows from `from` on.
-pub(crate) fn scan_tail(rows: &Rows, from: u64, query: &[f32], k: usize, filter: &Filter) -> TopK {
-    let chunks = from as usize / CHUNK..rows.chunk_count();
+pub(crate) fn scan_tail(rows: &Rows, from: u64, query: &[f32], k: usize, pass: &Pass) -> TopK {
+    sifted(rows, None, from, query, k, pass)
+        .unwrap_or_else(|| scan_in_full(rows, from, query, k, pass))
+}
+
+/// The best `k` of the rows in `graph` and of those from `from` on, with the help of
+/// codes; `None` if they do not help.
+fn sifted(
+    rows: &Rows,
+    graph: Option<&Graph>,
+    from: u64,
+    query: &[f32],
+    k: usize,
+    pass: &Pass,
+) -> Option<TopK> {
+    let first = if graph.is_some() { 0 } else { from };
+    if k as u64 > rows.len().saturating_sub(first) / SHARE {
+        return None;
+    }
+    let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
+    let chunks = from as usize / CHUNK..rows.chunk_count().max(from as usize / CHUNK);
+    let nodes = graph.map_or(0, Graph::nodes);
+    let pieces = nodes.div_ceil(CHUNK) + chunks.len();
+    let mut without = vec![];
+    loop {
+        let one = |sieve: Result<Sieve, Damaged>, piece: usize| {
+            let mut sieve = sieve?;
+            match graph.filter(|_| piece < nodes.div_ceil(CHUNK)) {
+                Some(graph) => {
+                    let range = (piece * CHUNK, ((piece + 1) * CHUNK).min(nodes));
+                    graph.sift(&ask, range, &without, &mut sieve)?;
+                }
+                None => {
+                    let c = chunks.start + piece - nodes.div_ceil(CHUNK);
+                    rows.sift_chunk(c, from, &ask, &without, &mut sieve);
+                }
+            }
+            Ok(sieve)
+        };
+        let start = || Ok(Sieve::new(k));
+        let sieve = fold(0..pieces, start, one, |a, b| Ok(a?.merge(b?))).ok()?;
+        match sieve.settle(|row| ask.score(row)) {
+            Ok(top) => return Some(top),
+            // Found out just now to be damaged; once more, without them.
+            Err(damaged) => without.extend(damaged),
+        }
+    }
+}
+
+/// As [`scan_tail`], without the help of codes.
+fn scan_in_full(rows: &Rows, from: u64, query: &[f32], k: usize, pass: &Pass) -> TopK {
     let one = |mut top: TopK, c: usize| {
-        rows.each_in_chunk(c, from, query, filter, |id, row, score| {
-            top.push(Scored { score, id, row });
+        rows.each_in_chunk(c, from, pass, |id, row, vector| {
+            top.push(Scored { score: cosine(query, vector), id, row });
         });
         top
     };
-    if chunks.len() * CHUNK < PARALLEL_FROM {
-        chunks.fold(TopK::new(k), one)
+    fold(from as usize / CHUNK..rows.chunk_count(), || TopK::new(k), one, TopK::merge)
+}
+
+/// Folds pieces of about [`CHUNK`] rows, by several threads if there are many.
+fn fold<T: Send>(
+    pieces: std::ops::Range<usize>,
+    start: impl Fn() -> T + Send + Sync,
+    one: impl Fn(T, usize) -> T + Send + Sync,
+    join: impl Fn(T, T) -> T + Send + Sync,
+) -> T {
+    if pieces.len() * CHUNK < PARALLEL_FROM {
+        pieces.fold(start(), one)
     } else {
-        chunks.into_par_iter().fold(|| TopK::new(k), one).reduce(|| TopK::new(k), TopK::merge)
+        pieces.into_par_iter().fold(&start, one).reduce(&start, join)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Item, ItemId, Kind};
+use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind};
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
@@ -62,14 +62,27 @@ pub struct SearchRequest {
     pub mode: Mode,
     /// Only this kind of item.
     pub kind: Option<Kind>,
+    /// Only items that this accepts.
+    pub filter: Option<Expr>,
     /// Compare with every vector.
     pub exact: bool,
+    /// Say of each hit which words found it.
+    pub explain: bool,
 }
 
 impl SearchRequest {
     /// Ten hybrid hits for `parts`, of any kind.
     pub fn new(parts: Vec<Part>) -> Self {
-        Self { parts, k: 10, offset: 0, mode: Mode::default(), kind: None, exact: false }
+        Self {
+            parts,
+            k: 10,
+            offset: 0,
+            mode: Mode::default(),
+            kind: None,
+            filter: None,
+            exact: false,
+            explain: false,
+        }
     }
 }
 
@@ -105,6 +118,8 @@ pub struct SearchHit {
     pub via_text: bool,
     /// Each part's own cosine, and BM25 if the words found it.
     pub parts: Vec<PartScore>,
+    /// Which words found it, and where, if that was asked for.
+    pub words: Vec<FoundWord>,
 }
 
 /// How much one part agrees with a hit.
@@ -169,6 +184,8 @@ pub struct Status {
     pub texts: u64,
     /// Files that could not be indexed.
     pub failures: u64,
+    /// Of how many pictures is known what filters ask for.
+    pub told: Told,
     /// The newest commit.
     pub seq: u64,
     /// Name of the model.
@@ -187,6 +204,17 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Whether a scan of the folders is going on (`ek up`).
     pub indexing: Option<Progress>,
+}
+
+/// Of how many pictures something is known that their files tell.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Told {
+    /// When they were taken.
+    pub taken: u64,
+    /// By which camera.
+    pub camera: u64,
+    /// Where.
+    pub place: u64,
 }
 
 /// How far an indexing run is.

@@ -7,10 +7,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{
-    Access, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
+    Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
-use crate::{EngineError, Progress, Source, Status, Towers, ingest, pictures, thumbnails};
+use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures, thumbnails};
 
 /// What an engine may do to its store.
 #[derive(Clone, Debug)]
@@ -115,7 +115,7 @@ impl Engine {
         Ok(self.fresh()?.items(&[id])?.pop().flatten())
     }
 
-    /// The next items after `after`, in the order of ids.
+    /// The next items after `after` that the filter lets through, in the order of ids.
     ///
     /// # Errors
     /// If the store cannot be read.
@@ -123,9 +123,9 @@ impl Engine {
         &self,
         after: Option<ItemId>,
         limit: usize,
-        kind: Option<Kind>,
+        filter: &Filter,
     ) -> Result<Vec<Item>, EngineError> {
-        Ok(self.fresh()?.scan(after, limit, &Filter { kind })?)
+        Ok(self.fresh()?.scan(after, limit, filter)?)
     }
 
     fn indexed_file(&self, id: ItemId) -> Result<(PathBuf, Item), EngineError> {
@@ -178,7 +178,7 @@ impl Engine {
         for path in paths {
             // `ek up` must not take up again what was just forgotten.
             self.store.remove_root(path)?;
-            ids.extend(self.store.files_under(path)?.into_iter().map(|(_, id, _)| id));
+            ids.extend(self.store.files_under(path)?.into_iter().map(|f| f.id));
         }
         let below = |f: &Failure| paths.iter().any(|p| f.path.starts_with(p));
         let told: Vec<PathBuf> = failing.into_iter().filter(below).map(|f| f.path).collect();
@@ -230,12 +230,22 @@ impl Engine {
     /// If the store cannot be read.
     pub fn status(&self) -> Result<Status, EngineError> {
         let store = self.fresh()?;
-        let count = |kind| store.count(&Filter { kind: Some(kind) });
+        let count = |kind| store.count(&Filter::of_kind(kind));
+        let told = |filter: &str| match filter.parse::<Expr>() {
+            Ok(expr) => store.count(&Filter { kind: Some(Kind::Image), expr: Some(expr) }),
+            Err(_) => Ok(0),
+        };
         Ok(Status {
             data: self.data.clone(),
             images: count(Kind::Image)?,
             texts: count(Kind::Text)?,
             failures: store.failure_count()?,
+            told: Told {
+                taken: told("taken:0001..")?,
+                camera: told("camera:*")?,
+                // Half around the Earth.
+                place: told("near:0,0,20100km")?,
+            },
             seq: store.seq(),
             model: self.towers.name().into(),
             space: self.towers.space().id().into(),

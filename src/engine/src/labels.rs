@@ -99,7 +99,7 @@ pub fn describe(
         let query = Query {
             vector: Some(image.clone()),
             k,
-            filter: Filter { kind: Some(Kind::Text) },
+            filter: Filter::of_kind(Kind::Text),
             ..Query::default()
         };
         let hits = store.search(&query)?;

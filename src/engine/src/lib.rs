@@ -20,7 +20,7 @@ mod watch;
 
 pub use api::{
     Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
-    SearchHit, SearchReply, SearchRequest, Source, Status,
+    SearchHit, SearchReply, SearchRequest, Source, Status, Told,
 };
 pub use config::{Config, ConfigError, Flags};
 pub use doctor::{Check, diagnose};
@@ -33,5 +33,8 @@ pub use watch::{WatchEvent, watch};
 
 // What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};
-pub use ekphrasis_index::{Failure, FileFacts, Filter, Holder, Item, ItemId, Kind};
+pub use ekphrasis_index::{
+    Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder, Item,
+    ItemId, Kind, Place, Taken, WordField, WordMatch,
+};
 pub use ekphrasis_models::Vocabulary;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Filter, ItemId, Query, StoreRead};
+use ekphrasis_index::{Balance, Filter, ItemId, Query, StoreRead};
 
 use crate::{
     Engine, EngineError, Mode, Part, PartQuery, PartScore, SearchHit, SearchReply, SearchRequest,
@@ -55,8 +55,10 @@ impl Engine {
             words,
             k: request.k,
             offset: request.offset,
+            balance: balance(&request.parts),
             filter: filter_of(request),
             exact: request.exact,
+            explain: request.explain,
         };
         let store = self.fresh()?;
         let found = store.search(&query)?;
@@ -82,6 +84,7 @@ impl Engine {
                 via_vector: hit.via_vector,
                 via_text: hit.bm25.is_some(),
                 parts: explained,
+                words: hit.words,
             });
         }
         Ok(SearchReply {
@@ -129,7 +132,7 @@ impl Engine {
 }
 
 fn filter_of(request: &SearchRequest) -> Filter {
-    Filter { kind: request.kind }
+    Filter { kind: request.kind, expr: request.filter.clone() }
 }
 
 fn check(request: &SearchRequest) -> Result<(), EngineError> {
@@ -170,6 +173,17 @@ fn words(parts: &[Part]) -> Option<String> {
     (!wanted.is_empty()).then(|| wanted.join(" "))
 }
 
+/// How much the ranking by words counts beside that by vector: as much as words
+/// have a share in what is wanted, so that a picture that counts three times as
+/// much as a phrase does so in both.
+fn balance(parts: &[Part]) -> Balance {
+    let weight = |wanted: fn(&PartQuery) -> bool| -> f32 {
+        parts.iter().filter(|p| p.weight > 0.0 && wanted(&p.what)).map(|p| p.weight).sum()
+    };
+    let (words, all) = (weight(|what| matches!(what, PartQuery::Text(_))), weight(|_| true));
+    Balance { vector: 1.0, words: words / all }
+}
+
 fn part_name(part: &PartQuery) -> String {
     match part {
         PartQuery::Text(text) => text.clone(),
@@ -192,4 +206,27 @@ fn explain(
         }
     }
     Ok(scores)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Source;
+
+    #[test]
+    fn words_count_as_much_as_their_share_in_what_is_wanted() {
+        let text = |weight| Part { what: PartQuery::Text("x".into()), weight };
+        let image = |weight| Part { what: PartQuery::Image(Source::Bytes(vec![])), weight };
+        for (parts, words) in [
+            (vec![text(1.0)], 1.0),
+            (vec![text(0.2), text(3.0)], 1.0),
+            (vec![text(1.0), image(1.0)], 0.5),
+            (vec![text(1.0), image(3.0)], 0.25),
+            // What is unwanted only steers the vector.
+            (vec![text(1.0), image(-3.0)], 1.0),
+            (vec![image(1.0), text(-1.0)], 0.0),
+        ] {
+            assert_eq!(balance(&parts), Balance { vector: 1.0, words });
+        }
+    }
 }

@@ -11,9 +11,10 @@ use ekphrasis_embed::{
 };
 use ekphrasis_engine::eval::{EvalOptions, evaluate};
 use ekphrasis_engine::{
-    Engine, EngineError, Fault, GivenTowers, Holder, IndexOptions, Kind, LabelRequest, Mode,
-    OpenFor, Part, PartQuery, SearchRequest, Source, Towers,
+    Engine, EngineError, Fault, Filter, GivenTowers, Holder, IndexOptions, Item, Kind,
+    LabelRequest, Mode, OpenFor, Part, PartQuery, SearchRequest, Source, Towers,
 };
+use ekphrasis_index::{Access, LocalStore, Record, StoreRead, StoreWrite};
 
 const COLOURS: [(&str, [u8; 3]); 6] = [
     ("red", [255, 0, 0]),
@@ -139,6 +140,51 @@ fn a_run_that_is_stopped_goes_on_where_it_was() {
     let report = index(&engine, &folder);
     assert_eq!((report.progress.unchanged, report.progress.indexed), (first, 100 - first));
     assert!(engine.status().expect("readable").indexing.is_none());
+}
+
+/// Pictures that were indexed before anyone looked for what their files tell.
+#[test]
+fn facts_are_looked_for_in_what_was_indexed_without() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (folder, data) = (dir.path().join("pictures"), dir.path().join("data"));
+    fs_err::create_dir_all(&folder).expect("created");
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/fixtures/exif");
+    for name in ["sydney_pixel.jpg", "berlin_canon.png"] {
+        fs_err::copy(fixtures.join(name), folder.join(name)).expect("copied");
+    }
+    let engine = open(&data, towers());
+    assert_eq!(index(&engine, &folder).progress.indexed, 2);
+    let cameras = |engine: &Engine| engine.status().expect("readable").told.camera;
+    assert_eq!(cameras(&engine), 2);
+    let all = engine.items(None, 10, &Filter::default()).expect("readable");
+    drop(engine);
+    // As a former version left them.
+    let holder = Holder { command: "test".into(), address: None };
+    let store = LocalStore::open(&data, towers().space(), Access::Write(holder)).expect("opens");
+    let ids: Vec<_> = all.iter().map(|item| item.id).collect();
+    let embeddings = store.embeddings(&ids).expect("readable");
+    let before: Vec<Record> = all
+        .iter()
+        .zip(embeddings)
+        .map(|(item, embedding)| Record {
+            item: Item { facts: None, tags: vec!["kept".into()], ..item.clone() },
+            embedding: embedding.expect("there"),
+        })
+        .collect();
+    store.upsert(&before).expect("written");
+    drop(store);
+
+    let engine = open(&data, Arc::new(Broken(towers())));
+    assert_eq!(cameras(&engine), 0);
+    // No picture is encoded again: the model cannot even be loaded.
+    let report = index(&engine, &folder);
+    assert_eq!((report.progress.indexed, report.failures.len()), (2, 0));
+    assert_eq!(cameras(&engine), 2);
+    let told = engine.items(None, 10, &Filter::default()).expect("readable");
+    for (item, old) in told.iter().zip(&all) {
+        assert_eq!(*item, Item { tags: vec!["kept".into()], ..old.clone() });
+    }
+    assert_eq!(index(&engine, &folder).progress.unchanged, 2, "and only once");
 }
 
 /// A model whose image tower cannot be loaded.

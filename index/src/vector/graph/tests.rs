@@ -1,53 +1,62 @@
-use super::super::{Added, VectorFile, scan_rows};
+use std::path::PathBuf;
+
+use super::super::testing::{Random, Store};
+use super::super::{QueryCodes, scan, scan_tail};
 use super::*;
 use crate::Kind;
+use crate::disk::OsDisk;
+use crate::filter::Pass;
 
-/// A small deterministic generator (SplitMix64), so that seeds can be printed.
-struct Random(u64);
+const IMAGES: fn(u64) -> Kind = |_| Kind::Image;
 
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    /// About normal, mean 0.
-    fn normal(&mut self) -> f32 {
-        (0..4).map(|_| (self.next() >> 40) as f32 / (1u64 << 24) as f32 - 0.5).sum()
-    }
-
-    fn vector(&mut self, centre: &[f32], spread: f32) -> Vec<f32> {
-        let v: Vec<f32> = centre.iter().map(|c| c + spread * self.normal()).collect();
-        let norm = ekphrasis_embed::dot(&v, &v).sqrt();
-        v.iter().map(|x| x / norm).collect()
-    }
+fn build(store: &Store, seq: Seq, threads: usize) -> Graph {
+    let idle = AtomicBool::new(false);
+    Graph::of(&store.rows, seq, threads, &idle).expect("not cancelled")
 }
 
-fn store(dir: &Path, dim: usize, vectors: &[Vec<f32>]) -> (Space, Rows) {
-    let space = Space::new("toy", dim).expect("valid");
-    VectorFile::create(dir, &space, 1).expect("created");
-    let file = VectorFile::open(dir, &space, 1, true).expect("opened");
-    let id = |i: usize| ItemId::for_text(&i.to_string());
-    file.append(0, vectors.iter().enumerate().map(|(i, v)| (id(i), &v[..]))).expect("appended");
-    let added: Vec<Added> =
-        (0..vectors.len()).map(|i| Added { row: i as u64, id: id(i), kind: Kind::Image }).collect();
-    let rows = Rows::empty().next(&file, added.len() as u64, &added, &[]).expect("mapped");
-    (space, rows)
+fn nearest(graph: &Graph, rows: &Rows, query: &[f32], ef: usize, k: usize) -> Vec<u64> {
+    let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass: &Pass::default() };
+    let top = graph.search(&ask, ef, TopK::new(k)).expect("undamaged");
+    top.into_ranking().iter().map(|s| s.row).collect()
+}
+
+fn exact(rows: &Rows, query: &[f32], k: usize) -> Vec<u64> {
+    scan_tail(rows, 0, query, k, &Pass::default()).into_ranking().iter().map(|s| s.row).collect()
 }
 
 fn recall(graph: &Graph, rows: &Rows, queries: &[Vec<f32>], ef: usize) -> f64 {
-    let filter = Filter::default();
-    let mut hits = 0;
-    for query in queries {
-        let exact: Vec<u64> =
-            scan_rows(rows, query, 10, &filter).into_ranking().iter().map(|s| s.row).collect();
-        let found = graph.search(rows, query, ef, &filter, TopK::new(10)).into_ranking();
-        hits += found.iter().filter(|s| exact.contains(&s.row)).count();
+    let hits = queries.iter().map(|query| {
+        let exact = exact(rows, query, 10);
+        nearest(graph, rows, query, ef, 10).iter().filter(|row| exact.contains(row)).count()
+    });
+    hits.sum::<usize>() as f64 / (10 * queries.len()) as f64
+}
+
+/// Files of graphs in `dir`, by name.
+fn files(dir: &Path) -> Vec<PathBuf> {
+    let entries = fs_err::read_dir(dir).expect("listed").map(|e| e.expect("listed").path());
+    let mut found: Vec<PathBuf> =
+        entries.filter(|p| p.extension().is_some_and(|e| e == "ekg")).collect();
+    found.sort();
+    found
+}
+
+/// Some clusters of vectors, near and far queries.
+struct Clusters {
+    vectors: Vec<Vec<f32>>,
+    near: Vec<Vec<f32>>,
+    /// Those that lie nowhere near the clusters, as texts do among pictures.
+    far: Vec<Vec<f32>>,
+}
+
+fn clusters(random: &mut Random, count: usize) -> Clusters {
+    let centres: Vec<Vec<f32>> = (0..50).map(|_| random.vector(&[0.0; 64], 1.0)).collect();
+    let mut around = |i: usize, spread| random.vector(&centres[i % 50], spread);
+    Clusters {
+        vectors: (0..count).map(|i| around(i, 0.15)).collect(),
+        near: (0..100).map(|i| around(i, 0.2)).collect(),
+        far: (0..100).map(|_| random.vector(&[0.0; 64], 1.0)).collect(),
     }
-    hits as f64 / (10 * queries.len()) as f64
 }
 
 #[test]
@@ -55,93 +64,215 @@ fn recall_on_clusters_and_damage_of_every_kind() {
     let seed = 20_261_123;
     println!("seed {seed}");
     let mut random = Random(seed);
-    let centres: Vec<Vec<f32>> = (0..50).map(|_| random.vector(&[0.0; 64], 1.0)).collect();
-    let vectors: Vec<Vec<f32>> = (0..5000).map(|i| random.vector(&centres[i % 50], 0.15)).collect();
+    let Clusters { vectors, near, far } = clusters(&mut random, 5000);
     let dir = tempfile::tempdir().expect("tempdir");
-    let (space, rows) = store(dir.path(), 64, &vectors);
-    let cancel = AtomicBool::new(false);
-    let graph = Graph::of(&rows, 7, 2, &cancel).expect("not cancelled");
-
-    let near: Vec<Vec<f32>> = (0..100).map(|i| random.vector(&centres[i % 50], 0.2)).collect();
-    // Queries that lie nowhere near the clusters, as texts do among pictures.
-    let far: Vec<Vec<f32>> = (0..100).map(|_| random.vector(&[0.0; 64], 1.0)).collect();
-    for (name, queries, bound) in [("near", near, 0.95), ("far", far, 0.9)] {
-        let recall = recall(&graph, &rows, &queries, 128);
+    let mut store = Store::new(dir.path(), 64);
+    store.add(&vectors, |row| if row % 5 == 0 { Kind::Text } else { Kind::Image }, &[]);
+    let mut graph = build(&store, 7, 2);
+    for (name, queries, bound) in [("near", near, 0.97), ("far", far, 0.95)] {
+        let recall = recall(&graph, &store.rows, &queries, 128);
         println!("recall@10 of {name} queries: {recall}");
         assert!(recall >= bound, "{name}: {recall} < {bound}");
     }
+    assert_eq!((graph.size(), graph.covered(), graph.seq()), (5000, 5000, 7));
+    assert!(graph.fits(&store.rows, 7) && !graph.fits(&store.rows, 6));
+    assert!(!graph.fits(&Rows::empty(), 7));
+    let cancelled = AtomicBool::new(true);
+    assert!(Graph::of(&store.rows, 7, 1, &cancelled).is_none());
 
-    graph.save(dir.path(), &space, 1).expect("saved");
-    assert_eq!(Graph::load(dir.path(), &space, 1).expect("loaded"), graph);
-    assert_eq!(Graph::peek(dir.path(), &space, 1), Ok(5000));
-    assert!(graph.fits(&rows, 7) && !graph.fits(&rows, 6) && !graph.fits(&Rows::empty(), 7));
+    // A search without damage, by which those with damage are judged.
+    let query = &vectors[17];
+    let right = nearest(&graph, &store.rows, query, 64, 10);
+    let space = &store.space;
+    graph.save(&OsDisk, dir.path(), space, 1).expect("saved");
+    let opened = Graph::open(dir.path(), space, 1);
+    assert_eq!((opened.size(), opened.covered(), opened.seq()), (5000, 5000, 7));
+    assert_eq!(nearest(&opened, &store.rows, query, 64, 10), right);
+    assert_eq!(Graph::problems(dir.path(), space, 1).expect("read"), [""; 0]);
     let other = Space::new("other", 64).expect("valid");
-    assert!(Graph::peek(dir.path(), &other, 1).is_err());
-    assert!(Graph::load(dir.path(), &other, 1).is_err());
-    cancel.store(true, std::sync::atomic::Ordering::Relaxed);
-    assert!(Graph::of(&rows, 7, 1, &cancel).is_none());
+    assert_eq!(Graph::open(dir.path(), &other, 1).covered(), 0);
+    assert_eq!(Graph::open(dir.path(), space, 2).covered(), 0);
 
-    let path = dir.path().join(Graph::name(1));
-    let bytes = fs_err::read(&path).expect("read");
-    for i in 0..60 {
+    let [path] = &files(dir.path())[..] else { panic!("one file") };
+    let bytes = fs_err::read(path).expect("read");
+    let copy = tempfile::tempdir().expect("tempdir");
+    let path = copy.path().join(path.file_name().expect("has one"));
+    let (mut unopened, mut found, mut unseen) = (0, 0, 0);
+    for i in 0..200 {
         let mut damaged = bytes.clone();
-        let at = if i < 30 { i * 2 } else { random.next() as usize % bytes.len() };
-        if i % 3 == 0 {
+        // The header, the table, and anywhere.
+        let within = [64, 8192, bytes.len(), bytes.len()][i % 4];
+        let at = random.below(within);
+        if i % 8 == 7 {
             damaged.truncate(at);
         } else {
-            damaged[at] ^= 1 << (random.next() % 8);
+            damaged[at] ^= 1 << random.below(8);
         }
         fs_err::write(&path, &damaged).expect("written");
-        assert!(Graph::load(dir.path(), &space, 1).is_err(), "damage {i} at {at} went unseen");
+        assert!(
+            !Graph::problems(copy.path(), space, 1).expect("read").is_empty(),
+            "damage {i} at {at} went unseen"
+        );
+        let graph = Graph::open(copy.path(), space, 1);
+        if graph.covered() == 0 {
+            unopened += 1;
+            continue;
+        }
+        let pass = Pass::default();
+        let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
+        match graph.search(&ask, 64, TopK::new(10)) {
+            // What is damaged was not read.
+            Ok(top) => {
+                unseen += 1;
+                let rows: Vec<u64> = top.into_ranking().iter().map(|s| s.row).collect();
+                assert_eq!(rows, right, "damage {i} at {at}");
+            }
+            Err(Damaged) => {
+                found += 1;
+                assert!(graph.is_worn(&store.rows), "so it is built anew");
+            }
+        }
+        // A scan reads all codes: it sees damage there, or has no use for what is damaged.
+        let scanned = scan(&store.rows, Some(&graph), query, 10, &pass).into_ranking();
+        let rows: Vec<u64> = scanned.iter().map(|s| s.row).collect();
+        assert_eq!(rows, exact(&store.rows, query, 10), "damage {i} at {at}");
+    }
+    println!("{unopened} refused, {found} found by a search, {unseen} not met");
+    assert!(unopened > 50 && found > 5 && unseen > 5);
+}
+
+/// A file that is damaged in a place no single search reads is known to be, after some.
+#[test]
+fn searching_checks_the_whole_file_in_time() {
+    let mut random = Random(8);
+    let Clusters { vectors, near, .. } = clusters(&mut random, 3000);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut store = Store::new(dir.path(), 64);
+    store.add(&vectors, IMAGES, &[]);
+    build(&store, 1, 2).save(&OsDisk, dir.path(), &store.space, 1).expect("saved");
+    let [path] = &files(dir.path())[..] else { panic!("one file") };
+    let mut bytes = fs_err::read(path).expect("read");
+    let blocks = bytes.len() / 4096;
+    let pass = Pass::default();
+    for damaged in [false, true] {
+        if damaged {
+            let last = bytes.len() - 1;
+            bytes[last] ^= 1;
+            fs_err::write(path, &bytes).expect("written");
+        }
+        let graph = Graph::open(dir.path(), &store.space, 1);
+        let search = |i: usize| {
+            let query = &near[i % near.len()];
+            let codes = QueryCodes::of(query);
+            let ask = Ask { rows: &store.rows, query, codes: &codes, pass: &pass };
+            graph.search(&ask, 16, TopK::new(3)).is_ok()
+        };
+        let fine = (0..blocks / 16 + 2).take_while(|&i| search(i)).count();
+        assert_eq!(fine <= blocks / 16, damaged, "{fine} searches in {blocks} blocks");
+        assert_eq!(graph.segments()[0].is_proven(), !damaged);
     }
 }
 
 #[test]
-fn a_thousand_twins_hide_nobody() {
+fn crowds_of_twins_hide_nobody() {
     let seed = 5;
     println!("seed {seed}");
     let mut random = Random(seed);
-    let twin = random.vector(&[0.0; 16], 1.0);
-    let vectors: Vec<Vec<f32>> = (0..1500)
-        .map(|i| if i % 3 == 0 { random.vector(&[0.0; 16], 1.0) } else { twin.clone() })
-        .collect();
-    let dir = tempfile::tempdir().expect("tempdir");
-    let (_, rows) = store(dir.path(), 16, &vectors);
-    let graph = Graph::of(&rows, 1, 1, &AtomicBool::new(false)).expect("not cancelled");
-    assert_eq!(graph.size(), 1500);
-    for (i, vector) in vectors.iter().enumerate().step_by(3) {
-        let best = graph.search(&rows, vector, 64, &Filter::default(), TopK::new(1)).into_ranking();
-        assert_eq!(best[0].row, i as u64, "row {i} is not found by its own vector");
+    for spread in [0.0, 0.0005, 0.002] {
+        let twin = random.vector(&[0.0; 16], 1.0);
+        let vectors: Vec<Vec<f32>> = (0..1500)
+            .map(|i| match i % 3 {
+                0 => random.vector(&[0.0; 16], 1.0),
+                _ => random.vector(&twin, spread),
+            })
+            .collect();
+        let dir = tempfile::tempdir().expect("tempdir");
+        let mut store = Store::new(dir.path(), 16);
+        store.add(&vectors, IMAGES, &[]);
+        let graph = build(&store, 1, 1);
+        assert_eq!(graph.size(), 1500);
+        println!("spread {spread}: {} nodes", graph.nodes());
+        assert!(graph.nodes() < 700, "{}", graph.nodes());
+        for (i, vector) in vectors.iter().enumerate().step_by(3) {
+            let best = nearest(&graph, &store.rows, vector, 64, 1);
+            assert_eq!(best, [i as u64], "row {i} is not found by its own vector");
+        }
+        let twins = nearest(&graph, &store.rows, &twin, 64, 1000);
+        assert_eq!(twins.len(), 1000);
+        let strangers = twins.iter().filter(|row| *row % 3 == 0).count();
+        assert_eq!(strangers, 0, "all twins come before anyone else");
+        // Scans by the codes of a graph with twins are exact as well.
+        for query in [&twin, &vectors[0], &vectors[1]] {
+            for k in [1, 7, 150] {
+                let scanned =
+                    scan(&store.rows, Some(&graph), query, k, &Pass::default()).into_ranking();
+                let rows: Vec<u64> = scanned.iter().map(|s| s.row).collect();
+                assert_eq!(rows, exact(&store.rows, query, k));
+            }
+        }
     }
-    let twins = graph.search(&rows, &twin, 64, &Filter::default(), TopK::new(1000)).into_ranking();
-    assert_eq!(twins.len(), 1000);
-    assert!(twins.iter().all(|t| t.row % 3 != 0), "all twins come before anyone else");
 }
 
 #[test]
-fn corrupt_counts_are_refused_before_they_allocate() {
-    let mut graph = Graph {
-        covered: 9,
-        last: 0,
-        seq: 1,
-        entry: 0,
-        rows: vec![],
-        duplicates: vec![],
-        layers: vec![],
-    };
-    for words in [
-        &[0, u32::MAX, 0, 1][..],
-        &[0, 1, u32::MAX, 1, 0][..],
-        &[0, 1, 0, u32::MAX, 0, 0, 0, 0][..],
-        // a target, an entry and a row out of range
-        &[0, 1, 0, 1, 0, 1, 0, 1, 5][..],
-        &[1, 1, 0, 1, 0, 0, 0, 0][..],
-        &[0, 1, 0, 1, 9, 0, 0, 0][..],
-        // offsets that go back
-        &[0, 2, 0, 1, 0, 1, 1, 0, 2, 1, 1][..],
-    ] {
-        assert_eq!(graph.decode(&mut words.iter().copied()), None, "{words:?}");
-        graph.layers.clear();
+fn a_growing_graph_is_built_over_in_parts() {
+    let seed = 31;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut store = Store::new(dir.path(), 64);
+    let idle = AtomicBool::new(false);
+    let mut graph = Graph::default();
+    let Clusters { vectors, near, .. } = clusters(&mut random, 6000);
+    let (mut most, mut built, mut seq) = (0, 0, 0);
+    for (i, batch) in vectors.chunks(300).enumerate() {
+        let dead: Vec<u64> = (0..store.rows.len()).filter(|_| random.below(60) == 0).collect();
+        store.add(batch, IMAGES, &dead);
+        seq += 1;
+        graph = graph.grown(&store.rows, seq, 2, &idle).expect("not cancelled");
+        graph.save(&OsDisk, dir.path(), &store.space, 1).expect("saved");
+        assert_eq!(graph.covered(), store.rows.len());
+        let segments = graph.segments();
+        assert!(segments.iter().zip(&segments[1..]).all(|(a, b)| a.end() == b.first()));
+        assert_eq!(files(dir.path()).len(), segments.len(), "no other files are left");
+        (most, built) = (most.max(segments.len()), built + segments[segments.len() - 1].size());
+        let opened = Graph::open(dir.path(), &store.space, 1);
+        assert_eq!((opened.covered(), opened.seq()), (graph.covered(), seq));
+        let recall = recall(&opened, &store.rows, &near, 64);
+        assert!(recall >= 0.98, "round {i}, {} segments: {recall}", segments.len());
+        for query in &near[..3] {
+            let scanned = scan(&store.rows, Some(&opened), query, 10, &Pass::default());
+            let rows: Vec<u64> = scanned.into_ranking().iter().map(|s| s.row).collect();
+            assert_eq!(rows, exact(&store.rows, query, 10), "dead ones are not found");
+        }
     }
-    assert_eq!(graph.decode(&mut [0, 1, 0, 1, 0, 0, 0, 0].into_iter()), Some(()));
+    println!("at most {most} segments; {built} rows built for {}", vectors.len());
+    assert!((2..=5).contains(&most), "{most}");
+    assert!(built < 7 * vectors.len(), "{built}");
+
+    // A segment that is gone or damaged takes those behind it with it, not those before.
+    let before = graph.segments()[graph.segments().len() - 1].first();
+    fs_err::remove_file(dir.path().join(Segment::name(1, before))).expect("removed");
+    let opened = Graph::open(dir.path(), &store.space, 1);
+    assert_eq!(opened.covered(), before);
+    assert!(opened.fits(&store.rows, seq));
+    Graph::default().tidy(&OsDisk, dir.path(), 1).expect("removed");
+    assert!(files(dir.path()).is_empty());
+}
+
+#[test]
+fn names_tell_the_generation() {
+    for (name, generation) in [
+        ("graph-0012.ekg", Some(12)),
+        ("graph-0012.ekg.new", Some(12)),
+        ("graph-0012-0000000345.ekg", Some(12)),
+        ("graph-0012-0000000345.ekg.new", Some(12)),
+        ("graph-0012-345.ekg", None),
+        ("graph-12.ekg", None),
+        ("graph-0012.png", None),
+        ("graph-0012-0000000345-1.ekg", None),
+        ("my-graph-0012.ekg", None),
+        ("graph-+012.ekg", None),
+    ] {
+        assert_eq!(Graph::generation_of(name), generation, "{name}");
+    }
 }

@@ -209,7 +209,7 @@ impl Engine {
     /// Every picture with its vector, in the order of ids.
     fn all_pictures(&self) -> Result<(Vec<Item>, Vec<Embedding>), EngineError> {
         let store = self.fresh()?;
-        let filter = Filter { kind: Some(Kind::Image) };
+        let filter = Filter::of_kind(Kind::Image);
         let (mut items, mut embeddings) = (Vec::new(), Vec::new());
         let mut after = None;
         loop {

@@ -296,7 +296,7 @@ impl Engine {
             let query = Query {
                 vector: Some(middle),
                 k: NEAR,
-                filter: Filter { kind: Some(Kind::Text) },
+                filter: Filter::of_kind(Kind::Text),
                 ..Query::default()
             };
             let ids: Vec<_> = store.search(&query)?.iter().map(|hit| hit.id).collect();
@@ -417,6 +417,8 @@ mod tests {
             text: (!caption.is_empty()).then(|| caption.to_owned()),
             tags: tags.iter().map(|t| (*t).to_owned()).collect(),
             file: None,
+            facts: None,
+            labels: vec![],
         }
     }
 

@@ -20,6 +20,7 @@ pub struct Captions {
 pub(super) struct Words {
     pub(super) texts: Vec<String>,
     pub(super) tags: Vec<String>,
+    pub(super) labels: Vec<String>,
 }
 
 impl Captions {
@@ -29,15 +30,17 @@ impl Captions {
     /// As [`pairs::read`].
     pub fn read(file: &Path) -> Result<Self, CaptionError> {
         let mut captions = Self::default();
-        for Pair { path, texts, tags, .. } in pairs::read(file)? {
+        for Pair { path, texts, tags, class, .. } in pairs::read(file)? {
+            let labels = Vec::from_iter(class);
             match path {
-                None => captions.texts.push(Words { texts, tags }),
+                None => captions.texts.push(Words { texts, tags, labels }),
                 Some(path) => {
                     // The walk meets real paths, so links and `..` are resolved here too.
                     let path = fs_err::canonicalize(&path).unwrap_or(path);
                     let words = captions.by_path.entry(path).or_default();
                     add(&mut words.texts, texts);
                     add(&mut words.tags, tags);
+                    add(&mut words.labels, labels);
                 }
             }
         }

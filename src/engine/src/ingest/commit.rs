@@ -5,7 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ekphrasis_index::{Failure, Item, ItemId, Kind, Record, StoreRead, StoreWrite};
+use ekphrasis_index::{Facts, Failure, Item, ItemId, Record, StoreRead, StoreWrite};
 
 use super::captions::{Captions, Words};
 use super::prepare::Outcome;
@@ -59,23 +59,22 @@ impl<'a> Committer<'a> {
                 progress.unchanged += 1;
                 path
             }
-            Outcome::Recaption { path, id } => {
-                match self.recaption(&path, id)? {
+            Outcome::Recaption { path, id, facts } => {
+                match self.recaption(&path, id, facts)? {
                     Some(record) => self.ready.push(record),
                     None => progress.unchanged += 1,
                 }
                 path
             }
-            Outcome::Ready { path, facts, embedding } => {
+            Outcome::Ready { path, file, facts, embedding } => {
                 let id = ItemId::for_path(&path);
                 let words = self.words(&path, id)?;
                 let item = Item {
-                    id,
-                    kind: Kind::Image,
-                    path: Some(path.clone()),
                     text: joined(&words.texts),
                     tags: words.tags,
-                    file: Some(facts),
+                    labels: words.labels,
+                    facts: Some(facts),
+                    ..Item::of_picture(path.clone(), file)
                 };
                 self.ready.push(Record { item, embedding });
                 path
@@ -151,21 +150,26 @@ impl<'a> Committer<'a> {
         Ok(before.map_or_else(Words::default, |item| Words {
             texts: lines(item.text.as_deref()),
             tags: item.tags,
+            labels: item.labels,
         }))
     }
 
-    /// The stored record with new words, if they are new.
-    fn recaption(&self, path: &Path, id: ItemId) -> Result<Option<Record>, EngineError> {
+    /// The stored record with new words and with facts that it did not have, if there are any.
+    fn recaption(
+        &self,
+        path: &Path,
+        id: ItemId,
+        facts: Option<Facts>,
+    ) -> Result<Option<Record>, EngineError> {
         let store = &self.engine.store;
         let words = self.words(path, id)?;
         let item = store.items(&[id])?.pop().flatten();
         let embedding = store.embeddings(&[id])?.pop().flatten();
         let (Some(item), Some(embedding)) = (item, embedding) else { return Ok(None) };
-        let text = joined(&words.texts);
-        if (&item.text, &item.tags) == (&text, &words.tags) {
-            return Ok(None);
-        }
-        Ok(Some(Record { item: Item { text, tags: words.tags, ..item }, embedding }))
+        let facts = facts.or_else(|| item.facts.clone());
+        let Words { texts, tags, labels } = words;
+        let new = Item { text: joined(&texts), tags, labels, facts, ..item.clone() };
+        Ok((new != item).then_some(Record { item: new, embedding }))
     }
 
     /// Each image's captions as text items, so that a picture can find its words.
@@ -208,10 +212,9 @@ impl<'a> Committer<'a> {
         }
         Ok(texts
             .iter()
-            .zip(ids)
             .zip(embeddings)
-            .filter_map(|((text, id), embedding)| {
-                Some(Record { item: text_item(id, text, Vec::new()), embedding: embedding? })
+            .filter_map(|(text, embedding)| {
+                Some(Record { item: Item::of_text(text), embedding: embedding? })
             })
             .collect())
     }
@@ -223,6 +226,7 @@ impl<'a> Committer<'a> {
             let mut records = self.text_records(&texts)?;
             for (record, words) in records.iter_mut().zip(chunk) {
                 record.item.tags.clone_from(&words.tags);
+                record.item.labels.clone_from(&words.labels);
             }
             let ids: Vec<ItemId> = records.iter().map(|r| r.item.id).collect();
             let before = store.items(&ids)?;
@@ -237,10 +241,6 @@ impl<'a> Committer<'a> {
         }
         Ok(())
     }
-}
-
-fn text_item(id: ItemId, text: &str, tags: Vec<String>) -> Item {
-    Item { id, kind: Kind::Text, path: None, text: Some(text.to_owned()), tags, file: None }
 }
 
 /// Captions are kept one a line, so a line break inside one becomes a space.

@@ -4,6 +4,7 @@
 
 mod captions;
 mod commit;
+mod exif;
 mod prepare;
 mod walk;
 
@@ -151,15 +152,16 @@ impl Engine {
         let start = Instant::now();
         let mut known = std::collections::HashMap::new();
         for root in roots {
-            for (path, id, facts) in self.store.files_under(root)? {
-                known.insert(path, (id, facts));
+            for file in self.store.files_under(root)? {
+                known.insert(file.path.clone(), file);
             }
         }
         // A picture whose vector was damaged is taken as if it were new. Looking
         // means reading all vectors, so it is done once and not at every change.
         if !self.checked.swap(true, Ordering::Relaxed) {
             let damaged: HashSet<ItemId> = self.store.damaged()?.into_iter().collect();
-            known.retain(|_, (id, _)| !damaged.contains(id));
+            known.retain(|_, file| !damaged.contains(&file.id));
+            self.store.heal_filters()?;
         }
         let workers = match workers {
             0 => std::thread::available_parallelism().map_or(1, usize::from),

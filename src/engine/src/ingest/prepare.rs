@@ -7,31 +7,32 @@ use std::sync::mpsc::{Receiver, SyncSender};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use ekphrasis_embed::{Embedding, ImageEncoder};
-use ekphrasis_index::{FileFacts, ItemId};
+use ekphrasis_index::{Facts, FileFacts, ItemId};
 use ekphrasis_models::decode;
 
-use super::{Stop, walk};
+use super::{Stop, exif, walk};
 use crate::{EngineError, Towers};
 
 /// A file larger than this is no picture one would search; reading it whole
 /// would take the memory of everything else.
 const MAX_FILE: u64 = 1 << 30;
 
-/// A file to be embedded.
-pub(super) struct Task {
-    pub(super) path: PathBuf,
-    pub(super) size: u64,
-    pub(super) mtime_ns: i64,
+/// What is to be done with a file.
+pub(super) enum Task {
+    /// It is new, or has changed.
+    Embed { path: PathBuf, size: u64, mtime_ns: i64 },
+    /// It is known and has not changed, but nobody looked for what it tells.
+    Look { path: PathBuf, id: ItemId },
 }
 
 /// What became of a file (or of the walk).
 pub(super) enum Outcome {
     /// Embedded.
-    Ready { path: PathBuf, facts: FileFacts, embedding: Embedding },
+    Ready { path: PathBuf, file: FileFacts, facts: Facts, embedding: Embedding },
     /// Nothing changed.
     Unchanged { path: PathBuf },
-    /// Nothing changed, but its caption may have.
-    Recaption { path: PathBuf, id: ItemId },
+    /// Nothing changed, but its caption may have, or there are facts to be added.
+    Recaption { path: PathBuf, id: ItemId, facts: Option<Facts> },
     /// Not indexed. What is known of an older version stays: the file may be
     /// half written just now, and its captions would be lost with it.
     Failed { path: PathBuf, reason: String },
@@ -54,9 +55,15 @@ pub(super) fn work(
         if stop.is_raised() {
             continue; // Take the rest without doing it, so that the walker can end.
         }
-        let outcome = match towers.image() {
-            Ok(encoder) => prepare(task, &*encoder),
-            Err(error) => Outcome::Hopeless(error),
+        let outcome = match task {
+            Task::Look { path, id } => {
+                let facts = Some(exif::of_file(&path));
+                Outcome::Recaption { path, id, facts }
+            }
+            Task::Embed { path, size, mtime_ns } => match towers.image() {
+                Ok(encoder) => prepare(path, size, mtime_ns, &*encoder),
+                Err(error) => Outcome::Hopeless(error),
+            },
         };
         if done.send(outcome).is_err() {
             return;
@@ -64,15 +71,15 @@ pub(super) fn work(
     }
 }
 
-fn prepare(task: Task, encoder: &dyn ImageEncoder) -> Outcome {
-    let Task { path, size, mtime_ns } = task;
+fn prepare(path: PathBuf, size: u64, mtime_ns: i64, encoder: &dyn ImageEncoder) -> Outcome {
     let done = read_whole(&path, size, mtime_ns).and_then(|bytes| {
         let (embedding, width, height, format) = embed(&bytes, encoder)?;
         let content = *blake3::hash(&bytes).as_bytes();
-        Ok((FileFacts { size, mtime_ns, content, width, height, format }, embedding))
+        let file = FileFacts { size, mtime_ns, content, width, height, format };
+        Ok((file, exif::of_bytes(&bytes), embedding))
     });
     match done {
-        Ok((facts, embedding)) => Outcome::Ready { path, facts, embedding },
+        Ok((file, facts, embedding)) => Outcome::Ready { path, file, facts, embedding },
         Err(reason) => Outcome::Failed { path, reason },
     }
 }

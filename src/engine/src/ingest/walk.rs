@@ -7,7 +7,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::SyncSender;
 
-use ekphrasis_index::{FileFacts, ItemId};
+use ekphrasis_index::KnownFile;
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
@@ -16,7 +16,7 @@ use super::prepare::{Outcome, Task};
 use super::{EngineError, IndexOptions, Stop};
 
 /// Files known to the store below the roots.
-pub(super) type Known = HashMap<PathBuf, (ItemId, FileFacts)>;
+pub(super) type Known = HashMap<PathBuf, KnownFile>;
 
 /// Files with these endings are pictures by name; if they cannot be read, that
 /// is worth a line in the ledger. Others are asked for their first bytes.
@@ -123,7 +123,7 @@ impl Walker {
         // Below a folder that could not be read, nothing is known to be gone.
         unreadable.extend(self.spare);
         known.retain(|path, _| !unreadable.iter().any(|folder| path.starts_with(folder)));
-        let gone = known.into_values().map(|(id, _)| id).collect();
+        let gone = known.into_values().map(|file| file.id).collect();
         let _ = done.send(Outcome::Walked { gone });
     }
 }
@@ -154,18 +154,23 @@ fn visit(
         }
     };
     let mtime_ns = mtime_ns(&meta);
-    let same = before.as_ref().is_some_and(|(_, f)| (f.size, f.mtime_ns) == (meta.len(), mtime_ns));
-    if let (true, Some((id, _))) = (same, &before) {
-        let outcome = match captions.of(path) {
-            Some(_) => Outcome::Recaption { path: path.into(), id: *id },
-            None => Outcome::Unchanged { path: path.into() },
+    let (path, size) = (path.to_path_buf(), meta.len());
+    let unchanged = |known: &&KnownFile| (known.file.size, known.file.mtime_ns) == (size, mtime_ns);
+    if let Some(known) = before.as_ref().filter(unchanged) {
+        if !known.told {
+            // Indexed by a version of this program that did not look for facts.
+            return tasks.send(Task::Look { path, id: known.id }).is_ok();
+        }
+        let outcome = match captions.of(&path) {
+            Some(_) => Outcome::Recaption { path, id: known.id, facts: None },
+            None => Outcome::Unchanged { path },
         };
         return done.send(outcome).is_ok();
     }
-    if before.is_none() && !by_name(path) && !by_content(path) {
+    if before.is_none() && !by_name(&path) && !by_content(&path) {
         return true;
     }
-    tasks.send(Task { path: path.into(), size: meta.len(), mtime_ns }).is_ok()
+    tasks.send(Task::Embed { path, size, mtime_ns }).is_ok()
 }
 
 /// The globs to leave out, relative to a root as in a `.gitignore` there.

@@ -1,0 +1,161 @@
+//! What is searched: clusters with an intrinsic dimension far below the space's, and
+//! queries on either side of a modality gap. All of it follows from the constants here.
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use ekphrasis_index::conformance::Random;
+
+/// Numbers in a vector.
+pub(crate) const DIM: usize = 384;
+/// Numbers that a vector really depends on.
+const INTRINSIC: usize = 32;
+const CLUSTERS: usize = 500;
+/// Distance of a vector from its cluster's centre, in units of that of the centres from
+/// their mean.
+const SPREAD: f32 = 0.7;
+/// Length of the part that is the same for all pictures, and that for all texts. These two
+/// are as good as orthogonal: the modality gap.
+const GAP: f32 = 0.8;
+/// Length of the part that is noise in all dimensions.
+const NOISE: f32 = 0.35;
+/// How far a text is from the picture it is of, in units as above.
+const APART: f32 = 0.5;
+/// Queries of either kind.
+pub(crate) const QUERIES: usize = 1000;
+const SEED: u64 = 20_261_124;
+
+/// What is searched for what.
+pub(crate) struct Data {
+    /// Pictures, one after the other.
+    pub(crate) base: Vec<f32>,
+    /// Pictures that are not among them.
+    pub(crate) near: Vec<f32>,
+    /// Texts of pictures that are.
+    pub(crate) far: Vec<f32>,
+}
+
+/// In words, for those who read the results.
+pub(crate) fn describe(rows: usize) -> String {
+    format!(
+        "{rows} × {DIM}, {CLUSTERS} clusters of intrinsic dimension {INTRINSIC} (spread {SPREAD}), noise {NOISE}, \
+         modality gap {GAP}; {QUERIES} queries in distribution (pictures) and {QUERIES} across the gap \
+         (texts, {APART} from a picture), seed {SEED}"
+    )
+}
+
+impl Data {
+    /// `rows` pictures and the queries.
+    pub(crate) fn make(rows: usize) -> Self {
+        let mut maker = Maker::new();
+        let (mut latents, mut base) = (vec![], Vec::with_capacity(rows * DIM));
+        for _ in 0..rows {
+            let latent = maker.latent();
+            base.extend(maker.vector(&latent, 0));
+            if latents.len() < QUERIES {
+                latents.push(latent);
+            }
+        }
+        let (mut near, mut far) = (vec![], vec![]);
+        for latent in &latents {
+            let other = maker.latent();
+            near.extend(maker.vector(&other, 0));
+            let beside: Vec<f32> = latent.iter().map(|x| x + APART * maker.normal()).collect();
+            far.extend(maker.vector(&beside, 1));
+        }
+        Self { base, near, far }
+    }
+
+    /// Writes everything into `dir`, as plain little-endian numbers, with the true
+    /// nearest `k` of each query.
+    pub(crate) fn write(&self, dir: &Path, k: usize) -> std::io::Result<()> {
+        for (name, numbers) in [("base", &self.base), ("near", &self.near), ("far", &self.far)] {
+            write(&path(dir, name), bytemuck::cast_slice(numbers))?;
+        }
+        for (name, queries) in [("near-truth", &self.near), ("far-truth", &self.far)] {
+            write(&path(dir, name), bytemuck::cast_slice(&self.truth(queries, k)))?;
+        }
+        Ok(())
+    }
+
+    fn truth(&self, queries: &[f32], k: usize) -> Vec<u32> {
+        let one = |query: &[f32]| {
+            let score = |row: &[f32]| row.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
+            let mut scored: Vec<(f32, u32)> =
+                self.base.chunks(DIM).zip(0..).map(|(row, i)| (score(row), i)).collect();
+            scored.select_nth_unstable_by(k, |a, b| b.0.total_cmp(&a.0));
+            scored.truncate(k);
+            scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
+            scored.into_iter().map(|s| s.1)
+        };
+        queries.chunks(DIM).flat_map(one).collect()
+    }
+}
+
+/// The file of one of `base`, `near`, `far`, `near-truth`, `far-truth`.
+pub(crate) fn path(dir: &Path, name: &str) -> PathBuf {
+    let end = if name.ends_with("truth") { "u32" } else { "f32" };
+    dir.join(format!("{name}.{end}"))
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let part = path.with_extension("part");
+    fs_err::File::create(&part)?.write_all(bytes)?;
+    fs_err::rename(part, path)
+}
+
+struct Maker {
+    random: Random,
+    /// From what a vector depends on to the vector, row by row.
+    map: Vec<f32>,
+    centres: Vec<Vec<f32>>,
+    /// What all pictures, and all texts, have in common.
+    sides: [Vec<f32>; 2],
+}
+
+impl Maker {
+    fn new() -> Self {
+        let mut maker =
+            Self { random: Random(SEED), map: vec![], centres: vec![], sides: [vec![], vec![]] };
+        let scale = 1.0 / ((DIM * INTRINSIC) as f32).sqrt();
+        maker.map = (0..DIM * INTRINSIC).map(|_| maker.normal() * scale).collect();
+        maker.centres =
+            (0..CLUSTERS).map(|_| (0..INTRINSIC).map(|_| maker.normal()).collect()).collect();
+        maker.sides = [0, 1].map(|_| {
+            let mut side: Vec<f32> = (0..DIM).map(|_| maker.normal()).collect();
+            unit(&mut side);
+            side
+        });
+        maker
+    }
+
+    /// Normal, by Box and Muller.
+    fn normal(&mut self) -> f32 {
+        let mut uniform = || ((self.random.bits() >> 11) as f64 + 0.5) / (1u64 << 53) as f64;
+        let (radius, angle) = ((-2.0 * uniform().ln()).sqrt(), std::f64::consts::TAU * uniform());
+        (radius * angle.cos()) as f32
+    }
+
+    fn latent(&mut self) -> Vec<f32> {
+        let cluster = self.random.below(CLUSTERS);
+        (0..INTRINSIC).map(|i| self.centres[cluster][i] + SPREAD * self.normal()).collect()
+    }
+
+    fn vector(&mut self, latent: &[f32], side: usize) -> Vec<f32> {
+        let noise = NOISE / (DIM as f32).sqrt();
+        let mut vector: Vec<f32> = (0..DIM)
+            .map(|i| {
+                let row = &self.map[i * INTRINSIC..(i + 1) * INTRINSIC];
+                let said: f32 = row.iter().zip(latent).map(|(a, b)| a * b).sum();
+                said + GAP * self.sides[side][i] + noise * self.normal()
+            })
+            .collect();
+        unit(&mut vector);
+        vector
+    }
+}
+
+fn unit(vector: &mut [f32]) {
+    let norm = vector.iter().map(|x| x * x).sum::<f32>().sqrt();
+    vector.iter_mut().for_each(|x| *x /= norm);
+}

@@ -1,0 +1,158 @@
+//! How do vector searches compare with those of hnswlib, faiss and usearch, in one run?
+//!
+//! ```text
+//! cargo bench -p ekphrasis-index --bench peers -- [--rows 50000] [--only NAME,…] [--again]
+//! ```
+//!
+//! Makes the data of `data.rs`, installs the peers (`requirements.txt`) into a virtual
+//! environment below the target directory, and has each build its index and answer the
+//! same queries, in a process of its own and on one thread; ours goes through
+//! `LocalStore::search`. Recall@10 is against exact f32 search. Times are of the
+//! process's processor, the best of three (ours: of four, the first of which checks
+//! checksums). What was measured is kept, so that a run can be interrupted; `--again`
+//! measures searches anew (with `--only`, those of some). Ends with a table and a plot,
+//! in `results/`.
+
+#![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
+
+mod data;
+mod ours;
+mod report;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use serde_json::Value;
+
+type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+/// All that are measured; `ours-exact` is a scan of everything.
+const NAMES: [&str; 8] = [
+    "ours",
+    "ours-exact",
+    "hnswlib",
+    "faiss-flat",
+    "faiss-sq8",
+    "usearch-f32",
+    "usearch-f16",
+    "usearch-i8",
+];
+
+fn main() -> Result<()> {
+    let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
+    if let [flag, dir, name, what] = &args[..]
+        && flag == "--child"
+    {
+        let dir = Path::new(dir);
+        let measured = if what == "build" {
+            ours::build(dir)?
+        } else {
+            ours::search(dir, name == "ours-exact")?
+        };
+        println!("{measured}");
+        return Ok(());
+    }
+    let (mut rows, mut only, mut again) = (50_000, vec![], false);
+    let mut args = args.into_iter();
+    while let Some(arg) = args.next() {
+        match arg.as_str() {
+            "--rows" => rows = args.next().ok_or("--rows needs a number")?.parse()?,
+            "--only" => {
+                let names = args.next().ok_or("--only needs names")?;
+                only = names.split(',').map(String::from).collect();
+            }
+            "--again" => again = true,
+            _ => return Err(format!("{arg} is none of --rows, --only, --again").into()),
+        }
+    }
+    if let Some(name) = only.iter().find(|name| !NAMES.contains(&name.as_str())) {
+        return Err(format!("{name} is none of {NAMES:?}").into());
+    }
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peers/{rows}"));
+    fs_err::create_dir_all(&dir)?;
+    let description = data::describe(rows);
+    let marker = dir.join("data.txt");
+    if fs_err::read_to_string(&marker).ok().as_deref() != Some(&description) {
+        println!("making {description}");
+        data::Data::make(rows).write(&dir, 100)?;
+        fs_err::write(&marker, &description)?;
+    }
+    let python = environment(&dir)?;
+    let mut measured = vec![];
+    for name in NAMES {
+        let wanted = only.is_empty() || only.iter().any(|o| o == name);
+        let built = if name == "ours-exact" { "ours" } else { name };
+        let build = match kept(&dir, built, "build") {
+            None if wanted => run(&dir, &python, built, "build")?,
+            None => continue,
+            Some(build) => build,
+        };
+        let search = match kept(&dir, name, "search").filter(|_| !(again && wanted)) {
+            None if wanted => run(&dir, &python, name, "search")?,
+            None => continue,
+            Some(search) => search,
+        };
+        measured.push(report::Measured { name, build, search });
+    }
+    let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/results");
+    report::write(&results, rows, &description, &measured)
+}
+
+fn file(dir: &Path, name: &str, what: &str) -> PathBuf {
+    dir.join(format!("{name}-{what}.json"))
+}
+
+fn kept(dir: &Path, name: &str, what: &str) -> Option<Value> {
+    serde_json::from_slice(&fs_err::read(file(dir, name, what)).ok()?).ok()
+}
+
+/// Measures one in a process of its own and keeps what it says.
+fn run(dir: &Path, python: &Path, name: &str, what: &str) -> Result<Value> {
+    println!("{name}: {what}");
+    let mut command = if name.starts_with("ours") {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("--child");
+        command
+    } else {
+        let mut command = Command::new(python);
+        command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/peers.py"));
+        command
+    };
+    // One thread, also where a library would like more.
+    for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"] {
+        command.env(variable, "1");
+    }
+    let output = command
+        .arg(dir)
+        .arg(name)
+        .arg(what)
+        .stderr(Stdio::inherit())
+        .stdin(Stdio::null())
+        .output()?;
+    if !output.status.success() {
+        return Err(format!("{name} failed to {what}: {}", output.status).into());
+    }
+    let value: Value = serde_json::from_slice(&output.stdout)?;
+    fs_err::write(file(dir, name, what), &output.stdout)?;
+    Ok(value)
+}
+
+/// The Python of an environment that has the peers.
+fn environment(dir: &Path) -> Result<PathBuf> {
+    let venv = dir.parent().ok_or("no parent")?.join("venv");
+    let python = venv.join("bin/python");
+    let requirements = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/requirements.txt");
+    let installed = venv.join("requirements.txt");
+    if fs_err::read(&installed).ok() == Some(fs_err::read(&requirements)?) {
+        return Ok(python);
+    }
+    println!("installing the peers into {}", venv.display());
+    let run = |command: &mut Command| -> Result<()> {
+        let status = command.status()?;
+        if status.success() { Ok(()) } else { Err(format!("{command:?}: {status}").into()) }
+    };
+    run(Command::new("python3").args(["-m", "venv"]).arg(&venv))?;
+    run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(&requirements))?;
+    fs_err::copy(&requirements, &installed)?;
+    Ok(python)
+}

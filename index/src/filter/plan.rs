@@ -1,0 +1,83 @@
+//! Are the nearest of some rows found sooner by looking at each, or by the graph?
+//!
+//! A graph search that is to keep enough rows that pass has to keep more of all,
+//! in proportion; so its work grows as fewer pass, while that of a scan shrinks.
+
+/// How the nearest are found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Plan {
+    /// Every row that may be found is compared.
+    Scan,
+    /// The graph is asked and keeps so many candidates.
+    Graph { keep: usize },
+}
+
+/// What is known before a search.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Facts {
+    /// Rows in the graph.
+    pub(crate) graph: usize,
+    /// Living rows that may be found, by estimate.
+    pub(crate) passing: u64,
+    /// How many of them are wanted.
+    pub(crate) deep: usize,
+    /// Candidates that the graph keeps at least, if all rows pass.
+    pub(crate) keep: usize,
+    /// How many rows are scanned in the time that the graph takes for one candidate.
+    pub(crate) work: usize,
+    /// With fewer rows that pass, nothing but a scan is thought of.
+    pub(crate) graph_from: usize,
+}
+
+impl Facts {
+    pub(crate) fn plan(self) -> Plan {
+        let passing = usize::try_from(self.passing).unwrap_or(usize::MAX);
+        // Asking for a good part of everything is what a scan is for.
+        if passing < self.graph_from.max(self.deep.saturating_mul(4)).max(1) || self.graph == 0 {
+            return Plan::Scan;
+        }
+        let share = (passing as f64 / self.graph as f64).min(1.0);
+        let keep = (self.keep.max(self.deep.saturating_mul(2)) as f64 / share).ceil() as usize;
+        if keep.saturating_mul(self.work) >= passing {
+            return Plan::Scan;
+        }
+        Plan::Graph { keep }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(graph: usize, passing: u64, deep: usize) -> Plan {
+        Facts { graph, passing, deep, keep: 128, work: 80, graph_from: 50_000 }.plan()
+    }
+
+    #[test]
+    fn few_are_scanned_and_many_are_not() {
+        assert_eq!(plan(0, 1_000_000, 10), Plan::Scan);
+        assert_eq!(plan(49_000, 49_000, 10), Plan::Scan);
+        assert_eq!(plan(60_000, 60_000, 10), Plan::Graph { keep: 128 });
+        assert_eq!(plan(1_000_000, 500_000, 10), Plan::Graph { keep: 256 });
+        // At one in ten the scan of 100,000 is as fast as keeping 1,280.
+        assert_eq!(plan(1_000_000, 100_000, 10), Plan::Scan);
+        assert_eq!(plan(1_000_000, 1_000, 10), Plan::Scan);
+        assert_eq!(plan(1_000_000, 1_000_000, 1_024), Plan::Graph { keep: 2_048 });
+        assert_eq!(plan(1_000_000, 1_000_000, 300_000), Plan::Scan);
+        // More live than the graph has: the newest are scanned beside it.
+        assert_eq!(plan(1_000_000, 1_100_000, 10), Plan::Graph { keep: 128 });
+        assert_eq!(plan(1_000_000, u64::MAX, usize::MAX), Plan::Scan);
+    }
+
+    /// More rows that pass never turn a graph search into a scan.
+    #[test]
+    fn there_is_one_crossover() {
+        for graph in [60_000usize, 200_000, 1_000_000] {
+            let graphs: Vec<bool> = (0..=100)
+                .map(|percent| plan(graph, (graph * percent / 100) as u64, 10) != Plan::Scan)
+                .collect();
+            assert!(graphs.is_sorted(), "{graph}: {graphs:?}");
+            assert!(graphs[100] && !graphs[0]);
+        }
+    }
+}
