@@ -61,6 +61,12 @@ pub(crate) enum Verb {
     Cluster(ClusterArgs),
     /// Train on captioned pictures of your own, on top of a model or from scratch
     Train(TrainArgs),
+    /// Write all vectors and what is known of them to files for other programs
+    Export(ExportArgs),
+    /// Take in what `ek export` wrote from a store of the same model
+    Import(ImportArgs),
+    /// Measure how much searches miss, and make them as wide as the target needs
+    Recall(RecallArgs),
     /// Check the library, the model and the store
     Doctor,
     /// Serve the page and the API over the store as it is
@@ -201,6 +207,33 @@ pub(crate) struct StatusArgs {
     /// List the files that could not be indexed, with the reasons
     #[arg(long)]
     pub(crate) failures: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExportArgs {
+    /// Where the vectors go: NAME.npy (with NAME.jsonl and NAME.json beside it) or NAME.parquet
+    #[arg(long, required = true, value_name = "FILE")]
+    pub(crate) vectors: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ImportArgs {
+    /// The exported NAME.npy or NAME.parquet
+    #[arg(value_name = "FILE")]
+    pub(crate) vectors: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RecallArgs {
+    /// What share of the true ten nearest is to be found [default: 0.99]
+    #[arg(long, value_name = "SHARE")]
+    pub(crate) target: Option<f64>,
+    /// Queries of each kind [default: 200]
+    #[arg(long, value_name = "N")]
+    pub(crate) queries: Option<usize>,
+    /// Change nothing; works while a server holds the store
+    #[arg(long)]
+    pub(crate) measure_only: bool,
 }
 
 #[derive(Debug, Args)]

@@ -7,6 +7,7 @@ mod browser;
 mod cluster;
 mod crash;
 mod eval;
+mod exchange;
 mod filters;
 mod gallery;
 mod house;

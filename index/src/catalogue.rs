@@ -541,6 +541,15 @@ impl Catalogue {
         self.rebuild_facets()
     }
 
+    /// A setting, if it is set.
+    pub(crate) fn setting(&self, key: &str) -> Result<Option<String>, StoreError> {
+        self.sql(|conn| {
+            let mut statement = conn.prepare_cached("SELECT value FROM settings WHERE key = ?")?;
+            let mut rows = statement.query([key])?;
+            rows.next()?.map(|row| row.get(0)).transpose()
+        })
+    }
+
     /// A number that changes when another connection commits.
     pub(crate) fn data_version(&self) -> Result<i64, StoreError> {
         self.sql(|c| c.pragma_query_value(None, "data_version", |r| r.get(0)))

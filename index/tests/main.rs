@@ -12,6 +12,7 @@ mod full;
 mod kills;
 mod opening;
 mod readers;
+mod recall;
 mod words;
 
 use std::path::Path;

@@ -31,6 +31,11 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
     tell(global, &report)?;
     if !report.stopped {
         engine.settle();
+        if let Some(recall) = engine.tend_recall()?
+            && !global.quiet
+        {
+            output::note(&super::recall::sentence(&recall));
+        }
     }
     if args.watch && !report.stopped {
         if !global.quiet {

@@ -3,8 +3,10 @@
 mod cluster;
 mod doctor;
 mod eval;
+mod exchange;
 mod index;
 mod label;
+mod recall;
 mod search;
 mod serve;
 mod status;
@@ -42,6 +44,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Eval(args) => eval::eval(global, args),
         Verb::Cluster(args) => cluster::cluster(global, args),
         Verb::Train(args) => train::train(global, args),
+        Verb::Export(args) => exchange::export(global, args),
+        Verb::Import(args) => exchange::import(global, args),
+        Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
     }

@@ -2,6 +2,7 @@
 
 use ekphrasis_web::wire;
 
+use super::recall::sentence;
 use super::{Done, open_to_read};
 use crate::cli::{Global, StatusArgs};
 use crate::failure::Failure;
@@ -27,6 +28,10 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         return Ok(Done::Well);
     }
     let roots: Vec<String> = status.roots.iter().map(|r| r.display().to_string()).collect();
+    let recall = match &status.recall {
+        Some(recall) => sentence(recall),
+        None => "not measured; `ek recall` does".into(),
+    };
     let lines = [
         ("store", status.data.display().to_string()),
         ("pictures", count(status.images, "picture", "pictures")),
@@ -43,6 +48,7 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         ("model", format!("{} ({}, {}-d)", status.model, status.space, status.dim)),
         ("", status.model_note),
         ("vectors", status.vector_index),
+        ("recall", recall),
     ];
     super::warn(&engine);
     for (name, value) in lines {

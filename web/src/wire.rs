@@ -4,6 +4,7 @@
 //! Field names are a promise to scripts: add, but rename nothing.
 
 mod item;
+mod recall;
 
 use std::path::Path;
 
@@ -11,6 +12,7 @@ use ekphrasis_engine as engine;
 use serde::Serialize;
 
 pub use self::item::{Exposure, Item, ItemList, Meta};
+pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;
 
 /// What a search was understood to be, and what it found.
@@ -213,6 +215,8 @@ pub struct Status {
     pub model_note: String,
     /// How vectors are searched.
     pub vector_index: String,
+    /// How much that misses; null if it was not measured.
+    pub recall: Option<Recall>,
     /// Folders the store was made from.
     pub roots: Vec<String>,
     /// What the store noticed to be wrong with itself, a sentence each.
@@ -411,6 +415,7 @@ impl From<&engine::Status> for Status {
             dim: status.dim,
             model_note: status.model_note.clone(),
             vector_index: status.vector_index.clone(),
+            recall: status.recall.as_ref().map(Recall::from),
             roots: status.roots.iter().map(|root| shown(root)).collect(),
             warnings: status.warnings.clone(),
             indexing: status.indexing.as_ref().map(Progress::from),

@@ -1,6 +1,6 @@
 //! How do vectors and what is known of them leave a store for other programs, and come back?
 //!
-//! Two forms: a folder with `vectors.npy`, `items.jsonl` and `store.json`
+//! Two forms: three files `NAME.npy`, `NAME.jsonl` and `NAME.json`
 //! ([`LocalStore::export_npy`]), and one Parquet file (`LocalStore::export_parquet`,
 //! feature `parquet`). Both hold every item of one committed state by ascending id:
 //! its vector bit for bit, path, text, tags, facts of the file, whose captions are
@@ -95,15 +95,14 @@ enum Wanted {
 }
 
 impl LocalStore {
-    /// Writes everything to the folder `dir`, which is made if it is not there:
-    /// `vectors.npy` (f32, items × dimensions, as NumPy reads it), `items.jsonl`
-    /// (a line an item, in the same order) and `store.json` (space, counts and
-    /// checksums; written last).
+    /// Writes everything to `vectors` (f32, items × dimensions, as NumPy reads it) and to
+    /// two files beside it with its name and other endings: `.jsonl` (a line an item, in
+    /// the same order) and `.json` (space, counts and checksums; written last).
     ///
     /// # Errors
     /// `Exists` if one of the files is there; `Store` and `Io` as reading and writing fail.
-    pub fn export_npy(&self, dir: &Path) -> Result<Exported, ExchangeError> {
-        let mut sink = npy::Writer::create(dir, self.space().dim())?;
+    pub fn export_npy(&self, vectors: &Path) -> Result<Exported, ExchangeError> {
+        let mut sink = npy::Writer::create(vectors, self.space().dim())?;
         let exported = self.export(&mut sink)?;
         sink.finish(self.space())?;
         Ok(exported)
@@ -115,9 +114,9 @@ impl LocalStore {
     /// # Errors
     /// `Space` for vectors of another space, `Format` for anything that was not
     /// written so, both before anything is changed if it can be known by then.
-    pub fn import_npy(&self, dir: &Path) -> Result<u64, ExchangeError> {
-        npy::check(dir, self.space())?;
-        self.import(|| npy::Reader::open(dir, self.space().dim()))
+    pub fn import_npy(&self, vectors: &Path) -> Result<u64, ExchangeError> {
+        npy::check(vectors, self.space())?;
+        self.import(|| npy::Reader::open(vectors, self.space().dim()))
     }
 
     /// Writes everything to one Parquet file: a row an item, the vector in the

@@ -1,7 +1,7 @@
-//! A NumPy array and a line of JSON an item, in one folder.
+//! A NumPy array and, beside it, a line of JSON an item.
 //!
-//! `vectors.npy` has NumPy's own format 1.0, with a header of 128 bytes. What
-//! BLAKE3 says of the numbers and of `items.jsonl` is in `store.json`; without
+//! `NAME.npy` has NumPy's own format 1.0, with a header of 128 bytes. What
+//! BLAKE3 says of the numbers and of `NAME.jsonl` is in `NAME.json`; without
 //! these two fields (for files that were changed on purpose) nothing is compared.
 
 use std::io::{BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
@@ -12,9 +12,23 @@ use serde::{Deserialize, Serialize};
 
 use super::{BATCH, ExchangeError, FORMAT, Line, Sink, Source, Wanted, partial, vacant};
 
-const VECTORS: &str = "vectors.npy";
-const ITEMS: &str = "items.jsonl";
-const STORE: &str = "store.json";
+/// The three files of an export, by the name of the first.
+#[derive(Clone)]
+struct Files {
+    vectors: PathBuf,
+    items: PathBuf,
+    store: PathBuf,
+}
+
+impl Files {
+    fn of(vectors: &Path) -> Self {
+        Self {
+            vectors: vectors.into(),
+            items: vectors.with_extension("jsonl"),
+            store: vectors.with_extension("json"),
+        }
+    }
+}
 
 const MAGIC: &[u8; 8] = b"\x93NUMPY\x01\x00";
 /// Length of the header we write.
@@ -35,7 +49,7 @@ struct Store {
 
 /// Writes an export; what is not finished is removed.
 pub(super) struct Writer {
-    dir: PathBuf,
+    store: PathBuf,
     dim: usize,
     count: u64,
     vectors: Part,
@@ -70,14 +84,13 @@ impl Part {
 }
 
 impl Writer {
-    pub(super) fn create(dir: &Path, dim: usize) -> Result<Self, ExchangeError> {
-        for name in [VECTORS, ITEMS, STORE] {
-            vacant(&dir.join(name))?;
+    pub(super) fn create(vectors: &Path, dim: usize) -> Result<Self, ExchangeError> {
+        let Files { vectors, items, store } = Files::of(vectors);
+        for path in [&vectors, &items, &store] {
+            vacant(path)?;
         }
-        fs_err::create_dir_all(dir)?;
-        let vectors = Part::create(dir.join(VECTORS))?;
-        let items = Part::create(dir.join(ITEMS))?;
-        let mut this = Self { dir: dir.into(), dim, count: 0, vectors, items, done: false };
+        let (vectors, items) = (Part::create(vectors)?, Part::create(items)?);
+        let mut this = Self { store, dim, count: 0, vectors, items, done: false };
         // The count is not known yet, the length is.
         this.vectors.file.write_all(&header(0, dim))?;
         Ok(this)
@@ -95,7 +108,7 @@ impl Writer {
             items_blake3: Some(self.items.publish()?),
         };
         let json = serde_json::to_string_pretty(&store).map_err(std::io::Error::from)?;
-        fs_err::write(self.dir.join(STORE), json + "\n")?;
+        fs_err::write(&self.store, json + "\n")?;
         self.done = true;
         Ok(())
     }
@@ -147,8 +160,8 @@ fn format(path: &Path, what: impl Into<String>) -> ExchangeError {
 }
 
 /// Checks space, counts and checksums before anything is imported.
-pub(super) fn check(dir: &Path, space: &Space) -> Result<(), ExchangeError> {
-    let path = dir.join(STORE);
+pub(super) fn check(vectors: &Path, space: &Space) -> Result<(), ExchangeError> {
+    let Files { vectors, items, store: path } = Files::of(vectors);
     let store: Store = serde_json::from_slice(&fs_err::read(&path)?)
         .map_err(|e| format(&path, format!("{e}; it has to be as `export` writes it")))?;
     if store.format != FORMAT {
@@ -159,7 +172,6 @@ pub(super) fn check(dir: &Path, space: &Space) -> Result<(), ExchangeError> {
         let found = format!("{} ({}-d)", store.space, store.dim);
         return Err(ExchangeError::Space { path, found, expected: space.clone() });
     }
-    let vectors = dir.join(VECTORS);
     let mut file = BufReader::new(fs_err::File::open(&vectors)?);
     let shape = read_header(&mut file, &vectors)?;
     if shape != (store.items, store.dim) {
@@ -171,14 +183,15 @@ pub(super) fn check(dir: &Path, space: &Space) -> Result<(), ExchangeError> {
     if there != length {
         return Err(format(&vectors, format!("it has {there} bytes of numbers, not {length}")));
     }
-    let items = dir.join(ITEMS);
     let (_, lines) = self::hash(BufReader::new(fs_err::File::open(&items)?))?;
+    let place = path;
     for (path, expected, found) in
         [(vectors, store.vectors_blake3, hash), (items, store.items_blake3, lines)]
     {
         if expected.is_some_and(|expected| expected != found) {
             let what = format!(
-                "it is not as it was exported (remove its blake3 from {STORE} if it was changed on purpose)"
+                "it is not as it was exported (remove its blake3 from {} if it was changed on purpose)",
+                place.display()
             );
             return Err(format(&path, what));
         }
@@ -219,8 +232,8 @@ fn read_header(file: &mut impl Read, path: &Path) -> Result<(u64, usize), Exchan
 }
 
 impl Reader {
-    pub(super) fn open(dir: &Path, dim: usize) -> Result<Self, ExchangeError> {
-        let (vectors, path) = (dir.join(VECTORS), dir.join(ITEMS));
+    pub(super) fn open(vectors: &Path, dim: usize) -> Result<Self, ExchangeError> {
+        let Files { vectors, items: path, .. } = Files::of(vectors);
         let open = |path: &Path| {
             Ok::<_, ExchangeError>(BufReader::with_capacity(1 << 20, fs_err::File::open(path)?))
         };
@@ -258,9 +271,9 @@ impl Source for Reader {
             if wanted == Wanted::All {
                 vector.resize(self.dim, 0.0);
                 let bytes: &mut [u8] = bytemuck::cast_slice_mut(&mut vector);
-                self.vectors.read_exact(bytes).map_err(|_| {
-                    format(&self.path, format!("it has more lines than {VECTORS} has vectors"))
-                })?;
+                self.vectors
+                    .read_exact(bytes)
+                    .map_err(|_| format(&self.path, "it has more lines than there are vectors"))?;
             }
             batch.push((line, vector));
         }

@@ -152,14 +152,7 @@ impl LocalStore {
     /// # Errors
     /// As reading the catalogue fails.
     pub fn get_setting(&self, key: &str) -> Result<Option<String>, StoreError> {
-        self.inner.read(|c| {
-            c.sql(|conn| {
-                let mut statement =
-                    conn.prepare_cached("SELECT value FROM settings WHERE key = ?")?;
-                let mut rows = statement.query([key])?;
-                rows.next()?.map(|row| row.get(0)).transpose()
-            })
-        })
+        self.inner.read(|c| c.setting(key))
     }
 
     /// Keeps a setting with the store; `None` forgets it.

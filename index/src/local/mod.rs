@@ -17,12 +17,13 @@ mod open;
 #[cfg(test)]
 mod power_loss;
 mod read;
+mod recall;
 mod texts;
 mod verify;
 mod write;
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, Weak};
 use std::thread::JoinHandle;
 
@@ -30,6 +31,7 @@ use ekphrasis_embed::Space;
 
 use self::filters::Filters;
 pub use self::ledger::KnownFile;
+pub use self::recall::{Probe, Recall, Side};
 use self::texts::TextState;
 pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
@@ -59,7 +61,8 @@ pub struct Options {
     /// The graph is built anew when more rows than this, and more than a fifth
     /// of it, are not in it.
     pub graph_tail: usize,
-    /// How many candidates a graph search keeps, at least. 128 for recall@10 over 0.95.
+    /// How many candidates a graph search keeps, at least, until that is measured on the
+    /// store's own vectors (see [`LocalStore::measure_recall`]). 128 for recall@10 over 0.95.
     pub graph_ef: usize,
     /// How many rows are scanned in the time that the graph takes for one such
     /// candidate: what decides whether a filter leaves few enough rows to scan.
@@ -147,6 +150,8 @@ struct Inner {
     filters: Filters,
     /// With the generation whose rows it names.
     graph: RwLock<Option<(u32, Arc<Graph>)>>,
+    /// Candidates a graph search keeps, as measured; 0 if it was not.
+    ef: AtomicUsize,
     building: AtomicBool,
     compacting: Mutex<()>,
     /// Whether all items were read and found to be what the catalogue says of itself.

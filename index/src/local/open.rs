@@ -2,7 +2,7 @@
 
 use std::io::ErrorKind;
 use std::path::Path;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use ekphrasis_embed::Space;
@@ -12,6 +12,7 @@ use super::folder::{self, Folder};
 use super::texts::TextState;
 use super::{
     Access, Generation, Inner, LocalStore, Options, Snapshot, Watch, Writer, heads, lock, mark,
+    recall,
 };
 use crate::catalogue::{self, Catalogue, State};
 use crate::disk::{Disk, OsDisk};
@@ -226,7 +227,7 @@ impl Inner {
             // It is of another past: once the commits are as many again, it must not be believed.
             Graph::default().tidy(&*disk, dir, state.generation)?;
         }
-        Ok(Self {
+        let this = Self {
             disk,
             dir: dir.into(),
             space: space.clone(),
@@ -236,6 +237,7 @@ impl Inner {
             text: Mutex::new(text),
             graph: RwLock::new(graph),
             filters: Filters::default(),
+            ef: AtomicUsize::new(0),
             building: AtomicBool::new(false),
             compacting: Mutex::new(()),
             checked: AtomicBool::new(write),
@@ -243,7 +245,9 @@ impl Inner {
             retired: Mutex::default(),
             cancel: AtomicBool::new(false),
             warnings,
-        })
+        };
+        this.set_ef(recall::kept(catalogue)?.as_ref());
+        Ok(this)
     }
 
     /// The snapshot of a state after `old`.

@@ -62,7 +62,7 @@ impl StoreRead for LocalStore {
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
                 let (snapshot, pass) = self.admitted(&query.filter)?;
-                let ranking = inner.nearest(&snapshot, vector, end, query, &pass);
+                let ranking = inner.nearest(&snapshot, vector, end, query.exact, inner.ef(), &pass);
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
@@ -77,7 +77,8 @@ impl StoreRead for LocalStore {
                 let asked = searcher.understand(&snapshot.rows, words)?;
                 let depth = fusion::depth(end);
                 let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
-                let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
+                let by_vector =
+                    inner.nearest(&snapshot, vector, depth, query.exact, inner.ef(), &pass);
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
                 let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
                 self.explained(query, &asked, hits)
@@ -201,8 +202,16 @@ impl Inner {
         Ok(items)
     }
 
-    fn plan(&self, graph: &Graph, rows: &Rows, pass: &Pass, deep: usize) -> Plan {
-        let Options { graph_from, graph_ef: keep, graph_work: work, .. } = self.options;
+    /// How the nearest `deep` are found by a graph that keeps `keep` candidates if all pass.
+    pub(super) fn plan(
+        &self,
+        graph: &Graph,
+        rows: &Rows,
+        pass: &Pass,
+        deep: usize,
+        keep: usize,
+    ) -> Plan {
+        let Options { graph_from, graph_work: work, .. } = self.options;
         let (graph, passing) = (graph.size(), rows.estimate(pass));
         // One ranking for all usual pages.
         let deep = deep.checked_next_power_of_two().unwrap_or(deep);
@@ -210,21 +219,22 @@ impl Inner {
     }
 
     /// The nearest rows: by the graph where that pays, else by looking at all.
-    fn nearest(
+    pub(super) fn nearest(
         &self,
         snapshot: &Snapshot,
         vector: &[f32],
         want: usize,
-        query: &Query,
+        exact: bool,
+        ef: usize,
         pass: &Pass,
     ) -> Vec<Scored> {
         let rows = &*snapshot.rows;
         // Not one of a newer state: it has nothing of what died since.
         let covering = |g: &Arc<Graph>| g.covered() <= rows.len() && g.seq() <= snapshot.seq;
         let graph = self.graph_of(snapshot).filter(covering);
-        if !query.exact
+        if !exact
             && let Some(graph) = &graph
-            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want)
+            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want, ef)
         {
             let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
             let tail = scan_tail(rows, graph.covered(), vector, want, pass);

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind};
+use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind, Recall};
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
@@ -198,6 +198,8 @@ pub struct Status {
     pub model_note: String,
     /// How vectors are searched: `exact scan`, or `graph` and its size.
     pub vector_index: String,
+    /// How much that misses, if it was measured.
+    pub recall: Option<Recall>,
     /// Folders the store was made from.
     pub roots: Vec<PathBuf>,
     /// What the store noticed to be wrong with itself, a sentence each.

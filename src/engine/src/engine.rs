@@ -252,6 +252,7 @@ impl Engine {
             dim: self.towers.space().dim(),
             model_note: self.towers.note().into(),
             vector_index: store.describe_vector_index(),
+            recall: store.recall()?,
             roots: store.roots()?,
             warnings: store.warnings(),
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),

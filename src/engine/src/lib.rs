@@ -9,10 +9,12 @@ mod doctor;
 mod engine;
 mod error;
 pub mod eval;
+mod exchange;
 pub mod ingest;
 mod labels;
 pub mod pairs;
 mod pictures;
+mod recall;
 mod search;
 mod thumbnails;
 mod towers;
@@ -26,8 +28,10 @@ pub use config::{Config, ConfigError, Flags};
 pub use doctor::{Check, diagnose};
 pub use engine::{Engine, OpenFor};
 pub use error::{EngineError, Fault};
+pub use exchange::ExchangeForm;
 pub use ingest::{IndexOptions, IndexReport};
 pub use labels::{describe, label_all};
+pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
 
@@ -35,6 +39,6 @@ pub use watch::{WatchEvent, watch};
 pub use ekphrasis_embed::{Embedding, Space};
 pub use ekphrasis_index::{
     Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder, Item,
-    ItemId, Kind, Place, Taken, WordField, WordMatch,
+    ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
 pub use ekphrasis_models::Vocabulary;

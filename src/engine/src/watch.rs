@@ -17,6 +17,8 @@ const QUIET: Duration = Duration::from_millis(500);
 const AT_MOST: Duration = Duration::from_secs(10);
 /// Network folders send no notices, and queues overflow.
 const SWEEP: Duration = Duration::from_secs(600);
+/// How often it is asked whether the graph is to be measured again.
+const TEND: Duration = Duration::from_secs(60);
 /// How soon a request to stop is noticed.
 const TICK: Duration = Duration::from_millis(200);
 
@@ -60,7 +62,7 @@ pub fn watch(
             on_event(WatchEvent::SweepOnly(root.clone(), error.to_string()));
         }
     }
-    let mut last_sweep = Instant::now();
+    let (mut last_sweep, mut last_tended) = (Instant::now(), Instant::now());
     while !stop.load(Ordering::Relaxed) {
         let mut touched: Vec<PathBuf> = Vec::new();
         match changes.recv_timeout(TICK) {
@@ -76,6 +78,12 @@ pub fn watch(
             }
             Err(RecvTimeoutError::Disconnected) => std::thread::sleep(TICK),
             Err(RecvTimeoutError::Timeout) => {}
+        }
+        if last_tended.elapsed() > TEND {
+            if let Err(error) = engine.tend_recall() {
+                on_event(WatchEvent::Failed(error));
+            }
+            last_tended = Instant::now();
         }
         if last_sweep.elapsed() > SWEEP {
             touched = roots.to_vec();

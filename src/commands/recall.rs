@@ -1,0 +1,97 @@
+//! `ek recall`.
+
+use ekphrasis_engine::{Engine, Kind, RECALL_QUERIES, RECALL_TARGET, Recall};
+use ekphrasis_web::wire;
+
+use super::{Done, config, open_to_read, open_to_write};
+use crate::cli::{Global, RecallArgs};
+use crate::failure::Failure;
+use crate::output::{self, count};
+
+pub(super) fn recall(global: &Global, args: &RecallArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let engine = if args.measure_only || !Engine::exists(&config.data)? {
+        open_to_read(global)?
+    } else {
+        open_to_write(global, &config, "ek recall", None)?
+    };
+    super::warn(&engine);
+    if !args.measure_only {
+        // A graph that is not there yet cannot be measured.
+        engine.settle();
+    }
+    let target = args.target.unwrap_or(RECALL_TARGET);
+    let recall = engine.measure_recall(target, args.queries.unwrap_or(RECALL_QUERIES))?;
+    if !args.measure_only {
+        engine.keep_recall(&recall)?;
+    }
+    if global.json {
+        output::json(&wire::Recall::from(&recall))?;
+    } else {
+        table(&recall, args.measure_only)?;
+    }
+    Ok(if recall.met { Done::Well } else { Done::NothingOrPartly })
+}
+
+fn table(recall: &Recall, measure_only: bool) -> Result<(), Failure> {
+    if recall.sides.is_empty() {
+        return output::line("the store has no pictures yet, so there is nothing to measure");
+    }
+    if recall.is_exact() {
+        return output::line(&format!(
+            "every query is compared with all {}: nothing is missed",
+            count(recall.vectors, "vector", "vectors")
+        ));
+    }
+    output::line("recall@10: how many of the true ten nearest are found")?;
+    for side in &recall.sides {
+        let name = format!("{} for {}", plural(side.from), plural(side.to));
+        let how = if side.scanned { "  (all are compared)" } else { "" };
+        output::line(&format!(
+            "  {name:<24} {:.4} ± {:.4}  {:>7.2} ms, all compared {:.2} ms  ({} queries){how}",
+            side.recall,
+            side.error,
+            side.took.as_secs_f64() * 1e3,
+            side.exact_took.as_secs_f64() * 1e3,
+            side.queries,
+        ))?;
+    }
+    output::line(&match (recall.met, measure_only) {
+        (true, true) => {
+            format!("a search that keeps {} candidates reaches {}", recall.ef, recall.target)
+        }
+        (true, false) => format!(
+            "searches keep {} candidates from now on, the fewest that reach {}",
+            recall.ef, recall.target
+        ),
+        (false, _) => format!(
+            "not even {} candidates reach {}; `ek search --exact` compares with all",
+            recall.ef, recall.target
+        ),
+    })
+}
+
+pub(super) fn plural(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Image => "pictures",
+        Kind::Text => "texts",
+    }
+}
+
+/// What was measured, in a line.
+pub(super) fn sentence(recall: &Recall) -> String {
+    if recall.is_exact() {
+        return "nothing is missed: all vectors are compared".into();
+    }
+    let sides = recall
+        .sides
+        .iter()
+        .map(|side| format!("{:.3} {} for {}", side.recall, plural(side.from), plural(side.to)));
+    format!(
+        "{} of the true ten nearest are found (ef {}, target {}, measured at {})",
+        sides.collect::<Vec<_>>().join(", "),
+        recall.ef,
+        recall.target,
+        count(recall.vectors, "vector", "vectors")
+    )
+}
