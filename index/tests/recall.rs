@@ -76,8 +76,8 @@ fn the_width_that_is_kept_is_the_least_that_finds_enough() {
     let probes = probes(&store, &mut random);
     let of = |target| store.measure_recall(&probes, target).expect("measured");
     let (any, most, all) = (of(0.0), of(0.995), of(1.01));
-    assert_eq!((any.ef, any.met, any.is_exact()), (16, true, false));
-    assert_eq!((all.ef, all.met), (2048, false), "no one finds more than all");
+    assert_eq!((any.ef, any.met, any.is_exact()), (Some(16), true, false));
+    assert_eq!((all.ef, all.met), (Some(2048), false), "no one finds more than all");
     println!("{any:?}\n{most:?}");
     assert!(most.met && most.ef > any.ef, "{most:?}");
     assert_eq!(store.recall().expect("read"), None, "measuring alone changes nothing");
@@ -115,7 +115,10 @@ fn recall_is_measured_again_when_the_store_is_another() {
     };
     // Few are scanned, which misses nothing, and of which nothing is kept that matters later.
     let exact = measure();
-    assert!(exact.is_exact() && exact.met && exact.sides[0].recall == 1.0, "{exact:?}");
+    assert!(
+        exact.ef.is_none() && exact.is_exact() && exact.met && exact.sides[0].recall == 1.0,
+        "{exact:?}"
+    );
     store.keep_recall(&exact).expect("kept");
     assert!(!store.is_recall_due().expect("read"));
     add(60..400);
@@ -152,5 +155,33 @@ fn a_sample_is_spread_over_the_store() {
         let gaps = places.windows(2).map(|w| w[1] - w[0]);
         let (least, most) = (60 / count.min(60), 60_usize.div_ceil(count.min(60)));
         assert!(gaps.clone().all(|gap| gap >= least.max(1) && gap <= most), "{places:?}");
+    }
+}
+
+/// Where the graph would need so many candidates that a scan is as fast, all are compared,
+/// and that is what is kept.
+#[test]
+fn queries_that_no_graph_finds_are_scanned() {
+    let (dir, mut random) = (tempfile::tempdir().expect("tempdir"), Random(9));
+    let open = |access| {
+        let mut options = Options::default();
+        (options.graph_from, options.graph_tail, options.graph_threads) = (64, 10_000, 1);
+        // 3,200 pictures: a graph is worth asking for fewer than 43 candidates of all.
+        (options.graph_ef, options.graph_work) = (16, 60);
+        LocalStore::open_with(dir.path(), &space(), access, options).expect("opened")
+    };
+    let store = open(writing());
+    let records: Vec<_> = (0..4000).map(|n| record(&mut random, n)).collect();
+    store.upsert(&records).expect("written");
+    store.settle();
+    let queries = (0..60).map(|_| vector(&mut random)).collect();
+    let probe = Probe { from: Kind::Text, to: Kind::Image, queries };
+    let recall = store.measure_recall(std::slice::from_ref(&probe), 0.9999).expect("measured");
+    assert!(recall.met && recall.is_exact() && recall.ef > Some(16), "{recall:?}");
+    assert!(seen(&store, &probe) < 0.9999, "or there was nothing to find");
+    store.keep_recall(&recall).expect("kept");
+    assert!(!store.is_recall_due().expect("read"));
+    for store in [&store, &open(Access::Read)] {
+        assert_eq!(seen(store, &probe), 1.0);
     }
 }

@@ -37,12 +37,12 @@ fn table(recall: &Recall, measure_only: bool) -> Result<(), Failure> {
     if recall.sides.is_empty() {
         return output::line("the store has no pictures yet, so there is nothing to measure");
     }
-    if recall.is_exact() {
+    let Some(ef) = recall.ef else {
         return output::line(&format!(
             "every query is compared with all {}: nothing is missed",
             count(recall.vectors, "vector", "vectors")
         ));
-    }
+    };
     output::line("recall@10: how many of the true ten nearest are found")?;
     for side in &recall.sides {
         let name = format!("{} for {}", plural(side.from), plural(side.to));
@@ -56,17 +56,17 @@ fn table(recall: &Recall, measure_only: bool) -> Result<(), Failure> {
             side.queries,
         ))?;
     }
+    let target = recall.target;
     output::line(&match (recall.met, measure_only) {
-        (true, true) => {
-            format!("a search that keeps {} candidates reaches {}", recall.ef, recall.target)
+        _ if recall.is_exact() => {
+            format!("{target} takes so many candidates that searches compare with all instead")
         }
-        (true, false) => format!(
-            "searches keep {} candidates from now on, the fewest that reach {}",
-            recall.ef, recall.target
-        ),
+        (true, true) => format!("a search that keeps {ef} candidates reaches {target}"),
+        (true, false) => {
+            format!("searches keep {ef} candidates from now on, the fewest that reach {target}")
+        }
         (false, _) => format!(
-            "not even {} candidates reach {}; `ek search --exact` compares with all",
-            recall.ef, recall.target
+            "not even {ef} candidates reach {target}; `ek search --exact` compares with all"
         ),
     })
 }
@@ -80,17 +80,16 @@ pub(super) fn plural(kind: Kind) -> &'static str {
 
 /// What was measured, in a line.
 pub(super) fn sentence(recall: &Recall) -> String {
-    if recall.is_exact() {
+    let Some(ef) = recall.ef.filter(|_| !recall.is_exact()) else {
         return "nothing is missed: all vectors are compared".into();
-    }
+    };
     let sides = recall
         .sides
         .iter()
         .map(|side| format!("{:.3} {} for {}", side.recall, plural(side.from), plural(side.to)));
     format!(
-        "{} of the true ten nearest are found (ef {}, target {}, measured at {})",
+        "{} of the true ten nearest are found (ef {ef}, target {}, measured at {})",
         sides.collect::<Vec<_>>().join(", "),
-        recall.ef,
         recall.target,
         count(recall.vectors, "vector", "vectors")
     )

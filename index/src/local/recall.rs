@@ -41,9 +41,10 @@ pub struct Probe {
 pub struct Recall {
     /// What share of the true ten nearest was to be found, in 0..=1.
     pub target: f64,
-    /// Candidates that the graph keeps in a search.
-    pub ef: usize,
-    /// Whether every side reached the target. If not, `ef` is the greatest that was tried.
+    /// Candidates that the graph keeps in a search: the fewest that reach the target, or
+    /// the most that were tried. `None` if there is no graph to ask.
+    pub ef: Option<usize>,
+    /// Whether every side reached the target.
     pub met: bool,
     /// Living vectors at the time.
     pub vectors: u64,
@@ -75,7 +76,8 @@ pub struct Side {
 }
 
 impl Recall {
-    /// Whether every search compares with every vector, so that nothing can be missed.
+    /// Whether every search compares with every vector, so that nothing can be missed: the
+    /// store is small, or so many candidates are needed that this is as fast.
     pub fn is_exact(&self) -> bool {
         self.sides.iter().all(|side| side.scanned)
     }
@@ -114,7 +116,10 @@ impl Recall {
         };
         Some(Self {
             target: value["target"].as_f64()?,
-            ef: count(&value["ef"]).filter(|&ef| (1..=1 << 20).contains(&ef))?,
+            ef: match &value["ef"] {
+                Value::Null => None,
+                ef => Some(count(ef).filter(|ef| (1..=1 << 20).contains(ef))?),
+            },
             met: value["met"].as_bool()?,
             vectors: value["vectors"].as_u64()?,
             at: value["at"].as_i64()?,
@@ -184,17 +189,17 @@ impl LocalStore {
             probes.iter().map(|probe| Truth::of(inner, &snapshot, probe)).collect();
         let mut recall = Recall {
             target,
-            ef: inner.options.graph_ef,
+            ef: None,
             met: true,
             vectors: snapshot.rows.count(&Pass::default()),
             at: now.as_secs() as i64,
-            sides: truths.iter().map(|truth| truth.side(inner, &snapshot, inner.ef())).collect(),
+            sides: truths.iter().map(|truth| truth.side(inner, &snapshot, EFS[0])).collect(),
         };
         if recall.is_exact() {
             return Ok(recall);
         }
         for ef in EFS {
-            recall.ef = ef;
+            recall.ef = Some(ef);
             recall.sides = truths.iter().map(|truth| truth.side(inner, &snapshot, ef)).collect();
             recall.met = recall.sides.iter().all(|side| side.recall >= target);
             if recall.met {
@@ -233,7 +238,7 @@ impl LocalStore {
         if live < self.inner.options.graph_from as u64 || self.inner.graph_of(&snapshot).is_none() {
             return Ok(false);
         }
-        let measured = self.recall()?.filter(|recall| !recall.is_exact());
+        let measured = self.recall()?.filter(|recall| recall.ef.is_some());
         Ok(measured.is_none_or(|recall| live.abs_diff(recall.vectors) > recall.vectors / 4))
     }
 }
@@ -254,9 +259,7 @@ impl Inner {
     }
 
     pub(super) fn set_ef(&self, recall: Option<&Recall>) {
-        // Of a time when nothing was left to the graph, it says nothing.
-        let ef = recall.filter(|recall| !recall.is_exact()).map_or(0, |recall| recall.ef);
-        self.ef.store(ef, Ordering::Relaxed);
+        self.ef.store(recall.and_then(|recall| recall.ef).unwrap_or(0), Ordering::Relaxed);
     }
 }
 
@@ -331,14 +334,16 @@ mod tests {
         };
         let recall = Recall {
             target: 0.99,
-            ef: 96,
+            ef: Some(96),
             met: true,
             vectors: 123_456,
             at: 1_800_000_000,
             sides: vec![side],
         };
         assert_eq!(Recall::from_json(&recall.to_json()), Some(recall.clone()));
-        for (field, bad) in [("ef", json!(0)), ("sides", json!([{}])), ("target", json!("x"))] {
+        for (field, bad) in
+            [("ef", json!(0)), ("ef", json!("96")), ("sides", json!([{}])), ("target", json!("x"))]
+        {
             let mut value = recall.to_json();
             value[field] = bad;
             assert_eq!(Recall::from_json(&value), None, "{field}");

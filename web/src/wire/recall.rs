@@ -62,7 +62,7 @@ impl From<&engine::Recall> for Recall {
             target: recall.target,
             met: recall.met,
             exact: recall.is_exact(),
-            ef: (!recall.is_exact()).then_some(recall.ef),
+            ef: recall.ef,
             vectors: recall.vectors,
             measured: rfc3339(recall.at),
             sides: recall.sides.iter().map(side).collect(),
