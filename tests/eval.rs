@@ -151,6 +151,34 @@ fn verification_says_what_it_can_and_refuses_the_rest() {
 }
 
 #[test]
+fn styles_without_a_common_thing_do_not_stop_the_rest() {
+    let home = Home::new();
+    let mut lines = Vec::new();
+    for (name, style, [r, g, b]) in
+        [("red", "dull", [200, 20, 20]), ("blue", "bright", [20, 20, 200])]
+    {
+        for shade in [0u8, 20] {
+            let file = format!("{name}{shade}.png");
+            picture(&home.path().join(&file), [r + shade, g + shade, b + shade]);
+            let line = json!({"path": file, "caption": format!("{name} {shade}"), "class": name, "style": style});
+            lines.push(line.to_string());
+        }
+    }
+    fs_err::write(home.path().join("apart.jsonl"), lines.join("\n")).expect("written");
+    let args = ["eval", "apart.jsonl", "--verify"];
+    let report = home.ek(&[&args[..], &["--json"]].concat()).exits(0).json();
+    let v = &report["verification"];
+    assert_eq!((&v["all"]["positives"], &v["all"]["negatives"]), (&2.into(), &4.into()));
+    assert!(v["all"]["auc"].is_f64() && report["rsum"].is_f64(), "{report}");
+    let refused = v["across_styles"]["refused"].as_str().expect("a reason");
+    assert!(refused.contains("got 0 and 4"), "{refused}");
+    assert!(v["across_styles"]["auc"].is_null(), "{v}");
+    let text = home.ek(&args).exits(0).stdout();
+    let line = text.lines().find(|l| l.contains("across styles")).expect("a line");
+    assert!(line.contains("not measured") && line.contains("got 0 and 4"), "{line}");
+}
+
+#[test]
 fn few_examples_teach_a_colour() {
     let home = Home::new();
     colours(&home);

@@ -89,7 +89,10 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
         all["verification"] = json!({
             "same_by": v.same_by.to_string(), "pictures": v.pictures,
             "all": pair_scores(&v.all),
-            "across_styles": v.across_styles.as_ref().map(pair_scores),
+            "across_styles": v.across_styles.as_ref().map(|across| match across {
+                Ok(scores) => pair_scores(scores),
+                Err(e) => json!({"refused": e.to_string()}),
+            }),
         });
     }
     if !report.few_shot.is_empty() {
@@ -237,8 +240,15 @@ fn verification_table(v: &VerificationReport) -> Result<(), Failure> {
         v.same_by,
         count(v.pictures as u64, "picture", "pictures")
     ))?;
-    let across = v.across_styles.as_ref().map(|p| ("across styles", p));
-    for (name, p) in [("all pairs", &v.all)].into_iter().chain(across) {
+    let across = v.across_styles.as_ref().map(|p| ("across styles", p.as_ref()));
+    for (name, p) in [("all pairs", Ok(&v.all))].into_iter().chain(across) {
+        let p = match p {
+            Ok(p) => p,
+            Err(e) => {
+                output::line(&format!("  {name:<13} not measured: {e}"))?;
+                continue;
+            }
+        };
         output::line(&format!(
             "  {name:<13} {} same, {} different: AUC {:.3}, EER {:.3}",
             count(p.positives as u64, "pair", "pairs"),

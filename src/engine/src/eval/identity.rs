@@ -46,8 +46,9 @@ pub struct VerificationReport {
     pub pictures: usize,
     /// All their pairs; those of one group but of two classes or captions are neither.
     pub all: PairScores,
-    /// Only pairs of two styles, if the pictures have styles.
-    pub across_styles: Option<PairScores>,
+    /// Only pairs of two styles, if the pictures have styles; or why these tell
+    /// nothing, such as a style that draws things of its own alone.
+    pub across_styles: Option<Result<PairScores, VerificationError>>,
 }
 
 /// How well scores tell pairs apart.
@@ -132,13 +133,14 @@ pub(super) fn verify(
             }
         }
     }
-    let invalid = |e: VerificationError| EngineError::Invalid(format!("{e} (by {same_by})"));
-    let all = pairs.judge(options.seed).map_err(invalid)?;
+    let all = pairs
+        .judge(options.seed)
+        .map_err(|e| EngineError::Invalid(format!("{e} (by {same_by})")))?;
     let styles: BTreeSet<&String> =
         used.iter().filter_map(|&i| seen[i].facts.style.as_ref()).collect();
     let across_styles = match styles.len() {
         0 | 1 => None,
-        _ => Some(pairs.across_styles().judge(options.seed).map_err(invalid)?),
+        _ => Some(pairs.across_styles().judge(options.seed)),
     };
     Ok(VerificationReport { same_by, pictures: used.len(), all, across_styles })
 }
