@@ -63,6 +63,9 @@ pub fn watch(
         }
     }
     let (mut last_sweep, mut last_tended) = (Instant::now(), Instant::now());
+    // What changed before the notices began, while the folders were first indexed above all,
+    // is seen by looking once.
+    let mut sweep_now = true;
     while !stop.load(Ordering::Relaxed) {
         let mut touched: Vec<PathBuf> = Vec::new();
         match changes.recv_timeout(TICK) {
@@ -85,7 +88,7 @@ pub fn watch(
             }
             last_tended = Instant::now();
         }
-        if last_sweep.elapsed() > SWEEP {
+        if std::mem::take(&mut sweep_now) || last_sweep.elapsed() > SWEEP {
             touched = roots.to_vec();
             last_sweep = Instant::now();
         }

@@ -12,7 +12,7 @@ use ekphrasis_embed::{
 use ekphrasis_engine::eval::{EvalOptions, evaluate};
 use ekphrasis_engine::{
     Engine, EngineError, Fault, Filter, GivenTowers, Holder, IndexOptions, Item, Kind,
-    LabelRequest, Mode, OpenFor, Part, PartQuery, SearchRequest, Source, Towers,
+    LabelRequest, Mode, OpenFor, Part, PartQuery, SearchRequest, Source, Towers, WatchEvent, watch,
 };
 use ekphrasis_index::{Access, LocalStore, Record, StoreRead, StoreWrite};
 
@@ -51,6 +51,36 @@ fn index(engine: &Engine, folder: &Path) -> ekphrasis_engine::IndexReport {
     let roots = [folder.to_path_buf()];
     let options = IndexOptions::default();
     engine.index(&roots, &options, &|_, _| {}, &AtomicBool::new(false)).expect("indexes")
+}
+
+#[test]
+fn what_changed_before_watching_began_is_seen_at_once() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let folder = dir.path().join("pictures");
+    colours(&folder);
+    let engine = open(&dir.path().join("data"), towers());
+    assert_eq!(index(&engine, &folder).progress.indexed, 6);
+    picture(&folder.join("7.png"), [128, 0, 0]);
+    fs_err::remove_file(folder.join("0.png")).expect("removed");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let (send, seen) = std::sync::mpsc::channel();
+        let (engine, stop) = (&engine, &stop);
+        let roots = [folder.clone()];
+        scope.spawn(move || {
+            let tell = |event| send.send(event).expect("someone listens");
+            watch(engine, &roots, &tell, stop).expect("watched");
+        });
+        // The next sweep would be in ten minutes.
+        let event = seen.recv_timeout(std::time::Duration::from_secs(60));
+        stop.store(true, Ordering::Relaxed);
+        match event {
+            Ok(WatchEvent::Indexed(report)) => {
+                assert_eq!((report.progress.indexed, report.progress.removed), (1, 1));
+            }
+            other => panic!("expected a run, got {other:?}"),
+        }
+    });
 }
 
 fn text(words: &str, weight: f32) -> Part {
