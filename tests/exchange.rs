@@ -84,9 +84,9 @@ fn a_small_store_misses_nothing_and_says_so() {
     );
     let sides = recall["sides"].as_array().expect("sides");
     let of = |part: &str| sides.iter().map(|side| side[part].clone()).collect::<Vec<_>>();
-    assert_eq!(of("from"), ["text", "image", "image"]);
-    assert_eq!(of("to"), ["image", "text", "image"]);
-    assert_eq!(of("recall"), [1.0, 1.0, 1.0]);
+    assert_eq!(of("from"), ["text", "image", "image", "text"]);
+    assert_eq!(of("to"), ["image", "image", "text", "all"]);
+    assert_eq!(of("recall"), [1.0, 1.0, 1.0, 1.0]);
     let said = home.ek(&["status"]).exits(0).stdout();
     assert!(said.contains("nothing is missed"), "{said}");
     let json = home.ek(&["recall", "--measure-only", "--target", "1", "--json"]).exits(0).json();

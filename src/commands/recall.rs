@@ -35,7 +35,7 @@ pub(super) fn recall(global: &Global, args: &RecallArgs) -> Result<Done, Failure
 
 fn table(recall: &Recall, measure_only: bool) -> Result<(), Failure> {
     if recall.sides.is_empty() {
-        return output::line("the store has no pictures yet, so there is nothing to measure");
+        return output::line("the store is empty, so there is nothing to measure");
     }
     let Some(ef) = recall.ef else {
         return output::line(&format!(
@@ -45,7 +45,7 @@ fn table(recall: &Recall, measure_only: bool) -> Result<(), Failure> {
     };
     output::line("recall@10: how many of the true ten nearest are found")?;
     for side in &recall.sides {
-        let name = format!("{} for {}", plural(side.from), plural(side.to));
+        let name = format!("{} for {}", plural(side.from), side.to.map_or("anything", plural));
         let how = if side.scanned { "  (all are compared)" } else { "" };
         output::line(&format!(
             "  {name:<24} {:.4} ± {:.4}  {:>7.2} ms, all compared {:.2} ms  ({} queries){how}",
@@ -83,10 +83,14 @@ pub(super) fn sentence(recall: &Recall) -> String {
     let Some(ef) = recall.ef.filter(|_| !recall.is_exact()) else {
         return "nothing is missed: all vectors are compared".into();
     };
-    let sides = recall
-        .sides
-        .iter()
-        .map(|side| format!("{:.3} {} for {}", side.recall, plural(side.from), plural(side.to)));
+    let sides = recall.sides.iter().map(|side| {
+        format!(
+            "{:.3} {} for {}",
+            side.recall,
+            plural(side.from),
+            side.to.map_or("anything", plural)
+        )
+    });
     format!(
         "{} of the true ten nearest are found (ef {ef}, target {}, measured at {})",
         sides.collect::<Vec<_>>().join(", "),

@@ -19,7 +19,7 @@ use ekphrasis_embed::{Embedding, Space};
 
 pub(crate) use self::item::Line;
 use crate::catalogue::StoredItem;
-use crate::{ItemId, LocalStore, Record, StoreError, StoreRead};
+use crate::{ItemId, Kind, LocalStore, Record, StoreError, StoreRead};
 
 /// Version of both forms.
 const FORMAT: u32 = 1;
@@ -193,7 +193,8 @@ impl LocalStore {
                 let read = line.read();
                 let (item, _, texts) = read
                     .map_err(|what| ExchangeError::Format { path: source.path().into(), what })?;
-                if !texts.is_empty() {
+                // A picture without captions loses those that it has here.
+                if item.kind == Kind::Image || !texts.is_empty() {
                     captions.push((item.id, texts));
                 }
             }

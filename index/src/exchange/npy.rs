@@ -49,7 +49,7 @@ struct Store {
 
 /// Writes an export; what is not finished is removed.
 pub(super) struct Writer {
-    store: PathBuf,
+    store: Part,
     dim: usize,
     count: u64,
     vectors: Part,
@@ -89,7 +89,8 @@ impl Writer {
         for path in [&vectors, &items, &store] {
             vacant(path)?;
         }
-        let (vectors, items) = (Part::create(vectors)?, Part::create(items)?);
+        let [vectors, items, store] = [vectors, items, store].map(Part::create);
+        let (vectors, items, store) = (vectors?, items?, store?);
         let mut this = Self { store, dim, count: 0, vectors, items, done: false };
         // The count is not known yet, the length is.
         this.vectors.file.write_all(&header(0, dim))?;
@@ -108,7 +109,8 @@ impl Writer {
             items_blake3: Some(self.items.publish()?),
         };
         let json = serde_json::to_string_pretty(&store).map_err(std::io::Error::from)?;
-        fs_err::write(&self.store, json + "\n")?;
+        self.store.write((json + "\n").as_bytes())?;
+        self.store.publish()?;
         self.done = true;
         Ok(())
     }
@@ -117,7 +119,7 @@ impl Writer {
 impl Drop for Writer {
     fn drop(&mut self) {
         if !self.done {
-            for part in [&self.vectors, &self.items] {
+            for part in [&self.vectors, &self.items, &self.store] {
                 // Half an export is of no use; that it stays is not worse than why.
                 let _ = fs_err::remove_file(partial(&part.path));
                 let _ = fs_err::remove_file(&part.path);
@@ -178,7 +180,8 @@ pub(super) fn check(vectors: &Path, space: &Space) -> Result<(), ExchangeError> 
         let what = format!("its shape is {shape:?}, not ({}, {})", store.items, store.dim);
         return Err(format(&vectors, what));
     }
-    let length = store.items * store.dim as u64 * 4;
+    let length = store.items.checked_mul(store.dim as u64 * 4);
+    let length = length.ok_or_else(|| format(&path, "it tells of more items than can be"))?;
     let (there, hash) = hash(file)?;
     if there != length {
         return Err(format(&vectors, format!("it has {there} bytes of numbers, not {length}")));

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::{Generation, Inner, LocalStore, Snapshot, Writer, folder, lock, mark, texts};
 use crate::StoreError;
-use crate::catalogue::State;
+use crate::catalogue::{Catalogue, State};
 use crate::filter::Pass;
 use crate::text::TextIndex;
 use crate::vector::{Added, Rows, VectorFile};
@@ -79,6 +79,8 @@ impl LocalStore {
             if inner.heads_due() {
                 inner.save_heads();
             }
+            // The old one names rows that are no more.
+            inner.build_graph_here();
         });
         // Without a thread the rows stay, which costs no more than space.
         *compactor = spawned.ok();
@@ -116,6 +118,13 @@ impl Inner {
         });
         if !matches!(done, Ok(Some(_))) {
             let writer = lock(writer);
+            // A commit that could not be synchronised may lie whole in the log, and come to
+            // life after a crash. One that follows it lies over it; until one has, the files
+            // that it names stay.
+            let over = |c: &Catalogue| c.set_state(&c.state()?);
+            if done.is_err() && writer.catalogue.transaction(over).is_err() {
+                return done.map(|_| 0);
+            }
             self.remove_others(&writer)?;
         }
         done.map(|gone| gone.unwrap_or(0))

@@ -19,9 +19,7 @@ impl LocalStore {
         }
         let inner = Arc::clone(&self.inner);
         let spawned = std::thread::Builder::new().name("graph".into()).spawn(move || {
-            let done = Done(&inner);
-            inner.build_graph();
-            drop(done);
+            inner.build_graphs();
         });
         match spawned {
             Ok(handle) => *builder = Some(handle),
@@ -41,8 +39,26 @@ impl Drop for Done<'_> {
 }
 
 impl Inner {
+    /// Builds in this thread what is due after a compaction, unless another one does.
+    pub(super) fn build_graph_here(&self) {
+        if self.graph_due() && !self.building.swap(true, Ordering::AcqRel) {
+            self.build_graphs();
+        }
+    }
+
+    /// Builds, and again if rows were renumbered or many came meanwhile. The flag is ours.
+    fn build_graphs(&self) {
+        let done = Done(self);
+        while self.build_graph() && self.graph_wanted() {}
+        drop(done);
+    }
+
     fn graph_due(&self) -> bool {
-        if self.building.load(Ordering::Acquire) || self.cancel.load(Ordering::Relaxed) {
+        !self.building.load(Ordering::Acquire) && self.graph_wanted()
+    }
+
+    fn graph_wanted(&self) -> bool {
+        if self.cancel.load(Ordering::Relaxed) {
             return false;
         }
         let snapshot = self.snapshot();
@@ -55,7 +71,8 @@ impl Inner {
         tail > self.options.graph_tail as u64 || graph.is_worn(rows)
     }
 
-    fn build_graph(&self) {
+    /// Whether there is one more now.
+    fn build_graph(&self) -> bool {
         let snapshot = self.snapshot();
         let threads = self.options.graph_threads;
         let old = self.graph_of(&snapshot);
@@ -66,12 +83,12 @@ impl Inner {
             threads,
             &self.cancel,
         );
-        if let Some(mut graph) = grown {
-            // A graph that cannot be saved serves all the same, until the process ends.
-            let generation = snapshot.generation.number;
-            let _ = graph.save(&*self.disk, &self.dir, &self.space, generation);
-            self.set_graph(generation, graph);
-        }
+        let Some(mut graph) = grown else { return false };
+        // A graph that cannot be saved serves all the same, until the process ends.
+        let generation = snapshot.generation.number;
+        let _ = graph.save(&*self.disk, &self.dir, &self.space, generation);
+        self.set_graph(generation, graph);
+        true
     }
 
     /// Forgets a graph in which damage was found; it is built anew.

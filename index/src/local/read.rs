@@ -1,7 +1,5 @@
 //! How is a question answered from one committed state?
 
-use std::sync::Arc;
-
 use ekphrasis_embed::{Embedding, Space};
 
 use super::{Inner, LocalStore, Options, Snapshot};
@@ -57,12 +55,14 @@ impl StoreRead for LocalStore {
         let inner = &self.inner;
         let end = query.offset.saturating_add(query.k);
         let vector = query.vector.as_ref().map(Embedding::values);
+        let ef = (!query.exact).then(|| inner.ef());
         match (vector, &query.words) {
             (None, None) => Ok(vec![]),
             _ if query.k == 0 => Ok(vec![]),
             (Some(vector), None) => {
                 let (snapshot, pass) = self.admitted(&query.filter)?;
-                let ranking = inner.nearest(&snapshot, vector, end, query.exact, inner.ef(), &pass);
+                let ranking =
+                    inner.nearest(&snapshot, &Wanted { vector, count: end, ef, pass: &pass });
                 Ok(page(&ranking, query).iter().map(vector_hit).collect())
             }
             (None, Some(words)) => {
@@ -78,7 +78,7 @@ impl StoreRead for LocalStore {
                 let depth = fusion::depth(end);
                 let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
                 let by_vector =
-                    inner.nearest(&snapshot, vector, depth, query.exact, inner.ef(), &pass);
+                    inner.nearest(&snapshot, &Wanted { vector, count: depth, ef, pass: &pass });
                 let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
                 let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
                 self.explained(query, &asked, hits)
@@ -219,37 +219,50 @@ impl Inner {
     }
 
     /// The nearest rows: by the graph where that pays, else by looking at all.
-    pub(super) fn nearest(
+    fn nearest(&self, snapshot: &Snapshot, wanted: &Wanted<'_>) -> Vec<Scored> {
+        let graph = self.graph_of(snapshot);
+        self.nearest_by(graph.as_deref(), snapshot, wanted)
+    }
+
+    /// The same by a certain graph, or by none.
+    pub(super) fn nearest_by(
         &self,
+        graph: Option<&Graph>,
         snapshot: &Snapshot,
-        vector: &[f32],
-        want: usize,
-        exact: bool,
-        ef: usize,
-        pass: &Pass,
+        wanted: &Wanted<'_>,
     ) -> Vec<Scored> {
-        let rows = &*snapshot.rows;
+        let (Wanted { vector: query, count, ef, pass }, rows) = (*wanted, &*snapshot.rows);
         // Not one of a newer state: it has nothing of what died since.
-        let covering = |g: &Arc<Graph>| g.covered() <= rows.len() && g.seq() <= snapshot.seq;
-        let graph = self.graph_of(snapshot).filter(covering);
-        if !exact
-            && let Some(graph) = &graph
-            && let Plan::Graph { keep } = self.plan(graph, rows, pass, want, ef)
+        let graph = graph.filter(|g| g.covered() <= rows.len() && g.seq() <= snapshot.seq);
+        if let Some(ef) = ef
+            && let Some(graph) = graph
+            && let Plan::Graph { keep } = self.plan(graph, rows, pass, count, ef)
         {
-            let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
-            let tail = scan_tail(rows, graph.covered(), vector, want, pass);
+            let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
+            let tail = scan_tail(rows, graph.covered(), query, count, pass);
             match graph.search(&ask, keep, tail) {
                 Ok(top) => {
                     let ranking = top.into_ranking();
-                    if ranking.len() >= want {
+                    if ranking.len() >= count {
                         return ranking;
                     }
                 }
                 Err(_) => self.drop_damaged_graph(),
             }
         }
-        scan(rows, graph.as_deref(), vector, want, pass).into_ranking()
+        scan(rows, graph, query, count, pass).into_ranking()
     }
+}
+
+/// Which rows are looked for.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) vector: &'a [f32],
+    /// How many of the nearest.
+    pub(super) count: usize,
+    /// Candidates that a graph keeps at least; `None` compares with all.
+    pub(super) ef: Option<usize>,
+    pub(super) pass: &'a Pass,
 }
 
 fn page<'a>(ranking: &'a [Scored], query: &Query) -> &'a [Scored] {

@@ -7,31 +7,35 @@
 //! (`ef`) at which all of them reach the target is kept with the store. Searches use
 //! it from then on, those of other processes from their next opening.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant, SystemTime};
 
 use ekphrasis_embed::Embedding;
 use serde_json::{Value, json};
 
+use super::read::Wanted;
 use super::{Inner, LocalStore, Snapshot};
 use crate::catalogue::Catalogue;
 use crate::filter::{Pass, Plan};
-use crate::{Filter, ItemId, Kind, StoreError};
+use crate::topk::Scored;
+use crate::vector::Graph;
+use crate::{ItemId, Kind, StoreError};
 
 /// The setting of the catalogue that keeps what was measured.
 const SETTING: &str = "recall";
 /// Neighbours of each query that have to be found.
 const K: usize = 10;
-/// Widths that are tried, in this order.
-const EFS: [usize; 14] = [16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
+/// Widths that are tried, in this order. Less than 32 is never kept for ten.
+const EFS: [usize; 12] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
 
 /// Queries that look for one kind of item.
 #[derive(Clone, Debug)]
 pub struct Probe {
     /// What the queries are made of.
     pub from: Kind,
-    /// What they look for.
-    pub to: Kind,
+    /// What they look for; `None`: any kind.
+    pub to: Option<Kind>,
     /// The queries.
     pub queries: Vec<Embedding>,
 }
@@ -48,6 +52,8 @@ pub struct Recall {
     pub met: bool,
     /// Living vectors at the time.
     pub vectors: u64,
+    /// Vectors in the graph at the time; 0 if there was none.
+    pub graph: u64,
     /// When, seconds since 1970 UTC.
     pub at: i64,
     /// One for each probe.
@@ -59,8 +65,8 @@ pub struct Recall {
 pub struct Side {
     /// What the queries were made of.
     pub from: Kind,
-    /// What they looked for.
-    pub to: Kind,
+    /// What they looked for; `None`: any kind.
+    pub to: Option<Kind>,
     /// How many there were.
     pub queries: usize,
     /// Recall@10: the share of the true ten nearest that was found, or others as near. In 0..=1.
@@ -85,13 +91,13 @@ impl Recall {
     fn to_json(&self) -> Value {
         let sides = self.sides.iter().map(|s| {
             json!({
-                "from": s.from.as_str(), "to": s.to.as_str(), "queries": s.queries,
+                "from": s.from.as_str(), "to": s.to.map(Kind::as_str), "queries": s.queries,
                 "recall": s.recall, "error": s.error, "scanned": s.scanned,
                 "ns": s.took.as_nanos() as u64, "exact_ns": s.exact_took.as_nanos() as u64,
             })
         });
         json!({
-            "target": self.target, "ef": self.ef, "met": self.met, "vectors": self.vectors,
+            "target": self.target, "ef": self.ef, "met": self.met, "vectors": self.vectors, "graph": self.graph,
             "at": self.at, "sides": sides.collect::<Vec<_>>(),
         })
     }
@@ -105,7 +111,10 @@ impl Recall {
         let side = |s: &Value| {
             Some(Side {
                 from: kind(&s["from"])?,
-                to: kind(&s["to"])?,
+                to: match &s["to"] {
+                    Value::Null => None,
+                    to => Some(kind(to)?),
+                },
                 queries: count(&s["queries"])?,
                 recall: s["recall"].as_f64()?,
                 error: s["error"].as_f64()?,
@@ -122,6 +131,7 @@ impl Recall {
             },
             met: value["met"].as_bool()?,
             vectors: value["vectors"].as_u64()?,
+            graph: value["graph"].as_u64()?,
             at: value["at"].as_i64()?,
             sides: value["sides"].as_array()?.iter().map(side).collect::<Option<_>>()?,
         })
@@ -166,7 +176,8 @@ impl LocalStore {
     pub fn unseen(&self, kind: Kind, count: usize) -> Result<Vec<Embedding>, StoreError> {
         let (snapshot, pass) = (self.inner.snapshot(), Pass::new(Some(kind), None));
         let middle = |(_, item): (ItemId, Embedding)| {
-            let nearest = self.inner.nearest(&snapshot, item.values(), K + 1, true, 0, &pass);
+            let wanted = Wanted { vector: item.values(), count: K + 1, ef: None, pass: &pass };
+            let nearest = self.inner.nearest_by(None, &snapshot, &wanted);
             let other = snapshot.rows.vector(nearest.last()?.row)?;
             let sums = item.values().iter().zip(other).map(|(a, b)| a + b).collect();
             // Two that are opposite have no middle.
@@ -182,31 +193,16 @@ impl LocalStore {
     /// # Errors
     /// As the catalogue cannot be read.
     pub fn measure_recall(&self, probes: &[Probe], target: f64) -> Result<Recall, StoreError> {
-        self.refresh()?;
-        let (inner, snapshot) = (&*self.inner, self.inner.snapshot());
-        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        let truths: Vec<Truth<'_>> =
-            probes.iter().map(|probe| Truth::of(inner, &snapshot, probe)).collect();
-        let mut recall = Recall {
-            target,
-            ef: None,
-            met: true,
-            vectors: snapshot.rows.count(&Pass::default()),
-            at: now.as_secs() as i64,
-            sides: truths.iter().map(|truth| truth.side(inner, &snapshot, EFS[0])).collect(),
-        };
-        if recall.is_exact() {
-            return Ok(recall);
-        }
-        for ef in EFS {
-            recall.ef = Some(ef);
-            recall.sides = truths.iter().map(|truth| truth.side(inner, &snapshot, ef)).collect();
-            recall.met = recall.sides.iter().all(|side| side.recall >= target);
-            if recall.met {
-                break;
+        loop {
+            self.refresh()?;
+            let (inner, snapshot) = (&*self.inner, self.inner.snapshot());
+            let graph = inner.graph_of(&snapshot);
+            let (recall, stands) = Measure { inner, snapshot, graph }.recall(probes, target);
+            // If the graph was lost or replaced meanwhile, that one was measured in vain.
+            if stands {
+                return Ok(recall);
             }
         }
-        Ok(recall)
     }
 
     /// Keeps what was measured with the store; searches use its `ef` from now on.
@@ -238,7 +234,7 @@ impl LocalStore {
         if live < self.inner.options.graph_from as u64 || self.inner.graph_of(&snapshot).is_none() {
             return Ok(false);
         }
-        let measured = self.recall()?.filter(|recall| recall.ef.is_some());
+        let measured = self.recall()?.filter(|recall| recall.graph > 0);
         Ok(measured.is_none_or(|recall| live.abs_diff(recall.vectors) > recall.vectors / 4))
     }
 }
@@ -263,6 +259,13 @@ impl Inner {
     }
 }
 
+/// What is measured: one state and its graph, whatever happens to the store meanwhile.
+struct Measure<'a> {
+    inner: &'a Inner,
+    snapshot: Arc<Snapshot>,
+    graph: Option<Arc<Graph>>,
+}
+
 /// The true neighbours of a probe's queries.
 struct Truth<'a> {
     probe: &'a Probe,
@@ -272,33 +275,65 @@ struct Truth<'a> {
     took: Duration,
 }
 
-impl<'a> Truth<'a> {
-    fn of(inner: &Inner, snapshot: &Snapshot, probe: &'a Probe) -> Self {
-        let pass = Pass::new(Filter::of_kind(probe.to).kind, None);
+impl Measure<'_> {
+    /// What was measured, and whether the graph is still the store's and sound.
+    fn recall(&self, probes: &[Probe], target: f64) -> (Recall, bool) {
+        let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+        let truths: Vec<Truth<'_>> = probes.iter().map(|probe| self.truth(probe)).collect();
+        let sides = |ef| truths.iter().map(|truth| self.side(truth, ef)).collect::<Vec<_>>();
+        let mut recall = Recall {
+            target,
+            ef: None,
+            met: true,
+            vectors: self.snapshot.rows.count(&Pass::default()),
+            graph: self.graph.as_ref().map_or(0, |graph| graph.size() as u64),
+            at: now.as_secs() as i64,
+            sides: sides(EFS[0]),
+        };
+        if !recall.is_exact() {
+            for ef in EFS {
+                recall.ef = Some(ef);
+                recall.sides = sides(ef);
+                recall.met = recall.sides.iter().all(|side| side.recall >= target);
+                if recall.met {
+                    break;
+                }
+            }
+        }
+        let now = self.inner.graph_of(&self.inner.snapshot());
+        (recall, now.as_ref().map(Arc::as_ptr) == self.graph.as_ref().map(Arc::as_ptr))
+    }
+
+    fn nearest(&self, query: &Embedding, ef: Option<usize>, pass: &Pass) -> Vec<Scored> {
+        let wanted = Wanted { vector: query.values(), count: K, ef, pass };
+        self.inner.nearest_by(self.graph.as_deref(), &self.snapshot, &wanted)
+    }
+
+    fn truth<'p>(&self, probe: &'p Probe) -> Truth<'p> {
+        let pass = Pass::new(probe.to, None);
         let start = Instant::now();
         let one = |query: &Embedding| {
-            let ranking = inner.nearest(snapshot, query.values(), K, true, 0, &pass);
+            let ranking = self.nearest(query, None, &pass);
             (ranking.last().map_or(f32::MIN, |s| s.score), ranking.len())
         };
         let tenth: Vec<_> = probe.queries.iter().map(one).collect();
         let took = start.elapsed() / (tenth.len().max(1) as u32);
-        Self { probe, pass, tenth, took }
+        Truth { probe, pass, tenth, took }
     }
 
-    fn side(&self, inner: &Inner, snapshot: &Snapshot, ef: usize) -> Side {
-        let Probe { from, to, queries } = self.probe;
-        let scanned = match inner.graph_of(snapshot) {
-            None => true,
-            Some(graph) => inner.plan(&graph, &snapshot.rows, &self.pass, K, ef) == Plan::Scan,
-        };
+    fn side(&self, truth: &Truth<'_>, ef: usize) -> Side {
+        let Probe { from, to, queries } = truth.probe;
+        let scanned = self.graph.as_ref().is_none_or(|graph| {
+            self.inner.plan(graph, &self.snapshot.rows, &truth.pass, K, ef) == Plan::Scan
+        });
         let start = Instant::now();
         let one = |(query, (tenth, count)): (&Embedding, &(f32, usize))| {
-            let ranking = inner.nearest(snapshot, query.values(), K, false, ef, &self.pass);
+            let ranking = self.nearest(query, Some(ef), &truth.pass);
             // Others that are as near are as good: of equals, which are the ten is chance.
             let found = ranking.iter().filter(|s| s.score >= *tenth).count();
             if *count == 0 { 1.0 } else { found.min(*count) as f64 / *count as f64 }
         };
-        let each: Vec<f64> = queries.iter().zip(&self.tenth).map(one).collect();
+        let each: Vec<f64> = queries.iter().zip(&truth.tenth).map(one).collect();
         let took = start.elapsed() / (each.len().max(1) as u32);
         let n = each.len().max(1) as f64;
         let recall = if each.is_empty() { 1.0 } else { each.iter().sum::<f64>() / n };
@@ -311,7 +346,7 @@ impl<'a> Truth<'a> {
             error: (variance / n).sqrt(),
             scanned,
             took,
-            exact_took: self.took,
+            exact_took: truth.took,
         }
     }
 }
@@ -324,7 +359,7 @@ mod tests {
     fn what_was_measured_comes_back() {
         let side = Side {
             from: Kind::Text,
-            to: Kind::Image,
+            to: Some(Kind::Image),
             queries: 200,
             recall: 0.9915,
             error: 0.001_25,
@@ -337,6 +372,7 @@ mod tests {
             ef: Some(96),
             met: true,
             vectors: 123_456,
+            graph: 120_000,
             at: 1_800_000_000,
             sides: vec![side],
         };

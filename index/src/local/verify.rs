@@ -89,7 +89,7 @@ impl LocalStore {
         }
         for problem in Graph::problems(&inner.dir, &inner.space, generation)? {
             report.problems.push(format!(
-                "{problem}; it is made anew when the store is next opened for writing"
+                "{problem}; searches that meet the damage compare with all vectors; delete the file, and it is made anew when the store is next opened for writing"
             ));
         }
         Ok(report)

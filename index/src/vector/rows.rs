@@ -329,15 +329,16 @@ impl Chunk {
 
     /// Adds rows that came in since to the codes, if those are in use.
     fn quantise_more(&mut self) {
-        let Some(codes) = self.quantised.codes.get().filter(|c| c.len() < self.kinds.len()) else {
-            if self.quantised.codes.get().is_none() {
-                // Someone may make them just now, of the rows there were.
+        // Asked once: a reader of the former rows may make them any moment.
+        let mut codes = match self.quantised.codes.get() {
+            Some(codes) if codes.len() == self.kinds.len() => return,
+            Some(codes) => codes.clone(),
+            None => {
                 let looked_at = AtomicBool::new(self.quantised.looked_at.load(Ordering::Relaxed));
                 self.quantised = Arc::new(Quantised { looked_at, codes: OnceLock::new() });
+                return;
             }
-            return;
         };
-        let mut codes = codes.clone();
         for i in codes.len()..self.kinds.len() {
             codes.push(self.vector(i));
         }

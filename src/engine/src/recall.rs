@@ -11,9 +11,10 @@ pub const RECALL_TARGET: f64 = 0.99;
 pub const RECALL_QUERIES: usize = 200;
 
 impl Engine {
-    /// Measures recall@10 on the store as it is: pictures and texts that look for
-    /// pictures and, if there are any, pictures that look for texts, `queries` of each.
-    /// Texts are those of the store, and words of the model's vocabulary if they are few.
+    /// Measures recall@10 on the store as it is: texts and pictures that look for pictures
+    /// and, if there are texts, pictures that look for texts and texts that look for
+    /// anything; `queries` of each. Texts are those of the store, and words of the model's
+    /// vocabulary if they are few.
     /// Finds the least width of search that reaches `target`, and changes nothing.
     ///
     /// # Errors
@@ -32,23 +33,27 @@ impl Engine {
                 probes.push(Probe { from, to, queries });
             }
         };
+        let count = |kind| store.count(&Filter::of_kind(kind));
+        let (images, texts) = (count(Kind::Image)?, count(Kind::Text)?);
         let pictures = store.unseen(Kind::Image, queries)?;
-        if !pictures.is_empty() {
-            let mut texts: Vec<_> =
-                store.sample(Kind::Text, queries)?.into_iter().map(|(_, text)| text).collect();
-            if texts.len() < queries
-                && let Some(vocabulary) = self.towers.vocabulary()?
-            {
-                let (words, wanted) = (vocabulary.words().len(), queries - texts.len());
-                let take = wanted.min(words);
-                texts.extend((0..take).map(|i| vocabulary.embedding(i * words / take)));
-            }
-            probe(Kind::Text, Kind::Image, texts);
+        let mut phrases: Vec<_> =
+            store.sample(Kind::Text, queries)?.into_iter().map(|(_, text)| text).collect();
+        if phrases.len() < queries
+            && let Some(vocabulary) = self.towers.vocabulary()?
+        {
+            let (words, wanted) = (vocabulary.words().len(), queries - phrases.len());
+            let take = wanted.min(words);
+            phrases.extend((0..take).map(|i| vocabulary.embedding(i * words / take)));
         }
-        if store.count(&Filter::of_kind(Kind::Text))? > 0 {
-            probe(Kind::Image, Kind::Text, pictures.clone());
+        if images > 0 {
+            probe(Kind::Text, Some(Kind::Image), phrases.clone());
+            probe(Kind::Image, Some(Kind::Image), pictures.clone());
         }
-        probe(Kind::Image, Kind::Image, pictures);
+        if texts > 0 {
+            probe(Kind::Image, Some(Kind::Text), pictures);
+            // Whoever looks for anything, or keeps texts only.
+            probe(Kind::Text, None, phrases);
+        }
         Ok(store.measure_recall(&probes, target)?)
     }
 

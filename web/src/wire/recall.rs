@@ -17,6 +17,8 @@ pub struct Recall {
     pub exact: bool,
     /// Candidates that the graph keeps in a search; null if there is no graph to ask.
     pub ef: Option<usize>,
+    /// Vectors in the graph at the time; 0 if there was none.
+    pub graph: u64,
     /// Vectors at the time.
     pub vectors: u64,
     /// When, RFC 3339 in UTC.
@@ -30,7 +32,7 @@ pub struct Recall {
 pub struct RecallSide {
     /// `image` or `text`: what the queries were made of.
     pub from: &'static str,
-    /// `image` or `text`: what they looked for.
+    /// `image`, `text` or `all`: what they looked for.
     pub to: &'static str,
     /// How many there were.
     pub queries: usize,
@@ -50,7 +52,7 @@ impl From<&engine::Recall> for Recall {
     fn from(recall: &engine::Recall) -> Self {
         let side = |side: &engine::RecallSide| RecallSide {
             from: side.from.as_str(),
-            to: side.to.as_str(),
+            to: side.to.map_or("all", engine::Kind::as_str),
             queries: side.queries,
             recall: side.recall,
             error: side.error,
@@ -63,6 +65,7 @@ impl From<&engine::Recall> for Recall {
             met: recall.met,
             exact: recall.is_exact(),
             ef: recall.ef,
+            graph: recall.graph,
             vectors: recall.vectors,
             measured: rfc3339(recall.at),
             sides: recall.sides.iter().map(side).collect(),

@@ -17,7 +17,7 @@ mod segment;
 mod trust;
 mod walk;
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -211,13 +211,19 @@ impl Graph {
                 continue;
             }
             let mut start = vec![];
-            fs_err::File::open(entry.path())?.take(BLOCK as u64).read_to_end(&mut start)?;
+            match fs_err::File::open(entry.path()) {
+                Ok(file) => file.take(BLOCK as u64).read_to_end(&mut start)?,
+                // A writer has just put another one in its place.
+                Err(e) if e.kind() == ErrorKind::NotFound => continue,
+                Err(e) => return Err(e),
+            };
             if layout::is_version_1(&start) {
                 continue;
             }
             let wrong = match Segment::open(&entry.path(), space, generation) {
                 Ok(segment) if segment.verify().is_err() => "a checksum in it is wrong".into(),
                 Ok(_) => continue,
+                Err(_) if !fs_err::exists(entry.path())? => continue,
                 Err(what) => what,
             };
             problems.push(format!("the graph's file {name} is damaged ({wrong})"));
