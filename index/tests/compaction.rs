@@ -220,3 +220,21 @@ fn readers_and_the_writer_go_on_meanwhile() {
     store.compact().expect("compacted");
     assert!(store.verify().expect("checked").is_sound());
 }
+
+#[test]
+fn the_graph_comes_back_after_a_compaction_nobody_asked_for() {
+    let (dir, mut random) = (tempfile::tempdir().expect("tempdir"), Random(37));
+    let store = LocalStore::open_with(dir.path(), &space(), writing(), options(20)).expect("made");
+    store.upsert(&batch(&mut random, 0..200)).expect("written");
+    store.settle();
+    let gone: Vec<_> = (0..120).map(|n| record(&mut Random(0), n).item.id).collect();
+    assert_eq!(store.delete(&gone).expect("deleted"), 120);
+    // Without another commit, and without being asked to settle.
+    let start = std::time::Instant::now();
+    let graph = || store.describe_vector_index().starts_with("graph over 80 vectors");
+    while generations(dir.path()).contains("0001") || !graph() {
+        let (now, left) = (store.describe_vector_index(), generations(dir.path()));
+        assert!(start.elapsed().as_secs() < 60, "{now}, generations {left:?}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+}

@@ -186,3 +186,23 @@ fn a_damaged_export_is_refused_or_right() {
     println!("{refused} refused, {same} imported");
     assert!(refused > 50, "{refused} refused, {same} imported");
 }
+
+#[test]
+fn captions_that_came_after_the_export_go_with_the_import() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut random = Random(43);
+    let store = open(&dir.path().join("store"), writing()).expect("made");
+    let owner = record(&mut random, 0);
+    store.upsert(std::slice::from_ref(&owner)).expect("written");
+    for (form, export, import) in FORMS {
+        let place = dir.path().join(form);
+        export(&store, &place).expect("exported");
+        let caption = record(&mut random, 1);
+        let captions = [(owner.item.id, vec![caption.clone()])];
+        store.upsert_captioned(std::slice::from_ref(&owner), &captions).expect("written");
+        assert_eq!(store.captions(owner.item.id).expect("read"), [caption.item.id], "{form}");
+        import(&store, &place).expect("imported");
+        assert_eq!(store.captions(owner.item.id).expect("read"), [], "{form}");
+        assert_eq!(store.count(&Filter::default()).expect("read"), 1, "{form}");
+    }
+}
