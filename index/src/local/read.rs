@@ -78,7 +78,9 @@ impl StoreRead for LocalStore {
                 let depth = fusion::depth(end);
                 let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
                 let by_vector = inner.nearest(&snapshot, vector, depth, query, &pass);
-                let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
+                let mut buffer = vec![];
+                let cosine_of =
+                    |s: &Scored| Some(cosine(vector, snapshot.rows.read(s.row, &mut buffer)?));
                 let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
                 self.explained(query, &asked, hits)
             }
@@ -229,12 +231,13 @@ impl Inner {
             let ask = Ask { rows, query: vector, codes: &QueryCodes::of(vector), pass };
             let tail = scan_tail(rows, graph.covered(), vector, want, pass);
             match graph.search(&ask, keep, tail) {
-                Ok(top) => {
+                Ok(Some(top)) => {
                     let ranking = top.into_ranking();
                     if ranking.len() >= want {
                         return ranking;
                     }
                 }
+                Ok(None) => {}
                 Err(_) => self.drop_damaged_graph(),
             }
         }
