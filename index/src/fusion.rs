@@ -63,7 +63,7 @@ pub(crate) fn text_hit(s: &Scored) -> Hit {
 pub(crate) fn fused_page(
     by_vector: &[Scored],
     by_words: &[Scored],
-    cosine_of: impl Fn(&Scored) -> Option<f32>,
+    mut cosine_of: impl FnMut(&Scored) -> Option<f32>,
     query: &Query,
 ) -> Vec<Hit> {
     let ids = |ranking: &[Scored]| ranking.iter().map(|s| s.id).collect::<Vec<_>>();
@@ -76,7 +76,7 @@ pub(crate) fn fused_page(
         Hit {
             id,
             score,
-            cosine: vector.map(|s| s.score).or_else(|| word.and_then(&cosine_of)),
+            cosine: vector.map(|s| s.score).or_else(|| word.and_then(&mut cosine_of)),
             bm25: word.map(|s| s.score),
             via_vector: vector.is_some(),
             words: vec![],

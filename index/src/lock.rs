@@ -128,6 +128,14 @@ impl WriterLock {
     }
 }
 
+impl Drop for WriterLock {
+    fn drop(&mut self) {
+        // Closing does not do if this process starts another just now: until that has begun
+        // its own program, it has all files of this one open, and with them the lock.
+        let _ = self.file.unlock();
+    }
+}
+
 fn read_info(mut file: &fs_err::File) -> HolderInfo {
     let mut json = Vec::new();
     let read = file.rewind().and_then(|()| file.read_to_end(&mut json));
@@ -185,6 +193,18 @@ mod tests {
         drop(lock);
         assert_eq!(holder(dir.path()).expect("asked"), None);
         WriterLock::take(dir.path(), &Holder::default()).expect("free again");
+    }
+
+    /// As a process does that is being started while the lock is let go.
+    #[cfg(unix)]
+    #[test]
+    fn who_inherited_the_file_does_not_keep_the_lock() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let lock = WriterLock::take(dir.path(), &Holder::default()).expect("free");
+        let inherited = lock.file.file().try_clone().expect("a second handle");
+        drop(lock);
+        WriterLock::take(dir.path(), &Holder::default()).expect("free again");
+        drop(inherited);
     }
 
     #[cfg(unix)]

@@ -10,7 +10,7 @@ use ekphrasis_index::conformance::Random;
 pub(crate) const DIM: usize = 384;
 /// Numbers that a vector really depends on.
 const INTRINSIC: usize = 32;
-const CLUSTERS: usize = 500;
+pub(crate) const CLUSTERS: usize = 500;
 /// Distance of a vector from its cluster's centre, in units of that of the centres from
 /// their mean.
 const SPREAD: f32 = 0.7;
@@ -33,6 +33,9 @@ pub(crate) struct Data {
     pub(crate) near: Vec<f32>,
     /// Texts of pictures that are.
     pub(crate) far: Vec<f32>,
+    /// From which cluster each of `base` is, and then each of `near`. The `i`-th of `far`
+    /// is from that of the `i`-th of `base`.
+    pub(crate) clusters: Vec<u32>,
 }
 
 /// In words, for those who read the results.
@@ -49,8 +52,10 @@ impl Data {
     pub(crate) fn make(rows: usize) -> Self {
         let mut maker = Maker::new();
         let (mut latents, mut base) = (vec![], Vec::with_capacity(rows * DIM));
+        let mut clusters = vec![];
         for _ in 0..rows {
-            let latent = maker.latent();
+            let (cluster, latent) = maker.latent();
+            clusters.push(cluster);
             base.extend(maker.vector(&latent, 0));
             if latents.len() < QUERIES {
                 latents.push(latent);
@@ -58,12 +63,13 @@ impl Data {
         }
         let (mut near, mut far) = (vec![], vec![]);
         for latent in &latents {
-            let other = maker.latent();
+            let (cluster, other) = maker.latent();
+            clusters.push(cluster);
             near.extend(maker.vector(&other, 0));
             let beside: Vec<f32> = latent.iter().map(|x| x + APART * maker.normal()).collect();
             far.extend(maker.vector(&beside, 1));
         }
-        Self { base, near, far }
+        Self { base, near, far, clusters }
     }
 
     /// Writes everything into `dir`, as plain little-endian numbers, with the true
@@ -75,7 +81,12 @@ impl Data {
         for (name, queries) in [("near-truth", &self.near), ("far-truth", &self.far)] {
             write(&path(dir, name), bytemuck::cast_slice(&self.truth(queries, k)))?;
         }
-        Ok(())
+        self.write_clusters(dir)
+    }
+
+    /// The part of [`Data::write`] that filters are made of.
+    pub(crate) fn write_clusters(&self, dir: &Path) -> std::io::Result<()> {
+        write(&path(dir, "clusters"), bytemuck::cast_slice(&self.clusters))
     }
 
     fn truth(&self, queries: &[f32], k: usize) -> Vec<u32> {
@@ -92,9 +103,9 @@ impl Data {
     }
 }
 
-/// The file of one of `base`, `near`, `far`, `near-truth`, `far-truth`.
+/// The file of one of `base`, `near`, `far`, `near-truth`, `far-truth`, `clusters`.
 pub(crate) fn path(dir: &Path, name: &str) -> PathBuf {
-    let end = if name.ends_with("truth") { "u32" } else { "f32" };
+    let end = if name.ends_with("truth") || name == "clusters" { "u32" } else { "f32" };
     dir.join(format!("{name}.{end}"))
 }
 
@@ -136,9 +147,11 @@ impl Maker {
         (radius * angle.cos()) as f32
     }
 
-    fn latent(&mut self) -> Vec<f32> {
+    /// A cluster and something in it.
+    fn latent(&mut self) -> (u32, Vec<f32>) {
         let cluster = self.random.below(CLUSTERS);
-        (0..INTRINSIC).map(|i| self.centres[cluster][i] + SPREAD * self.normal()).collect()
+        let in_it = |i: usize| self.centres[cluster][i] + SPREAD * self.normal();
+        (cluster as u32, (0..INTRINSIC).map(in_it).collect())
     }
 
     fn vector(&mut self, latent: &[f32], side: usize) -> Vec<f32> {

@@ -10,12 +10,13 @@
 //! `LocalStore::search`. Recall@10 is against exact f32 search. Times are of the
 //! process's processor, the best of three (ours: of four, the first of which checks
 //! checksums). What was measured is kept, so that a run can be interrupted; `--again`
-//! measures searches anew (with `--only`, those of some). Ends with a table and a plot,
-//! in `results/`.
+//! measures searches anew (with `--only`, those of some). Ends with tables and a plot,
+//! in `results/`, which the README there explains.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 
 mod data;
+mod filtered;
 mod ours;
 mod report;
 
@@ -44,10 +45,10 @@ fn main() -> Result<()> {
         && flag == "--child"
     {
         let dir = Path::new(dir);
-        let measured = if what == "build" {
-            ours::build(dir)?
-        } else {
-            ours::search(dir, name == "ours-exact")?
+        let measured = match what.as_str() {
+            "build" => ours::build(dir)?,
+            "filtered" => filtered::search(dir)?,
+            _ => ours::search(dir, name == "ours-exact")?,
         };
         println!("{measured}");
         return Ok(());
@@ -77,6 +78,9 @@ fn main() -> Result<()> {
         data::Data::make(rows).write(&dir, 100)?;
         fs_err::write(&marker, &description)?;
     }
+    if !data::path(&dir, "clusters").exists() {
+        data::Data::make(rows).write_clusters(&dir)?;
+    }
     let python = environment(&dir)?;
     let mut measured = vec![];
     for name in NAMES {
@@ -94,8 +98,13 @@ fn main() -> Result<()> {
         };
         measured.push(report::Measured { name, build, search });
     }
+    let wanted = only.is_empty() || only.iter().any(|o| o == "ours");
+    let filtered = match kept(&dir, "ours", "filtered").filter(|_| !(again && wanted)) {
+        None if wanted => Some(run(&dir, &python, "ours", "filtered")?),
+        filtered => filtered,
+    };
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/results");
-    report::write(&results, rows, &description, &measured)
+    report::write(&results, rows, &description, &measured, filtered.as_ref())
 }
 
 fn file(dir: &Path, name: &str, what: &str) -> PathBuf {

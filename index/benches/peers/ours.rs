@@ -7,20 +7,22 @@ use std::time::Instant;
 
 use cpu_time::ProcessTime;
 use ekphrasis_embed::{Embedding, Space};
+use ekphrasis_index::conformance::Random;
 use ekphrasis_index::{
-    Access, Filter, Holder, Item, ItemId, Kind, LocalStore, Options, Query, Record, StoreRead,
-    StoreWrite,
+    Access, FileFacts, Filter, Holder, Item, ItemId, Kind, LocalStore, Options, Query, Record,
+    StoreRead, StoreWrite,
 };
 use serde_json::{Value, json};
 
 use crate::data::{DIM, path};
 
-const K: usize = 10;
-const EFS: [usize; 12] = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+pub(crate) const K: usize = 10;
+/// Of fewer the best of 10 are not asked for.
+const EFS: [usize; 10] = [32, 40, 48, 64, 96, 128, 192, 256, 384, 512];
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
-fn space() -> Space {
+pub(crate) fn space() -> Space {
     Space::new("bench", DIM).expect("a valid name")
 }
 
@@ -36,6 +38,13 @@ fn options(graph_from: usize, ef: usize) -> Options {
     options
 }
 
+/// What filters ask for: a row's cluster, from 1 on, and 1 to 1000 by chance.
+fn facts(row: usize, clusters: &[u32]) -> FileFacts {
+    let height = 1 + Random(row as u64).below(1000) as u32;
+    let (width, content) = (1 + clusters[row], [0; 32]);
+    FileFacts { size: 1, mtime_ns: 0, content, width, height, format: "jpeg".into() }
+}
+
 /// Fills a store and builds its graph on one thread.
 pub(crate) fn build(dir: &Path) -> Result<Value> {
     let store_dir = dir.join("ours");
@@ -46,6 +55,7 @@ pub(crate) fn build(dir: &Path) -> Result<Value> {
     let base: Vec<f32> = numbers(dir, "base")?;
     let writing = || Access::Write(Holder::default());
     let store = LocalStore::open_with(&store_dir, &space, writing(), options(usize::MAX, 64))?;
+    let clusters: Vec<u32> = numbers(dir, "clusters")?;
     let rows: Vec<&[f32]> = base.chunks(DIM).collect();
     for (batch, rows) in rows.chunks(2000).enumerate() {
         let record = |(i, row): (usize, &&[f32])| -> Result<Record> {
@@ -56,7 +66,7 @@ pub(crate) fn build(dir: &Path) -> Result<Value> {
                 text: None,
                 tags: vec![],
                 labels: vec![],
-                file: None,
+                file: Some(facts(batch * 2000 + i, &clusters)),
                 facts: None,
             };
             Ok(Record { item, embedding: Embedding::new(&space, row.to_vec())? })
@@ -149,7 +159,7 @@ pub(crate) fn search(dir: &Path, exact: bool) -> Result<Value> {
     }))
 }
 
-fn numbers<T: bytemuck::Pod>(dir: &Path, name: &str) -> Result<Vec<T>> {
+pub(crate) fn numbers<T: bytemuck::Pod>(dir: &Path, name: &str) -> Result<Vec<T>> {
     let bytes = fs_err::read(path(dir, name))?;
     Ok(bytes.chunks_exact(size_of::<T>()).map(bytemuck::pod_read_unaligned).collect())
 }

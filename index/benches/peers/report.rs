@@ -38,7 +38,13 @@ impl Measured {
 }
 
 /// Writes `ROWS.md` and `ROWS.svg` into `dir`.
-pub(crate) fn write(dir: &Path, rows: usize, description: &str, all: &[Measured]) -> Result<()> {
+pub(crate) fn write(
+    dir: &Path,
+    rows: usize,
+    description: &str,
+    all: &[Measured],
+    filtered: Option<&Value>,
+) -> Result<()> {
     fs_err::create_dir_all(dir)?;
     let mut text = format!("# {rows} vectors\n\n{description}.\n\n");
     writeln!(
@@ -82,10 +88,37 @@ pub(crate) fn write(dir: &Path, rows: usize, description: &str, all: &[Measured]
             writeln!(text, "- {}, {name}: {}", one.name, points.join(", "))?;
         }
     }
+    text.push_str(&table_of_filtered(filtered)?);
     fs_err::write(dir.join(format!("{rows}.md")), &text)?;
     fs_err::write(dir.join(format!("{rows}.svg")), plot(rows, all)?)?;
     println!("{text}");
     Ok(())
+}
+
+/// Filtered searches of ours, beside scans of what passes and searches without a filter.
+fn table_of_filtered(filtered: Option<&Value>) -> Result<String> {
+    let Some(rows) = filtered.and_then(Value::as_array) else { return Ok(String::new()) };
+    let mut text = String::from(
+        "\n## With filters\n\nOurs, with the default options; µs of the processor a query.\n\n\
+         | queries | filter | passing | recall@10 | filtered | scan of what passes | no filter | filtered / no filter |\n\
+         |---|---|--:|--:|--:|--:|--:|--:|\n",
+    );
+    for row in rows {
+        let number = |name: &str| row[name].as_f64().unwrap_or(0.0);
+        let side = SIDES.iter().find(|side| row["side"] == side.0).map_or("", |side| side.1);
+        writeln!(
+            text,
+            "| {side} | {} | 1/{} | {:.4} | {:.0} | {:.0} | {:.0} | {:.1} |",
+            row["tie"].as_str().unwrap_or(""),
+            row["share"],
+            number("recall"),
+            number("us"),
+            number("scan_us"),
+            number("all_us"),
+            number("us") / number("all_us"),
+        )?;
+    }
+    Ok(text)
 }
 
 /// The processor, as the system calls it.

@@ -76,6 +76,10 @@ pub(crate) trait DiskFile: Debug + Send + Sync {
     /// Whether `path` names this very file; where that cannot be known, whether it names one.
     fn is_at(&self, path: &Path) -> bool;
 
+    /// Fills `bytes` with those from `offset` on, while others do as well.
+    #[cfg(unix)]
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()>;
+
     /// Maps `len` bytes from `offset` on.
     ///
     /// # Safety
@@ -152,6 +156,11 @@ impl DiskFile for OsFile {
 
     fn is_at(&self, path: &Path) -> bool {
         is_at(&self.0, path)
+    }
+
+    #[cfg(unix)]
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(self.0.file(), bytes, offset)
     }
 
     unsafe fn map(&self, offset: u64, len: usize) -> io::Result<Mmap> {

@@ -316,6 +316,11 @@ impl DiskFile for Recorded {
         self.real.is_at(path)
     }
 
+    #[cfg(unix)]
+    fn read_exact_at(&self, bytes: &mut [u8], offset: u64) -> io::Result<()> {
+        self.real.read_exact_at(bytes, offset)
+    }
+
     unsafe fn map(&self, offset: u64, len: usize) -> io::Result<Mmap> {
         // SAFETY: the caller keeps the contract.
         unsafe { self.real.map(offset, len) }

@@ -1,7 +1,7 @@
 //! Are the nearest of some rows found sooner by looking at each, or by the graph?
 //!
-//! A graph search that is to keep enough rows that pass has to keep more of all,
-//! in proportion; so its work grows as fewer pass, while that of a scan shrinks.
+//! A graph search that is to find enough rows that pass has to keep more of all; so its
+//! work grows as fewer pass, while that of a scan shrinks.
 
 /// How the nearest are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,21 +23,27 @@ pub(crate) struct Facts {
     pub(crate) deep: usize,
     /// Candidates that the graph keeps at least, if all rows pass.
     pub(crate) keep: usize,
-    /// How many rows are scanned in the time that the graph takes for one candidate.
+    /// How many of the rows that a filter names are scanned in the time that the graph
+    /// takes for one candidate.
     pub(crate) work: usize,
-    /// With fewer rows that pass, nothing but a scan is thought of.
+    /// With fewer rows in all, nothing but a scan is thought of.
     pub(crate) graph_from: usize,
 }
 
 impl Facts {
     pub(crate) fn plan(self) -> Plan {
         let passing = usize::try_from(self.passing).unwrap_or(usize::MAX);
+        let all = passing.max(self.graph);
         // Asking for a good part of everything is what a scan is for.
-        if passing < self.graph_from.max(self.deep.saturating_mul(4)).max(1) || self.graph == 0 {
+        if passing < self.deep.saturating_mul(4).max(1) || all < self.graph_from || self.graph == 0
+        {
             return Plan::Scan;
         }
         let share = (passing as f64 / self.graph as f64).min(1.0);
-        let keep = (self.keep.max(self.deep.saturating_mul(2)) as f64 / share).ceil() as usize;
+        // So many that pass are most likely among them that those wanted are in the nearer
+        // half, where the graph hardly misses one.
+        let more = (self.deep as f64 * 2.5 * (1.0 / share - 1.0)).ceil() as usize;
+        let keep = self.keep.max(self.deep.saturating_mul(2)).saturating_add(more);
         if keep.saturating_mul(self.work) >= passing {
             return Plan::Scan;
         }
@@ -50,22 +56,25 @@ mod tests {
     use super::*;
 
     fn plan(graph: usize, passing: u64, deep: usize) -> Plan {
-        Facts { graph, passing, deep, keep: 128, work: 80, graph_from: 50_000 }.plan()
+        Facts { graph, passing, deep, keep: 64, work: 40, graph_from: 10_000 }.plan()
     }
 
     #[test]
     fn few_are_scanned_and_many_are_not() {
         assert_eq!(plan(0, 1_000_000, 10), Plan::Scan);
-        assert_eq!(plan(49_000, 49_000, 10), Plan::Scan);
-        assert_eq!(plan(60_000, 60_000, 10), Plan::Graph { keep: 128 });
-        assert_eq!(plan(1_000_000, 500_000, 10), Plan::Graph { keep: 256 });
-        // At one in ten the scan of 100,000 is as fast as keeping 1,280.
-        assert_eq!(plan(1_000_000, 100_000, 10), Plan::Scan);
+        assert_eq!(plan(9_000, 9_000, 10), Plan::Scan);
+        assert_eq!(plan(60_000, 60_000, 10), Plan::Graph { keep: 64 });
+        assert_eq!(plan(1_000_000, 500_000, 10), Plan::Graph { keep: 89 });
+        assert_eq!(plan(1_000_000, 100_000, 10), Plan::Graph { keep: 289 });
+        // The scan of 10,000 is faster than keeping 2,539.
+        assert_eq!(plan(1_000_000, 10_000, 10), Plan::Scan);
         assert_eq!(plan(1_000_000, 1_000, 10), Plan::Scan);
+        // It is the whole that has to be large, not what passes.
+        assert_eq!(plan(60_000, 30_000, 10), Plan::Graph { keep: 89 });
         assert_eq!(plan(1_000_000, 1_000_000, 1_024), Plan::Graph { keep: 2_048 });
         assert_eq!(plan(1_000_000, 1_000_000, 300_000), Plan::Scan);
         // More live than the graph has: the newest are scanned beside it.
-        assert_eq!(plan(1_000_000, 1_100_000, 10), Plan::Graph { keep: 128 });
+        assert_eq!(plan(1_000_000, 1_100_000, 10), Plan::Graph { keep: 64 });
         assert_eq!(plan(1_000_000, u64::MAX, usize::MAX), Plan::Scan);
     }
 

@@ -5,6 +5,7 @@
 pub(crate) struct RowSet {
     words: Vec<u64>,
     len: u64,
+    count: u64,
 }
 
 impl RowSet {
@@ -15,7 +16,7 @@ impl RowSet {
 
     /// How many rows are in it.
     pub(crate) fn count(&self) -> u64 {
-        self.words.iter().map(|word| u64::from(word.count_ones())).sum()
+        self.count
     }
 
     /// Looks at rows up to `len` as well, of which those inserted later are in it.
@@ -28,8 +29,9 @@ impl RowSet {
     /// Puts in a row below `len`; others are ignored.
     pub(crate) fn insert(&mut self, row: u64) {
         if row < self.len {
-            let word = &mut self.words[(row / 64) as usize];
-            *word |= 1 << (row % 64);
+            let (word, bit) = (&mut self.words[(row / 64) as usize], 1 << (row % 64));
+            self.count += u64::from(*word & bit == 0);
+            *word |= bit;
         }
     }
 

@@ -79,7 +79,9 @@ impl StoreRead for LocalStore {
                 let by_words = searcher.search(&snapshot.rows, &asked, depth, &pass)?;
                 let by_vector =
                     inner.nearest(&snapshot, &Wanted { vector, count: depth, ef, pass: &pass });
-                let cosine_of = |s: &Scored| snapshot.rows.vector(s.row).map(|v| cosine(vector, v));
+                let mut buffer = vec![];
+                let cosine_of =
+                    |s: &Scored| Some(cosine(vector, snapshot.rows.read(s.row, &mut buffer)?));
                 let hits = fusion::fused_page(&by_vector, &by_words, cosine_of, query);
                 self.explained(query, &asked, hits)
             }
@@ -241,12 +243,13 @@ impl Inner {
             let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
             let tail = scan_tail(rows, graph.covered(), query, count, pass);
             match graph.search(&ask, keep, tail) {
-                Ok(top) => {
+                Ok(Some(top)) => {
                     let ranking = top.into_ranking();
                     if ranking.len() >= count {
                         return ranking;
                     }
                 }
+                Ok(None) => {}
                 Err(_) => self.drop_damaged_graph(),
             }
         }

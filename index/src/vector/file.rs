@@ -39,7 +39,7 @@ const _: () = assert!(cfg!(target_endian = "little"), "the vector file is read i
 /// An open vector file. Appending needs the store's write lock.
 #[derive(Debug)]
 pub(crate) struct VectorFile {
-    file: Box<dyn DiskFile>,
+    file: Arc<dyn DiskFile>,
     dim: usize,
 }
 
@@ -136,7 +136,7 @@ impl VectorFile {
             ));
         }
         let file = disk.open(&path, if write { How::Write } else { How::Read })?;
-        Ok(Self { file, dim: space.dim() })
+        Ok(Self { file: file.into(), dim: space.dim() })
     }
 
     fn stride(&self) -> usize {
@@ -206,7 +206,7 @@ impl VectorFile {
             let map = unsafe { self.file.map(start, rows * stride) };
             Some(Arc::new(map?))
         };
-        Ok(RowMap { map, first, rows, dim: self.dim })
+        Ok(RowMap { file: Arc::clone(&self.file), map, first, rows, dim: self.dim })
     }
 
     /// One row, if it is in the file, undamaged and of this item.
@@ -219,6 +219,7 @@ impl VectorFile {
 /// Consecutive rows in memory.
 #[derive(Clone, Debug)]
 pub(crate) struct RowMap {
+    file: Arc<dyn DiskFile>,
     map: Option<Arc<Mmap>>,
     first: u64,
     rows: usize,
@@ -257,14 +258,48 @@ impl RowMap {
 
     /// Whether the `i`-th row is as it was written, and of `id` if that is known.
     pub(crate) fn check(&self, i: usize, id: Option<ItemId>) -> bool {
-        let bytes = self.bytes(i);
-        if bytes.is_empty() {
-            return false;
-        }
-        let (content, crc) = bytes.split_at(bytes.len() - CRC);
-        row_crc(self.first + i as u64, content).to_le_bytes() == crc
-            && id.is_none_or(|id| content[self.dim * 4..] == id.to_bytes())
+        is_right(self.bytes(i), self.dim, self.first + i as u64, id)
     }
+
+    /// The vector of the `i`-th row and, where `check` asks for it, whether
+    /// [`RowMap::check`] of `id` holds. `None` if it cannot be read.
+    ///
+    /// Where a file can be read by place, it is read into `buffer`: a few rows here and
+    /// there do not make all that lies around them part of the process.
+    pub(crate) fn read<'a>(
+        &'a self,
+        i: usize,
+        check: bool,
+        id: Option<ItemId>,
+        buffer: &'a mut Vec<f32>,
+    ) -> Option<(&'a [f32], bool)> {
+        if i >= self.rows {
+            return None;
+        }
+        let row = self.first + i as u64;
+        #[cfg(unix)]
+        {
+            let bytes = if check { stride(self.dim) } else { self.dim * 4 };
+            // Rows are whole numbers of f32 long.
+            buffer.resize(stride(self.dim) / 4, 0.0);
+            let bytes = &mut bytemuck::cast_slice_mut(buffer)[..bytes];
+            self.file.read_exact_at(bytes, offset(self.dim, row)).ok()?;
+            let right = !check || is_right(bytes, self.dim, row, id);
+            Some((&buffer[..self.dim], right))
+        }
+        #[cfg(not(unix))]
+        {
+            let _ = (&self.file, buffer);
+            Some((self.values(i), !check || is_right(self.bytes(i), self.dim, row, id)))
+        }
+    }
+}
+
+/// Whether `bytes` are row number `row` as it was written, and of `id` if that is known.
+fn is_right(bytes: &[u8], dim: usize, row: u64, id: Option<ItemId>) -> bool {
+    let Some((content, crc)) = bytes.split_last_chunk::<CRC>() else { return false };
+    row_crc(row, content).to_le_bytes() == *crc
+        && id.is_none_or(|id| content[dim * 4..] == id.to_bytes())
 }
 
 fn stride(dim: usize) -> usize {

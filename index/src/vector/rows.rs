@@ -201,10 +201,17 @@ impl Rows {
         Some((*chunk.ids.get(i)?, (*chunk.kinds.get(i)?)?))
     }
 
-    /// A row's vector, dead or alive, unless it is damaged.
+    /// A row's vector, dead or alive, unless it is damaged. For reading many.
     pub(crate) fn vector(&self, row: u64) -> Option<&[f32]> {
         let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
         self.chunks.get(c)?.vector(i)
+    }
+
+    /// As [`Rows::vector`], for reading a few here and there; into `buffer`, where that
+    /// takes less memory.
+    pub(crate) fn read<'a>(&'a self, row: u64, buffer: &'a mut Vec<f32>) -> Option<&'a [f32]> {
+        let (c, i) = (usize::try_from(row).ok()? / CHUNK, row as usize % CHUNK);
+        self.chunks.get(c)?.read(i, buffer)
     }
 
     /// The checksum of a row as it lies in the file, right or not.
@@ -347,18 +354,30 @@ impl Chunk {
     }
 
     fn vector(&self, i: usize) -> Option<&[f32]> {
-        let kind = self.kinds.get(i)?;
+        let id = self.kinds.get(i)?.is_some().then(|| self.ids[i]);
+        let good = self.is_good(i, || i < self.map.rows() && self.map.check(i, id))?;
+        good.then(|| self.map.values(i))
+    }
+
+    fn read<'a>(&'a self, i: usize, buffer: &'a mut Vec<f32>) -> Option<&'a [f32]> {
+        let id = self.kinds.get(i)?.is_some().then(|| self.ids[i]);
+        let unknown = self.checks.get(i)?.load(Ordering::Relaxed) == UNKNOWN;
+        let read = self.map.read(i, unknown, id, buffer);
+        let good = self.is_good(i, || read.is_some_and(|(_, right)| right))?;
+        read.filter(|_| good).map(|(values, _)| values)
+    }
+
+    /// Whether row `i` is undamaged; `look` tells it of one that nobody has looked at.
+    fn is_good(&self, i: usize, look: impl FnOnce() -> bool) -> Option<bool> {
         // Relaxed: the flag only spares work; two threads that check at once agree.
         let check = self.checks.get(i)?;
-        let good = match check.load(Ordering::Relaxed) {
+        Some(match check.load(Ordering::Relaxed) {
             UNKNOWN => {
-                let id = kind.is_some().then(|| self.ids[i]);
-                let good = i < self.map.rows() && self.map.check(i, id);
+                let good = look();
                 check.store(if good { GOOD } else { BAD }, Ordering::Relaxed);
                 good
             }
             known => known == GOOD,
-        };
-        good.then(|| self.map.values(i))
+        })
     }
 }

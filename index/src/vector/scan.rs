@@ -18,6 +18,11 @@ use crate::topk::{Scored, Sieve, TopK};
 const PARALLEL_FROM: usize = 4 * CHUNK;
 /// If one in so many rows is wanted, codes spare nothing.
 const SHARE: u64 = 8;
+/// If one in so many rows is named, looking at all, one after the other, is faster than
+/// going from one to the next.
+const NAMED_SHARE: u64 = 3;
+/// Fewer named rows are compared in full: where their codes lie need not be known for that.
+const NAMED_FROM: u64 = 128;
 
 /// The best `k` of all living rows that `pass` lets through. `graph`, of these rows or of
 /// the first of them, lends its codes.
@@ -28,8 +33,11 @@ pub(crate) fn scan(
     k: usize,
     pass: &Pass,
 ) -> TopK {
-    let graph = graph.filter(|_| pass.rows().is_none());
-    let found = graph.and_then(|graph| sifted(rows, Some(graph), graph.covered(), query, k, pass));
+    let few = pass.rows().is_some() && rows.estimate(pass) < rows.len() / NAMED_SHARE;
+    let found = graph.and_then(|graph| match few {
+        true => named(rows, graph, query, k, pass),
+        false => sifted(rows, Some(graph), graph.covered(), query, k, pass),
+    });
     // Without the graph, or if it proved damaged.
     found.unwrap_or_else(|| scan_tail(rows, 0, query, k, pass))
 }
@@ -58,7 +66,7 @@ fn sifted(
     let chunks = from as usize / CHUNK..rows.chunk_count().max(from as usize / CHUNK);
     let nodes = graph.map_or(0, Graph::nodes);
     let pieces = nodes.div_ceil(CHUNK) + chunks.len();
-    let mut without = vec![];
+    let (mut without, mut buffer) = (vec![], vec![]);
     loop {
         let one = |sieve: Result<Sieve, Damaged>, piece: usize| {
             let mut sieve = sieve?;
@@ -76,9 +84,40 @@ fn sifted(
         };
         let start = || Ok(Sieve::new(k));
         let sieve = fold(0..pieces, start, one, |a, b| Ok(a?.merge(b?))).ok()?;
-        match sieve.settle(|row| ask.score(row)) {
+        match sieve.settle(|row| ask.score(row, &mut buffer)) {
             Ok(top) => return Some(top),
             // Found out just now to be damaged; once more, without them.
+            Err(damaged) => without.extend(damaged),
+        }
+    }
+}
+
+/// The best `k` of the rows that `pass` names, with the help of the codes in `graph`; `None`
+/// if they do not help.
+fn named(rows: &Rows, graph: &Graph, query: &[f32], k: usize, pass: &Pass) -> Option<TopK> {
+    let passing = rows.estimate(pass);
+    if passing < NAMED_FROM || k as u64 > passing / SHARE {
+        return None;
+    }
+    let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
+    let covered = graph.covered();
+    // As much to look at in each piece as others have.
+    let step = (covered.saturating_mul(CHUNK as u64) / passing).max(CHUNK as u64);
+    let (mut without, mut buffer) = (vec![], vec![]);
+    loop {
+        let one = |sieve: Result<Sieve, Damaged>, piece: usize| {
+            let (mut sieve, from) = (sieve?, piece as u64 * step);
+            graph.sift_named(&ask, from..covered.min(from + step), &without, &mut sieve)?;
+            Ok(sieve)
+        };
+        let pieces = 0..covered.div_ceil(step) as usize;
+        let start = || Ok(Sieve::new(k));
+        let mut sieve = fold(pieces, start, one, |a, b| Ok(a?.merge(b?))).ok()?;
+        for c in covered as usize / CHUNK..rows.chunk_count() {
+            rows.sift_chunk(c, covered, &ask, &without, &mut sieve);
+        }
+        match sieve.settle(|row| ask.score(row, &mut buffer)) {
+            Ok(top) => return Some(top),
             Err(damaged) => without.extend(damaged),
         }
     }

@@ -12,6 +12,7 @@
 mod build;
 mod collapse;
 mod layout;
+mod named;
 mod refine;
 mod segment;
 mod trust;
@@ -118,15 +119,23 @@ impl Graph {
     }
 
     /// Adds to `top` the best of about `ef` rows of each segment and kind near the query
-    /// that live and that may be found.
+    /// that live and that may be found. `None` if so few that a filter names are there
+    /// that others, further away, may be missing.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; it is not to be asked again.
-    pub(crate) fn search(&self, ask: &Ask<'_>, ef: usize, mut top: TopK) -> Result<TopK, Damaged> {
+    pub(crate) fn search(
+        &self,
+        ask: &Ask<'_>,
+        ef: usize,
+        mut top: TopK,
+    ) -> Result<Option<TopK>, Damaged> {
         for segment in &self.segments {
-            segment.search(ask, ef, &mut top)?;
+            if !segment.search(ask, ef, &mut top)? {
+                return Ok(None);
+            }
         }
-        Ok(top)
+        Ok(Some(top))
     }
 
     /// The graph in `dir` as far as its files follow each other; empty if there is none.
@@ -253,6 +262,24 @@ impl Graph {
             let range = (from.saturating_sub(before), to.saturating_sub(before));
             segment.sift(ask, range, without, sieve)?;
             before += segment.nodes();
+        }
+        Ok(())
+    }
+
+    /// As [`Graph::sift`], of the rows in `range` that are named by what is asked.
+    ///
+    /// # Errors
+    /// `Damaged` if something that was read is.
+    pub(crate) fn sift_named(
+        &self,
+        ask: &Ask<'_>,
+        range: std::ops::Range<u64>,
+        without: &[u64],
+        sieve: &mut Sieve,
+    ) -> Result<(), Damaged> {
+        for segment in &self.segments {
+            let inside = range.start.max(segment.first())..range.end.min(segment.end());
+            segment.sift_named(ask, inside, without, sieve)?;
         }
         Ok(())
     }

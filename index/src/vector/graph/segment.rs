@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::ops::Range;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use ekphrasis_embed::Space;
 use memmap2::{Mmap, MmapMut, MmapOptions};
@@ -32,6 +32,8 @@ pub(crate) struct Segment {
     bytes: Bytes,
     checks: Checks,
     scratch: Mutex<Vec<Scratch>>,
+    /// Where each row's code is, once someone asks for rows by name.
+    pub(super) nodes_of: OnceLock<Vec<u32>>,
 }
 
 /// A segment's file, or what will be it.
@@ -60,13 +62,13 @@ pub(crate) struct Ask<'a> {
 }
 
 impl Ask<'_> {
-    /// A row with its score, if it may be found.
-    pub(crate) fn score(&self, row: u64) -> Option<Scored> {
+    /// A row with its score, if it may be found. `buffer` is for its vector.
+    pub(crate) fn score(&self, row: u64, buffer: &mut Vec<f32>) -> Option<Scored> {
         let (id, kind) = self.rows.live(row)?;
         if !self.pass.lets(row, kind) {
             return None;
         }
-        let score = cosine(self.query, self.rows.vector(row)?);
+        let score = cosine(self.query, self.rows.read(row, buffer)?);
         Some(Scored { score, id, row })
     }
 }
@@ -83,7 +85,8 @@ impl Segment {
     /// A segment that was made in memory. Its header and table are still to be written.
     pub(super) fn of(head: Head, layout: Layout, dim: usize, image: MmapMut) -> Self {
         let (bytes, checks) = (Bytes::Memory(image), Checks::proven());
-        Self { head, layout, dim, bytes, checks, scratch: Mutex::default() }
+        let (scratch, nodes_of) = (Mutex::default(), OnceLock::new());
+        Self { head, layout, dim, bytes, checks, scratch, nodes_of }
     }
 
     /// Opens the file at `path`; reads its header and the table of checksums.
@@ -109,7 +112,8 @@ impl Segment {
         }
         let checks = Checks::new(layout.body.len() / BLOCK);
         let (dim, bytes) = (space.dim(), Bytes::File(map));
-        Ok(Self { head, layout, dim, bytes, checks, scratch: Mutex::default() })
+        let (scratch, nodes_of) = (Mutex::default(), OnceLock::new());
+        Ok(Self { head, layout, dim, bytes, checks, scratch, nodes_of })
     }
 
     /// Writes the segment beside its final name, makes it durable and moves it there,
@@ -158,6 +162,11 @@ impl Segment {
         head.end <= rows.len() && head.seq <= seq && head.last == last_crc(rows, head.end)
     }
 
+    /// Whether everything in it is known to be right.
+    pub(super) fn is_trusted(&self) -> bool {
+        self.checks.is_proven()
+    }
+
     /// Whether it is read from a file.
     pub(super) fn has_file(&self) -> bool {
         matches!(self.bytes, Bytes::File(_))
@@ -178,7 +187,7 @@ impl Segment {
         &self.bytes.all()[self.layout.body.clone()]
     }
 
-    fn blocks(&self) -> Blocks<'_> {
+    pub(super) fn blocks(&self) -> Blocks<'_> {
         let checksums = words(&self.bytes.all()[self.layout.table.clone()]);
         let body = self.body();
         Blocks { body, checksums: &checksums[..body.len() / BLOCK], checks: &self.checks }
@@ -196,7 +205,7 @@ impl Segment {
     }
 
     /// The parts that `pass` may let something through of, ready to be read.
-    fn pieces<'a>(&'a self, pass: &'a Pass) -> impl Iterator<Item = Piece<'a>> {
+    pub(super) fn pieces<'a>(&'a self, pass: &'a Pass) -> impl Iterator<Item = Piece<'a>> {
         let parts = self.head.parts.iter().zip(&self.layout.sections);
         parts.filter(|(part, _)| pass.kind().is_none_or(|kind| kind == part.kind)).map(
             |(part, sections)| {
@@ -213,11 +222,12 @@ impl Segment {
         )
     }
 
-    /// Adds to `top` the best of about `ef` rows of each kind near the query.
+    /// Adds to `top` the best of about `ef` rows of each kind near the query, and says
+    /// whether there were enough that may be found.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; `top` may have got something by then.
-    pub(crate) fn search(&self, ask: &Ask<'_>, ef: usize, top: &mut TopK) -> Result<(), Damaged> {
+    pub(crate) fn search(&self, ask: &Ask<'_>, ef: usize, top: &mut TopK) -> Result<bool, Damaged> {
         if self.checks.is_proven() {
             return self.search_trusting(ask, ef, top, &Proven);
         }
@@ -232,33 +242,48 @@ impl Segment {
         ef: usize,
         top: &mut TopK,
         trust: &impl Trust,
-    ) -> Result<(), Damaged> {
+    ) -> Result<bool, Damaged> {
         let pooled = self.scratch.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut scratch = pooled.unwrap_or_default();
+        let mut enough = true;
         for piece in self.pieces(ask.pass) {
             walk(&piece.view, ask.codes, ef, &mut scratch, trust)?;
-            self.rescore(ask, &piece, &scratch, top, trust)?;
+            enough = enough && self.rescore(ask, &piece, &mut scratch, top, trust)?;
         }
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
             pool.push(scratch);
         }
-        Ok(())
+        Ok(enough)
     }
 
     /// Compares what a walk found with the vectors themselves, the likeliest first, as
-    /// long as that may change the best.
+    /// long as that may change the best. Says whether the best are among the nearer half
+    /// of what was found, if a filter chose: where few pass near the query, the nearest
+    /// that pass are where the walk saw only some.
     fn rescore(
         &self,
         ask: &Ask<'_>,
         piece: &Piece<'_>,
-        scratch: &Scratch,
+        scratch: &mut Scratch,
         top: &mut TopK,
         trust: &impl Trust,
-    ) -> Result<(), Damaged> {
+    ) -> Result<bool, Damaged> {
         trust.in_numbers(piece.view.block.centre)?;
         let against = ask.codes.against(piece.view.block, 0.0);
-        for (node, likeness) in scratch.found() {
+        let mut buffer = std::mem::take(&mut scratch.vector);
+        let half = match ask.pass.rows() {
+            // All that there are were found.
+            Some(_) if scratch.found().len() < piece.part.nodes => scratch.found().len() / 2,
+            _ => usize::MAX,
+        };
+        let mut enough = true;
+        for (i, (node, likeness)) in scratch.found().enumerate() {
+            let nearer = |worst: Scored| against.about(likeness) < worst.score;
+            if i == half && !top.worst().is_some_and(nearer) {
+                enough = false;
+                break;
+            }
             let hopeless = against.hardly_above(node as usize, likeness) + piece.part.spread;
             if top.worst().is_some_and(|worst| hopeless < worst.score) {
                 break;
@@ -266,12 +291,13 @@ impl Segment {
             let row = &piece.rows[node as usize..][..1];
             trust.in_words(row)?;
             for row in row.iter().chain(piece.twins_of(node, trust)?) {
-                if let Some(scored) = ask.score(self.head.first + u64::from(*row)) {
+                if let Some(scored) = ask.score(self.head.first + u64::from(*row), &mut buffer) {
                     top.push(scored);
                 }
             }
         }
-        Ok(())
+        scratch.vector = buffer;
+        Ok(enough)
     }
 
     /// How many nodes there are to [`Segment::sift`].
@@ -346,11 +372,11 @@ impl Segment {
 }
 
 /// A part with everything that is read of it.
-struct Piece<'a> {
-    part: &'a Part,
-    view: View<'a>,
+pub(super) struct Piece<'a> {
+    pub(super) part: &'a Part,
+    pub(super) view: View<'a>,
     /// Rows are counted from the segment's first.
-    rows: &'a [u32],
+    pub(super) rows: &'a [u32],
     twin_nodes: &'a [u32],
     twin_rows: &'a [u32],
 }

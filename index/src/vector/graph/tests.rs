@@ -16,7 +16,7 @@ fn build(store: &Store, seq: Seq, threads: usize) -> Graph {
 
 fn nearest(graph: &Graph, rows: &Rows, query: &[f32], ef: usize, k: usize) -> Vec<u64> {
     let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass: &Pass::default() };
-    let top = graph.search(&ask, ef, TopK::new(k)).expect("undamaged");
+    let top = graph.search(&ask, ef, TopK::new(k)).expect("undamaged").expect("no filter chose");
     top.into_ranking().iter().map(|s| s.row).collect()
 }
 
@@ -122,7 +122,8 @@ fn recall_on_clusters_and_damage_of_every_kind() {
         let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
         match graph.search(&ask, 64, TopK::new(10)) {
             // What is damaged was not read.
-            Ok(top) => {
+            Ok(None) => panic!("no filter chose"),
+            Ok(Some(top)) => {
                 unseen += 1;
                 let rows: Vec<u64> = top.into_ranking().iter().map(|s| s.row).collect();
                 assert_eq!(rows, right, "damage {i} at {at}");

@@ -82,13 +82,15 @@ pub(super) struct Scratch {
     kept: Vec<Seen>,
     batch: Vec<u32>,
     sums: Vec<i32>,
+    /// For a vector that is compared afterwards.
+    pub(super) vector: Vec<f32>,
     /// Comparisons of the last walk.
     pub(super) compared: usize,
 }
 
 impl Scratch {
     /// The nodes that the last walk kept and how like the query they are, the best first.
-    pub(super) fn found(&self) -> impl Iterator<Item = (u32, f32)> {
+    pub(super) fn found(&self) -> impl ExactSizeIterator<Item = (u32, f32)> {
         self.kept.iter().map(|seen| (seen.node(), from_ordered((seen.0 >> 32) as u32)))
     }
 

@@ -73,6 +73,13 @@ impl QueryCodes {
         (sum - self.excess[0]) as f32 * scale
     }
 
+    /// What sums of products with coarse and fine codes say, before a row's scale.
+    #[inline(always)]
+    fn steps(&self, sums: [i32; 2]) -> f32 {
+        let (coarse, fine) = (sums[0] - self.excess[0], sums[1] - self.excess[1]);
+        (coarse as f32 + fine as f32 * (1.0 / FINER)) * self.scale
+    }
+
     /// The query set against a block's rows. `slack` is how much further than its own
     /// bound says a vector may be from its row.
     ///
@@ -133,33 +140,68 @@ impl Against<'_> {
             let sums = &mut sums[..count];
             Kernel::best().range([&asked.coarse, &asked.fine], self.block.rows, at, sums);
             let scales = &self.block.scales[at..at + count];
-            let steps = |sum: &[i32; 2]| {
-                let (coarse, fine) = (sum[0] - asked.excess[0], sum[1] - asked.excess[1]);
-                (coarse as f32 + fine as f32 * (1.0 / FINER)) * asked.scale
-            };
             let mut uppers = [0f32; BATCH];
             for ((upper, sum), scale) in uppers.iter_mut().zip(&*sums).zip(scales) {
-                *upper = self.centre + scale * (steps(sum) + self.per_scale) + self.fixed;
+                *upper = self.centre + scale * (asked.steps(*sum) + self.per_scale) + self.fixed;
             }
             for i in 0..count {
                 // A row without a vector has no number here, and reaches nothing.
                 if uppers[i] >= least {
-                    let middle = self.centre + scales[i] * steps(&sums[i]);
-                    let lower = (middle - scales[i] * self.per_scale - self.fixed).min(1.0);
-                    least = found(at + i, Scope { lower, upper: uppers[i] });
+                    let scope = self.scope(scales[i], asked.steps(sums[i]), uppers[i]);
+                    least = found(at + i, scope);
                 }
             }
             at += count;
         }
     }
 
+    /// As [`Against::each_reaching`], of the rows whose numbers are in `rows`; `found` gets
+    /// the place in that list.
+    ///
+    /// # Panics
+    /// If there are no such rows.
+    pub(crate) fn each_of_reaching(
+        &self,
+        rows: &[u32],
+        mut least: f32,
+        mut found: impl FnMut(usize, Scope) -> f32,
+    ) {
+        const BATCH: usize = 64;
+        let (asked, kernel) = (self.asked, Kernel::best());
+        let (mut coarse, mut fine) = ([0; BATCH], [0; BATCH]);
+        for (batch, rows) in rows.chunks(BATCH).enumerate() {
+            let (coarse, fine) = (&mut coarse[..rows.len()], &mut fine[..rows.len()]);
+            kernel.each(&asked.coarse, self.block.rows, rows, coarse);
+            kernel.each(&asked.fine, self.block.rows, rows, fine);
+            for (i, (&row, (&mut coarse, &mut fine))) in
+                rows.iter().zip(coarse.iter_mut().zip(fine)).enumerate()
+            {
+                let (scale, steps) = (self.block.scales[row as usize], asked.steps([coarse, fine]));
+                let upper = self.centre + scale * (steps + self.per_scale) + self.fixed;
+                // A row without a vector has no number here, and reaches nothing.
+                if upper >= least {
+                    least = found(batch * BATCH + i, self.scope(scale, steps, upper));
+                }
+            }
+        }
+    }
+
+    fn scope(&self, scale: f32, steps: f32, upper: f32) -> Scope {
+        let lower = (self.centre + scale * steps - scale * self.per_scale - self.fixed).min(1.0);
+        Scope { lower, upper }
+    }
+
+    /// About the cosine of a row this like the query.
+    pub(crate) fn about(&self, likeness: f32) -> f32 {
+        self.centre + likeness * self.asked.scale
+    }
+
     /// What the cosine of row `i`, this like the query, hardly ever exceeds: what the
     /// coarse codes say and five standard deviations of what rounding does to it.
     pub(crate) fn hardly_above(&self, i: usize, likeness: f32) -> f32 {
         let (scale, asked) = (self.block.scales[i], self.asked);
-        let said = likeness * asked.scale;
         let (theirs, ours) = (scale * asked.norm, asked.scale * self.block.bound.radius);
-        self.centre + said + 5.0 * ((theirs * theirs + ours * ours) / 12.0).sqrt()
+        self.about(likeness) + 5.0 * ((theirs * theirs + ours * ours) / 12.0).sqrt()
     }
 }
 

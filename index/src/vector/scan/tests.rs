@@ -1,7 +1,11 @@
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
 use super::super::VectorFile;
 use super::super::testing::{Random, Store};
 use super::*;
-use crate::Kind;
+use crate::filter::RowSet;
+use crate::{ItemId, Kind};
 
 /// A path through a store's life: rows come and go, some are damaged, and each scan
 /// by codes is compared with one in full.
@@ -13,6 +17,7 @@ fn scans_agree(seed: u64) {
     let mut store = Store::new(dir.path(), dim);
     let centre = random.vector(&vec![0.0; dim], 1.0);
     let mut vectors: Vec<Vec<f32>> = vec![];
+    let (mut graph, idle) = (Graph::default(), AtomicBool::new(false));
     for round in 0..4 {
         let count = [1, 60, 900, 5200][round] + random.below(300);
         let mut new = vec![];
@@ -41,6 +46,9 @@ fn scans_agree(seed: u64) {
         fs_err::write(&path, bytes).expect("written");
         let kind = |row| if row % 3 == 0 { Kind::Text } else { Kind::Image };
         store.publish(count, kind, &dead);
+        if round == 2 {
+            graph = Graph::of(&store.rows, 1, 2, &idle).expect("not cancelled");
+        }
         for look in 0..4 {
             let query = match look {
                 // One that is there, so that the best score 1.
@@ -53,14 +61,39 @@ fn scans_agree(seed: u64) {
             let pass = Pass::new(kind, None);
             let expected = scan_in_full(&store.rows, from, &query, k, &pass).into_ranking();
             let found = scan_tail(&store.rows, from, &query, k, &pass).into_ranking();
-            let bits = |ranking: &[Scored]| {
-                ranking.iter().map(|s| (s.row, s.id, s.score.to_bits())).collect::<Vec<_>>()
-            };
             assert_eq!(bits(&found), bits(&expected), "round {round}, look {look}, k {k}");
         }
     }
     let (made, chunks) = store.rows.chunks_with_codes();
     assert_eq!(made, chunks, "scans used codes");
+
+    // Named rows, by the codes of a graph that lacks the newest, and of one that has all.
+    let grown = graph.grown(&store.rows, 2, 2, &idle).expect("not cancelled");
+    for (look, graph) in [&graph, &grown, &graph, &grown].into_iter().enumerate() {
+        let mut named = RowSet::default();
+        named.extend_to(store.rows.len());
+        let share = [1, 2, 5, 12][random.below(4)];
+        (0..store.rows.len())
+            .filter(|_| random.below(share) == 0)
+            .for_each(|row| named.insert(row));
+        let kind = [None, Some(Kind::Image), Some(Kind::Text)][random.below(3)];
+        let pass = Pass::new(kind, Some(Arc::new(named)));
+        let query = match look {
+            3 => vectors[random.below(vectors.len())].clone(),
+            _ => random.vector(&centre, 1.0),
+        };
+        let k = [1, 10, 15, 0][look];
+        let expected = scan_in_full(&store.rows, 0, &query, k, &pass).into_ranking();
+        let found = scan(&store.rows, Some(graph), &query, k, &pass).into_ranking();
+        assert_eq!(bits(&found), bits(&expected), "named, look {look}, k {k}, 1 in {share}");
+    }
+    for graph in [&graph, &grown] {
+        assert!(graph.segments().iter().all(|s| s.knows_nodes()), "scans used its codes");
+    }
+}
+
+fn bits(ranking: &[Scored]) -> Vec<(u64, ItemId, u32)> {
+    ranking.iter().map(|s| (s.row, s.id, s.score.to_bits())).collect()
 }
 
 #[test]
