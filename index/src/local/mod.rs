@@ -56,8 +56,8 @@ pub enum Access {
 #[non_exhaustive]
 pub struct Options {
     /// From how many items on there is a graph to be asked instead of scanning all.
-    /// 10,000: there a scan of all, which is exact, takes three times as long (150 µs), at
-    /// 5,000 less than twice: `cargo bench -p ekphrasis-index --bench peers -- --rows 10000`.
+    /// 20,000: there a scan of all, which is exact, takes 1.7 times as long (240 µs), at
+    /// 10,000 as long: `cargo bench -p ekphrasis-index --bench peers -- --rows 20000`.
     pub graph_from: usize,
     /// The graph is built anew when more rows than this, and more than a fifth
     /// of it, are not in it.
@@ -69,7 +69,7 @@ pub struct Options {
     pub graph_ef: usize,
     /// How many rows that a filter names are scanned in the time that the graph takes for
     /// one such candidate: what decides whether they are few enough to scan. 20, by the
-    /// same bench: 0.65 µs for a candidate, 0.03 for a row.
+    /// same bench: 0.5 to 0.7 µs for a candidate, 0.03 for a row.
     pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
@@ -84,7 +84,7 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self {
-            graph_from: 10_000,
+            graph_from: 20_000,
             graph_tail: 10_000,
             graph_ef: 256,
             graph_work: 20,
