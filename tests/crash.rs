@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use crate::support::{Home, picture};
+use crate::support::{Home, Server, picture};
 
 const PICTURES: u64 = 240;
 
@@ -44,4 +44,29 @@ fn indexing_that_is_killed_again_and_again_ends_whole() {
     paths.sort();
     paths.dedup();
     assert_eq!(paths.len() as u64, PICTURES, "seed {seed}");
+}
+
+#[test]
+fn who_searches_is_told_what_the_store_has_lost() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    picture(&folder.join("a.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    let search = ["search", "red", "--json"];
+    assert!(home.ek(&search).exits(0).json().get("warnings").is_none());
+    let catalogue = home.data().join("catalogue.db");
+    let old = fs_err::read(&catalogue).expect("read");
+    picture(&folder.join("b.png"), [0, 255, 0]);
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    // As if the newest commit had been lost with the disk's cache.
+    fs_err::write(&catalogue, old).expect("written");
+    let here = home.ek(&search).exits(0);
+    let server = Server::start(&home, &["up", "pictures"]);
+    server.wait_for_images(2);
+    let there = home.ek(&search).exits(0);
+    for run in [here, there] {
+        let warnings = run.json()["warnings"].clone();
+        let first = warnings[0].as_str().expect("a sentence").to_owned();
+        assert!(run.stderr().contains(&format!("warning: {first}")), "{}", run.stderr());
+    }
 }

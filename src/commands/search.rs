@@ -36,6 +36,9 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         explain: args.explain,
     };
     let reply = answer(global, &request)?;
+    for warning in reply["warnings"].as_array().into_iter().flatten() {
+        output::note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
+    }
     let empty = reply["hits"].as_array().is_none_or(Vec::is_empty);
     if global.json {
         output::json(&reply)?;
@@ -64,7 +67,6 @@ fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
     }
     let engine = open_to_read(global)?;
     let reply = engine.search(request)?;
-    super::warn(&engine);
     // Through text, as a server's answer comes: a number has then the same digits.
     serde_json::to_string(&wire::SearchReply::new(&reply, request))
         .and_then(|text| serde_json::from_str(&text))

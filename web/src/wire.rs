@@ -26,6 +26,10 @@ pub struct SearchReply {
     pub total_candidates: u64,
     /// The best first.
     pub hits: Vec<Hit>,
+    /// What the store noticed to be wrong with itself, a sentence each: something may be
+    /// missing from the hits then. Left out if there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// A search request, echoed.
@@ -279,6 +283,7 @@ impl SearchReply {
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
             hits: reply.hits.iter().map(|hit| Hit::new(hit, request.explain)).collect(),
+            warnings: reply.warnings.clone(),
         }
     }
 }

@@ -91,9 +91,12 @@ impl Inner {
         true
     }
 
-    /// Forgets a graph in which damage was found; it is built anew.
-    pub(super) fn drop_damaged_graph(&self) {
+    /// Forgets a graph in which damage was found, unless another has its place by now; it is
+    /// built anew.
+    pub(super) fn drop_damaged_graph(&self, damaged: &Graph) {
         let mut place = self.graph.write().unwrap_or_else(PoisonError::into_inner);
-        *place = None;
+        if place.as_ref().is_some_and(|(_, graph)| std::ptr::eq(&**graph, damaged)) {
+            *place = None;
+        }
     }
 }

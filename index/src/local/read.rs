@@ -250,7 +250,7 @@ impl Inner {
                     }
                 }
                 Ok(None) => {}
-                Err(_) => self.drop_damaged_graph(),
+                Err(_) => self.drop_damaged_graph(graph),
             }
         }
         scan(rows, graph, query, count, pass).into_ranking()

@@ -175,9 +175,11 @@ impl LocalStore {
     /// As the catalogue cannot be read.
     pub fn unseen(&self, kind: Kind, count: usize) -> Result<Vec<Embedding>, StoreError> {
         let (snapshot, pass) = (self.inner.snapshot(), Pass::new(Some(kind), None));
+        // It lends its codes; without it they would be made for all rows.
+        let graph = self.inner.graph_of(&snapshot);
         let middle = |(_, item): (ItemId, Embedding)| {
             let wanted = Wanted { vector: item.values(), count: K + 1, ef: None, pass: &pass };
-            let nearest = self.inner.nearest_by(None, &snapshot, &wanted);
+            let nearest = self.inner.nearest_by(graph.as_deref(), &snapshot, &wanted);
             let other = snapshot.rows.vector(nearest.last()?.row)?;
             let sums = item.values().iter().zip(other).map(|(a, b)| a + b).collect();
             // Two that are opposite have no middle.

@@ -362,9 +362,9 @@ impl Chunk {
     fn read<'a>(&'a self, i: usize, buffer: &'a mut Vec<f32>) -> Option<&'a [f32]> {
         let id = self.kinds.get(i)?.is_some().then(|| self.ids[i]);
         let unknown = self.checks.get(i)?.load(Ordering::Relaxed) == UNKNOWN;
-        let read = self.map.read(i, unknown, id, buffer);
-        let good = self.is_good(i, || read.is_some_and(|(_, right)| right))?;
-        read.filter(|_| good).map(|(values, _)| values)
+        // What could not be read now may be another time; only what was read is damaged for good.
+        let (values, right) = self.map.read(i, unknown, id, buffer)?;
+        self.is_good(i, || right)?.then_some(values)
     }
 
     /// Whether row `i` is undamaged; `look` tells it of one that nobody has looked at.

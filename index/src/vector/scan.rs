@@ -21,6 +21,8 @@ const SHARE: u64 = 8;
 /// If one in so many rows is named, looking at all, one after the other, is faster than
 /// going from one to the next.
 const NAMED_SHARE: u64 = 3;
+/// So often a scan goes again over rows of which some proved damaged when they were compared.
+const ROUNDS: usize = 8;
 /// Fewer named rows are compared in full: where their codes lie need not be known for that.
 const NAMED_FROM: u64 = 128;
 
@@ -67,7 +69,7 @@ fn sifted(
     let nodes = graph.map_or(0, Graph::nodes);
     let pieces = nodes.div_ceil(CHUNK) + chunks.len();
     let (mut without, mut buffer) = (vec![], vec![]);
-    loop {
+    for _ in 0..ROUNDS {
         let one = |sieve: Result<Sieve, Damaged>, piece: usize| {
             let mut sieve = sieve?;
             match graph.filter(|_| piece < nodes.div_ceil(CHUNK)) {
@@ -90,6 +92,7 @@ fn sifted(
             Err(damaged) => without.extend(damaged),
         }
     }
+    Some(scan_by_place(rows, first, query, k, pass))
 }
 
 /// The best `k` of the rows that `pass` names, with the help of the codes in `graph`; `None`
@@ -104,7 +107,7 @@ fn named(rows: &Rows, graph: &Graph, query: &[f32], k: usize, pass: &Pass) -> Op
     // As much to look at in each piece as others have.
     let step = (covered.saturating_mul(CHUNK as u64) / passing).max(CHUNK as u64);
     let (mut without, mut buffer) = (vec![], vec![]);
-    loop {
+    for _ in 0..ROUNDS {
         let one = |sieve: Result<Sieve, Damaged>, piece: usize| {
             let (mut sieve, from) = (sieve?, piece as u64 * step);
             graph.sift_named(&ask, from..covered.min(from + step), &without, &mut sieve)?;
@@ -121,6 +124,22 @@ fn named(rows: &Rows, graph: &Graph, query: &[f32], k: usize, pass: &Pass) -> Op
             Err(damaged) => without.extend(damaged),
         }
     }
+    Some(scan_by_place(rows, 0, query, k, pass))
+}
+
+/// As [`scan_tail`], of whatever can be read: much of the file is damaged, or the disk is
+/// gone, so that reading through the map could end the process.
+fn scan_by_place(rows: &Rows, from: u64, query: &[f32], k: usize, pass: &Pass) -> TopK {
+    let (mut top, mut buffer) = (TopK::new(k), vec![]);
+    for row in from..rows.len() {
+        let Some((id, _)) = rows.live(row).filter(|(_, kind)| pass.lets(row, *kind)) else {
+            continue;
+        };
+        if let Some(vector) = rows.read(row, &mut buffer) {
+            top.push(Scored { score: cosine(query, vector), id, row });
+        }
+    }
+    top
 }
 
 /// As [`scan_tail`], without the help of codes.

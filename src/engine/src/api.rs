@@ -97,6 +97,8 @@ pub struct SearchReply {
     pub total_candidates: u64,
     /// Milliseconds from request to reply, encoding included.
     pub took_ms: f64,
+    /// What the store noticed to be wrong with itself, a sentence each.
+    pub warnings: Vec<String>,
 }
 
 /// One found item.

@@ -92,6 +92,7 @@ impl Engine {
             mode,
             total_candidates: store.count(&filter_of(request))?,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
+            warnings: store.warnings(),
         })
     }
 

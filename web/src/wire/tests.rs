@@ -44,6 +44,7 @@ fn a_search_reply_has_the_promised_names() {
         total_candidates: 9,
         mode: engine::Mode::Hybrid,
         took_ms: 3.7512,
+        warnings: vec!["something is missing".into()],
     };
     let seen = serde_json::to_value(SearchReply::new(&reply, &request)).expect("plain data");
     assert_eq!(
@@ -55,6 +56,7 @@ fn a_search_reply_has_the_promised_names() {
                 "filter": "width:>10 tag:x", "exact": false,
             },
             "took_ms": 3.75,
+            "warnings": ["something is missing"],
             "total_candidates": 9,
             "hits": [{
                 "rank": 1, "id": "ab".repeat(16), "kind": "image",

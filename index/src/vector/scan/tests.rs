@@ -62,6 +62,8 @@ fn scans_agree(seed: u64) {
             let expected = scan_in_full(&store.rows, from, &query, k, &pass).into_ranking();
             let found = scan_tail(&store.rows, from, &query, k, &pass).into_ranking();
             assert_eq!(bits(&found), bits(&expected), "round {round}, look {look}, k {k}");
+            let found = scan_by_place(&store.rows, from, &query, k, &pass).into_ranking();
+            assert_eq!(bits(&found), bits(&expected), "by place, round {round}, look {look}");
         }
     }
     let (made, chunks) = store.rows.chunks_with_codes();
