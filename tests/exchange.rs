@@ -53,6 +53,9 @@ fn what_is_exported_is_found_where_it_is_imported() {
     assert!(said.contains(".npy or .parquet"), "{said}");
     let said = home.ek(&["import", "gone.npy"]).exits(2).stderr();
     assert!(said.contains("no file gone.npy"), "{said}");
+    fs_err::write(home.path().join("alone.npy"), "x").expect("written");
+    let said = home.ek(&["import", "alone.npy", "--data", "elsewhere"]).exits(2).stderr();
+    assert!(said.contains("alone.jsonl") && said.contains("three files"), "{said}");
     // Nothing of an export that is not as it was comes in.
     fs_err::write(home.path().join("all.jsonl"), "{}\n").expect("written");
     let said = home.ek(&["import", "all.npy", "--data", "elsewhere"]).exits(2).stderr();

@@ -430,7 +430,7 @@ impl Catalogue {
     pub(crate) fn put(&self, stored: &StoredItem) -> Result<i64, StoreError> {
         let (item, tags, told) = (&stored.item, stored.tags_json(), Told::of(&stored.item));
         let file = item.file.as_ref();
-        let (hash, head) = stored.hashes();
+        let (hash, head) = stored.hashes_of(&tags, &told);
         self.sql(|c| {
             c.prepare_cached(
                 "INSERT OR REPLACE INTO items VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)",

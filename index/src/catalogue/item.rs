@@ -79,7 +79,12 @@ impl StoredItem {
 
     /// The hash of all it says, and of its head.
     pub(super) fn hashes(&self) -> (i64, i64) {
-        let (item, hash) = (&self.item, self.hash(&self.tags_json(), &Told::of(&self.item)));
+        self.hashes_of(&self.tags_json(), &Told::of(&self.item))
+    }
+
+    /// The same, of tags, labels and facts that are written out already.
+    pub(super) fn hashes_of(&self, tags: &str, told: &Told) -> (i64, i64) {
+        let (item, hash) = (&self.item, self.hash(tags, told));
         (hash, Head::compute(item.id, item.kind, self.row, self.seq, hash))
     }
 

@@ -164,6 +164,13 @@ fn format(path: &Path, what: impl Into<String>) -> ExchangeError {
 /// Checks space, counts and checksums before anything is imported.
 pub(super) fn check(vectors: &Path, space: &Space) -> Result<(), ExchangeError> {
     let Files { vectors, items, store: path } = Files::of(vectors);
+    for beside in [&items, &path] {
+        if !fs_err::exists(beside)? {
+            let what =
+                "it is not there; an export has three files, and this one lies beside the vectors";
+            return Err(format(beside, what));
+        }
+    }
     let store: Store = serde_json::from_slice(&fs_err::read(&path)?)
         .map_err(|e| format(&path, format!("{e}; it has to be as `export` writes it")))?;
     if store.format != FORMAT {

@@ -290,16 +290,18 @@ impl Measure<'_> {
             vectors: self.snapshot.rows.count(&Pass::default()),
             graph: self.graph.as_ref().map_or(0, |graph| graph.size() as u64),
             at: now.as_secs() as i64,
-            sides: sides(EFS[0]),
+            sides: vec![],
         };
-        if !recall.is_exact() {
-            for ef in EFS {
-                recall.ef = Some(ef);
-                recall.sides = sides(ef);
-                recall.met = recall.sides.iter().all(|side| side.recall >= target);
-                if recall.met {
-                    break;
-                }
+        for ef in EFS {
+            recall.sides = sides(ef);
+            // Not even the narrowest search asks a graph: there is no width to choose.
+            if ef == EFS[0] && recall.is_exact() {
+                break;
+            }
+            recall.ef = Some(ef);
+            recall.met = recall.sides.iter().all(|side| side.recall >= target);
+            if recall.met {
+                break;
             }
         }
         let now = self.inner.graph_of(&self.inner.snapshot());

@@ -7,7 +7,7 @@ use crate::{Engine, EngineError};
 
 /// What share of the true ten nearest is to be found, unless another is asked for.
 pub const RECALL_TARGET: f64 = 0.99;
-/// Queries of each kind. At a recall of 0.99 the standard error is about 0.003.
+/// Queries of each kind; `ek recall` prints the standard error that comes of so many.
 pub const RECALL_QUERIES: usize = 200;
 
 impl Engine {
