@@ -20,7 +20,7 @@ pub(crate) struct Cli {
 }
 
 /// Options of every verb.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 pub(crate) struct Global {
     /// The store's folder [default: EK_DATA, or the platform's data folder]
     #[arg(long, global = true, value_name = "DIR")]
@@ -31,8 +31,9 @@ pub(crate) struct Global {
     /// Print results and errors only
     #[arg(long, short, global = true)]
     pub(crate) quiet: bool,
-    /// A model's folder [default: models/lite]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// A model: its folder, or the name it was imported by [default: the one that the
+    /// store was made with if it was imported, else models/lite]
+    #[arg(long, global = true, value_name = "DIR|NAME")]
     pub(crate) model: Option<PathBuf>,
     /// The ONNX Runtime library to load [default: ORT_DYLIB_PATH, or found, or fetched once]
     #[arg(long, global = true, value_name = "FILE")]
@@ -65,6 +66,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Take in what `ek export` wrote from a store of the same model
     Import(ImportArgs),
+    /// List the models here, look at one, or bring one in
+    Model(ModelArgs),
     /// Measure how much searches miss, and make them as wide as the target needs
     Recall(RecallArgs),
     /// Check the library, the model and the store
@@ -221,6 +224,33 @@ pub(crate) struct ImportArgs {
     /// The exported NAME.npy or NAME.parquet
     #[arg(value_name = "FILE")]
     pub(crate) vectors: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ModelArgs {
+    #[command(subcommand)]
+    pub(crate) verb: ModelVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ModelVerb {
+    /// The model in use and all imported ones
+    List,
+    /// What is known of a model [default: the one in use]
+    Info {
+        /// Its folder, or the name it was imported by
+        #[arg(value_name = "DIR|NAME")]
+        model: Option<PathBuf>,
+    },
+    /// Check a model's folder, such as `ek train` writes, and take a copy of it
+    Import {
+        /// The folder with a model.toml
+        #[arg(value_name = "DIR")]
+        dir: PathBuf,
+        /// What to call it here [default: its own name]
+        #[arg(long, value_name = "NAME")]
+        name: Option<String>,
+    },
 }
 
 #[derive(Debug, Args)]

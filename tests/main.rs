@@ -12,6 +12,7 @@ mod filters;
 mod gallery;
 mod house;
 mod incremental;
+mod models;
 mod server;
 mod support;
 mod train;

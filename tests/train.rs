@@ -122,7 +122,10 @@ mod with_trainer {
             fs_err::read_to_string(home.path().join("parts.run/metrics.jsonl")).expect("there");
         assert_eq!(lines.lines().count(), 41, "one line an epoch, and one before");
 
-        // The engine takes the model.
+        // The engine takes the model, from where it is and as an imported one.
+        home.ek(&["model", "import", "whole"]).exits(0);
+        home.ek(&["--model", "mine", "label", "pictures/0-0-0.png", "--labels", "red,blue"])
+            .exits(0);
         home.ek(&["--model", "whole", "label", "pictures/0-0-0.png", "--labels", "red,blue"])
             .exits(0);
         // A folder that is taken is refused, and so is a second run in the same place.

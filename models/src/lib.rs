@@ -6,12 +6,14 @@
 //! - [`Model::open`] reads a model folder; [`Model::image_encoder`] and
 //!   [`Model::text_encoder`] give the two towers behind the traits of
 //!   `ekphrasis-embed`.
+//! - [`Library`] takes in models from elsewhere, each checked first.
 //!
 //! Only this crate knows that ONNX Runtime exists.
 
 mod checked;
 mod decode;
 mod encoder;
+mod library;
 mod manifest;
 mod model;
 mod runtime;
@@ -21,6 +23,7 @@ mod vocabulary;
 pub use checked::{FileError, FileProblem, sha256_hex};
 pub use decode::{DecodeError, Decoded, decode};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
+pub use library::{ImportError, Imported, Library};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,
 };

@@ -6,6 +6,7 @@ mod eval;
 mod exchange;
 mod index;
 mod label;
+mod model;
 mod recall;
 mod search;
 mod serve;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Train(args) => train::train(global, args),
         Verb::Export(args) => exchange::export(global, args),
         Verb::Import(args) => exchange::import(global, args),
+        Verb::Model(args) => model::model(global, &args.verb),
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),

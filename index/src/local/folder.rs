@@ -51,7 +51,9 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
         let name = entry.file_name().to_string_lossy().into_owned();
         let kind = entry.file_type()?;
         let ours = if kind.is_dir() {
-            numbered(&name, "text-", &[""]) && only_lists(&entry.path())?
+            // Models may be brought in before there is anything to search. Nothing here
+            // writes or deletes in that folder.
+            name == "models" || (numbered(&name, "text-", &[""]) && only_lists(&entry.path())?)
         } else {
             kind.is_file()
                 && (name == LOCK_FILE

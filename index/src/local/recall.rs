@@ -29,6 +29,10 @@ const K: usize = 10;
 /// Widths that are tried, in this order. Less than 32 is never kept for ten.
 const EFS: [usize; 12] = [32, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 2048];
 
+/// The width that stands for comparing with every vector: the planner takes that to be less
+/// work than keeping so many.
+const ALL: usize = 1 << 20;
+
 /// Queries that look for one kind of item.
 #[derive(Clone, Debug)]
 pub struct Probe {
@@ -46,7 +50,8 @@ pub struct Recall {
     /// What share of the true ten nearest was to be found, in 0..=1.
     pub target: f64,
     /// Candidates that the graph keeps in a search: the fewest that reach the target, or
-    /// the most that were tried. `None` if there is no graph to ask.
+    /// the most that were tried; 1,048,576 if comparing with every vector was faster than
+    /// that, and is what searches do. `None` if there is no graph to ask.
     pub ef: Option<usize>,
     /// Whether every side reached the target.
     pub met: bool,
@@ -127,7 +132,7 @@ impl Recall {
             target: value["target"].as_f64()?,
             ef: match &value["ef"] {
                 Value::Null => None,
-                ef => Some(count(ef).filter(|ef| (1..=1 << 20).contains(ef))?),
+                ef => Some(count(ef).filter(|ef| (1..=ALL).contains(ef))?),
             },
             met: value["met"].as_bool()?,
             vectors: value["vectors"].as_u64()?,
@@ -304,6 +309,12 @@ impl Measure<'_> {
                 break;
             }
         }
+        // Where the graph's work counts as nothing, it is asked in any case.
+        let may_scan = recall.ef.is_some() && self.inner.options.graph_work > 0;
+        if may_scan && scan_is_faster(&recall.sides) {
+            (recall.ef, recall.sides) = (Some(ALL), sides(ALL));
+            recall.met = recall.sides.iter().all(|side| side.recall >= target);
+        }
         let now = self.inner.graph_of(&self.inner.snapshot());
         (recall, now.as_ref().map(Arc::as_ptr) == self.graph.as_ref().map(Arc::as_ptr))
     }
@@ -355,9 +366,38 @@ impl Measure<'_> {
     }
 }
 
+/// Whether the graph, as wide as it has to be, costs more than comparing with every vector:
+/// so it is where queries lie far from all items, as those of a model for other pictures do.
+fn scan_is_faster(sides: &[Side]) -> bool {
+    let asked: Vec<_> = sides.iter().filter(|side| !side.scanned).collect();
+    let sum = |of: fn(&Side) -> Duration| asked.iter().map(|side| of(side)).sum::<Duration>();
+    sum(|side| side.took) > sum(|side| side.exact_took)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_graph_that_is_slower_than_a_scan_is_not_asked() {
+        let side = |took, exact, scanned| Side {
+            from: Kind::Text,
+            to: None,
+            queries: 10,
+            recall: 1.0,
+            error: 0.0,
+            scanned,
+            took: Duration::from_micros(took),
+            exact_took: Duration::from_micros(exact),
+        };
+        assert!(scan_is_faster(&[side(1_260, 910, false)]));
+        assert!(!scan_is_faster(&[side(150, 910, false)]));
+        // One kind of query may be slower if the others win more by it.
+        assert!(!scan_is_faster(&[side(1_260, 910, false), side(150, 910, false)]));
+        // What is scanned anyway says nothing about the graph.
+        assert!(!scan_is_faster(&[side(910, 905, true), side(150, 910, false)]));
+        assert!(!scan_is_faster(&[side(910, 905, true)]));
+    }
 
     #[test]
     fn what_was_measured_comes_back() {

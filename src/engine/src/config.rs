@@ -4,12 +4,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
+use ekphrasis_index::LocalStore;
+use ekphrasis_models::{Library, MANIFEST_FILE};
+
 /// What was given on the command line, as written.
 #[derive(Clone, Debug, Default)]
 pub struct Flags {
     /// `--data DIR`: the store.
     pub data: Option<PathBuf>,
-    /// `--model DIR`: a model's folder.
+    /// `--model DIR|NAME`: a model's folder, or the name of an imported one.
     pub model: Option<PathBuf>,
     /// `--onnxruntime FILE`: the library to load.
     pub onnxruntime: Option<PathBuf>,
@@ -22,8 +25,12 @@ pub struct Flags {
 pub struct Config {
     /// The store's folder: `--data` → `EK_DATA` → the platform's data folder + `/ekphrasis`.
     pub data: PathBuf,
-    /// The model's folder: `--model` → the first home that has `models/lite`.
+    /// The model's folder: `--model` (a folder, else the name of an imported model)
+    /// → the imported model that the store was made with → the first home that has
+    /// `models/lite`.
     pub model: PathBuf,
+    /// Where imported models lie: `models` in the store's folder.
+    pub models: PathBuf,
     /// The demo gallery's pictures, if a home has them.
     pub gallery: Option<PathBuf>,
     /// What can be fetched again: `EK_CACHE` → the platform's cache folder + `/ekphrasis`.
@@ -116,19 +123,26 @@ impl Config {
             .chain(beside)
             .chain(flags.repository.clone())
             .collect();
+        let data = absolute(&data)?;
+        let models = data.join("models");
+        let library = Library::at(models.clone());
         let model = match &flags.model {
-            Some(dir) => dir.clone(),
-            None => homes
-                .iter()
-                .map(|home| home.join("models/lite"))
-                .find(|dir| dir.join("model.toml").is_file())
-                .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
+            Some(named) => model_named(named, &library),
+            None => match model_of(&data, &library) {
+                Some(dir) => dir,
+                None => homes
+                    .iter()
+                    .map(|home| home.join("models/lite"))
+                    .find(|dir| dir.join(MANIFEST_FILE).is_file())
+                    .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
+            },
         };
         let gallery =
             homes.iter().map(|home| home.join("web/gallery/pictures")).find(|dir| dir.is_dir());
         Ok(Self {
-            data: absolute(&data)?,
+            data,
             model: absolute(&model)?,
+            models,
             gallery: gallery.as_deref().map(absolute).transpose()?,
             cache: absolute(&cache)?,
             onnxruntime: flags.onnxruntime.clone(),
@@ -140,6 +154,24 @@ impl Config {
             },
         })
     }
+}
+
+/// What `--model` means: a folder if there is a model in it, else an imported model.
+fn model_named(named: &Path, library: &Library) -> PathBuf {
+    let imported = named.to_str().and_then(|name| library.find(name));
+    match imported {
+        Some(dir) if !named.join(MANIFEST_FILE).is_file() => dir,
+        _ => named.into(),
+    }
+}
+
+/// The imported model that the store was made with, if it was one of them. What is
+/// wrong with the store or a model is told by whoever opens it.
+fn model_of(data: &Path, library: &Library) -> Option<PathBuf> {
+    let models = library.models().ok().filter(|models| !models.is_empty())?;
+    let space = LocalStore::space_of(data).ok()??;
+    let fits = models.into_iter().filter_map(|(_, model)| model.ok()).find(|m| *m.space() == space);
+    fits.map(|model| model.dir().into())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {

@@ -2,7 +2,7 @@
 
 use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError};
 use ekphrasis_index::StoreError;
-use ekphrasis_models::{DecodeError, ModelError, RuntimeError};
+use ekphrasis_models::{DecodeError, ImportError, ModelError, RuntimeError};
 
 /// Whose fault an error is; exit codes and HTTP statuses follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +57,9 @@ pub enum EngineError {
     /// The model could not be opened.
     #[error("{0}")]
     Model(#[from] ModelError),
+    /// A model was not imported.
+    #[error("{0}")]
+    Import(#[from] ImportError),
     /// ONNX Runtime could not be had.
     #[error("{0}")]
     Runtime(#[from] RuntimeError),
@@ -75,6 +78,9 @@ impl EngineError {
             Self::Embedding(_) => Fault::User,
             Self::Encode(_) => Fault::Bug,
             Self::Store(e) if e.is_user_fault() => Fault::User,
+            Self::Import(ImportError::Io(_)) => Fault::Environment,
+            // The folder that was named, or the name it was to have.
+            Self::Import(_) => Fault::User,
             Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
         }
     }

@@ -12,6 +12,7 @@ pub mod eval;
 mod exchange;
 pub mod ingest;
 mod labels;
+mod models;
 pub mod pairs;
 mod pictures;
 mod recall;
@@ -31,6 +32,7 @@ pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
 pub use ingest::{IndexOptions, IndexReport};
 pub use labels::{describe, label_all};
+pub use models::{Known, import_model, known_models};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
@@ -41,4 +43,4 @@ pub use ekphrasis_index::{
     Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder, Item,
     ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
-pub use ekphrasis_models::Vocabulary;
+pub use ekphrasis_models::{Imported, Manifest, Vocabulary};

@@ -160,7 +160,17 @@ impl OnnxTowers {
         sessions: usize,
         log: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
-        let model = Model::open(&config.model)?.preparing_in(config.cache.join("sessions"));
+        Self::at(config, &config.model, sessions, log)
+    }
+
+    /// The same for another model's folder.
+    pub(crate) fn at(
+        config: &Config,
+        dir: &Path,
+        sessions: usize,
+        log: impl Fn(&str) + Send + Sync + 'static,
+    ) -> Result<Self, EngineError> {
+        let model = Model::open(dir)?.preparing_in(config.cache.join("sessions"));
         let labels = LabelDefaults {
             templates: model.manifest().templates().to_vec(),
             logit_scale: model.manifest().logit_scale(),

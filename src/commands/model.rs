@@ -1,0 +1,149 @@
+//! `ek model`: which models are here, and how another one comes in.
+
+use std::path::Path;
+
+use ekphrasis_engine::{Known, Manifest, import_model, known_models};
+use serde_json::{Value, json};
+
+use super::{Done, config};
+use crate::cli::{Global, ModelVerb};
+use crate::failure::Failure;
+use crate::output;
+
+pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> {
+    match verb {
+        ModelVerb::List => list(global),
+        ModelVerb::Info { model } => info(global, model.as_deref()),
+        ModelVerb::Import { dir, name } => import(global, dir, name.as_deref()),
+    }
+}
+
+fn list(global: &Global) -> Result<Done, Failure> {
+    let models = known_models(&config(global)?)?;
+    if global.json {
+        let models: Vec<Value> = models.iter().map(known).collect();
+        output::json(&json!({ "models": models }))?;
+        return Ok(Done::Well);
+    }
+    for model in &models {
+        let mark = if model.chosen { "*" } else { " " };
+        let about = match &model.manifest {
+            Ok(manifest) => manifest.summary().to_owned(),
+            Err(problem) => format!("cannot be used: {problem}"),
+        };
+        let store = if model.of_store { " (the store's)" } else { "" };
+        output::line(&format!("{mark} {}{store}  {about}", model.name))?;
+    }
+    Ok(Done::Well)
+}
+
+fn known(model: &Known) -> Value {
+    let mut shown = match &model.manifest {
+        Ok(manifest) => about(manifest),
+        Err(problem) => json!({ "problem": problem }),
+    };
+    shown["name"] = json!(model.name);
+    shown["dir"] = json!(model.dir.to_string_lossy());
+    shown["chosen"] = json!(model.chosen);
+    shown["of_store"] = json!(model.of_store);
+    shown
+}
+
+fn about(manifest: &Manifest) -> Value {
+    let training = manifest.training().map(|training| {
+        json!({
+            "pair": training.pair,
+            "base": training.base,
+            "loss": training.loss,
+            "margin": training.margin,
+            "data": training.data,
+        })
+    });
+    json!({
+        "title": manifest.name(),
+        "summary": manifest.summary(),
+        "license": manifest.license(),
+        "languages": manifest.languages(),
+        "space": manifest.space().id(),
+        "dim": manifest.space().dim(),
+        "bytes": manifest.files().values().map(|file| file.bytes).sum::<u64>(),
+        "training": training,
+    })
+}
+
+fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
+    let named = model.map(Into::into).or_else(|| global.model.clone());
+    let config = config(&Global { model: named, ..global.clone() })?;
+    let models = known_models(&config)?;
+    let Some(model) = models.iter().find(|model| model.chosen) else {
+        return Err(Failure::Bug("the model in use is not among the known ones".into()));
+    };
+    let manifest = match &model.manifest {
+        Ok(manifest) => manifest,
+        Err(problem) => return Err(Failure::Environment(problem.clone())),
+    };
+    if global.json {
+        output::json(&known(model))?;
+        return Ok(Done::Well);
+    }
+    let mut lines = vec![
+        ("name", manifest.name().to_owned()),
+        ("folder", model.dir.display().to_string()),
+        ("what", manifest.summary().to_owned()),
+        ("licence", manifest.license().to_owned()),
+        ("languages", manifest.languages().join(", ")),
+        ("space", manifest.space().to_string()),
+        ("pictures", format!("{} pixels a side", manifest.image().preprocess.size())),
+        (
+            "texts",
+            format!(
+                "at most {} tokens, {} pooling",
+                manifest.text().context,
+                manifest.text().pooling
+            ),
+        ),
+    ];
+    if let Some(training) = manifest.training() {
+        let base = training.base.as_deref().unwrap_or("nothing");
+        lines.push((
+            "trained",
+            format!("from {base} by {}, training {}", training.loss, training.pair),
+        ));
+    }
+    for (name, value) in lines {
+        output::line(&format!("{name:<10} {value}"))?;
+    }
+    Ok(Done::Well)
+}
+
+fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let quiet = global.quiet;
+    let imported = import_model(&config, dir, name, move |line| {
+        if !quiet {
+            output::note(line);
+        }
+    })?;
+    let place = imported.model.dir();
+    let name = place.file_name().unwrap_or_default().to_string_lossy();
+    if global.json {
+        let mut shown = about(imported.model.manifest());
+        shown["name"] = json!(name);
+        shown["dir"] = json!(place.to_string_lossy());
+        shown["was_there"] = json!(imported.was_there);
+        shown["agreement"] = json!(imported.agreement);
+        output::json(&shown)?;
+        return Ok(Done::Well);
+    }
+    let done = if imported.was_there { "was there already" } else { "imported" };
+    output::line(&format!(
+        "{name} {done}: files as promised, both towers of one training, batch and single agree to {:.6}",
+        imported.agreement
+    ))?;
+    if !imported.was_there {
+        output::note(&format!(
+            "use it in a store of its own: ek index DIR --model {name} (--data names another store)"
+        ));
+    }
+    Ok(Done::Well)
+}

@@ -1,0 +1,68 @@
+//! Which models are here, which one does the store go with, and how does another
+//! one come in?
+
+use std::path::{Path, PathBuf};
+
+use ekphrasis_index::LocalStore;
+use ekphrasis_models::{ImportError, Imported, Library, Manifest, Model};
+
+use crate::{Config, EngineError, OnnxTowers};
+
+/// A model that can be used.
+#[derive(Clone, Debug)]
+pub struct Known {
+    /// What `--model` takes: a name for an imported model, else its folder.
+    pub name: String,
+    /// Its folder.
+    pub dir: PathBuf,
+    /// Its description, or what is wrong with it.
+    pub manifest: Result<Manifest, String>,
+    /// A search would use it now.
+    pub chosen: bool,
+    /// The store was made with it.
+    pub of_store: bool,
+}
+
+/// The model in use and all imported ones, the one in use first.
+///
+/// # Errors
+/// If the folder of imported models or the store cannot be read.
+pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
+    let space = LocalStore::space_of(&config.data)?;
+    let known = |name: String, dir: &Path, model: Result<Model, String>| Known {
+        name,
+        chosen: dir == config.model,
+        of_store: model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        dir: dir.into(),
+        manifest: model.map(|m| m.manifest().clone()),
+    };
+    let open = |dir: &Path| Model::open(dir).map_err(|e| e.to_string());
+    let mut all = Vec::new();
+    for (name, model) in Library::at(config.models.clone()).models()? {
+        let dir = config.models.join(&name);
+        all.push(known(name, &dir, model.map_err(|e| e.to_string())));
+    }
+    if !all.iter().any(|model| model.chosen) {
+        let name = config.model.display().to_string();
+        all.push(known(name, &config.model, open(&config.model)));
+    }
+    all.sort_by_key(|model| !model.chosen);
+    Ok(all)
+}
+
+/// Takes a copy of the model in `from`, after checking all of it; see
+/// [`Library::import`].
+///
+/// # Errors
+/// If it is refused, or ONNX Runtime cannot be had.
+pub fn import_model(
+    config: &Config,
+    from: &Path,
+    name: Option<&str>,
+    log: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Imported, EngineError> {
+    // What is wrong with the folder is told before a library is fetched.
+    Model::open(from).map_err(ImportError::from)?;
+    let runtime = OnnxTowers::at(config, from, 1, log)?.runtime()?;
+    Ok(Library::at(config.models.clone()).import(from, name, &runtime)?)
+}

@@ -1,0 +1,101 @@
+//! `ek model`: what comes in is checked first, lies with the store, and is found again.
+
+use std::path::{Path, PathBuf};
+
+use crate::support::{Home, picture, repository};
+
+/// A copy of the default model in the home, as somebody would have one from elsewhere.
+fn copy(home: &Home, name: &str) -> PathBuf {
+    let dir = home.folder(name);
+    for entry in fs_err::read_dir(repository().join("models/lite")).expect("the default model") {
+        let from = entry.expect("an entry").path();
+        fs_err::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
+    }
+    dir
+}
+
+fn edit(path: &Path, from: &str, to: &str) {
+    let text = fs_err::read_to_string(path).expect("readable");
+    assert!(text.contains(from), "{from:?} in {}", path.display());
+    fs_err::write(path, text.replace(from, to)).expect("written");
+}
+
+#[test]
+fn an_imported_model_goes_with_the_store() {
+    let home = Home::new();
+    let from = copy(&home, "elsewhere");
+    // Another space, so that it is told apart from the default model.
+    edit(&from.join("model.toml"), "id = \"lite-", "id = \"mine-");
+    let imported =
+        home.ek(&["model", "import", "elsewhere", "--name", "mine", "--json"]).exits(0).json();
+    assert_eq!(imported["name"], "mine");
+    assert_eq!(imported["was_there"], false);
+    assert!(imported["agreement"].as_f64().expect("a number") > 0.9999, "{imported}");
+    assert!(home.data().join("models/mine/CARD.md").is_file(), "the card comes along");
+    fs_err::remove_dir_all(&from).expect("removed");
+
+    picture(&home.folder("pictures").join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "mine"]).exits(0);
+    // From now on it is the store's model, without being named.
+    let found = home.ek(&["search", "something red", "--json"]).exits(0).json();
+    assert_eq!(found["hits"].as_array().expect("hits").len(), 1, "{found}");
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    let list = home.ek(&["model", "list", "--json"]).exits(0).json();
+    assert_eq!(list["models"][0]["name"], "mine", "{list}");
+    assert_eq!(list["models"][0]["chosen"], true, "{list}");
+    assert_eq!(list["models"][0]["of_store"], true, "{list}");
+    let info = home.ek(&["model", "info", "--json"]).exits(0).json();
+    assert!(info["space"].as_str().expect("a space").starts_with("mine-"), "{info}");
+
+    // The default model still has to be asked for by its folder, and is refused by this store.
+    let lite = repository().join("models/lite");
+    let run = home.ek(&["search", "x", "--model", lite.to_str().expect("UTF-8")]).exits(3);
+    assert!(run.stderr().contains("mine-"), "{}", run.stderr());
+}
+
+#[test]
+fn what_is_wrong_with_a_model_is_told_and_nothing_comes_in() {
+    let home = Home::new();
+    let refused = |args: &[&str], code: i32, word: &str| {
+        let run = home.ek(args).exits(code);
+        assert!(run.stderr().contains(word), "{word:?} in {}", run.stderr());
+        let left = fs_err::read_dir(home.data().join("models")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "nothing came in, and nothing is left");
+    };
+    refused(&["model", "import", "nowhere"], 2, "model.toml");
+    home.folder("empty");
+    refused(&["model", "import", "empty"], 2, "model.toml");
+
+    let damaged = copy(&home, "damaged");
+    let file = damaged.join("vocabulary.f16");
+    let mut bytes = fs_err::read(&file).expect("readable");
+    bytes[1000] ^= 1;
+    fs_err::write(&file, bytes).expect("written");
+    refused(&["model", "import", "damaged"], 2, "sha256");
+
+    let mixed = copy(&home, "mixed");
+    edit(&mixed.join("model.toml"), "pair = \"", "pair = \"0123");
+    refused(&["model", "import", "mixed"], 2, "two trainings");
+
+    copy(&home, "good");
+    for name in ["../x", "", ".hidden", "a b"] {
+        refused(&["model", "import", "good", "--name", name], 2, "cannot name a model");
+    }
+}
+
+#[test]
+fn a_name_is_one_models() {
+    let home = Home::new();
+    copy(&home, "good");
+    let other = copy(&home, "other");
+    edit(&other.join("model.toml"), "logit_scale = ", "logit_scale = 1");
+    home.ek(&["model", "import", "good", "--name", "m"]).exits(0);
+    let again = home.ek(&["model", "import", "good", "--name", "m", "--json"]).exits(0).json();
+    assert_eq!(again["was_there"], true);
+    let run = home.ek(&["model", "import", "other", "--name", "m"]).exits(2);
+    assert!(run.stderr().contains("--name"), "{}", run.stderr());
+    // What an import that was killed leaves is no model, and stops nobody.
+    home.folder("data/models/.import-x1");
+    let list = home.ek(&["model", "list", "--json"]).exits(0).json();
+    assert_eq!(list["models"].as_array().expect("models").len(), 2, "{list}");
+}
