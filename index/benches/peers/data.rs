@@ -72,6 +72,34 @@ impl Data {
         Self { base, near, far, clusters }
     }
 
+    /// What `ek export` wrote: `texts.npy` is searched, for `phrases.npy` (in distribution)
+    /// and `pictures.npy` (across the gap), of which up to [`QUERIES`] each are taken, evenly.
+    pub(crate) fn read(folder: &Path) -> crate::Result<Self> {
+        let some = |mut numbers: Vec<f32>| -> Vec<f32> {
+            let step = (numbers.len() / DIM).div_ceil(QUERIES).max(1);
+            numbers = numbers.chunks(DIM).step_by(step).flatten().copied().collect();
+            numbers
+        };
+        let base = npy(&folder.join("texts.npy"))?;
+        let clusters = vec![0; base.len() / DIM];
+        let (near, far) = (npy(&folder.join("phrases.npy"))?, npy(&folder.join("pictures.npy"))?);
+        Ok(Self { base, near: some(near), far: some(far), clusters })
+    }
+
+    /// Those that were read, in words.
+    pub(crate) fn describe(&self) -> String {
+        let count = |numbers: &[f32]| numbers.len() / DIM;
+        format!(
+            "Lemmas and glosses of WordNet 3.0 through the default model's text tower, {} × {DIM}; \
+             {} queries in distribution (captions of the evaluation pairs) and {} across the gap \
+             (their pictures), checksum {:08x}",
+            count(&self.base),
+            count(&self.near),
+            count(&self.far),
+            crc32fast::hash(bytemuck::cast_slice(&self.base)),
+        )
+    }
+
     /// Writes everything into `dir`, as plain little-endian numbers, with the true
     /// nearest `k` of each query.
     pub(crate) fn write(&self, dir: &Path, k: usize) -> std::io::Result<()> {
@@ -101,6 +129,22 @@ impl Data {
         };
         queries.chunks(DIM).flat_map(one).collect()
     }
+}
+
+/// The numbers in a NumPy file of little-endian f32 rows of [`DIM`].
+fn npy(path: &Path) -> crate::Result<Vec<f32>> {
+    let bytes = fs_err::read(path)?;
+    let wrong = || format!("{} is no array of 32-bit floats, {DIM} wide", path.display());
+    let length =
+        bytes.get(8..10).filter(|_| bytes.starts_with(b"\x93NUMPY\x01")).ok_or_else(wrong)?;
+    let start = 10 + usize::from(u16::from_le_bytes([length[0], length[1]]));
+    let header = std::str::from_utf8(bytes.get(10..start).ok_or_else(wrong)?)?;
+    let body = &bytes[start..];
+    let fits = ["'<f4'", "'fortran_order': False", &format!(", {DIM})")];
+    if !fits.iter().all(|part| header.contains(part)) || body.len() % (4 * DIM) != 0 {
+        return Err(wrong().into());
+    }
+    Ok(body.chunks_exact(4).map(bytemuck::pod_read_unaligned).collect())
 }
 
 /// The file of one of `base`, `near`, `far`, `near-truth`, `far-truth`, `clusters`.

@@ -1,10 +1,10 @@
 //! How do vector searches compare with those of hnswlib, faiss and usearch, in one run?
 //!
 //! ```text
-//! cargo bench -p ekphrasis-index --bench peers -- [--rows 50000] [--only NAME,…] [--again]
+//! cargo bench -p ekphrasis-index --bench peers -- [--rows 50000 | --real DIR] [--only NAME,…] [--again]
 //! ```
 //!
-//! Makes the data of `data.rs`, installs the peers (`requirements.txt`) into a virtual
+//! Makes the data of `data.rs` (or takes that of `--real`, see the README), installs the peers (`requirements.txt`) into a virtual
 //! environment below the target directory, and has each build its index and answer the
 //! same queries, in a process of its own and on one thread; ours goes through
 //! `LocalStore::search`. Recall@10 is against exact f32 search. Times are of the
@@ -53,26 +53,40 @@ fn main() -> Result<()> {
         println!("{measured}");
         return Ok(());
     }
-    let (mut rows, mut only, mut again) = (50_000, vec![], false);
+    let (mut rows, mut real, mut only, mut again) = (50_000, None, vec![], false);
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
             "--rows" => rows = args.next().ok_or("--rows needs a number")?.parse()?,
+            "--real" => real = Some(PathBuf::from(args.next().ok_or("--real needs a folder")?)),
             "--only" => {
                 let names = args.next().ok_or("--only needs names")?;
                 only = names.split(',').map(String::from).collect();
             }
             "--again" => again = true,
-            _ => return Err(format!("{arg} is none of --rows, --only, --again").into()),
+            _ => return Err(format!("{arg} is none of --rows, --real, --only, --again").into()),
         }
     }
     if let Some(name) = only.iter().find(|name| !NAMES.contains(&name.as_str())) {
         return Err(format!("{name} is none of {NAMES:?}").into());
     }
-    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peers/{rows}"));
+    let set = if real.is_some() { "real".to_string() } else { rows.to_string() };
+    let dir = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("peers/{set}"));
     fs_err::create_dir_all(&dir)?;
-    let description = data::describe(rows);
     let marker = dir.join("data.txt");
+    let description = match &real {
+        None => data::describe(rows),
+        Some(folder) => {
+            let data = data::Data::read(folder)?;
+            let description = data.describe();
+            if fs_err::read_to_string(&marker).ok().as_deref() != Some(&description) {
+                println!("taking {description}");
+                data.write(&dir, 100)?;
+                fs_err::write(&marker, &description)?;
+            }
+            description
+        }
+    };
     if fs_err::read_to_string(&marker).ok().as_deref() != Some(&description) {
         println!("making {description}");
         data::Data::make(rows).write(&dir, 100)?;
@@ -98,13 +112,14 @@ fn main() -> Result<()> {
         };
         measured.push(report::Measured { name, build, search });
     }
-    let wanted = only.is_empty() || only.iter().any(|o| o == "ours");
+    // What is real has no clusters to filter by.
+    let wanted = real.is_none() && (only.is_empty() || only.iter().any(|o| o == "ours"));
     let filtered = match kept(&dir, "ours", "filtered").filter(|_| !(again && wanted)) {
         None if wanted => Some(run(&dir, &python, "ours", "filtered")?),
         filtered => filtered,
     };
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/results");
-    report::write(&results, rows, &description, &measured, filtered.as_ref())
+    report::write(&results, &set, &description, &measured, filtered.as_ref())
 }
 
 fn file(dir: &Path, name: &str, what: &str) -> PathBuf {

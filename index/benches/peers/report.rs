@@ -37,19 +37,23 @@ impl Measured {
     }
 }
 
-/// Writes `ROWS.md` and `ROWS.svg` into `dir`.
+/// Writes `SET.md` and `SET.svg` into `dir`; `set` is a number of generated vectors, or `real`.
 pub(crate) fn write(
     dir: &Path,
-    rows: usize,
+    set: &str,
     description: &str,
     all: &[Measured],
     filtered: Option<&Value>,
 ) -> Result<()> {
     fs_err::create_dir_all(dir)?;
-    let mut text = format!("# {rows} vectors\n\n{description}.\n\n");
+    let (title, argument) = match set {
+        "real" => ("Real vectors".to_string(), "--real DIR".to_string()),
+        rows => (format!("{rows} vectors"), format!("--rows {rows}")),
+    };
+    let mut text = format!("# {title}\n\n{description}.\n\n");
     writeln!(
         text,
-        "Made by `cargo bench -p ekphrasis-index --bench peers -- --rows {rows}` on {}.\n",
+        "Made by `cargo bench -p ekphrasis-index --bench peers -- {argument}` on {}.\n",
         machine()
     )?;
     writeln!(
@@ -80,7 +84,7 @@ pub(crate) fn write(
             number(&one.build["file"], 1e6),
         )?;
     }
-    writeln!(text, "\n![recall and throughput]({rows}.svg)\n")?;
+    writeln!(text, "\n![recall and throughput]({set}.svg)\n")?;
     for one in all {
         for (side, name) in SIDES {
             let points: Vec<String> =
@@ -89,8 +93,8 @@ pub(crate) fn write(
         }
     }
     text.push_str(&table_of_filtered(filtered)?);
-    fs_err::write(dir.join(format!("{rows}.md")), &text)?;
-    fs_err::write(dir.join(format!("{rows}.svg")), plot(rows, all)?)?;
+    fs_err::write(dir.join(format!("{set}.md")), &text)?;
+    fs_err::write(dir.join(format!("{set}.svg")), plot(set, all)?)?;
     println!("{text}");
     Ok(())
 }
@@ -137,7 +141,7 @@ fn machine() -> String {
 }
 
 /// Recall to the right (the last percent widest), queries a second upwards.
-fn plot(rows: usize, all: &[Measured]) -> Result<String> {
+fn plot(set: &str, all: &[Measured]) -> Result<String> {
     const W: f64 = 380.0;
     const H: f64 = 330.0;
     const LEFT: f64 = 60.0;
@@ -162,7 +166,7 @@ fn plot(rows: usize, all: &[Measured]) -> Result<String> {
         writeln!(svg, "<g transform=\"translate({left},{TOP})\">")?;
         writeln!(
             svg,
-            "<text x=\"{}\" y=\"-14\" text-anchor=\"middle\">{rows} × 384, {title}</text>",
+            "<text x=\"{}\" y=\"-14\" text-anchor=\"middle\">{set} × 384, {title}</text>",
             W / 2.0
         )?;
         writeln!(svg, "<rect width=\"{W}\" height=\"{H}\" fill=\"none\" stroke=\"#999\"/>")?;
