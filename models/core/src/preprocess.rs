@@ -151,6 +151,18 @@ impl Preprocess {
         self.std
     }
 
+    /// By how much the sides of a picture may be divided that is still at least twice as
+    /// large as the model will see it: a decoder that is faster for it need not give
+    /// more. Below 1 if the picture is smaller than that.
+    pub fn spare(&self, width: u32, height: u32) -> f64 {
+        let (short, long) = (f64::from(width.min(height)), f64::from(width.max(height)));
+        match self.resize {
+            Resize::Exact => short / f64::from(self.size) / 2.0,
+            Resize::ShortestEdge(edge) => short / f64::from(edge) / 2.0,
+            Resize::Pad { .. } => long / f64::from(self.size) / 2.0,
+        }
+    }
+
     /// The pixels the model will see, before normalisation: `size × size`.
     ///
     /// # Errors
@@ -310,6 +322,14 @@ mod tests {
         for (got, want) in t.data().iter().zip(expected) {
             assert!((got - want).abs() < 1e-6, "{:?}", t.data());
         }
+    }
+
+    #[test]
+    fn what_is_spared_leaves_twice_the_size() {
+        assert_eq!(preprocess(224, Resize::Exact).spare(4000, 896), 2.0);
+        assert_eq!(preprocess(224, Resize::ShortestEdge(256)).spare(4000, 1024), 2.0);
+        assert_eq!(preprocess(224, Resize::Pad { fill: [0; 3] }).spare(3000, 3584), 8.0);
+        assert!(preprocess(224, Resize::Exact).spare(300, 300) < 1.0);
     }
 
     #[test]

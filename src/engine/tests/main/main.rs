@@ -1,6 +1,8 @@
 //! The engine over encoders that need no model: indexing that is stopped or
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
+mod known;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
