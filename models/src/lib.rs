@@ -20,9 +20,7 @@ mod thumbnail;
 mod vocabulary;
 
 pub use checked::{FileError, FileProblem, sha256_hex};
-pub use decode::{
-    DecodeError, Decoded, Scaled, decode, decode_scaled, set_decode_memory,
-};
+pub use decode::{DecodeError, Decoded, Scaled, decode, decode_scaled, set_decode_memory};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,

@@ -61,7 +61,7 @@ pub(crate) fn tensor(
     let decoded = decode_scaled(&bytes(source)?, |w, h| preprocess.spare(w, h))
         .map_err(|error| cannot_decode(source, error))?;
     preprocess
-        .tensor(&decoded.pixels)
+        .tensor_of(&decoded.pixels, &decoded.view)
         .map_err(|e| EngineError::Preprocess { what: name(source), source: e })
 }
 

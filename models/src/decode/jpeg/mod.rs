@@ -13,7 +13,7 @@ mod huffman;
 mod idct;
 mod scan;
 
-use ekphrasis_embed::Pixels;
+use ekphrasis_embed::{Pixels, View};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
 
@@ -27,10 +27,9 @@ use super::{BUDGET, DecodeError, complete, decode};
 pub struct Scaled {
     /// As [`Decoded::pixels`](super::Decoded::pixels), made smaller.
     pub pixels: Pixels,
-    /// The width that the whole picture has, upright, in pixels.
-    pub width: u32,
-    /// Its height.
-    pub height: u32,
+    /// The picture's own size, upright, and which part of `pixels` it is: the last of
+    /// them may go beyond its edge.
+    pub view: View,
     /// The file format, such as `JPEG`; from the contents, whatever the name says.
     pub format: &'static str,
     _memory: Permit<'static>,
@@ -50,8 +49,8 @@ pub fn decode_scaled(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Result<Sc
         return Ok(scaled);
     }
     let whole = decode(bytes)?;
-    let (width, height) = (whole.pixels.width(), whole.pixels.height());
-    Ok(Scaled { pixels: whole.pixels, width, height, format: whole.format, _memory: whole._memory })
+    let view = View::of(&whole.pixels);
+    Ok(Scaled { pixels: whole.pixels, view, format: whole.format, _memory: whole._memory })
 }
 
 /// The picture by the short way, if it can be had so.
@@ -60,12 +59,12 @@ fn smaller(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Option<Scaled> {
     let (width, height) = (header.width, header.height);
     Pixels::check_size(width, height).ok()?;
     let spare = spare(width, height);
-    let pixels = [1u32, 2, 4].into_iter().find(|&pixels| f64::from(8 / pixels) <= spare)?;
+    let scale = [1u32, 2, 4].into_iter().find(|&scale| f64::from(8 / scale) <= spare)?;
     // What was cut, or put together from two, is not taken for a picture here either.
     complete::check(bytes).ok()?;
     let orientation = header.exif.and_then(Orientation::from_exif_chunk);
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
-    let (w, h) = ((width * pixels).div_ceil(8), (height * pixels).div_ceil(8));
+    let (w, h) = ((width * scale).div_ceil(8), (height * scale).div_ceil(8));
     // The planes, the pixels, and the data once more; or the pixels before and after turning.
     let needed = u64::from(w + 64) * u64::from(h + 64) * 6 + bytes.len() as u64;
     let limit = BUDGET.limit();
@@ -73,20 +72,46 @@ fn smaller(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Option<Scaled> {
         return None;
     }
     let mut memory = BUDGET.take(needed);
-    let rgb = scan::decode(&header, pixels as usize)?;
+    let rgb = scan::decode(&header, scale as usize)?;
     let mut image = DynamicImage::from(RgbImage::from_raw(w, h, rgb)?);
     image.apply_orientation(orientation);
     let image = image.into_rgb8();
     memory.shrink(u64::from(w) * u64::from(h) * 3);
     let pixels = Pixels::new(image.width(), image.height(), image.into_raw()).ok()?;
-    let (width, height) = match orientation {
-        Orientation::Rotate90
-        | Orientation::Rotate270
-        | Orientation::Rotate90FlipH
-        | Orientation::Rotate270FlipH => (height, width),
-        _ => (width, height),
+    let exact = |side: u32| f64::from(side) * f64::from(scale) / 8.0;
+    let view = turned((width, height), (exact(width), exact(height)), (w, h), orientation);
+    Some(Scaled { pixels, view, format: "JPEG", _memory: memory })
+}
+
+/// Where the picture lies after it was turned. Before, it begins at the upper left, takes
+/// `exact` of `pixels`, and is `size` large by itself.
+fn turned(
+    size: (u32, u32),
+    exact: (f64, f64),
+    pixels: (u32, u32),
+    orientation: Orientation,
+) -> View {
+    use Orientation::{
+        FlipHorizontal, FlipVertical, NoTransforms, Rotate90, Rotate90FlipH, Rotate180, Rotate270,
+        Rotate270FlipH,
     };
-    Some(Scaled { pixels, width, height, format: "JPEG", _memory: memory })
+    // What goes beyond the picture's right and lower edge.
+    let (right, lower) = (f64::from(pixels.0) - exact.0, f64::from(pixels.1) - exact.1);
+    let (left, top) = match orientation {
+        NoTransforms | Rotate90FlipH => (0.0, 0.0),
+        FlipHorizontal => (right, 0.0),
+        FlipVertical => (0.0, lower),
+        Rotate180 => (right, lower),
+        Rotate90 => (lower, 0.0),
+        Rotate270 => (0.0, right),
+        Rotate270FlipH => (lower, right),
+    };
+    match orientation {
+        Rotate90 | Rotate270 | Rotate90FlipH | Rotate270FlipH => {
+            View { width: size.1, height: size.0, left, top, across: exact.1, down: exact.0 }
+        }
+        _ => View { width: size.0, height: size.1, left, top, across: exact.0, down: exact.1 },
+    }
 }
 
 #[cfg(test)]

@@ -49,7 +49,11 @@ fn a_smaller_picture_is_the_whole_one_made_smaller() {
         let whole = decode(&bytes).expect(name).pixels;
         for n in [2, 4, 8] {
             let small = smaller(&bytes, |_, _| f64::from(n) + 0.9).expect(name);
-            assert_eq!((small.width, small.height), (whole.width(), whole.height()), "{name}");
+            assert_eq!(
+                (small.view.width, small.view.height),
+                (whole.width(), whole.height()),
+                "{name}"
+            );
             let size = (whole.width().div_ceil(n), whole.height().div_ceil(n));
             assert_eq!((small.pixels.width(), small.pixels.height()), size, "{name}");
             let expected = averaged(&whole, n);
@@ -99,7 +103,7 @@ impl Random {
 /// Both ways take the same files for pictures and refuse the others in the same words.
 fn same_verdict(bytes: &[u8], what: &str) {
     let said = |result: Result<(u32, u32), DecodeError>| result.map_err(|e| e.to_string());
-    let short = decode_scaled(bytes, |_, _| 8.0).map(|s| (s.width, s.height));
+    let short = decode_scaled(bytes, |_, _| 8.0).map(|s| (s.view.width, s.view.height));
     let long = decode(bytes).map(|d| (d.pixels.width(), d.pixels.height()));
     assert_eq!(said(short), said(long), "{what}");
 }
@@ -132,6 +136,33 @@ fn what_is_damaged_is_judged_alike_and_never_panics() {
                 broken[random.below(reach)] ^= 1 << random.below(8);
             }
             same_verdict(&broken, &format!("{name}, round {round}, seed {seed:#x}"));
+        }
+    }
+}
+
+#[test]
+fn the_picture_is_found_whichever_way_it_was_turned() {
+    use image::Rgb;
+    // 5 × 3 pixels, of which the last column and row are half outside.
+    let inner = |x: u32, y: u32| x < 4 && y < 2;
+    let make = |x, y| if inner(x, y) { Rgb([255u8; 3]) } else { Rgb([9; 3]) };
+    let before = RgbImage::from_fn(5, 3, make);
+    for exif in 1..=8 {
+        let orientation = Orientation::from_exif(exif).expect("there are eight");
+        let mut image = DynamicImage::from(before.clone());
+        image.apply_orientation(orientation);
+        let image = image.into_rgb8();
+        let view = turned((36, 20), (4.5, 2.5), (5, 3), orientation);
+        let upright = image.width() == 5;
+        let expected = if upright { (36, 20, 4.5, 2.5) } else { (20, 36, 2.5, 4.5) };
+        assert_eq!((view.width, view.height, view.across, view.down), expected, "{exif}");
+        for (x, y, pixel) in image.enumerate_pixels() {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let whole = x >= view.left
+                && x + 1.0 <= view.left + view.across
+                && y >= view.top
+                && y + 1.0 <= view.top + view.down;
+            assert_eq!(whole, pixel.0[0] == 255, "{exif}: {x}, {y} in {view:?}");
         }
     }
 }

@@ -237,20 +237,23 @@ fn decoders(folder: &Path) -> Result<()> {
         .take(16)
         .map(|entry| fs_err::read(entry?.path()))
         .collect::<std::io::Result<_>>()?;
-    let time = |way: &dyn Fn(&[u8]) -> Result<Pixels>| -> Result<f64> {
+    let time = |way: &dyn Fn(&[u8]) -> Result<ImageTensor>| -> Result<f64> {
         let mut best = f64::MAX;
         for _ in 0..ROUNDS {
             let start = ThreadTime::now();
             for file in &files {
-                preprocess.tensor(&way(file)?)?;
+                way(file)?;
             }
             best = best.min(start.elapsed().as_secs_f64() * 1e3 / files.len() as f64);
         }
         Ok(best)
     };
     let spare = |w, h| preprocess.spare(w, h);
-    let scaled = time(&|file| Ok(decode_scaled(file, spare)?.pixels))?;
-    let whole = time(&|file| Ok(decode(file)?.pixels))?;
+    let scaled = time(&|file| {
+        let scaled = decode_scaled(file, spare)?;
+        Ok(preprocess.tensor_of(&scaled.pixels, &scaled.view)?)
+    })?;
+    let whole = time(&|file| Ok(preprocess.tensor(&decode(file)?.pixels)?))?;
     println!("decoded and resized, one thread: scaled {scaled:.1} ms, whole {whole:.1} ms");
     Ok(())
 }

@@ -77,9 +77,10 @@ impl Preparer<'_> {
             Ok(decoded) => decoded,
             Err(error) => return Err(failed(path, error.to_string(), lies_in_content(&error))),
         };
-        let (width, height) = (decoded.width, decoded.height);
+        let (width, height) = (decoded.view.width, decoded.view.height);
         let format = decoded.format.to_ascii_lowercase();
-        let tensor = match self.clock.resize.busy(|| preprocess.tensor(&decoded.pixels)) {
+        let resize = || preprocess.tensor_of(&decoded.pixels, &decoded.view);
+        let tensor = match self.clock.resize.busy(resize) {
             Ok(tensor) => tensor,
             Err(error) => return Err(failed(path, error.to_string(), true)),
         };
