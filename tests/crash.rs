@@ -13,7 +13,7 @@ use serde_json::Value;
 use crate::support::{Home, Server, picture};
 
 /// Kills and files of the short form.
-const SHORT: (u64, usize) = (8, 300);
+const SHORT: (u64, usize) = (9, 500);
 /// Files of the long form.
 const MANY: usize = 2000;
 
@@ -75,6 +75,12 @@ fn everything(home: &Home, data: &Path) -> BTreeMap<String, (Value, Vec<f32>)> {
     all
 }
 
+/// Pictures in the store, if there is one.
+fn images(home: &Home) -> Option<u64> {
+    let status = home.ek(&["status", "--json"]);
+    (status.code() == 0).then(|| status.json()["images"].as_u64().expect("a number"))
+}
+
 #[test]
 fn indexing_that_is_killed_again_and_again_ends_as_if_undisturbed() {
     let seed = asked("EK_TEST_SEED").unwrap_or_else(|| std::process::id().into());
@@ -87,18 +93,25 @@ fn indexing_that_is_killed_again_and_again_ends_as_if_undisturbed() {
     let (mut before, mut hit) = (0, 0);
     for round in 0..kills {
         let mut child = home.command(&["index", "pictures", "--quiet"]).spawn().expect("starts");
-        std::thread::sleep(Duration::from_millis(50 + random.below(1_200)));
+        // Now and then while it starts; else after it has done something more.
+        while random.below(3) > 0 && images(&home).unwrap_or(0) <= before {
+            if child.try_wait().expect("asked").is_some() {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(100));
+        }
+        std::thread::sleep(Duration::from_millis(random.below(900)));
         hit += u64::from(child.try_wait().expect("asked").is_none());
         child.kill().expect("killed or done");
         child.wait().expect("ended");
-        let status = home.ek(&["status", "--json"]);
-        if status.code() == 3 && before == 0 {
-            continue; // Killed before there was a store.
-        }
-        let images = status.exits(0).json()["images"].as_u64().expect("a number");
+        let images = match images(&home) {
+            None if before == 0 => continue, // Killed before there was a store.
+            images => images.expect("a store that can be read"),
+        };
         assert!(images >= before, "round {round}: {before} before, {images} now (seed {seed})");
         before = images;
     }
+    assert!(before > 0 && hit > kills / 2, "too fast or too slow to test anything");
     let report = home.ek(&["index", "pictures", "--json"]).exits(1).json();
     assert_eq!(report["unchanged"], before, "nothing is done twice (seed {seed}): {report}");
     assert_eq!(report["indexed"], pictures - before, "seed {seed}: {report}");

@@ -151,6 +151,8 @@ impl Header<'_> {
             let total = counts.iter().map(|&c| usize::from(c)).sum();
             let (symbols, rest) = rest.split_at_checked(total)?;
             let tables = match kind >> 4 {
+                // Differences of brightness have so many bits at most.
+                0 if symbols.iter().any(|&symbol| symbol > 15) => return None,
                 0 => &mut self.dc,
                 1 => &mut self.ac,
                 _ => return None,

@@ -50,14 +50,15 @@ pub(super) struct Table {
 
 impl Table {
     /// From the number of codes of each length (1 to 16 bits) and their symbols.
-    /// `None` if there cannot be so many.
+    /// `None` if there cannot be so many, as the strict decoder counts them.
     pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
         let mut codes = Box::new([Code::default(); 1 << LOOKED_UP]);
         let mut longer = [(0, 0); 17];
         let (mut code, mut place) = (0u32, 0usize);
         for (bits, &count) in (1u32..).zip(counts) {
             let end = code + u32::from(count);
-            if end > 1 << bits {
+            // A code of ones alone is none. (Behind the last code nothing matters.)
+            if end >= 1 << bits && place < symbols.len() {
                 return None;
             }
             longer[bits as usize] = (place as i32 - code as i32, end);
