@@ -25,21 +25,21 @@ const TEXT_BATCH: usize = 32;
 /// What became of a file (or of the walk).
 pub(super) enum Outcome {
     /// Embedded.
-    Ready { path: PathBuf, file: FileFacts, facts: Facts, embedding: Embedding },
+    Ready { path: PathBuf, file: FileFacts, facts: Box<Facts>, embedding: Embedding },
     /// What is in it was embedded before, under this name or another.
     Reused {
         path: PathBuf,
         file: FileFacts,
-        facts: Facts,
+        facts: Box<Facts>,
         embedding: Embedding,
-        moved_from: Option<Item>,
+        moved_from: Option<Box<Item>>,
     },
     /// What is in it is what is in another file that this run embeds.
     Twin { path: PathBuf, seen: Seen, content: Content },
     /// Nothing changed.
     Unchanged { path: PathBuf },
     /// Nothing changed, but its caption may have, or there are facts to be added.
-    Recaption { path: PathBuf, id: ItemId, facts: Option<Facts> },
+    Recaption { path: PathBuf, id: ItemId, facts: Option<Box<Facts>> },
     /// Not indexed. What is known of an older version stays: the file may be
     /// half written just now, and its captions would be lost with it.
     Failed {
@@ -118,7 +118,7 @@ impl<'a> Committer<'a> {
                 path
             }
             Outcome::Recaption { path, id, facts } => {
-                match self.recaption(&path, id, facts)? {
+                match self.recaption(&path, id, facts.map(|facts| *facts))? {
                     Some(record) => self.ready.push(record),
                     None => progress.unchanged += 1,
                 }
@@ -126,7 +126,7 @@ impl<'a> Committer<'a> {
             }
             Outcome::Ready { path, file, facts, embedding } => {
                 let content = file.content;
-                self.add(&path, file, facts, embedding, None)?;
+                self.add(&path, file, *facts, embedding, None)?;
                 for (twin, seen) in self.twins.remove(&content).unwrap_or_default() {
                     self.twin(twin, seen, content, progress, tell)?;
                 }
@@ -135,7 +135,7 @@ impl<'a> Committer<'a> {
             Outcome::Reused { path, file, facts, embedding, moved_from } => {
                 progress.reused += 1;
                 progress.moved += u64::from(moved_from.is_some());
-                self.add(&path, file, facts, embedding, moved_from)?;
+                self.add(&path, file, *facts, embedding, moved_from.map(|item| *item))?;
                 path
             }
             Outcome::Twin { path, seen, content } => {

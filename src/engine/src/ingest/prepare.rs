@@ -27,7 +27,7 @@ pub(super) struct Loaded {
 pub(super) struct Prepared {
     pub(super) path: PathBuf,
     pub(super) file: FileFacts,
-    pub(super) facts: Facts,
+    pub(super) facts: Box<Facts>,
     pub(super) tensor: ImageTensor,
 }
 
@@ -54,7 +54,7 @@ impl Preparer<'_> {
             let given = match self.towers.image() {
                 Ok(encoder) => match self.prepare(file, encoder.preprocess()) {
                     Ok(picture) => prepared.give(picture, 0),
-                    Err(outcome) => done.give(outcome, 0),
+                    Err(outcome) => done.give(*outcome, 0),
                 },
                 Err(error) => done.give(Outcome::Hopeless(error), 0),
             };
@@ -64,13 +64,11 @@ impl Preparer<'_> {
         }
     }
 
-    fn prepare(&self, file: Loaded, preprocess: &Preprocess) -> Result<Prepared, Outcome> {
+    fn prepare(&self, file: Loaded, preprocess: &Preprocess) -> Result<Prepared, Box<Outcome>> {
         let Loaded { path, seen, content, bytes } = file;
-        let failed = |path, reason, forever: bool| Outcome::Failed {
-            path,
-            reason,
-            content: Some(content),
-            judged: forever.then_some(seen),
+        let failed = |path, reason, forever: bool| {
+            let judged = forever.then_some(seen);
+            Box::new(Outcome::Failed { path, reason, content: Some(content), judged })
         };
         let spare = |width, height| preprocess.spare(width, height);
         let decoded = match self.clock.decode.busy(|| decode_scaled(&bytes, spare)) {
@@ -86,7 +84,7 @@ impl Preparer<'_> {
         };
         // The picture's share of the decoding memory goes back before the long part.
         drop(decoded);
-        let facts = exif::of_bytes(&bytes);
+        let facts = Box::new(exif::of_bytes(&bytes));
         let Seen { size, mtime_ns } = seen;
         let file = FileFacts { size, mtime_ns, content, width, height, format };
         Ok(Prepared { path, file, facts, tensor })

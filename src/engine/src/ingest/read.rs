@@ -68,10 +68,10 @@ impl Reader<'_> {
                     loaded.give(load, bytes)
                 }
                 Err(outcome) => {
-                    if !matches!(outcome, Outcome::Reused { .. } | Outcome::Twin { .. }) {
+                    if !matches!(*outcome, Outcome::Reused { .. } | Outcome::Twin { .. }) {
                         self.found.skipped.fetch_add(1, Ordering::Relaxed);
                     }
-                    done.give(outcome, 0)
+                    done.give(*outcome, 0)
                 }
             };
             if !given {
@@ -81,31 +81,31 @@ impl Reader<'_> {
     }
 
     /// A file to be decoded, or what became of it without that.
-    fn open(&self, task: Task) -> Result<Loaded, Outcome> {
+    fn open(&self, task: Task) -> Result<Loaded, Box<Outcome>> {
         let (path, seen, expected) = match task {
             Task::Look { path, id } => {
-                let facts = Some(self.clock.read.elapsed(|| exif::of_file(&path)));
-                return Err(Outcome::Recaption { path, id, facts });
+                let facts = self.clock.read.elapsed(|| exif::of_file(&path));
+                return Err(Outcome::Recaption { path, id, facts: Some(Box::new(facts)) }.into());
             }
             Task::Embed { path, seen } => (path, seen, None),
             Task::Check { path, seen, id, content } => (path, seen, Some((id, content))),
         };
         let bytes = match self.clock.read.elapsed(|| read_whole(&path, seen, self.limit)) {
             Ok(bytes) => bytes,
-            Err(reason) => return Err(Outcome::failed(path, reason)),
+            Err(reason) => return Err(Outcome::failed(path, reason).into()),
         };
         let content = self.clock.hash.busy(|| *blake3::hash(&bytes).as_bytes());
         if let Some((id, before)) = expected
             && before == content
         {
-            return Err(match self.captions.of(&path) {
+            return Err(Box::new(match self.captions.of(&path) {
                 Some(_) => Outcome::Recaption { path, id, facts: None },
                 None => Outcome::Unchanged { path },
-            });
+            }));
         }
         match self.contents.look_up(&path, &content) {
             Ok(Standing::New) => Ok(Loaded { path, seen, content, bytes }),
-            Ok(Standing::Met) => Err(Outcome::Twin { path, seen, content }),
+            Ok(Standing::Met) => Err(Outcome::Twin { path, seen, content }.into()),
             Ok(Standing::Known(known)) => {
                 let Some(of) = &known.item.file else {
                     return Ok(Loaded { path, seen, content, bytes });
@@ -113,10 +113,11 @@ impl Reader<'_> {
                 let Seen { size, mtime_ns } = seen;
                 let file = FileFacts { size, mtime_ns, ..of.clone() };
                 let facts = known.item.facts.clone().unwrap_or_else(|| exif::of_bytes(&bytes));
-                let (embedding, moved_from) = (known.embedding, known.moved_from);
-                Err(Outcome::Reused { path, file, facts, embedding, moved_from })
+                let (facts, embedding) = (Box::new(facts), known.embedding);
+                let moved_from = known.moved_from.map(Box::new);
+                Err(Outcome::Reused { path, file, facts, embedding, moved_from }.into())
             }
-            Err(error) => Err(Outcome::Hopeless(error.into())),
+            Err(error) => Err(Outcome::Hopeless(error.into()).into()),
         }
     }
 }

@@ -229,9 +229,10 @@ fn a_run_that_did_not_end_is_remembered_until_one_does() {
     let stop = AtomicBool::new(false);
     let at_once = |_: &ekphrasis_engine::Progress, _: &Path| stop.store(true, Ordering::Relaxed);
     let options = IndexOptions { workers: 1, ..IndexOptions::default() };
-    let report = engine.index(&[folder.clone()], &options, &at_once, &stop).expect("stops");
+    let report =
+        engine.index(std::slice::from_ref(&folder), &options, &at_once, &stop).expect("stops");
     assert!(report.stopped);
-    assert_eq!(engine.status().expect("readable").unfinished, [folder.clone()]);
+    assert_eq!(engine.status().expect("readable").unfinished, std::slice::from_ref(&folder));
     index(&engine, &folder);
     assert_eq!(engine.status().expect("readable").unfinished, [""; 0].map(Path::new));
 }
