@@ -94,7 +94,8 @@ fn indexing_that_is_killed_again_and_again_ends_as_if_undisturbed() {
     for round in 0..kills {
         let mut child = home.command(&["index", "pictures", "--quiet"]).spawn().expect("starts");
         // Now and then while it starts; else after it has done something more.
-        while random.below(3) > 0 && images(&home).unwrap_or(0) <= before {
+        let for_work = random.below(3) > 0;
+        while for_work && images(&home).unwrap_or(0) <= before {
             if child.try_wait().expect("asked").is_some() {
                 break;
             }

@@ -10,8 +10,8 @@ use super::prepare::Prepared;
 use super::queue::{Giver, Taker};
 use crate::Towers;
 
-/// Pictures embedded at once. Four by one thread are a twentieth faster than one by
-/// one, and more are not faster still: `cargo bench -p
+/// Pictures embedded at once. In a trial four were a twentieth faster than one by one,
+/// and more not faster still; to measure it: `cargo bench -p
 /// ekphrasis-engine --bench pipeline -- --batches`.
 pub(super) const BATCH: usize = 4;
 
