@@ -54,6 +54,8 @@ pub(crate) enum Verb {
     Label(LabelArgs),
     /// Show what is in the store
     Status(StatusArgs),
+    /// Try again to index what could not be indexed
+    Retry(RetryArgs),
     /// Forget files or folders; the files themselves are never touched
     Remove(RemoveArgs),
     /// Measure retrieval and zero-shot accuracy on captioned pictures
@@ -110,9 +112,54 @@ pub(crate) struct IndexArgs {
     /// Follow symbolic links
     #[arg(long)]
     pub(crate) follow_links: bool,
+    /// Read unchanged files, too, and see whether their contents are the same
+    #[arg(long)]
+    pub(crate) check_content: bool,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
     /// Stay and follow changes until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MemoryArgs {
+    /// What pictures may take while they are worked on, without model and store; 128mb or more
+    /// [default: a quarter of the machine's memory, at most 2 GiB]
+    #[arg(long, value_name = "SIZE", value_parser = bytes)]
+    pub(crate) memory: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct RetryArgs {
+    /// Only these files, or what is in these folders
+    #[arg(value_name = "PATH")]
+    pub(crate) paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) memory: MemoryArgs,
+}
+
+/// The least that `--memory` may say.
+const LEAST_MEMORY: u64 = 128_000_000;
+
+/// `1.5gb`, `800mb`: powers of 1,000, as in filters.
+fn bytes(text: &str) -> Result<u64, String> {
+    let lower = text.trim().to_ascii_lowercase();
+    let units = [("gb", 1e9), ("mb", 1e6), ("kb", 1e3), ("g", 1e9), ("m", 1e6), ("k", 1e3)];
+    let (number, unit) = units
+        .into_iter()
+        .find_map(|(name, unit)| Some((lower.strip_suffix(name)?, unit)))
+        .unwrap_or((&lower, 1.0));
+    let wrong = || format!("expected a size such as 800mb or 1.5gb, got {text:?}");
+    let number: f64 = number.trim().parse().map_err(|_| wrong())?;
+    if !number.is_finite() || number < 0.0 {
+        return Err(wrong());
+    }
+    // Larger than any memory is as good as the largest number.
+    match (number * unit) as u64 {
+        least if least < LEAST_MEMORY => Err(format!("{text} is too little; 128mb or more")),
+        bytes => Ok(bytes),
+    }
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -396,5 +443,19 @@ mod tests {
     #[test]
     fn the_definition_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn sizes_are_read_as_people_write_them() {
+        for (text, expected) in
+            [("128MB", 128_000_000), ("1.5 gb", 1_500_000_000), ("2g", 2_000_000_000)]
+        {
+            assert_eq!(bytes(text), Ok(expected), "{text}");
+        }
+        assert_eq!(bytes("400000k"), Ok(400_000_000));
+        assert_eq!(bytes("1e30gb"), Ok(u64::MAX));
+        for text in ["", "gb", "-1gb", "nan", "infgb", "1tb", "100mb", "12"] {
+            assert!(bytes(text).is_err(), "{text}");
+        }
     }
 }

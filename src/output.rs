@@ -6,8 +6,10 @@ use std::sync::Mutex;
 use std::time::{Duration, Instant};
 
 use ekphrasis_engine::Progress;
+use ekphrasis_web::wire;
 use serde::Serialize;
 
+use crate::cli::Global;
 use crate::failure::Failure;
 
 /// A line on standard output. That the reader went away (`| head`) is no error.
@@ -35,48 +37,112 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
-/// Shows an indexing run: one line that is rewritten on a terminal, a line
-/// every few seconds elsewhere, nothing when quiet.
+/// Shows an indexing run on standard error: one line that is rewritten on a terminal,
+/// a line every few seconds elsewhere, JSON objects if that was asked for, nothing
+/// when quiet.
 pub(crate) struct ProgressLine {
-    quiet: bool,
-    terminal: bool,
+    form: Form,
     shown: Mutex<Option<Instant>>,
 }
 
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Nothing,
+    Rewritten,
+    Lines,
+    Json,
+}
+
+impl Form {
+    fn every(self) -> Duration {
+        match self {
+            Self::Rewritten => Duration::from_millis(100),
+            Self::Json => Duration::from_secs(1),
+            Self::Lines | Self::Nothing => Duration::from_secs(5),
+        }
+    }
+}
+
 impl ProgressLine {
-    pub(crate) fn new(quiet: bool) -> Self {
-        Self { quiet, terminal: io::stderr().is_terminal(), shown: Mutex::new(None) }
+    /// As `--quiet` and `--json` say.
+    pub(crate) fn new(global: &Global) -> Self {
+        let mut this = Self::plain(global.quiet);
+        if global.json && !global.quiet {
+            this.form = Form::Json;
+        }
+        this
+    }
+
+    /// For people, or nothing.
+    pub(crate) fn plain(quiet: bool) -> Self {
+        let form = match (quiet, io::stderr().is_terminal()) {
+            (true, _) => Form::Nothing,
+            (false, true) => Form::Rewritten,
+            (false, false) => Form::Lines,
+        };
+        Self { form, shown: Mutex::new(None) }
     }
 
     pub(crate) fn show(&self, progress: &Progress, path: &Path) {
-        let every = if self.terminal { Duration::from_millis(100) } else { Duration::from_secs(5) };
         let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let due = shown.is_none_or(|last| last.elapsed() >= every);
+        let due = shown.is_none_or(|last| last.elapsed() >= self.form.every());
         // Without a terminal, a run shorter than the interval needs no line of its own.
-        let first = shown.is_none() && !self.terminal;
-        if self.quiet || !due {
+        let first = shown.is_none() && self.form != Form::Rewritten;
+        if self.form == Form::Nothing || !due {
             return;
         }
         *shown = Some(Instant::now());
         if first {
             return;
         }
-        let rate = progress.seen as f64 / progress.seconds.max(1e-3);
         let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let text = format!("{} files, {rate:.0}/s, {} failed", progress.seen, progress.failed);
-        if self.terminal {
-            let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-            let _ = write!(io::stderr().lock(), "\r\x1b[K{text}  {name}");
-        } else {
-            note(&text);
+        match self.form {
+            Form::Nothing => {}
+            Form::Rewritten => {
+                let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+                let _ = write!(io::stderr().lock(), "\r\x1b[K{}  {name}", counts(progress));
+            }
+            Form::Lines => note(&format!("{}  {}", counts(progress), printable(&name))),
+            Form::Json => {
+                let progress = wire::Progress::from(progress);
+                let file = path.to_string_lossy();
+                note(&serde_json::json!({ "progress": progress, "file": file }).to_string());
+            }
         }
     }
 
     /// Wipes the line, so that what follows starts clean.
     pub(crate) fn clear(&self) {
-        if self.terminal && !self.quiet {
+        if self.form == Form::Rewritten {
             let _ = write!(io::stderr().lock(), "\r\x1b[K");
         }
+    }
+}
+
+/// How far a run is, how fast, and how long it will take.
+fn counts(p: &Progress) -> String {
+    let rate = p.seen as f64 / p.seconds.max(1e-3);
+    let mut text = format!("{}, {rate:.0}/s", count(p.seen, "file", "files"));
+    if p.waiting > 0 {
+        let waiting = count(p.waiting, "to do", "to do");
+        text.push_str(&format!(", {waiting}"));
+    }
+    if let Some(seconds) = p.eta_seconds.filter(|_| p.waiting > 0) {
+        text.push_str(&format!(", {} left", duration(seconds)));
+    }
+    if p.failed > 0 {
+        text.push_str(&format!(", {} failed", p.failed));
+    }
+    text
+}
+
+/// `40 s`, `12 min`, `3 h 05 min`.
+fn duration(seconds: f64) -> String {
+    let minutes = (seconds / 60.0).round() as u64;
+    match minutes {
+        0 | 1 => format!("{seconds:.0} s"),
+        2..60 => format!("{minutes} min"),
+        _ => format!("{} h {:02} min", minutes / 60, minutes % 60),
     }
 }
 
@@ -108,6 +174,15 @@ mod tests {
     #[test]
     fn control_characters_do_not_reach_the_terminal() {
         assert_eq!(printable("a\u{1b}[31mb\nc é"), "a\\u{1b}[31mb\\nc é");
+    }
+
+    #[test]
+    fn a_run_says_how_far_it_is_and_for_how_long() {
+        let mut progress = Progress { seen: 1200, seconds: 10.0, ..Progress::default() };
+        assert_eq!(counts(&progress), "1,200 files, 120/s");
+        (progress.waiting, progress.eta_seconds, progress.failed) = (4000, Some(11_000.0), 2);
+        assert_eq!(counts(&progress), "1,200 files, 120/s, 4,000 to do, 3 h 03 min left, 2 failed");
+        assert_eq!([30.4, 89.0, 600.0].map(duration), ["30 s", "89 s", "10 min"]);
     }
 
     #[test]

@@ -33,7 +33,9 @@ fn only_what_changed_is_done_again() {
     let run = home.ek(&["remove", "pictures/a.png", "--json"]).exits(0);
     assert_eq!(run.json()["removed"], 1);
     assert!(folder.join("a.png").exists());
-    home.ek(&["remove", "pictures/nothing.png"]).exits(1);
+    let run = home.ek(&["remove", "pictures/nothing.png"]).exits(1);
+    let said = run.stderr();
+    assert!(said.contains("takes up again") && said.contains(".ekignore"), "{said}");
     assert_eq!(counts(&home, &["pictures"]), [3, 1, 2, 0, 0]);
 }
 
@@ -183,4 +185,67 @@ fn a_damaged_vector_is_noticed_and_made_anew() {
     home.ek(&["doctor"]).exits(0);
     let run = home.ek(&["search", "x", "--mode", "vector", "--json"]).exits(0);
     assert_eq!(run.paths().len(), 3);
+}
+
+#[test]
+fn what_failed_is_left_alone_until_it_is_tried_again() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    picture(&folder.join("a.png"), [255, 0, 0]);
+    let whole = fs_err::read(folder.join("a.png")).expect("read");
+    for name in ["b.png", "c.png"] {
+        fs_err::write(folder.join(name), &whole[..whole.len() / 2]).expect("written");
+    }
+    let report = home.ek(&["index", "pictures", "--json"]).exits(1).json();
+    assert_eq!((&report["failed"], &report["still_failing"]), (&2.into(), &0.into()), "{report}");
+    assert_eq!(report["stopped"], false);
+    assert!(report["stages"]["decode"].is_number(), "{report}");
+    let run = home.ek(&["index", "pictures"]).exits(1);
+    assert!(
+        run.stdout().contains("2 unchanged and not tried; `ek retry` does"),
+        "{}",
+        run.stdout()
+    );
+    let run = home.ek(&["status"]).exits(0);
+    assert!(run.stdout().contains("`ek retry` tries again"), "{}", run.stdout());
+
+    let report = home.ek(&["retry", "--json"]).exits(1).json();
+    assert_eq!((&report["seen"], &report["still_failing"]), (&2.into(), &0.into()), "{report}");
+    fs_err::write(folder.join("b.png"), &whole).expect("written");
+    let report = home.ek(&["retry", "pictures/b.png", "--json"]).exits(0).json();
+    assert_eq!((&report["seen"], &report["indexed"]), (&1.into(), &1.into()), "{report}");
+    assert_eq!(report["reused"], 1, "the same as a.png: {report}");
+    fs_err::remove_file(folder.join("c.png")).expect("removed");
+    let run = home.ek(&["retry"]).exits(0);
+    assert!(run.stdout().contains("nothing to try again"), "{}", run.stdout());
+    home.ek(&["status", "--failures"]).exits(0);
+    home.ek(&["index", "pictures", "--memory", "12kb"]).exits(2);
+}
+
+#[test]
+fn a_file_that_moves_between_folders_keeps_its_caption() {
+    let home = Home::new();
+    let (from, to) = (home.folder("old"), home.folder("new"));
+    picture(&from.join("a.png"), [255, 0, 0]);
+    picture(&to.join("b.png"), [0, 255, 0]);
+    let line = "{\"path\":\"old/a.png\",\"caption\":\"an aubergine\"}\n";
+    fs_err::write(home.path().join("c.jsonl"), line).expect("written");
+    counts(&home, &["old", "new", "--captions", "c.jsonl"]);
+    fs_err::rename(from.join("a.png"), to.join("c.png")).expect("moved");
+    // Only where it is now is looked at; where it was is an empty folder, as of a missing disk.
+    let run = home.ek(&["index", "new"]).exits(0);
+    assert!(
+        run.stdout().contains("1 item indexed (1 moved, not encoded again)"),
+        "{}",
+        run.stdout()
+    );
+    let found = || {
+        let run = home.ek(&["search", "aubergine", "--mode", "text", "--json"]).exits(0);
+        let mut paths = run.paths();
+        paths.sort();
+        paths
+    };
+    assert_eq!(found().len(), 2, "{:?}", found());
+    home.ek(&["remove", "old"]).exits(0);
+    assert!(found()[0].ends_with("new/c.png") && found().len() == 1, "{:?}", found());
 }

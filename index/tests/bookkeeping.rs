@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::conformance::{Random, record};
-use ekphrasis_index::{Access, Failure, ItemId, LocalStore, Record, StoreRead, StoreWrite};
+use ekphrasis_index::{Access, Failure, ItemId, Judged, LocalStore, Record, StoreRead, StoreWrite};
 
 use crate::{open, writing};
 
@@ -113,4 +113,52 @@ fn the_ledger_is_durable() {
     assert_eq!(store.get_setting("k").expect("read").as_deref(), Some("v2"));
     assert_eq!(store.get_setting("gone").expect("read"), None);
     assert_eq!(store.seq(), 0, "bookkeeping is no commit");
+}
+
+#[test]
+fn what_was_judged_stays_judged_until_its_failure_goes() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path(), writing()).expect("opened");
+    let judged = |path: &str, size| Judged {
+        failure: Failure { path: path.into(), reason: format!("{size} bytes of nothing"), at: 7 },
+        size,
+        mtime_ns: -5,
+    };
+    store.record_judged(&[judged("/b", 1), judged("/a", 2), judged("/c", 3)]).expect("noted");
+    store.record_judged(&[judged("/b", 4)]).expect("noted");
+    // For another reason now, one that does not lie in the file.
+    store.record_failures(&[judged("/a", 0).failure]).expect("noted");
+    store.clear_failures(&["/c".into()]).expect("cleared");
+    drop(store);
+    let store = open(dir.path(), writing()).expect("opened");
+    assert_eq!(store.judged().expect("read"), [judged("/b", 4)]);
+    assert_eq!(store.failure_count().expect("read"), 2);
+    store.forget_judged().expect("forgotten");
+    assert_eq!(store.judged().expect("read"), []);
+    assert_eq!(store.failure_count().expect("read"), 2);
+    drop(store);
+    assert!(open(dir.path(), Access::Read).expect("opened").judged().is_err(), "readers need not");
+}
+
+#[test]
+fn items_are_found_by_what_their_files_hold() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path(), writing()).expect("opened");
+    let mut random = Random(1);
+    let mut records: Vec<_> = (0..6).map(|name| record(&mut random, 2 * name)).collect();
+    for (i, record) in records.iter_mut().enumerate() {
+        record.item.file.as_mut().expect("a picture").content = [(i / 3) as u8; 32];
+    }
+    store.upsert(&records).expect("written");
+    let mut expected: Vec<_> = records[..3].iter().map(|r| r.item.id).collect();
+    expected.sort();
+    let found = |content, limit| -> Vec<ItemId> {
+        let items = store.same_content(&content, limit).expect("read");
+        items.into_iter().map(|item| item.id).collect()
+    };
+    assert_eq!(found([0; 32], 10), expected);
+    assert_eq!(found([0; 32], 2), expected[..2]);
+    assert_eq!(found([9; 32], 10), []);
+    store.delete(&expected[..1]).expect("deleted");
+    assert_eq!(found([0; 32], 10), expected[1..]);
 }

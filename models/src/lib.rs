@@ -1,7 +1,8 @@
 //! Everything between a file and an embedding: picture decoding, model
 //! manifests, and encoders on ONNX Runtime and tokenizers.
 //!
-//! - [`decode`] turns the bytes of a picture into upright pixels, or says why not.
+//! - [`decode`] turns the bytes of a picture into upright pixels, or says why not;
+//!   [`decode_scaled`] does so faster for those who need few pixels of it.
 //! - [`Runtime::load`] finds ONNX Runtime, or fetches it once, and loads it.
 //! - [`Model::open`] reads a model folder; [`Model::image_encoder`] and
 //!   [`Model::text_encoder`] give the two towers behind the traits of
@@ -21,7 +22,7 @@ mod thumbnail;
 mod vocabulary;
 
 pub use checked::{FileError, FileProblem, sha256_hex};
-pub use decode::{DecodeError, Decoded, decode};
+pub use decode::{DecodeError, Decoded, Scaled, decode, decode_scaled, set_decode_memory};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use library::{ImportError, Imported, Library};
 pub use manifest::{

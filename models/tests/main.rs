@@ -7,4 +7,5 @@ mod lite;
 mod pictures;
 mod prepared;
 mod runtime;
+mod scaled;
 mod tiny_clip;

@@ -1,4 +1,4 @@
-//! `ek index` and `ek remove`.
+//! `ek index`.
 
 use std::path::PathBuf;
 
@@ -6,12 +6,14 @@ use ekphrasis_engine::{IndexOptions, IndexReport, WatchEvent, watch};
 use ekphrasis_web::wire;
 
 use super::{Done, config, open_to_write, stop_on_interrupt};
-use crate::cli::{Global, IndexArgs, RemoveArgs};
+use crate::cli::{Global, IndexArgs};
 use crate::failure::Failure;
 use crate::output::{self, ProgressLine, count, printable};
 
 /// Reasons shown at the end of a run; all are in `ek status --failures`.
 const SHOWN_FAILURES: usize = 20;
+/// Runs from this many seconds on say where their time went.
+const WORTH_A_LOOK: f64 = 2.0;
 
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
     let config = config(global)?;
@@ -22,9 +24,11 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
         captions: args.captions.clone(),
         exclude: args.exclude.clone(),
         follow_links: args.follow_links,
+        check_content: args.check_content,
         workers: 0,
+        memory: args.memory.memory,
     };
-    let shown = ProgressLine::new(global.quiet);
+    let shown = ProgressLine::new(global);
     let result = engine.index(&args.dirs, &options, &|p, path| shown.show(p, path), &stop);
     shown.clear();
     let report = result?;
@@ -49,7 +53,7 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
 }
 
 /// What a run did: JSON on standard output, or a sentence and the failures.
-fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
+pub(super) fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
     if !global.quiet {
         for failure in report.failures.iter().take(SHOWN_FAILURES) {
             let path = printable(&failure.path.to_string_lossy());
@@ -67,9 +71,12 @@ fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
                 printable(&first.to_string_lossy())
             ));
         }
+        if report.progress.seconds >= WORTH_A_LOOK {
+            output::note(&where_time_went(report));
+        }
     }
     if global.json {
-        return output::json(&wire::Progress::from(&report.progress));
+        return output::json(&wire::Indexed::from(report));
     }
     if !global.quiet {
         output::line(&sentence(report))?;
@@ -80,16 +87,36 @@ fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
 pub(super) fn sentence(report: &IndexReport) -> String {
     let p = &report.progress;
     let mut text = format!("{} indexed", count(p.indexed, "item", "items"));
+    let copies = p.reused - p.moved;
+    let known = [(p.moved, "moved"), (copies, "known by content")];
+    let known: Vec<_> =
+        known.iter().filter(|(n, _)| *n > 0).map(|(n, what)| format!("{n} {what}")).collect();
+    if !known.is_empty() {
+        text.push_str(&format!(" ({}, not encoded again)", known.join(", ")));
+    }
     for (n, what) in [(p.unchanged, "unchanged"), (p.removed, "forgotten"), (p.failed, "failed")] {
         if n > 0 {
             text.push_str(&format!(", {n} {what}"));
         }
+    }
+    if p.still_failing > 0 {
+        let again = format!(" ({} unchanged and not tried; `ek retry` does)", p.still_failing);
+        text.push_str(&again);
     }
     text.push_str(&format!(", in {:.1} s", p.seconds));
     if report.stopped {
         text.push_str("; stopped before the end, the next run goes on from here");
     }
     text
+}
+
+/// What limits a run: its stages, the longest first.
+fn where_time_went(report: &IndexReport) -> String {
+    let mut stages = report.stages.each();
+    stages.sort_by(|a, b| b.1.total_cmp(&a.1));
+    let shown = stages.iter().filter(|(_, seconds)| *seconds >= 0.05);
+    let shown: Vec<_> = shown.map(|(name, seconds)| format!("{name} {seconds:.1} s")).collect();
+    format!("where the time went, all threads together: {}", shown.join(", "))
 }
 
 pub(super) fn tell_event(quiet: bool, event: &WatchEvent) {
@@ -115,19 +142,4 @@ pub(super) fn absolute(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
                 .map_err(|e| Failure::Usage(format!("{}: {e}", path.display())))
         })
         .collect()
-}
-
-pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure> {
-    let config = config(global)?;
-    let engine = open_to_write(global, &config, "ek remove", None)?;
-    let removed = engine.remove(&absolute(&args.paths)?)?;
-    if global.json {
-        output::json(&serde_json::json!({ "removed": removed }))?;
-    } else if !global.quiet {
-        output::line(&format!(
-            "{} forgotten; no file was touched",
-            count(removed, "item", "items")
-        ))?;
-    }
-    Ok(if removed == 0 { Done::NothingOrPartly } else { Done::Well })
 }

@@ -8,6 +8,8 @@ mod index;
 mod label;
 mod model;
 mod recall;
+mod remove;
+mod retry;
 mod search;
 mod serve;
 mod status;
@@ -41,7 +43,8 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Describe(args) => label::describe(global, args),
         Verb::Label(args) => label::label(global, args),
         Verb::Status(args) => status::status(global, args),
-        Verb::Remove(args) => index::remove(global, args),
+        Verb::Retry(args) => retry::retry(global, args),
+        Verb::Remove(args) => remove::remove(global, args),
         Verb::Eval(args) => eval::eval(global, args),
         Verb::Cluster(args) => cluster::cluster(global, args),
         Verb::Train(args) => train::train(global, args),

@@ -105,7 +105,7 @@ mod with_server {
             ));
         }
         for root in there {
-            let shown = ProgressLine::new(quiet);
+            let shown = ProgressLine::plain(quiet);
             let result = engine.options_of(&root).and_then(|options| {
                 engine.index(&[root], &options, &|p, path| shown.show(p, path), stop)
             });

@@ -32,11 +32,24 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         Some(recall) => sentence(recall),
         None => "not measured; `ek recall` does".into(),
     };
+    let not_indexed = match status.failures {
+        0 => "nothing that was found".into(),
+        n => format!(
+            "{}; `ek status --failures` says why, `ek retry` tries again",
+            count(n, "file", "files")
+        ),
+    };
+    for root in &status.unfinished {
+        output::note(&format!(
+            "not all of {} is indexed: the last run was stopped; `ek index` goes on with it",
+            printable(&root.to_string_lossy())
+        ));
+    }
     let lines = [
         ("store", status.data.display().to_string()),
         ("pictures", count(status.images, "picture", "pictures")),
         ("texts", count(status.texts, "text", "texts")),
-        ("not indexed", count(status.failures, "file", "files")),
+        ("not indexed", not_indexed),
         (
             "known",
             format!(

@@ -6,6 +6,7 @@
 mod item;
 mod recall;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use ekphrasis_engine as engine;
@@ -225,6 +226,8 @@ pub struct Status {
     pub roots: Vec<String>,
     /// What the store noticed to be wrong with itself, a sentence each.
     pub warnings: Vec<String>,
+    /// Folders whose last run was stopped or killed: not all of them is known.
+    pub unfinished: Vec<String>,
     /// How far indexing is; null if none is going on.
     pub indexing: Option<Progress>,
 }
@@ -253,8 +256,30 @@ pub struct Progress {
     pub removed: u64,
     /// Recorded with a reason.
     pub failed: u64,
+    /// Of `failed`: not tried again, since the files have not changed.
+    pub still_failing: u64,
+    /// Of `indexed`: not encoded again, since the same content was known.
+    pub reused: u64,
+    /// Of `reused`: files that were elsewhere before.
+    pub moved: u64,
+    /// Files found that are still to be done.
+    pub waiting: u64,
+    /// When those will be done, in seconds from now; null if that is not known.
+    pub eta_seconds: Option<f64>,
     /// Since the start.
     pub seconds: f64,
+}
+
+/// What an indexing run did.
+#[derive(Clone, Debug, Serialize)]
+pub struct Indexed {
+    /// The counts.
+    #[serde(flatten)]
+    pub progress: Progress,
+    /// It was stopped before the end.
+    pub stopped: bool,
+    /// Seconds that each stage took, all threads together.
+    pub stages: BTreeMap<&'static str, f64>,
 }
 
 /// Files that are not in the store.
@@ -423,6 +448,7 @@ impl From<&engine::Status> for Status {
             recall: status.recall.as_ref().map(Recall::from),
             roots: status.roots.iter().map(|root| shown(root)).collect(),
             warnings: status.warnings.clone(),
+            unfinished: status.unfinished.iter().map(|root| shown(root)).collect(),
             indexing: status.indexing.as_ref().map(Progress::from),
         }
     }
@@ -436,8 +462,20 @@ impl From<&engine::Progress> for Progress {
             unchanged: progress.unchanged,
             removed: progress.removed,
             failed: progress.failed,
+            still_failing: progress.still_failing,
+            reused: progress.reused,
+            moved: progress.moved,
+            waiting: progress.waiting,
+            eta_seconds: progress.eta_seconds.map(rounded),
             seconds: rounded(progress.seconds),
         }
+    }
+}
+
+impl From<&engine::IndexReport> for Indexed {
+    fn from(report: &engine::IndexReport) -> Self {
+        let stages = report.stages.each().map(|(name, seconds)| (name, rounded(seconds)));
+        Self { progress: (&report.progress).into(), stopped: report.stopped, stages: stages.into() }
     }
 }
 

@@ -42,6 +42,15 @@ CREATE TABLE roots (path BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE settings (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
 ";
 
+/// What only saves work. A store without it says the same, so it has no version of its
+/// own: the first writer adds it.
+const HELPS: &str = "
+CREATE INDEX IF NOT EXISTS items_by_content ON items (content) WHERE content IS NOT NULL;
+CREATE TABLE IF NOT EXISTS judged (
+    path BLOB PRIMARY KEY, size INTEGER NOT NULL, mtime_ns INTEGER NOT NULL
+) WITHOUT ROWID;
+";
+
 /// Makes the tables of version 1 those of version 2. Rows stay as they are:
 /// without labels and facts, a row's hash is that of version 1.
 const FROM_1: &str = "
@@ -75,6 +84,7 @@ impl Catalogue {
         this.transaction(|this| {
             this.sql(|c| c.execute_batch(SCHEMA))?;
             this.sql(|c| c.execute_batch(facets::SCHEMA))?;
+            this.sql(|c| c.execute_batch(HELPS))?;
             this.set_version()?;
             this.set_state(&state)?;
             this.rebuild_facets()
@@ -118,6 +128,11 @@ impl Catalogue {
         }
         if !self.has_facets()? {
             self.transaction(Self::rebuild_facets)?;
+        }
+        let there =
+            "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('items_by_content', 'judged')";
+        if self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? < 2 {
+            self.transaction(|this| this.sql(|c| c.execute_batch(HELPS)))?;
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use super::LocalStore;
 use crate::catalogue::{path_bytes, path_from_bytes};
-use crate::{Failure, FileFacts, ItemId, StoreError};
+use crate::{Failure, FileFacts, Item, ItemId, StoreError};
 
 /// A file that is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,17 @@ pub struct KnownFile {
     pub told: bool,
 }
 
+/// A file that could not be indexed because of what is in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Judged {
+    /// Its line in the ledger.
+    pub failure: Failure,
+    /// Its length in bytes when it was read.
+    pub size: u64,
+    /// Its modification time then, nanoseconds since 1970 UTC.
+    pub mtime_ns: i64,
+}
+
 impl LocalStore {
     /// Notes files that could not be indexed; a path's newest failure replaces the former.
     ///
@@ -34,9 +45,61 @@ impl LocalStore {
                     "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)",
                     (path_bytes(&f.path), &f.reason, f.at),
                 )?;
+                c.execute("DELETE FROM judged WHERE path = ?", [path_bytes(&f.path)])?;
             }
             Ok(())
         })
+    }
+
+    /// Notes files that could not be indexed, and how they were then: as long as they
+    /// stay so, it is of no use to read them again.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn record_judged(&self, files: &[Judged]) -> Result<(), StoreError> {
+        self.writer()?.catalogue.transaction(|c| {
+            for Judged { failure, size, mtime_ns } in files {
+                let path = path_bytes(&failure.path);
+                c.execute(
+                    "INSERT OR REPLACE INTO failures VALUES (?, ?, ?)",
+                    (path, &failure.reason, failure.at),
+                )?;
+                c.execute(
+                    "INSERT OR REPLACE INTO judged VALUES (?, ?, ?)",
+                    (path, *size as i64, mtime_ns),
+                )?;
+            }
+            Ok(())
+        })
+    }
+
+    /// What [`LocalStore::record_judged`] noted and is still in the ledger, by path.
+    ///
+    /// # Errors
+    /// `ReadOnly`: only writers have to know. Or as reading the catalogue fails.
+    pub fn judged(&self) -> Result<Vec<Judged>, StoreError> {
+        self.writer()?.catalogue.sql(|conn| {
+            let mut statement = conn.prepare_cached(
+                "SELECT path, reason, at, size, mtime_ns FROM judged JOIN failures USING (path) \
+                 ORDER BY path",
+            )?;
+            let rows = statement.query_map([], |r| {
+                let failure =
+                    Failure { path: path_from_bytes(r.get(0)?), reason: r.get(1)?, at: r.get(2)? };
+                let size = r.get::<_, i64>(3)? as u64;
+                Ok(Judged { failure, size, mtime_ns: r.get(4)? })
+            })?;
+            rows.collect()
+        })
+    }
+
+    /// Forgets what [`LocalStore::record_judged`] noted, but not the failures: all those
+    /// files are worth another look.
+    ///
+    /// # Errors
+    /// `ReadOnly`, or as writing the catalogue fails.
+    pub fn forget_judged(&self) -> Result<(), StoreError> {
+        self.writer()?.catalogue.execute("DELETE FROM judged", []).map(|_| ())
     }
 
     /// Forgets the failures of these paths: they were indexed after all, or are gone.
@@ -47,6 +110,7 @@ impl LocalStore {
         self.writer()?.catalogue.transaction(|c| {
             for path in paths {
                 c.execute("DELETE FROM failures WHERE path = ?", [path_bytes(path)])?;
+                c.execute("DELETE FROM judged WHERE path = ?", [path_bytes(path)])?;
             }
             Ok(())
         })
@@ -113,6 +177,22 @@ impl LocalStore {
             })
         })?;
         Ok(files)
+    }
+
+    /// Up to `limit` items whose files had this content (its BLAKE3), by id.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn same_content(&self, content: &[u8; 32], limit: u32) -> Result<Vec<Item>, StoreError> {
+        let mut items = vec![];
+        self.inner.read(|c| {
+            let clause = "WHERE content = ? ORDER BY id LIMIT ?";
+            c.select(clause, (content, limit), |stored| {
+                items.push(stored.item);
+                Ok(())
+            })
+        })?;
+        Ok(items)
     }
 
     /// The folders the store was made from, by path.

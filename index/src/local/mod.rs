@@ -30,7 +30,7 @@ use std::thread::JoinHandle;
 use ekphrasis_embed::Space;
 
 use self::filters::Filters;
-pub use self::ledger::KnownFile;
+pub use self::ledger::{Judged, KnownFile};
 pub use self::recall::{Probe, Recall, Side};
 use self::texts::TextState;
 pub use self::verify::Report;

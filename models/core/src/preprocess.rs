@@ -79,6 +79,33 @@ pub enum PreprocessError {
     },
 }
 
+/// Which part of some pixels is the picture, and how large that is where it comes
+/// from: a decoder may give it smaller, and a little more than it.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct View {
+    /// The picture's own width in pixels, at least 1.
+    pub width: u32,
+    /// Its own height, at least 1.
+    pub height: u32,
+    /// Where it begins in the pixels that were given, from the left.
+    pub left: f64,
+    /// The same from the top.
+    pub top: f64,
+    /// How much of the width it takes there.
+    pub across: f64,
+    /// How much of the height.
+    pub down: f64,
+}
+
+impl View {
+    /// Of all of a picture as it is.
+    pub fn of(picture: &Pixels) -> Self {
+        let (width, height) = (picture.width(), picture.height());
+        let (across, down) = (width.into(), height.into());
+        Self { width, height, left: 0.0, top: 0.0, across, down }
+    }
+}
+
 /// A model's input for one picture: `3 × size × size` numbers, channels first, normalised.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ImageTensor {
@@ -151,16 +178,33 @@ impl Preprocess {
         self.std
     }
 
+    /// By how much the sides of a picture may be divided that is still at least twice as
+    /// large as the model will see it: a decoder that is faster for it need not give
+    /// more. Below 1 if the picture is smaller than that.
+    pub fn spare(&self, width: u32, height: u32) -> f64 {
+        let (short, long) = (f64::from(width.min(height)), f64::from(width.max(height)));
+        match self.resize {
+            Resize::Exact => short / f64::from(self.size) / 2.0,
+            Resize::ShortestEdge(edge) => short / f64::from(edge) / 2.0,
+            Resize::Pad { .. } => long / f64::from(self.size) / 2.0,
+        }
+    }
+
     /// The pixels the model will see, before normalisation: `size × size`.
     ///
     /// # Errors
     /// `Shape` if an extreme aspect ratio would need too large an intermediate.
     pub fn pixels(&self, picture: &Pixels) -> Result<Pixels, PreprocessError> {
-        let (w, h) = (picture.width(), picture.height());
+        self.pixels_of(picture, &View::of(picture))
+    }
+
+    fn pixels_of(&self, picture: &Pixels, view: &View) -> Result<Pixels, PreprocessError> {
+        // By its own size, so that what is rounded does not depend on the decoder.
+        let (w, h) = (view.width, view.height);
         let shape = |source| PreprocessError::Shape { width: w, height: h, source };
         let size = self.size;
         match self.resize {
-            Resize::Exact => self.scale(picture, size, size).map_err(shape),
+            Resize::Exact => self.scale(picture, view, size, size).map_err(shape),
             Resize::ShortestEdge(edge) => {
                 // torchvision: the long side is truncated, not rounded.
                 let long = |short: u32, long: u32| {
@@ -168,7 +212,7 @@ impl Preprocess {
                         .unwrap_or(u32::MAX)
                 };
                 let (nw, nh) = if w <= h { (edge, long(w, h)) } else { (long(h, w), edge) };
-                let scaled = self.scale(picture, nw, nh).map_err(shape)?;
+                let scaled = self.scale(picture, view, nw, nh).map_err(shape)?;
                 Ok(crop_centre(&scaled, size))
             }
             Resize::Pad { fill } => {
@@ -176,7 +220,7 @@ impl Preprocess {
                     let ratio = f64::from(side) / f64::from(w.max(h));
                     ((f64::from(size) * ratio).round() as u32).max(1)
                 };
-                let scaled = self.scale(picture, fit(w), fit(h)).map_err(shape)?;
+                let scaled = self.scale(picture, view, fit(w), fit(h)).map_err(shape)?;
                 Ok(pad_centre(&scaled, size, fill))
             }
         }
@@ -188,6 +232,15 @@ impl Preprocess {
     /// As [`Preprocess::pixels`].
     pub fn tensor(&self, picture: &Pixels) -> Result<ImageTensor, PreprocessError> {
         Ok(self.normalise(&self.pixels(picture)?))
+    }
+
+    /// The model's input for a picture that was decoded smaller than it is. The view
+    /// has to lie within the pixels.
+    ///
+    /// # Errors
+    /// As [`Preprocess::pixels`].
+    pub fn tensor_of(&self, picture: &Pixels, view: &View) -> Result<ImageTensor, PreprocessError> {
+        Ok(self.normalise(&self.pixels_of(picture, view)?))
     }
 
     fn normalise(&self, pixels: &Pixels) -> ImageTensor {
@@ -203,20 +256,27 @@ impl Preprocess {
         ImageTensor { size: self.size, data }
     }
 
-    fn scale(&self, picture: &Pixels, width: u32, height: u32) -> Result<Pixels, PixelsError> {
-        scale(picture, width, height, self.interpolation)
+    fn scale(
+        &self,
+        picture: &Pixels,
+        view: &View,
+        width: u32,
+        height: u32,
+    ) -> Result<Pixels, PixelsError> {
+        scale(picture, view, width, height, self.interpolation)
     }
 }
 
-/// The picture at another size.
+/// What is in view, at another size.
 fn scale(
     picture: &Pixels,
+    view: &View,
     width: u32,
     height: u32,
     interpolation: Interpolation,
 ) -> Result<Pixels, PixelsError> {
     Pixels::check_size(width, height)?;
-    if (picture.width(), picture.height()) == (width, height) {
+    if (picture.width(), picture.height()) == (width, height) && *view == View::of(picture) {
         return Ok(picture.clone());
     }
     let filter = match interpolation {
@@ -224,7 +284,12 @@ fn scale(
         Interpolation::Bicubic => fr::FilterType::CatmullRom,
         Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
     };
-    let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter));
+    let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter)).crop(
+        view.left,
+        view.top,
+        view.across,
+        view.down,
+    );
     // Typed: the untyped call would compile the resizer for every kind of pixel.
     let source =
         TypedImageRef::<U8x3>::from_buffer(picture.width(), picture.height(), picture.rgb())
@@ -234,7 +299,7 @@ fn scale(
         .expect("as many bytes as the size says");
     fr::Resizer::new()
         .resize_typed(&source, &mut target, &options)
-        .expect("the crop is the whole picture");
+        .expect("the view lies within the picture");
     Pixels::new(width, height, resized)
 }
 
@@ -252,7 +317,7 @@ impl Pixels {
             let ratio = f64::from(longest) / f64::from(long);
             ((f64::from(side) * ratio).round() as u32).max(1)
         };
-        scale(self, fit(w), fit(h), Interpolation::Bicubic)
+        scale(self, &View::of(self), fit(w), fit(h), Interpolation::Bicubic)
             .expect("smaller than a picture that was not too large")
     }
 }
@@ -310,6 +375,14 @@ mod tests {
         for (got, want) in t.data().iter().zip(expected) {
             assert!((got - want).abs() < 1e-6, "{:?}", t.data());
         }
+    }
+
+    #[test]
+    fn what_is_spared_leaves_twice_the_size() {
+        assert_eq!(preprocess(224, Resize::Exact).spare(4000, 896), 2.0);
+        assert_eq!(preprocess(224, Resize::ShortestEdge(256)).spare(4000, 1024), 2.0);
+        assert_eq!(preprocess(224, Resize::Pad { fill: [0; 3] }).spare(3000, 3584), 8.0);
+        assert!(preprocess(224, Resize::Exact).spare(300, 300) < 1.0);
     }
 
     #[test]

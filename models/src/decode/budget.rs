@@ -3,12 +3,13 @@
 
 use std::cell::Cell;
 use std::marker::PhantomData;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 /// Memory that is shared out, in bytes.
 #[derive(Debug)]
 pub(super) struct Budget {
-    limit: u64,
+    limit: AtomicU64,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -30,7 +31,21 @@ thread_local! {
 impl Budget {
     pub(super) const fn new(limit: u64) -> Self {
         let state = State { used: 0, next: 0, turn: 0 };
-        Self { limit, state: Mutex::new(state), changed: Condvar::new() }
+        Self { limit: AtomicU64::new(limit), state: Mutex::new(state), changed: Condvar::new() }
+    }
+
+    /// What may be taken together.
+    pub(super) fn limit(&self) -> u64 {
+        self.limit.load(Ordering::Relaxed)
+    }
+
+    /// Allows more or less from now on. What is taken already stays taken.
+    pub(super) fn set_limit(&self, limit: u64) {
+        // Under the lock, so that no one goes to sleep between looking and being told.
+        let state = self.lock();
+        self.limit.store(limit, Ordering::Relaxed);
+        drop(state);
+        self.changed.notify_all();
     }
 
     /// Waits until `bytes` are free, or everything is if that is less.
@@ -40,17 +55,18 @@ impl Budget {
     /// something do not wait, and there is no deadlock; the budget is kept
     /// as long as nobody holds two permits.
     pub(super) fn take(&self, bytes: u64) -> Permit<'_> {
-        let bytes = bytes.min(self.limit);
         let mut state = self.lock();
         if HELD.get() == 0 {
             // In turn, so that a large picture does not starve among small ones.
             let ticket = state.next;
             state.next += 1;
-            while state.turn != ticket || state.used + bytes > self.limit {
+            // The limit may change meanwhile, and a large picture then needs all there is.
+            while state.turn != ticket || state.used + bytes.min(self.limit()) > self.limit() {
                 state = self.changed.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
             state.turn += 1;
         }
+        let bytes = bytes.min(self.limit());
         state.used += bytes;
         drop(state);
         self.changed.notify_all();
@@ -130,6 +146,20 @@ mod tests {
         assert!(most <= LIMIT && most > LIMIT / 2, "at most {most} of {LIMIT}");
         assert_eq!(done.into_inner(), 16 * 200);
         assert_eq!(budget.lock().used, 0, "all is given back");
+    }
+
+    #[test]
+    fn a_limit_that_is_raised_lets_those_in_who_wait() {
+        let budget = Budget::new(10);
+        let held = budget.take(8);
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| drop(budget.take(9)));
+            budget.set_limit(20);
+            waiting.join().expect("let in");
+        });
+        drop(held);
+        budget.set_limit(3);
+        assert_eq!(budget.take(9).bytes, 3, "everything there is");
     }
 
     #[test]

@@ -5,6 +5,7 @@ mod budget;
 mod complete;
 mod flatten;
 mod ico;
+mod jpeg;
 mod memory;
 mod sniff;
 
@@ -16,14 +17,21 @@ use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
 use budget::{Budget, Permit};
+pub use jpeg::{Scaled, decode_scaled};
 use sniff::Kind;
 
 /// What one picture may take while it is decoded, and what all that are being
-/// decoded in this process may take together: 1.5 GiB. Every picture of 8 bits
+/// decoded in this process may take together, unless told otherwise: 1.5 GiB. Every picture of 8 bits
 /// a channel without losses has room in it up to the largest size.
 const MEMORY: u64 = 3 << 29;
 
 static BUDGET: Budget = Budget::new(MEMORY);
+
+/// Changes how much memory pictures may take while they are decoded, in bytes, all in
+/// this process together. 1.5 GiB if this is never called.
+pub fn set_decode_memory(bytes: u64) {
+    BUDGET.set_limit(bytes);
+}
 
 /// A decoded picture.
 ///
@@ -70,7 +78,7 @@ pub enum DecodeError {
     /// Not too many pixels, but too much memory for them. Found before it is taken.
     #[error(
         "the picture is {width} × {height} and takes {} MB of memory to decode, over the limit of {} MB",
-        needed.div_ceil(1_000_000), MEMORY / 1_000_000
+        needed.div_ceil(1_000_000), limit / 1_000_000
     )]
     Memory {
         /// In pixels.
@@ -79,6 +87,8 @@ pub enum DecodeError {
         height: u32,
         /// Bytes.
         needed: u64,
+        /// Bytes that may be taken.
+        limit: u64,
     },
     /// The end is missing.
     #[error("the {format} file is cut short: {detail}")]
@@ -105,8 +115,8 @@ pub enum DecodeError {
 /// CMYK is converted without a colour profile, as browsers of old did it.
 ///
 /// # Memory
-/// Pictures that are decoded at the same time take at most 1.5 GiB together, by
-/// estimate: a call waits for its turn until there is room. A single picture
+/// Pictures that are decoded at the same time take at most 1.5 GiB together (or as
+/// [`set_decode_memory`] says), by estimate: a call waits for its turn until there is room. A single picture
 /// that would take more is refused; so is a header that claims far more pixels
 /// than its bytes can hold. Pictures of 8 bits a channel are readable up to
 /// [`MAX_PIXELS`](ekphrasis_embed::MAX_PIXELS) in most formats, 16-bit RGBA up
@@ -153,7 +163,7 @@ fn decode_as(
         _ => None,
     };
     let mut limits = Limits::no_limits();
-    limits.max_alloc = Some(MEMORY);
+    limits.max_alloc = Some(BUDGET.limit());
     let mut reader = ImageReader::with_format(Cursor::new(bytes), codec);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(fail)?;
@@ -164,8 +174,9 @@ fn decode_as(
     let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
     let needed = memory::estimate(codec, bytes, &decoder, orientation)
         + jpeg.as_ref().map_or(0, |jpeg| bytes.len() as u64 + jpeg.coefficients(width, height));
-    if needed > MEMORY {
-        return Err(DecodeError::Memory { width, height, needed });
+    let limit = BUDGET.limit();
+    if needed > limit {
+        return Err(DecodeError::Memory { width, height, needed, limit });
     }
     let mut memory = BUDGET.take(needed);
     let strict = jpeg.and_then(|jpeg| complete::decode(&jpeg, bytes, decoder.color_type()));

@@ -206,6 +206,8 @@ pub struct Status {
     pub roots: Vec<PathBuf>,
     /// What the store noticed to be wrong with itself, a sentence each.
     pub warnings: Vec<String>,
+    /// Folders whose last run was stopped or killed: not all of them is known.
+    pub unfinished: Vec<PathBuf>,
     /// Whether a scan of the folders is going on (`ek up`).
     pub indexing: Option<Progress>,
 }
@@ -234,6 +236,17 @@ pub struct Progress {
     pub removed: u64,
     /// Recorded in the ledger with a reason.
     pub failed: u64,
+    /// Of `failed`: not tried again, since the files have not changed.
+    pub still_failing: u64,
+    /// Of `indexed`: not encoded again, since the same content was known.
+    pub reused: u64,
+    /// Of `reused`: files that were elsewhere before.
+    pub moved: u64,
+    /// Files found that are still to be read, decoded and encoded.
+    pub waiting: u64,
+    /// When those will be done, in seconds from now; `None` while not all files are
+    /// found or no rate is known.
+    pub eta_seconds: Option<f64>,
     /// Since the start.
     pub seconds: f64,
 }

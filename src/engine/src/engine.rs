@@ -255,6 +255,7 @@ impl Engine {
             recall: store.recall()?,
             roots: store.roots()?,
             warnings: store.warnings(),
+            unfinished: self.unfinished()?,
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }

@@ -30,7 +30,7 @@ pub use doctor::{Check, diagnose};
 pub use engine::{Engine, OpenFor};
 pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
-pub use ingest::{IndexOptions, IndexReport};
+pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use labels::{describe, label_all};
 pub use models::{Known, import_model, known_models};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};

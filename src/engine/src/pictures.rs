@@ -1,10 +1,11 @@
 //! Given a file or uploaded bytes, how does it become an embedding? One path
 //! for indexing, searching, labelling and evaluating.
 
+use std::borrow::Cow;
 use std::path::Path;
 
 use ekphrasis_embed::{Embedding, ImageEncoder, ImageTensor};
-use ekphrasis_models::{Decoded, decode};
+use ekphrasis_models::{DecodeError, Decoded, decode, decode_scaled};
 
 use crate::{EngineError, Source};
 
@@ -13,12 +14,14 @@ const UPLOAD: &str = "the uploaded picture";
 
 /// Reads and decodes a picture.
 pub(crate) fn open(source: &Source) -> Result<Decoded, EngineError> {
+    decode(&bytes(source)?).map_err(|error| cannot_decode(source, error))
+}
+
+/// The picture's file.
+fn bytes(source: &Source) -> Result<Cow<'_, [u8]>, EngineError> {
     match source {
-        Source::Bytes(bytes) => decode_named(UPLOAD.into(), bytes),
-        Source::Path(path) => {
-            let bytes = read(path)?;
-            decode_named(path.display().to_string(), &bytes)
-        }
+        Source::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        Source::Path(path) => Ok(Cow::Owned(read(path)?)),
     }
 }
 
@@ -37,23 +40,29 @@ fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
     Ok(fs_err::read(path)?)
 }
 
-fn decode_named(what: String, bytes: &[u8]) -> Result<Decoded, EngineError> {
-    decode(bytes).map_err(|source| EngineError::Decode { what, source })
+/// What it is called in messages.
+fn name(source: &Source) -> String {
+    match source {
+        Source::Path(path) => path.display().to_string(),
+        Source::Bytes(_) => UPLOAD.into(),
+    }
 }
 
-/// A decoded picture as the model's input.
+fn cannot_decode(source: &Source, error: DecodeError) -> EngineError {
+    EngineError::Decode { what: name(source), source: error }
+}
+
+/// A decoded picture as the model's input, by the same way as when indexing.
 pub(crate) fn tensor(
     encoder: &dyn ImageEncoder,
     source: &Source,
 ) -> Result<ImageTensor, EngineError> {
-    let decoded = open(source)?;
-    encoder.preprocess().tensor(&decoded.pixels).map_err(|e| EngineError::Preprocess {
-        what: match source {
-            Source::Path(path) => path.display().to_string(),
-            Source::Bytes(_) => UPLOAD.into(),
-        },
-        source: e,
-    })
+    let preprocess = encoder.preprocess();
+    let decoded = decode_scaled(&bytes(source)?, |w, h| preprocess.spare(w, h))
+        .map_err(|error| cannot_decode(source, error))?;
+    preprocess
+        .tensor_of(&decoded.pixels, &decoded.view)
+        .map_err(|e| EngineError::Preprocess { what: name(source), source: e })
 }
 
 /// A picture's embedding.

@@ -5,10 +5,14 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use ekphrasis_index::{Facts, Failure, Item, ItemId, Record, StoreRead, StoreWrite};
+use ekphrasis_embed::Embedding;
+use ekphrasis_index::{
+    Facts, Failure, FileFacts, Item, ItemId, Judged, Record, StoreRead, StoreWrite,
+};
 
 use super::captions::{Captions, Words};
-use super::prepare::Outcome;
+use super::contents::Content;
+use super::read::Seen;
 use crate::{Engine, EngineError, Progress};
 
 /// Records a commit; each commit syncs the disk, so not too few.
@@ -18,6 +22,49 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// Texts embedded at once.
 const TEXT_BATCH: usize = 32;
 
+/// What became of a file (or of the walk).
+pub(super) enum Outcome {
+    /// Embedded.
+    Ready { path: PathBuf, file: FileFacts, facts: Box<Facts>, embedding: Embedding },
+    /// What is in it was embedded before, under this name or another.
+    Reused {
+        path: PathBuf,
+        file: FileFacts,
+        facts: Box<Facts>,
+        embedding: Embedding,
+        moved_from: Option<Box<Item>>,
+    },
+    /// What is in it is what is in another file that this run embeds.
+    Twin { path: PathBuf, seen: Seen, content: Content },
+    /// Nothing changed.
+    Unchanged { path: PathBuf },
+    /// Nothing changed, but its caption may have, or there are facts to be added.
+    Recaption { path: PathBuf, id: ItemId, facts: Option<Box<Facts>> },
+    /// Not indexed. What is known of an older version stays: the file may be
+    /// half written just now, and its captions would be lost with it.
+    Failed {
+        path: PathBuf,
+        reason: String,
+        /// What is in it, if that could be read.
+        content: Option<Content>,
+        /// How it was, if it will fail as long as it stays so.
+        judged: Option<Seen>,
+    },
+    /// It could not be indexed before, and has not changed.
+    StillFailing { failure: Failure },
+    /// The walk is through; these items' files are not there any more.
+    Walked { gone: Vec<ItemId> },
+    /// The model cannot be had at all, or the store not be read: no use going on.
+    Hopeless(EngineError),
+}
+
+impl Outcome {
+    /// A failure that the next run may not meet.
+    pub(super) fn failed(path: PathBuf, reason: String) -> Self {
+        Self::Failed { path, reason, content: None, judged: None }
+    }
+}
+
 /// Told the counts and the file they are about.
 type Tell<'a> = &'a mut dyn FnMut(&mut Progress, &Path);
 
@@ -26,7 +73,13 @@ pub(super) struct Committer<'a> {
     captions: &'a Captions,
     ready: Vec<Record>,
     new_failures: Vec<Failure>,
+    new_judged: Vec<Judged>,
     failures: Vec<Failure>,
+    /// Files with a content that is being embedded for another file.
+    twins: HashMap<Content, Vec<(PathBuf, Seen)>>,
+    /// Contents that could not be embedded, each with the reason, and whether that
+    /// lies in them.
+    hopeless: HashMap<Content, (String, bool)>,
     last_commit: Instant,
 }
 
@@ -37,7 +90,10 @@ impl<'a> Committer<'a> {
             captions,
             ready: Vec::with_capacity(BATCH),
             new_failures: Vec::new(),
+            new_judged: Vec::new(),
             failures: Vec::new(),
+            twins: HashMap::new(),
+            hopeless: HashMap::new(),
             last_commit: Instant::now(),
         }
     }
@@ -52,6 +108,8 @@ impl<'a> Committer<'a> {
         let path = match outcome {
             Outcome::Hopeless(error) => return Err(error),
             Outcome::Walked { gone } => {
+                // What was moved has to be there under its new name first.
+                self.commit(progress)?;
                 progress.removed += self.engine.forget(&gone)?;
                 return Ok(());
             }
@@ -60,38 +118,138 @@ impl<'a> Committer<'a> {
                 path
             }
             Outcome::Recaption { path, id, facts } => {
-                match self.recaption(&path, id, facts)? {
+                match self.recaption(&path, id, facts.map(|facts| *facts))? {
                     Some(record) => self.ready.push(record),
                     None => progress.unchanged += 1,
                 }
                 path
             }
             Outcome::Ready { path, file, facts, embedding } => {
-                let id = ItemId::for_path(&path);
-                let words = self.words(&path, id)?;
-                let item = Item {
-                    text: joined(&words.texts),
-                    tags: words.tags,
-                    labels: words.labels,
-                    facts: Some(facts),
-                    ..Item::of_picture(path.clone(), file)
-                };
-                self.ready.push(Record { item, embedding });
+                let content = file.content;
+                self.add(&path, file, *facts, embedding, None)?;
+                for (twin, seen) in self.twins.remove(&content).unwrap_or_default() {
+                    self.twin(twin, seen, content, progress, tell)?;
+                }
                 path
             }
-            Outcome::Failed { path, reason } => {
+            Outcome::Reused { path, file, facts, embedding, moved_from } => {
+                progress.reused += 1;
+                progress.moved += u64::from(moved_from.is_some());
+                self.add(&path, file, *facts, embedding, moved_from.map(|item| *item))?;
+                path
+            }
+            Outcome::Twin { path, seen, content } => {
+                return self.twin(path, seen, content, progress, tell);
+            }
+            Outcome::Failed { path, reason, content, judged } => {
+                self.fail(path.clone(), reason.clone(), judged, progress);
+                if let Some(content) = content {
+                    let twins = self.twins.remove(&content).unwrap_or_default();
+                    self.hopeless.insert(content, (reason, judged.is_some()));
+                    for (twin, seen) in twins {
+                        self.twin(twin, seen, content, progress, tell)?;
+                    }
+                }
+                path
+            }
+            Outcome::StillFailing { failure } => {
                 progress.failed += 1;
-                self.new_failures.push(Failure { path: path.clone(), reason, at: now() });
+                progress.still_failing += 1;
+                let path = failure.path.clone();
+                self.failures.push(failure);
                 path
             }
         };
+        self.took(&path, progress, tell)
+    }
+
+    /// Counts a file that was dealt with.
+    fn took(
+        &mut self,
+        path: &Path,
+        progress: &mut Progress,
+        tell: Tell<'_>,
+    ) -> Result<(), EngineError> {
         progress.seen += 1;
-        let due = self.ready.len() >= BATCH || self.new_failures.len() >= BATCH;
+        let waiting = self.new_failures.len() + self.new_judged.len();
+        let due = self.ready.len() >= BATCH || waiting >= BATCH;
         if due || self.last_commit.elapsed() > PATIENCE {
             self.commit(progress)?;
         }
-        tell(progress, &path);
+        tell(progress, path);
         Ok(())
+    }
+
+    fn add(
+        &mut self,
+        path: &Path,
+        file: FileFacts,
+        facts: Facts,
+        embedding: Embedding,
+        moved_from: Option<Item>,
+    ) -> Result<(), EngineError> {
+        let words = self.words(path, ItemId::for_path(path), moved_from)?;
+        let item = Item {
+            text: joined(&words.texts),
+            tags: words.tags,
+            labels: words.labels,
+            facts: Some(facts),
+            ..Item::of_picture(path.into(), file)
+        };
+        self.ready.push(Record { item, embedding });
+        Ok(())
+    }
+
+    fn fail(
+        &mut self,
+        path: PathBuf,
+        reason: String,
+        judged: Option<Seen>,
+        progress: &mut Progress,
+    ) {
+        progress.failed += 1;
+        let failure = Failure { path, reason, at: now() };
+        match judged {
+            Some(Seen { size, mtime_ns }) => {
+                self.new_judged.push(Judged { failure, size, mtime_ns });
+            }
+            None => self.new_failures.push(failure),
+        }
+    }
+
+    /// A file with the content of one that was given to be embedded before it.
+    fn twin(
+        &mut self,
+        path: PathBuf,
+        seen: Seen,
+        content: Content,
+        progress: &mut Progress,
+        tell: Tell<'_>,
+    ) -> Result<(), EngineError> {
+        let same = |item: &Item| item.file.as_ref().is_some_and(|file| file.content == content);
+        let mut first = self.ready.iter().rev().find(|record| same(&record.item)).cloned();
+        if first.is_none() {
+            let store = &self.engine.store;
+            if let Some(item) = store.same_content(&content, 1)?.pop() {
+                let embedding = store.embeddings(&[item.id])?.pop().flatten();
+                first = embedding.map(|embedding| Record { item, embedding });
+            }
+        }
+        if let Some(Record { item, embedding }) = first
+            && let Some(of) = &item.file
+        {
+            progress.reused += 1;
+            let Seen { size, mtime_ns } = seen;
+            let file = FileFacts { size, mtime_ns, ..of.clone() };
+            self.add(&path, file, item.facts.unwrap_or_default(), embedding, None)?;
+        } else if let Some((reason, lasting)) = self.hopeless.get(&content) {
+            let (reason, judged) = (reason.clone(), lasting.then_some(seen));
+            self.fail(path.clone(), reason, judged, progress);
+        } else {
+            self.twins.entry(content).or_default().push((path, seen));
+            return Ok(());
+        }
+        self.took(&path, progress, tell)
     }
 
     /// Commits the rest, adds the texts that stand alone, and drops from the
@@ -107,6 +265,7 @@ impl<'a> Committer<'a> {
             self.engine.store.flush()?;
             return Ok(self.failures);
         }
+        debug_assert!(self.twins.is_empty(), "every content that is met comes to an end");
         self.add_standalone(progress)?;
         // Other processes find the new words from here on.
         self.engine.store.flush()?;
@@ -138,16 +297,26 @@ impl<'a> Committer<'a> {
             store.record_failures(&self.new_failures)?;
             self.failures.append(&mut self.new_failures);
         }
+        if !self.new_judged.is_empty() {
+            store.record_judged(&self.new_judged)?;
+            self.failures.extend(self.new_judged.drain(..).map(|judged| judged.failure));
+        }
         Ok(())
     }
 
-    /// A file's words: those of the captions file, or those it had before.
-    fn words(&self, path: &Path, id: ItemId) -> Result<Words, EngineError> {
+    /// A file's words: those of the captions file, or those it had before, here or
+    /// where it was moved from.
+    fn words(
+        &self,
+        path: &Path,
+        id: ItemId,
+        moved_from: Option<Item>,
+    ) -> Result<Words, EngineError> {
         if let Some(words) = self.captions.of(path) {
             return Ok(words.clone());
         }
         let before = self.engine.store.items(&[id])?.pop().flatten();
-        Ok(before.map_or_else(Words::default, |item| Words {
+        Ok(before.or(moved_from).map_or_else(Words::default, |item| Words {
             texts: lines(item.text.as_deref()),
             tags: item.tags,
             labels: item.labels,
@@ -162,7 +331,7 @@ impl<'a> Committer<'a> {
         facts: Option<Facts>,
     ) -> Result<Option<Record>, EngineError> {
         let store = &self.engine.store;
-        let words = self.words(path, id)?;
+        let words = self.words(path, id, None)?;
         let item = store.items(&[id])?.pop().flatten();
         let embedding = store.embeddings(&[id])?.pop().flatten();
         let (Some(item), Some(embedding)) = (item, embedding) else { return Ok(None) };

@@ -3,26 +3,30 @@
 //! written down with its reason and never stops the rest.
 
 mod captions;
+mod clock;
 mod commit;
+mod contents;
+mod encode;
 mod exif;
+mod memory;
 mod prepare;
+mod queue;
+mod read;
+mod retry;
+mod run;
 mod walk;
 
-use std::collections::HashSet;
 use std::path::{Path, PathBuf};
+use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
 
-use ekphrasis_index::{Failure, ItemId, StoreRead};
+use ekphrasis_index::{Failure, ItemId};
 
 pub use captions::{CaptionError, Captions};
+pub use clock::Stages;
 pub(crate) use walk::{ENDINGS, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};
-use commit::Committer;
-use prepare::{Outcome, Task};
 use walk::Walker;
 
 /// How to index.
@@ -34,8 +38,14 @@ pub struct IndexOptions {
     pub exclude: Vec<String>,
     /// Walk into linked folders and take linked files.
     pub follow_links: bool,
-    /// Pictures decoded and encoded at once; 0: one a core.
+    /// Read files whose size and time did not change, too, and compare what is in them.
+    pub check_content: bool,
+    /// Pictures decoded at once, and encoded at once; 0: one a core.
     pub workers: usize,
+    /// Bytes that pictures may take while they are worked on (as files, decoded, or
+    /// waiting for the next step), the model and the store not counted. `None`: a
+    /// quarter of the machine's memory, at most 2 GiB.
+    pub memory: Option<u64>,
 }
 
 impl IndexOptions {
@@ -72,6 +82,8 @@ pub struct IndexReport {
     pub unmatched: Vec<PathBuf>,
     /// It was asked to stop before the end; what is committed stays.
     pub stopped: bool,
+    /// Where the time went.
+    pub stages: Stages,
 }
 
 /// Why a run should end early: it was asked to, or it cannot go on.
@@ -81,7 +93,11 @@ struct Stop<'a> {
     failed: AtomicBool,
 }
 
-impl Stop<'_> {
+impl<'a> Stop<'a> {
+    fn new(asked: &'a AtomicBool) -> Self {
+        Self { asked, failed: AtomicBool::new(false) }
+    }
+
     fn is_raised(&self) -> bool {
         self.asked.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
     }
@@ -93,8 +109,11 @@ pub type OnProgress<'a> = &'a dyn Fn(&Progress, &Path);
 impl Engine {
     /// Brings the store up to date with the folders (or single files) in `roots`.
     ///
-    /// Files whose size and modification time did not change are left alone;
-    /// files that are gone are forgotten, but not those below a folder that
+    /// Files whose size and modification time did not change are left alone, also
+    /// those that could not be indexed for what is in them ([`Engine::retry`] looks at
+    /// them again). A picture whose content is known, because it was moved or copied,
+    /// is not encoded again; one that was moved keeps its captions, tags and labels.
+    /// Files that are gone are forgotten, but not those below a folder that
     /// could not be read. Raising `stop` ends it after the files in flight.
     ///
     /// # Errors
@@ -113,11 +132,9 @@ impl Engine {
             Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
             None => Captions::default(),
         };
-        let mut spare = self.store.roots()?;
-        spare.retain(|other| {
-            !roots.contains(other) && roots.iter().any(|root| other.starts_with(root))
-        });
-        let walker = Walker::new(&roots, spare, options, &self.data)?;
+        let bases = roots.clone();
+        let spare = self.roots_within(&roots)?;
+        let walker = Walker::new(&roots, &bases, spare, options, &self.data)?;
         for root in &roots {
             self.store.add_root(root)?;
             let (key, now) = (setting(root), options.remembered());
@@ -125,10 +142,18 @@ impl Engine {
                 self.store.set_setting(&key, Some(&now))?;
             }
         }
-        let stop = Stop { asked: stop, failed: AtomicBool::new(false) };
-        let result = self.run(&roots, walker, &captions, options.workers, on_progress, &stop);
-        *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
-        result
+        self.running(|| {
+            let judged = self.judged(&roots)?;
+            let plan = run::Plan {
+                roots: &roots,
+                walker,
+                judged,
+                captions: &captions,
+                options,
+                whole: true,
+            };
+            self.run(plan, on_progress, &Stop::new(stop))
+        })
     }
 
     /// How a folder was indexed last; the defaults if it never was.
@@ -140,85 +165,20 @@ impl Engine {
         Ok(text.as_deref().map(IndexOptions::recalled).unwrap_or_default())
     }
 
-    fn run(
-        &self,
-        roots: &[PathBuf],
-        walker: Walker,
-        captions: &Captions,
-        workers: usize,
-        on_progress: OnProgress<'_>,
-        stop: &Stop<'_>,
-    ) -> Result<IndexReport, EngineError> {
-        let start = Instant::now();
-        let mut known = std::collections::HashMap::new();
-        for root in roots {
-            for file in self.store.files_under(root)? {
-                known.insert(file.path.clone(), file);
-            }
-        }
-        // A picture whose vector was damaged is taken as if it were new. Looking
-        // means reading all vectors, so it is done once and not at every change.
-        if !self.checked.swap(true, Ordering::Relaxed) {
-            let damaged: HashSet<ItemId> = self.store.damaged()?.into_iter().collect();
-            known.retain(|_, file| !damaged.contains(&file.id));
-            self.store.heal_filters()?;
-        }
-        let workers = match workers {
-            0 => std::thread::available_parallelism().map_or(1, usize::from),
-            n => n,
-        };
-        // A run that finds nothing to do must not pay for a model; the first task loads it.
-        let towers = Arc::clone(&self.towers);
-        let (task_in, task_out) = mpsc::sync_channel::<Task>(workers * 4);
-        let (done_in, done_out) = mpsc::sync_channel::<Outcome>(workers * 8);
-        let tasks = Arc::new(Mutex::new(task_out));
-
-        let mut committer = Committer::new(self, captions);
-        let mut progress = Progress::default();
-        let outcome = std::thread::scope(|scope| {
-            let walk_done = done_in.clone();
-            scope.spawn(move || walker.walk(known, captions, &task_in, &walk_done, stop));
-            for _ in 0..workers {
-                let (tasks, done) = (Arc::clone(&tasks), done_in.clone());
-                let towers = Arc::clone(&towers);
-                scope.spawn(move || prepare::work(tasks, &done, &*towers, stop));
-            }
-            // Whoever ends last takes the channels along, so that nobody waits for nobody.
-            drop((tasks, done_in));
-            let mut first_error = None;
-            for outcome in done_out {
-                if first_error.is_some() {
-                    continue; // Drain, so that nobody blocks on a full channel.
-                }
-                let taken = committer.take(outcome, &mut progress, &mut |progress, path| {
-                    progress.seconds = start.elapsed().as_secs_f64();
-                    let mut shown = self.indexing.lock().unwrap_or_else(PoisonError::into_inner);
-                    *shown = Some(progress.clone());
-                    drop(shown);
-                    on_progress(progress, path);
-                });
-                if let Err(error) = taken {
-                    stop.failed.store(true, Ordering::Relaxed);
-                    first_error = Some(error);
-                }
-            }
-            first_error.map_or(Ok(()), Err)
+    /// Folders of their own that lie within `roots` and are none of them.
+    fn roots_within(&self, roots: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
+        let mut within = self.store.roots()?;
+        within.retain(|other| {
+            !roots.contains(other) && roots.iter().any(|root| other.starts_with(root))
         });
-        outcome?;
-        let stopped = stop.is_raised();
-        let failures = committer.finish(roots, &mut progress, stopped)?;
-        let unmatched = if stopped { Vec::new() } else { self.unmatched(captions)? };
-        progress.seconds = start.elapsed().as_secs_f64();
-        Ok(IndexReport { progress, failures, unmatched, stopped })
+        Ok(within)
     }
 
-    /// Files that captions name and the store does not have.
-    fn unmatched(&self, captions: &Captions) -> Result<Vec<PathBuf>, EngineError> {
-        let paths: Vec<&PathBuf> = captions.paths().collect();
-        let ids: Vec<ItemId> = paths.iter().map(|path| ItemId::for_path(path)).collect();
-        let items = self.store.items(&ids)?;
-        let missing = paths.into_iter().zip(items).filter(|(_, item)| item.is_none());
-        Ok(missing.map(|(path, _)| path.clone()).collect())
+    /// Whatever happens within, nothing is going on any more afterwards.
+    fn running<T>(&self, run: impl FnOnce() -> T) -> T {
+        let result = run();
+        *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        result
     }
 }
 

@@ -5,18 +5,62 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::SyncSender;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ekphrasis_index::KnownFile;
+use ekphrasis_index::{Judged, KnownFile};
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
 use super::captions::Captions;
-use super::prepare::{Outcome, Task};
+use super::clock::Clock;
+use super::commit::Outcome;
+use super::queue::Giver;
+use super::read::{Seen, Task};
 use super::{EngineError, IndexOptions, Stop};
 
-/// Files known to the store below the roots.
-pub(super) type Known = HashMap<PathBuf, KnownFile>;
+/// What is known of the files below the roots.
+#[derive(Default)]
+pub(super) struct Known {
+    /// Those in the store.
+    pub(super) files: HashMap<PathBuf, KnownFile>,
+    /// Those that cannot be indexed as long as they stay as they are.
+    pub(super) judged: HashMap<PathBuf, Judged>,
+}
+
+/// How far a walk is, for those who wait for it.
+#[derive(Default)]
+pub(super) struct Found {
+    /// Files to be read, so far.
+    pub(super) tasks: AtomicU64,
+    /// Of those, the ones that turned out not to be new.
+    pub(super) skipped: AtomicU64,
+    /// Whether there will be no more.
+    pub(super) all: AtomicBool,
+}
+
+/// Where the walk sends what it finds.
+pub(super) struct Out<'a> {
+    pub(super) tasks: Giver<'a, Task>,
+    pub(super) done: Giver<'a, Outcome>,
+    pub(super) captions: &'a Captions,
+    pub(super) found: &'a Found,
+    pub(super) clock: &'a Clock,
+    pub(super) stop: &'a Stop<'a>,
+    /// Files that seem not to have changed are read all the same.
+    pub(super) check_content: bool,
+}
+
+impl Out<'_> {
+    /// False if nobody listens any more.
+    fn task(&self, task: Task) -> bool {
+        self.found.tasks.fetch_add(1, Ordering::Relaxed);
+        self.tasks.give(task, 0)
+    }
+
+    fn done(&self, outcome: Outcome) -> bool {
+        self.done.give(outcome, 0)
+    }
+}
 
 /// Files with these endings are pictures by name; if they cannot be read, that
 /// is worth a line in the ledger. Others are asked for their first bytes.
@@ -29,6 +73,18 @@ pub(crate) const ENDINGS: &[&str] = &[
 /// Where an ignored path is named, gitignore-style.
 const IGNORE_FILE: &str = ".ekignore";
 
+/// Folders that systems and storage boxes keep for themselves, in lower case.
+const SYSTEM: &[&str] = &[
+    "$recycle.bin",
+    "system volume information",
+    "lost+found",
+    "@eadir",
+    "@recycle",
+    "#recycle",
+    "#snapshot",
+    "__macosx",
+];
+
 /// What one walk will cover.
 pub(super) struct Walker {
     builder: WalkBuilder,
@@ -38,8 +94,11 @@ pub(super) struct Walker {
 }
 
 impl Walker {
+    /// Over `roots`; globs to leave out are as in a `.gitignore` in one of `bases`,
+    /// which are the roots, or folders that these lie in.
     pub(super) fn new(
         roots: &[PathBuf],
+        bases: &[PathBuf],
         spare: Vec<PathBuf>,
         options: &IndexOptions,
         data: &Path,
@@ -51,7 +110,7 @@ impl Walker {
         for root in rest {
             builder.add(root);
         }
-        let excluded = roots
+        let excluded = bases
             .iter()
             .map(|root| Ok((root.clone(), exclude(root, &options.exclude)?)))
             .collect::<Result<Vec<_>, EngineError>>()?;
@@ -68,46 +127,43 @@ impl Walker {
             .hidden(true)
             .add_custom_ignore_filename(IGNORE_FILE)
             .follow_links(options.follow_links)
-            .filter_entry(move |entry| entry.path() != own && allowed(entry))
+            .filter_entry(move |entry| {
+                entry.path() != own && !is_of_the_system(entry) && allowed(entry)
+            })
             .sort_by_file_name(OsStr::cmp);
         Ok(Self { builder, roots: roots.to_vec(), spare })
     }
 
-    /// Walks, sends what has to be embedded to `tasks` and everything else that
-    /// is to be known to `done`; ends with [`Outcome::Walked`].
-    pub(super) fn walk(
-        self,
-        mut known: Known,
-        captions: &Captions,
-        tasks: &SyncSender<Task>,
-        done: &SyncSender<Outcome>,
-        stop: &Stop<'_>,
-    ) {
+    /// Walks, sends what has to be read to `out.tasks` and everything else that
+    /// is to be known to `out.done`; ends with [`Outcome::Walked`].
+    pub(super) fn walk(self, mut known: Known, out: &Out<'_>) {
         let mut unreadable = Vec::new();
         // A root inside another may be met twice.
-        let nested =
-            |root: &PathBuf| root.ancestors().skip(1).any(|a| self.roots.iter().any(|r| r == a));
+        let roots: HashSet<&Path> = self.roots.iter().map(PathBuf::as_path).collect();
+        let nested = |root: &PathBuf| root.ancestors().skip(1).any(|a| roots.contains(a));
         let mut met = self.roots.iter().any(nested).then(HashSet::new);
-        for entry in self.builder.build() {
-            if stop.is_raised() {
+        let mut entries = self.builder.build();
+        while let Some(entry) = out.clock.walk.elapsed(|| entries.next()) {
+            if out.stop.is_raised() {
                 return;
             }
-            // A closed channel means the other side gave up: nothing more to do.
+            // A closed queue means the other side gave up: nothing more to do.
             let sent = match entry {
                 Ok(entry) if met.as_mut().is_some_and(|m| !m.insert(entry.path().to_owned())) => {
                     true
                 }
-                Ok(entry) => visit(&entry, &mut known, captions, tasks, done),
+                Ok(entry) => visit(&entry, &mut known, out),
                 Err(error) => {
                     let (path, reason) = explain(&error);
                     unreadable.push(path.clone());
-                    done.send(Outcome::Failed { path, reason }).is_ok()
+                    out.done(Outcome::failed(path, reason))
                 }
             };
             if !sent {
                 return;
             }
         }
+        let mut known = known.files;
         for root in self.roots.iter().filter(|root| is_empty(root)) {
             let count = known.keys().filter(|path| path.starts_with(root)).count();
             if count > 0 {
@@ -117,25 +173,20 @@ impl Walker {
                      they are kept, in case a disk is missing (`ek remove` forgets them)"
                 );
                 unreadable.push(root.clone());
-                let _ = done.send(Outcome::Failed { path: root.clone(), reason });
+                let _ = out.done(Outcome::failed(root.clone(), reason));
             }
         }
         // Below a folder that could not be read, nothing is known to be gone.
         unreadable.extend(self.spare);
         known.retain(|path, _| !unreadable.iter().any(|folder| path.starts_with(folder)));
         let gone = known.into_values().map(|file| file.id).collect();
-        let _ = done.send(Outcome::Walked { gone });
+        out.found.all.store(true, Ordering::Relaxed);
+        let _ = out.done(Outcome::Walked { gone });
     }
 }
 
 /// One entry; false if nobody listens any more.
-fn visit(
-    entry: &DirEntry,
-    known: &mut Known,
-    captions: &Captions,
-    tasks: &SyncSender<Task>,
-    done: &SyncSender<Outcome>,
-) -> bool {
+fn visit(entry: &DirEntry, known: &mut Known, out: &Out<'_>) -> bool {
     let path = entry.path();
     let Some(kind) = entry.file_type() else { return true };
     if kind.is_dir() || kind.is_symlink() {
@@ -143,34 +194,51 @@ fn visit(
     }
     if !kind.is_file() {
         let reason = "a FIFO, socket or device, not a file".to_owned();
-        return !by_name(path) || done.send(Outcome::Failed { path: path.into(), reason }).is_ok();
+        return !by_name(path) || out.done(Outcome::failed(path.into(), reason));
     }
-    let before = known.remove(path);
-    let meta = match entry.metadata() {
+    let before = known.files.remove(path);
+    let meta = match out.clock.walk.elapsed(|| entry.metadata()) {
         Ok(meta) => meta,
-        Err(error) => {
-            let reason = explain(&error).1;
-            return done.send(Outcome::Failed { path: path.into(), reason }).is_ok();
-        }
+        Err(error) => return out.done(Outcome::failed(path.into(), explain(&error).1)),
     };
-    let mtime_ns = mtime_ns(&meta);
-    let (path, size) = (path.to_path_buf(), meta.len());
-    let unchanged = |known: &&KnownFile| (known.file.size, known.file.mtime_ns) == (size, mtime_ns);
+    let seen = Seen { size: meta.len(), mtime_ns: mtime_ns(&meta) };
+    let unchanged =
+        |known: &&KnownFile| seen == Seen { size: known.file.size, mtime_ns: known.file.mtime_ns };
+    let path = path.to_path_buf();
     if let Some(known) = before.as_ref().filter(unchanged) {
+        let (id, content) = (known.id, known.file.content);
         if !known.told {
             // Indexed by a version of this program that did not look for facts.
-            return tasks.send(Task::Look { path, id: known.id }).is_ok();
+            return out.task(Task::Look { path, id });
         }
-        let outcome = match captions.of(&path) {
-            Some(_) => Outcome::Recaption { path, id: known.id, facts: None },
+        if out.check_content {
+            return out.task(Task::Check { path, seen, id, content });
+        }
+        return out.done(match out.captions.of(&path) {
+            Some(_) => Outcome::Recaption { path, id, facts: None },
             None => Outcome::Unchanged { path },
-        };
-        return done.send(outcome).is_ok();
+        });
+    }
+    if let Some(judged) = known.judged.remove(&path)
+        && !out.check_content
+        && seen == (Seen { size: judged.size, mtime_ns: judged.mtime_ns })
+    {
+        return out.done(Outcome::StillFailing { failure: judged.failure });
     }
     if before.is_none() && !by_name(&path) && !by_content(&path) {
         return true;
     }
-    tasks.send(Task::Embed { path, size, mtime_ns }).is_ok()
+    out.task(Task::Embed { path, seen })
+}
+
+/// Not so if it was asked for by name.
+fn is_of_the_system(entry: &DirEntry) -> bool {
+    entry.depth() > 0
+        && entry.file_type().is_some_and(|kind| kind.is_dir())
+        && entry
+            .file_name()
+            .to_str()
+            .is_some_and(|name| SYSTEM.iter().any(|system| name.eq_ignore_ascii_case(system)))
 }
 
 /// The globs to leave out, relative to a root as in a `.gitignore` there.

@@ -1,6 +1,8 @@
 //! The engine over encoders that need no model: indexing that is stopped or
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
+mod known;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -150,8 +152,9 @@ fn a_run_that_is_stopped_goes_on_where_it_was() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let folder = dir.path().join("pictures");
     fs_err::create_dir_all(&folder).expect("created");
-    for i in 0..100u8 {
-        picture(&folder.join(format!("{i}.png")), [i, 255 - i, 7]);
+    // More than may wait to be committed.
+    for i in 0..400u32 {
+        picture(&folder.join(format!("{i}.png")), [i as u8, (i >> 8) as u8, 7]);
     }
     let engine = open(&dir.path().join("data"), towers());
     let stop = AtomicBool::new(false);
@@ -161,14 +164,14 @@ fn a_run_that_is_stopped_goes_on_where_it_was() {
         }
     };
     let roots = [folder.clone()];
-    let options = IndexOptions::default();
+    let options = IndexOptions { workers: 2, ..IndexOptions::default() };
     let report = engine.index(&roots, &options, &after_ten, &stop).expect("stops in good order");
     assert!(report.stopped);
     let first = report.progress.indexed;
-    assert!((10..100).contains(&first), "{first}");
+    assert!((10..400).contains(&first), "{first}");
     assert_eq!(engine.status().expect("readable").images, first, "what it said is there");
     let report = index(&engine, &folder);
-    assert_eq!((report.progress.unchanged, report.progress.indexed), (first, 100 - first));
+    assert_eq!((report.progress.unchanged, report.progress.indexed), (first, 400 - first));
     assert!(engine.status().expect("readable").indexing.is_none());
 }
 

@@ -1,0 +1,172 @@
+use std::path::Path;
+
+use super::*;
+
+/// What is decoded the short way, and what is not.
+const SHORT: [&str; 9] = [
+    "444.jpg",
+    "440.jpg",
+    "422.jpg",
+    "420.jpg",
+    "411.jpg",
+    "420_restart.jpg",
+    "420_optimised.jpg",
+    "420_turned.jpg",
+    "grey.jpg",
+];
+const LONG: [&str; 3] = ["progressive.jpg", "rgb.jpg", "cmyk.jpg"];
+
+fn fixture(name: &str) -> Vec<u8> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/jpeg");
+    fs_err::read(folder.join(name)).expect("a fixture")
+}
+
+/// The mean of every `n` × `n` pixels, those at the right and lower edge of fewer.
+fn averaged(pixels: &Pixels, n: u32) -> Vec<f64> {
+    let (width, height) = (pixels.width(), pixels.height());
+    let mut means = Vec::new();
+    for top in (0..height).step_by(n as usize) {
+        for left in (0..width).step_by(n as usize) {
+            for channel in 0..3 {
+                let (mut sum, mut count) = (0.0, 0.0);
+                for y in top..(top + n).min(height) {
+                    for x in left..(left + n).min(width) {
+                        sum += f64::from(pixels.rgb()[((y * width + x) * 3 + channel) as usize]);
+                        count += 1.0;
+                    }
+                }
+                means.push(sum / count);
+            }
+        }
+    }
+    means
+}
+
+#[test]
+fn a_smaller_picture_is_the_whole_one_made_smaller() {
+    for name in SHORT {
+        let bytes = fixture(name);
+        let whole = decode(&bytes).expect(name).pixels;
+        for n in [2, 4, 8] {
+            let small = smaller(&bytes, |_, _| f64::from(n) + 0.9).expect(name);
+            assert_eq!(
+                (small.view.width, small.view.height),
+                (whole.width(), whole.height()),
+                "{name}"
+            );
+            let size = (whole.width().div_ceil(n), whole.height().div_ceil(n));
+            assert_eq!((small.pixels.width(), small.pixels.height()), size, "{name}");
+            if name == "420_turned.jpg" {
+                // Its blocks begin at another edge; where the picture is in them, see below.
+                continue;
+            }
+            let expected = averaged(&whole, n);
+            let squares = small.pixels.rgb().iter().zip(&expected);
+            let squares = squares.map(|(&got, mean)| (f64::from(got) - mean).powi(2));
+            let error = (squares.sum::<f64>() / expected.len() as f64).sqrt();
+            println!("{name} 1/{n}: off by {error:.2} levels");
+            // Averaging is the softer of the two ways; measured: 0.6 to 2.6.
+            assert!(error < 3.5, "{name} 1/{n}: off by {error:.2} levels");
+        }
+    }
+}
+
+#[test]
+fn as_much_is_divided_as_may_be() {
+    let bytes = fixture("420.jpg");
+    for (spare, divided) in [(1.9, 1), (2.0, 2), (3.99, 2), (4.0, 4), (7.0, 4), (50.0, 8)] {
+        let got = decode_scaled(&bytes, |width, height| {
+            assert_eq!((width, height), (333, 257));
+            spare
+        });
+        assert_eq!(got.expect("a picture").pixels.width(), 333u32.div_ceil(divided), "{spare}");
+    }
+    for name in LONG {
+        let bytes = fixture(name);
+        assert!(smaller(&bytes, |_, _| 8.0).is_none(), "{name}");
+        let got = decode_scaled(&bytes, |_, _| 8.0).expect(name);
+        assert!(got.pixels == decode(&bytes).expect(name).pixels, "{name}");
+    }
+    let error = decode_scaled(b"GIF89a", |_, _| 8.0).expect_err("no picture");
+    assert_eq!(error.to_string(), decode(b"GIF89a").expect_err("no picture").to_string());
+}
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn below(&mut self, n: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        ((z ^ (z >> 31)) % n as u64) as usize
+    }
+}
+
+/// Both ways take the same files for pictures and refuse the others in the same words.
+fn same_verdict(bytes: &[u8], what: &str) {
+    let said = |result: Result<(u32, u32), DecodeError>| result.map_err(|e| e.to_string());
+    let short = decode_scaled(bytes, |_, _| 8.0).map(|s| (s.view.width, s.view.height));
+    let long = decode(bytes).map(|d| (d.pixels.width(), d.pixels.height()));
+    assert_eq!(said(short), said(long), "{what}");
+}
+
+#[test]
+fn what_is_cut_is_judged_alike() {
+    for name in SHORT {
+        let bytes = fixture(name);
+        let data = bytes.windows(2).rposition(|w| w == [0xFF, 0xDA]).expect("a scan") + 14;
+        for at in (0..20).map(|n| data + (bytes.len() - data) * n / 20) {
+            for end in [&b""[..], b"\xFF\xD9", b"\0\0\0\0\0\0\0\0\xFF\xD9", &bytes] {
+                let cut = [&bytes[..at], end].concat();
+                same_verdict(&cut, &format!("{name} cut at {at}, then {} bytes", end.len()));
+            }
+        }
+    }
+}
+
+#[test]
+fn what_is_damaged_is_judged_alike_and_never_panics() {
+    let seed = 0x0DD_B175;
+    println!("seed {seed:#x}");
+    let mut random = Random(seed);
+    for name in SHORT {
+        let bytes = fixture(name);
+        for round in 0..60 {
+            let mut broken = bytes.clone();
+            for _ in 0..=random.below(6) {
+                let reach = if random.below(2) == 0 { 700 } else { broken.len() };
+                broken[random.below(reach)] ^= 1 << random.below(8);
+            }
+            same_verdict(&broken, &format!("{name}, round {round}, seed {seed:#x}"));
+        }
+    }
+}
+
+#[test]
+fn the_picture_is_found_whichever_way_it_was_turned() {
+    use image::Rgb;
+    // 5 × 3 pixels, of which the last column and row are half outside.
+    let inner = |x: u32, y: u32| x < 4 && y < 2;
+    let make = |x, y| if inner(x, y) { Rgb([255u8; 3]) } else { Rgb([9; 3]) };
+    let before = RgbImage::from_fn(5, 3, make);
+    for exif in 1..=8 {
+        let orientation = Orientation::from_exif(exif).expect("there are eight");
+        let mut image = DynamicImage::from(before.clone());
+        image.apply_orientation(orientation);
+        let image = image.into_rgb8();
+        let view = turned((36, 20), (4.5, 2.5), (5, 3), orientation);
+        let upright = image.width() == 5;
+        let expected = if upright { (36, 20, 4.5, 2.5) } else { (20, 36, 2.5, 4.5) };
+        assert_eq!((view.width, view.height, view.across, view.down), expected, "{exif}");
+        for (x, y, pixel) in image.enumerate_pixels() {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let whole = x >= view.left
+                && x + 1.0 <= view.left + view.across
+                && y >= view.top
+                && y + 1.0 <= view.top + view.down;
+            assert_eq!(whole, pixel.0[0] == 255, "{exif}: {x}, {y} in {view:?}");
+        }
+    }
+}

@@ -1,0 +1,37 @@
+//! `ek remove`.
+
+use std::path::PathBuf;
+
+use super::index::absolute;
+use super::{Done, config, open_to_write};
+use crate::cli::{Global, RemoveArgs};
+use crate::failure::Failure;
+use crate::output::{self, count, printable};
+
+pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let engine = open_to_write(global, &config, "ek remove", None)?;
+    let paths = absolute(&args.paths)?;
+    let removed = engine.remove(&paths)?;
+    // A folder around what was forgotten would bring it back.
+    let around =
+        engine.roots()?.into_iter().filter(|root| paths.iter().any(|p| p.starts_with(root)));
+    let around: Vec<PathBuf> = around.collect();
+    if global.json {
+        let roots: Vec<_> = around.iter().map(|root| root.to_string_lossy()).collect();
+        output::json(&serde_json::json!({ "removed": removed, "within": roots }))?;
+    } else if !global.quiet {
+        output::line(&format!(
+            "{} forgotten; no file was touched",
+            count(removed, "item", "items")
+        ))?;
+        for root in &around {
+            output::note(&format!(
+                "the next run over {} takes up again what is still there; \
+                 name it in an .ekignore there, or leave it out by --exclude",
+                printable(&root.to_string_lossy())
+            ));
+        }
+    }
+    Ok(if removed == 0 { Done::NothingOrPartly } else { Done::Well })
+}
