@@ -19,7 +19,7 @@ mod thumbnail;
 mod vocabulary;
 
 pub use checked::{FileError, FileProblem, sha256_hex};
-pub use decode::{DecodeError, Decoded, decode};
+pub use decode::{Blocks, DecodeError, Decoded, blocks, decode, looks_like_picture};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod doctor;
+mod dupes;
 mod eval;
 mod exchange;
 mod index;
@@ -41,6 +42,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Label(args) => label::label(global, args),
         Verb::Status(args) => status::status(global, args),
         Verb::Remove(args) => index::remove(global, args),
+        Verb::Dupes(args) => dupes::dupes(global, args),
         Verb::Eval(args) => eval::eval(global, args),
         Verb::Cluster(args) => cluster::cluster(global, args),
         Verb::Train(args) => train::train(global, args),

@@ -4,7 +4,6 @@
 
 mod captions;
 mod commit;
-mod exif;
 mod prepare;
 mod walk;
 

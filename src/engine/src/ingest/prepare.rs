@@ -10,7 +10,8 @@ use ekphrasis_embed::{Embedding, ImageEncoder};
 use ekphrasis_index::{Facts, FileFacts, ItemId};
 use ekphrasis_models::decode;
 
-use super::{Stop, exif, walk};
+use super::{Stop, walk};
+use crate::facts::{self, Seen};
 use crate::{EngineError, Towers};
 
 /// A file larger than this is no picture one would search; reading it whole
@@ -57,7 +58,7 @@ pub(super) fn work(
         }
         let outcome = match task {
             Task::Look { path, id } => {
-                let facts = Some(exif::of_file(&path));
+                let facts = Some(facts::of_file(&path));
                 Outcome::Recaption { path, id, facts }
             }
             Task::Embed { path, size, mtime_ns } => match towers.image() {
@@ -73,10 +74,10 @@ pub(super) fn work(
 
 fn prepare(path: PathBuf, size: u64, mtime_ns: i64, encoder: &dyn ImageEncoder) -> Outcome {
     let done = read_whole(&path, size, mtime_ns).and_then(|bytes| {
-        let (embedding, width, height, format) = embed(&bytes, encoder)?;
+        let (embedding, width, height, format, seen) = embed(&bytes, encoder)?;
         let content = *blake3::hash(&bytes).as_bytes();
         let file = FileFacts { size, mtime_ns, content, width, height, format };
-        Ok((file, exif::of_bytes(&bytes), embedding))
+        Ok((file, facts::of_bytes(&path, &bytes, seen), embedding))
     });
     match done {
         Ok((file, facts, embedding)) => Outcome::Ready { path, file, facts, embedding },
@@ -87,16 +88,17 @@ fn prepare(path: PathBuf, size: u64, mtime_ns: i64, encoder: &dyn ImageEncoder) 
 fn embed(
     bytes: &[u8],
     encoder: &dyn ImageEncoder,
-) -> Result<(Embedding, u32, u32, String), String> {
+) -> Result<(Embedding, u32, u32, String, Seen), String> {
     let decoded = decode(bytes).map_err(|e| e.to_string())?;
     let (width, height) = (decoded.pixels.width(), decoded.pixels.height());
+    let seen = Seen::of(&decoded.pixels);
     let tensor = encoder.preprocess().tensor(&decoded.pixels).map_err(|e| e.to_string())?;
     let format = decoded.format.to_ascii_lowercase();
     // The picture's share of the decoding memory goes back before the long part.
     drop(decoded);
     let mut embeddings =
         encoder.embed_images(std::slice::from_ref(&tensor)).map_err(|e| e.to_string())?;
-    Ok((embeddings.swap_remove(0), width, height, format))
+    Ok((embeddings.swap_remove(0), width, height, format, seen))
 }
 
 /// The whole file as it was when it was looked at, or why not.
