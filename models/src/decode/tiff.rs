@@ -9,7 +9,6 @@ const MOST_ENTRIES: usize = 1024;
 /// Values of one entry that are looked at, where an entry has several.
 const MOST_VALUES: usize = 64;
 
-pub(crate) const SUBFILE_TYPE: u16 = 0xFE;
 pub(crate) const COMPRESSION: u16 = 0x103;
 pub(crate) const PHOTOMETRIC: u16 = 0x106;
 pub(crate) const MAKE: u16 = 0x10F;

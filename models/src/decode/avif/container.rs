@@ -70,7 +70,7 @@ pub(crate) fn find<'a>(bytes: &'a [u8], kind: &[u8; 4]) -> Option<&'a [u8]> {
 
 /// A property of an item.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Property {
+pub(in crate::decode) enum Property {
     /// Width and height.
     Size(u32, u32),
     /// Quarter turns against the clock.
@@ -87,35 +87,35 @@ pub(super) enum Property {
 
 /// One item.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Item {
-    pub(super) kind: [u8; 4],
+pub(in crate::decode) struct Item {
+    pub(in crate::decode) kind: [u8; 4],
     /// Whether its parts lie in `idat` and not in the file.
     within: bool,
     extents: Vec<(u64, u64)>,
-    pub(super) properties: Vec<Property>,
+    pub(in crate::decode) properties: Vec<Property>,
 }
 
 /// What the box `meta` says.
 #[derive(Debug, Default)]
-pub(super) struct Meta<'a> {
-    pub(super) primary: u32,
-    pub(super) items: HashMap<u32, Item>,
+pub(in crate::decode) struct Meta<'a> {
+    pub(in crate::decode) primary: u32,
+    pub(in crate::decode) items: HashMap<u32, Item>,
     /// Kind of reference, who refers, to whom.
-    pub(super) references: Vec<([u8; 4], u32, Vec<u32>)>,
+    pub(in crate::decode) references: Vec<([u8; 4], u32, Vec<u32>)>,
     file: &'a [u8],
     idat: &'a [u8],
 }
 
 /// Why a file is not understood.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum Wrong {
+pub(in crate::decode) enum Wrong {
     /// Something lies behind the end.
     Cut(&'static str),
     Broken(&'static str),
 }
 
 impl<'a> Meta<'a> {
-    pub(super) fn read(file: &'a [u8]) -> Result<Self, Wrong> {
+    pub(in crate::decode) fn read(file: &'a [u8]) -> Result<Self, Wrong> {
         let Some(mut meta) = find(file, b"meta").map(Bytes) else {
             let whole: usize = boxes(file).map(|(_, body)| body.len() + 8).sum();
             return Err(match whole < file.len() {
@@ -221,7 +221,7 @@ impl<'a> Meta<'a> {
     }
 
     /// The bytes of an item: of the file if they lie in one piece.
-    pub(super) fn data(&self, item: &Item) -> Result<Vec<u8>, Wrong> {
+    pub(in crate::decode) fn data(&self, item: &Item) -> Result<Vec<u8>, Wrong> {
         let within = if item.within { self.idat } else { self.file };
         let mut data = vec![];
         for &(start, length) in &item.extents {
@@ -298,15 +298,15 @@ fn property((kind, body): ([u8; 4], &[u8])) -> Property {
 
 /// A picture of equal tiles, row by row.
 #[derive(Debug, PartialEq)]
-pub(super) struct Grid {
-    pub(super) rows: u32,
-    pub(super) columns: u32,
-    pub(super) width: u32,
-    pub(super) height: u32,
+pub(in crate::decode) struct Grid {
+    pub(in crate::decode) rows: u32,
+    pub(in crate::decode) columns: u32,
+    pub(in crate::decode) width: u32,
+    pub(in crate::decode) height: u32,
 }
 
 impl Grid {
-    pub(super) fn read(data: &[u8]) -> Option<Self> {
+    pub(in crate::decode) fn read(data: &[u8]) -> Option<Self> {
         let mut data = Bytes(data);
         data.u8()?;
         let wide = if data.u8()? & 1 == 1 { 4 } else { 2 };
