@@ -52,7 +52,8 @@ fn text(value: &[u8], utf8: bool) -> String {
 /// `20190531`, whose ends may be zeros.
 fn date(value: &[u8]) -> Option<Date> {
     let digits = std::str::from_utf8(value).ok().filter(|text| text.len() == 8)?;
-    let number = |range| digits.get(range)?.parse::<u16>().ok().filter(|&n| n > 0);
+    let number =
+        |range: std::ops::Range<usize>| digits.get(range)?.parse::<u16>().ok().filter(|&n| n > 0);
     let parts: Vec<u16> =
         [number(0..4), number(4..6), number(6..8)].into_iter().map_while(|n| n).collect();
     Date::new(&parts)
