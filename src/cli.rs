@@ -58,6 +58,8 @@ pub(crate) enum Verb {
     Retry(RetryArgs),
     /// Forget files or folders; the files themselves are never touched
     Remove(RemoveArgs),
+    /// Find pictures that are copies of one another, and name the best of each
+    Dupes(DupesArgs),
     /// Measure retrieval and zero-shot accuracy on captioned pictures
     Eval(EvalArgs),
     /// Group the pictures of the store that are alike, and name the groups
@@ -209,7 +211,8 @@ pub(crate) struct SearchArgs {
     #[arg(long = "for", value_enum)]
     pub(crate) kind: Option<ForArg>,
     /// Only what fits: kind, path, folder, name, format, size, width, height, dimensions,
-    /// taken, modified, camera, lens, tag, label, near; as in
+    /// taken, modified, camera, lens, iso, aperture, exposure, focal, tag, label, color,
+    /// near; as in
     /// 'taken:2019-05..2020 (tag:beach or near:52.5,13.4,10km) -width:<1000'
     #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
     pub(crate) filter: Option<String>,
@@ -219,6 +222,19 @@ pub(crate) struct SearchArgs {
     /// Show each part's own score, and which words were found where
     #[arg(long)]
     pub(crate) explain: bool,
+    /// Show one of pictures that are copies of one another
+    #[arg(long)]
+    pub(crate) collapse: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DupesArgs {
+    /// Only identical files
+    #[arg(long)]
+    pub(crate) exact: bool,
+    /// Only among what fits; as in `ek search --filter`
+    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
+    pub(crate) filter: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -79,6 +79,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
         "for": kind,
         "exact": request.exact,
         "explain": request.explain,
+        "collapse": request.collapse,
         "filter": request.filter.as_ref().map(ToString::to_string),
     }))
 }

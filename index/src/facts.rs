@@ -18,6 +18,84 @@ pub struct Facts {
     pub place: Option<Place>,
     /// How the picture was exposed.
     pub exposure: Exposure,
+    /// Titles and descriptions that people wrote into the file or beside it, each
+    /// once. Searched as words.
+    pub texts: Vec<String>,
+    /// Keywords that people wrote into the file or beside it. Searched as words, and
+    /// filtered as tags.
+    pub keywords: Vec<String>,
+    /// The colours that most of the picture has, the most frequent first.
+    pub colours: Vec<Colour>,
+    /// What it looks like in 64 bits: pictures of the same thing differ in few.
+    pub look: Option<u64>,
+    /// Which way of looking found this: [`Facts::VERSION`] now, 0 the first.
+    pub version: u32,
+}
+
+/// A colour as people name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "they are what they are called")]
+pub enum Colour {
+    Black,
+    White,
+    Grey,
+    Red,
+    Orange,
+    Yellow,
+    Green,
+    Cyan,
+    Blue,
+    Purple,
+    Pink,
+    Brown,
+}
+
+impl Colour {
+    /// All of them.
+    pub const ALL: [Self; 12] = [
+        Self::Black,
+        Self::White,
+        Self::Grey,
+        Self::Red,
+        Self::Orange,
+        Self::Yellow,
+        Self::Green,
+        Self::Cyan,
+        Self::Blue,
+        Self::Purple,
+        Self::Pink,
+        Self::Brown,
+    ];
+
+    /// The English word, in lower case.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Black => "black",
+            Self::White => "white",
+            Self::Grey => "grey",
+            Self::Red => "red",
+            Self::Orange => "orange",
+            Self::Yellow => "yellow",
+            Self::Green => "green",
+            Self::Cyan => "cyan",
+            Self::Blue => "blue",
+            Self::Purple => "purple",
+            Self::Pink => "pink",
+            Self::Brown => "brown",
+        }
+    }
+
+    /// The colour of a word, whatever its case; some have two.
+    pub fn named(word: &str) -> Option<Self> {
+        let word = word.to_lowercase();
+        let word = match &word[..] {
+            "gray" => "grey",
+            "turquoise" | "teal" => "cyan",
+            "violet" => "purple",
+            word => word,
+        };
+        Self::ALL.into_iter().find(|colour| colour.as_str() == word)
+    }
 }
 
 /// When a picture was taken.
@@ -45,6 +123,10 @@ pub struct Exposure {
 }
 
 impl Facts {
+    /// The present way of looking. Higher when it finds more: pictures that were
+    /// looked at in a former way are looked at once more.
+    pub const VERSION: u32 = 2;
+
     /// Maker and model in one; a maker that the model begins with is not repeated.
     pub fn camera(&self) -> Option<String> {
         let [make, model] = [&self.make, &self.model].map(|text| text.as_deref().map(str::trim));

@@ -37,10 +37,10 @@ mod vector;
 
 pub use error::StoreError;
 pub use exchange::{ExchangeError, Exported};
-pub use facts::{Exposure, Facts, Taken};
+pub use facts::{Colour, Exposure, Facts, Taken};
 pub use filter::{
-    Bytes, Date, Dimensions, Distance, Expr, FilterError, Near, ParseDateError, PathPattern,
-    Pattern, Place, Span, Term,
+    Bytes, Date, Dimensions, Distance, Expr, FilterError, Hundredths, Micros, Near, ParseDateError,
+    PathPattern, Pattern, Place, Span, Term,
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{Access, Judged, KnownFile, LocalStore, Options, Probe, Recall, Report, Side};

@@ -22,7 +22,10 @@ mod thumbnail;
 mod vocabulary;
 
 pub use checked::{FileError, FileProblem, sha256_hex};
-pub use decode::{DecodeError, Decoded, Scaled, decode, decode_scaled, set_decode_memory};
+pub use decode::{
+    Blocks, DecodeError, Decoded, Scaled, blocks, decode, decode_scaled, looks_like_picture,
+    set_decode_memory,
+};
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use library::{ImportError, Imported, Library};
 pub use manifest::{

@@ -3,6 +3,7 @@
 
 mod support;
 
+mod formats;
 mod lite;
 mod pictures;
 mod prepared;

@@ -2,6 +2,7 @@
 
 mod cluster;
 mod doctor;
+mod dupes;
 mod eval;
 mod exchange;
 mod index;
@@ -45,6 +46,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Status(args) => status::status(global, args),
         Verb::Retry(args) => retry::retry(global, args),
         Verb::Remove(args) => remove::remove(global, args),
+        Verb::Dupes(args) => dupes::dupes(global, args),
         Verb::Eval(args) => eval::eval(global, args),
         Verb::Cluster(args) => cluster::cluster(global, args),
         Verb::Train(args) => train::train(global, args),

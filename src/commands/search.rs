@@ -13,7 +13,7 @@ use crate::failure::Failure;
 use crate::output::{self, printable};
 
 pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
-    let filter = filter(args)?;
+    let filter = filter(args.filter.as_deref())?;
     let request = SearchRequest {
         parts: parts(args)?,
         k: args.n,
@@ -34,6 +34,7 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         filter,
         exact: args.exact,
         explain: args.explain,
+        collapse: args.collapse,
     };
     let reply = answer(global, &request)?;
     for warning in reply["warnings"].as_array().into_iter().flatten() {
@@ -79,7 +80,12 @@ fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
     let near = hit["cosine"].as_f64().unwrap_or_else(|| number(&hit["score"]));
     let by_words = hit["via"].as_array().is_some_and(|via| via.contains(&"text".into()));
     let words = if by_words { "  (words match)" } else { "" };
-    output::line(&format!("{:>3}  {near:.3}  {}{words}", number(&hit["rank"]), name(hit)))?;
+    let copies = match hit["copies"].as_u64() {
+        Some(n) if n > 0 => format!("  (+{})", output::count(n, "copy", "copies")),
+        _ => String::new(),
+    };
+    let rank = number(&hit["rank"]);
+    output::line(&format!("{rank:>3}  {near:.3}  {}{words}{copies}", name(hit)))?;
     for part in hit["parts"].as_array().into_iter().flatten().filter(|_| explain) {
         let (score, weight) = (number(&part["score"]), number(&part["weight"]));
         let part = part["part"].as_str().unwrap_or_default();
@@ -98,8 +104,8 @@ fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
 }
 
 /// The filter; blank is none, as of a script without one.
-fn filter(args: &SearchArgs) -> Result<Option<Expr>, Failure> {
-    let text = args.filter.as_deref().filter(|text| !text.trim().is_empty());
+pub(super) fn filter(text: Option<&str>) -> Result<Option<Expr>, Failure> {
+    let text = text.filter(|text| !text.trim().is_empty());
     let parsed = text.map(str::parse).transpose();
     parsed.map_err(|e: FilterError| Failure::Usage(format!("--filter: {e}")))
 }

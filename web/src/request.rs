@@ -61,6 +61,7 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.kind = fields.choice("for", KINDS)?.unwrap_or(kind);
     request.exact = fields.flag("exact")?;
     request.explain = fields.flag("explain")?;
+    request.collapse = fields.flag("collapse")?;
     fields.finish()?;
     if request.parts.is_empty() {
         return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
@@ -192,6 +193,30 @@ pub(crate) fn embed(mut fields: Fields) -> Result<Embeddable, Problem> {
     };
     fields.finish()?;
     Ok(what)
+}
+
+/// Which copies are wanted.
+#[derive(Debug)]
+pub(crate) struct Duplicates {
+    /// Only of identical files.
+    pub(crate) identical: bool,
+    pub(crate) filter: Filter,
+    /// Groups wanted.
+    pub(crate) limit: usize,
+    /// Groups left out before the first.
+    pub(crate) offset: usize,
+}
+
+/// Groups of copies: `exact`, `filter`, `limit`, `offset`.
+pub(crate) fn duplicates(mut fields: Fields) -> Result<Duplicates, Problem> {
+    let wanted = Duplicates {
+        identical: fields.flag("exact")?,
+        filter: Filter { kind: None, expr: filter(&mut fields)? },
+        limit: fields.whole("limit", 1..=1_000)?.unwrap_or(100),
+        offset: fields.whole("offset", 0..=1_000_000)?.unwrap_or_default(),
+    };
+    fields.finish()?;
+    Ok(wanted)
 }
 
 /// Which stretch of the items is wanted.

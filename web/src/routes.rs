@@ -25,6 +25,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(read("/readyz", web::get().to(ready), web::head().to(ready)))
         .service(read("/v1/status", web::get().to(status), web::head().to(status)))
         .service(read("/v1/failures", web::get().to(failures), web::head().to(failures)))
+        .service(read("/v1/duplicates", web::get().to(duplicates), web::head().to(duplicates)))
         .service(read("/v1/items", web::get().to(items), web::head().to(items)))
         .service(read("/v1/items/{id}", web::get().to(item), web::head().to(item)))
         .service(read(
@@ -198,6 +199,18 @@ async fn items(
     .await
 }
 
+async fn duplicates(
+    engine: Data<Engine>,
+    request: HttpRequest,
+) -> Result<Json<wire::DuplicateReport>, Problem> {
+    let wanted = request::duplicates(link(&request)?)?;
+    block(move || {
+        let report = engine.duplicates(wanted.identical, &wanted.filter)?;
+        Ok(Json(wire::DuplicateReport::new(&report, wanted.offset, wanted.limit)))
+    })
+    .await
+}
+
 fn id_in(request: &HttpRequest) -> Result<ItemId, Problem> {
     let id = request.match_info().get("id").unwrap_or_default();
     let parsed: Result<ItemId, _> = id.parse();
@@ -258,7 +271,12 @@ fn media_type(format: &str) -> (&'static str, bool) {
         "webp" => ("image/webp", true),
         "bmp" => ("image/bmp", true),
         "ico" => ("image/x-icon", true),
+        "avif" => ("image/avif", true),
         "tiff" => ("image/tiff", false),
+        "heic" | "heif" => ("image/heic", false),
+        "jxl" => ("image/jxl", false),
+        // It may hold scripts.
+        "svg" => ("image/svg+xml", false),
         _ => ("application/octet-stream", false),
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Field names are a promise to scripts: add, but rename nothing.
 
+mod duplicates;
 mod item;
 mod recall;
 
@@ -12,6 +13,7 @@ use std::path::Path;
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
+pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use self::item::{Exposure, Item, ItemList, Meta};
 pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;
@@ -51,6 +53,9 @@ pub struct SearchQuery {
     pub filter: Option<String>,
     /// Whether every vector was compared.
     pub exact: bool,
+    /// Whether copies are left out. Not there if they are not.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub collapse: bool,
 }
 
 /// One part of a query: exactly one of its fields but the weight is there.
@@ -98,6 +103,9 @@ pub struct Hit {
     /// Which words found it, and where; there only if `explain` was asked for.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub matched: Option<Vec<Matched>>,
+    /// How many copies of it were left out; there only if `collapse` was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub copies: Option<usize>,
     /// Facts about the file, and tags.
     pub meta: Meta,
 }
@@ -307,7 +315,7 @@ impl SearchReply {
             query: SearchQuery::new(request, reply.mode),
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
-            hits: reply.hits.iter().map(|hit| Hit::new(hit, request.explain)).collect(),
+            hits: reply.hits.iter().map(|hit| Hit::new(hit, request)).collect(),
             warnings: reply.warnings.clone(),
         }
     }
@@ -332,6 +340,7 @@ impl SearchQuery {
             },
             filter: request.filter.as_ref().map(ToString::to_string),
             exact: request.exact,
+            collapse: request.collapse,
         }
     }
 }
@@ -356,7 +365,7 @@ impl From<&engine::Part> for QueryPart {
 }
 
 impl Hit {
-    fn new(hit: &engine::SearchHit, explain: bool) -> Self {
+    fn new(hit: &engine::SearchHit, request: &engine::SearchRequest) -> Self {
         let Item { id, kind, path, caption, meta } = (&hit.item).into();
         let via = [(hit.via_vector, "vector"), (hit.via_text, "text")];
         let parts = hit.parts.iter().map(|part| PartScore {
@@ -375,7 +384,8 @@ impl Hit {
             confidence: hit.confidence,
             via: via.into_iter().filter_map(|(found, name)| found.then_some(name)).collect(),
             parts: parts.collect(),
-            matched: explain.then(|| hit.words.iter().map(Matched::from).collect()),
+            copies: request.collapse.then_some(hit.copies),
+            matched: request.explain.then(|| hit.words.iter().map(Matched::from).collect()),
             meta,
         }
     }

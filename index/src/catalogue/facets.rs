@@ -22,7 +22,7 @@ use crate::text::fold;
 use crate::{Facts, Item, StoreError};
 
 /// Changes when the same items give other rows: then the table is made anew on opening.
-const VERSION: &str = "1";
+const VERSION: &str = "2";
 /// Where the version is kept, among the settings.
 const VERSION_KEY: &str = "filters";
 
@@ -55,6 +55,24 @@ pub(super) enum Field {
     Lens = 3,
     Tag = 4,
     Label = 5,
+    Colour = 6,
+    Iso = 7,
+    Aperture = 8,
+    Exposure = 9,
+    Focal = 10,
+}
+
+impl Field {
+    /// Those of which an item may have several, or that have no column.
+    const MARKS: [Self; 7] = [
+        Self::Tag,
+        Self::Label,
+        Self::Colour,
+        Self::Iso,
+        Self::Aperture,
+        Self::Exposure,
+        Self::Focal,
+    ];
 }
 
 /// Which of the columns after `row` is the number of a text of which field.
@@ -100,7 +118,21 @@ impl Facets {
         ];
         let tags = item.tags.iter().map(|tag| (Field::Tag, tag.clone()));
         let labels = item.labels.iter().map(|label| (Field::Label, label.clone()));
-        Self { columns, marks: tags.chain(labels).collect() }
+        let keywords = facts.into_iter().flat_map(|f| &f.keywords);
+        let keywords = keywords.map(|word| (Field::Tag, word.clone()));
+        let colours = facts.into_iter().flat_map(|f| &f.colours);
+        let colours = colours.map(|colour| (Field::Colour, colour.as_str().to_owned()));
+        // Numbers that many pictures share, as texts in their units.
+        let exposure = facts.map(|f| f.exposure).unwrap_or_default();
+        let numbers = [
+            (Field::Iso, exposure.iso.map(u64::from)),
+            (Field::Aperture, exposure.aperture_hundredths.map(u64::from)),
+            (Field::Exposure, exposure.time_us),
+            (Field::Focal, exposure.focal_hundredths.map(u64::from)),
+        ];
+        let numbers = numbers.into_iter().filter_map(|(field, n)| Some((field, n?.to_string())));
+        let words = tags.chain(labels).chain(keywords).chain(colours);
+        Self { columns, marks: words.chain(numbers).collect() }
     }
 }
 
@@ -208,7 +240,7 @@ impl Catalogue {
             }
         }
         let mut terms = HashMap::new();
-        for field in [Field::Tag, Field::Label] {
+        for field in Field::MARKS {
             self.terms(field, |id, text| {
                 terms.insert((field, text.to_owned()), id);
             })?;

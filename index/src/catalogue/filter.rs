@@ -129,8 +129,17 @@ impl Sql<'_> {
                 let fits = |text: &str| pattern.is_among_words_of(text);
                 return self.one_of("lens", Field::Lens, fits);
             }
-            Term::Tag(pattern) => return self.mark(Field::Tag, pattern),
-            Term::Label(pattern) => return self.mark(Field::Label, pattern),
+            Term::Iso(span) => return self.number(Field::Iso, span.map(u64::from)),
+            Term::Aperture(span) => {
+                return self.number(Field::Aperture, span.map(|n| n.0.into()));
+            }
+            Term::Exposure(span) => return self.number(Field::Exposure, span.map(|n| n.0)),
+            Term::Focal(span) => return self.number(Field::Focal, span.map(|n| n.0.into())),
+            Term::Tag(pattern) => return self.mark(Field::Tag, |text| pattern.is(text)),
+            Term::Label(pattern) => return self.mark(Field::Label, |text| pattern.is(text)),
+            Term::Colour(colour) => {
+                return self.mark(Field::Colour, |text| text == colour.as_str());
+            }
             Term::Near(near) => self.near(*near),
         }
         Ok(())
@@ -213,12 +222,17 @@ impl Sql<'_> {
         self.push(&text, [list.into()]);
     }
 
-    fn mark(&mut self, field: Field, pattern: &Pattern) -> Result<(), StoreError> {
-        let ids = self.fitting(field, |text| pattern.is(text))?;
+    fn mark(&mut self, field: Field, fits: impl Fn(&str) -> bool) -> Result<(), StoreError> {
+        let ids = self.fitting(field, fits)?;
         self.text.push_str("row IN (SELECT row FROM marks WHERE ");
         self.in_list("term", &ids);
         self.text.push(')');
         Ok(())
+    }
+
+    /// Of numbers that many items share.
+    fn number(&mut self, field: Field, span: Span<u64>) -> Result<(), StoreError> {
+        self.mark(field, |text| text.parse().is_ok_and(|number| span.holds(number)))
     }
 
     fn name(&mut self, pattern: &Pattern) {

@@ -3,7 +3,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Exposure, Facts, Item, Place, Taken};
+use crate::{Colour, Exposure, Facts, Item, Place, Taken};
 
 /// The columns `labels` and `facts`, as stored; `None` where there is nothing to say.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -34,7 +34,21 @@ impl Told {
 
 /// Facts as they are written, here and in exports.
 pub(crate) fn facts_json(facts: &Facts) -> Value {
-    let Facts { taken, make, model, lens, place, exposure } = facts;
+    let Facts {
+        taken,
+        make,
+        model,
+        lens,
+        place,
+        exposure,
+        texts,
+        keywords,
+        colours,
+        look,
+        version,
+    } = facts;
+    let colours: Vec<&str> = colours.iter().map(|colour| colour.as_str()).collect();
+    let list = |list: &[String]| (!list.is_empty()).then(|| Value::from(list));
     let text = |value: &Option<String>| value.clone().map(Value::from);
     let place = place.map(Place::units);
     let entries = [
@@ -49,6 +63,12 @@ pub(crate) fn facts_json(facts: &Facts) -> Value {
         ("aperture", exposure.aperture_hundredths.map(Value::from)),
         ("iso", exposure.iso.map(Value::from)),
         ("focal", exposure.focal_hundredths.map(Value::from)),
+        ("texts", list(texts)),
+        ("keywords", list(keywords)),
+        ("colours", (!colours.is_empty()).then(|| Value::from(colours))),
+        // As text: not every reader of JSON has whole numbers of 64 bits.
+        ("look", look.map(|look| format!("{look:016x}").into())),
+        ("version", (*version > 0).then(|| (*version).into())),
     ];
     let there = entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
     Value::Object(there.collect::<Map<_, _>>())
@@ -67,6 +87,18 @@ pub(crate) fn facts_of_json(value: &Value) -> Option<Facts> {
     }
     let text = |name| get(map, name, |v| v.as_str().map(str::to_owned));
     let number = |name| get(map, name, |v| v.as_u64().and_then(|n| u32::try_from(n).ok()));
+    let list = |name| {
+        get(map, name, |v| {
+            v.as_array()?.iter().map(|text| text.as_str().map(str::to_owned)).collect()
+        })
+    };
+    let colours = |v: &Value| {
+        v.as_array()?.iter().map(|name| Colour::named(name.as_str()?)).collect::<Option<Vec<_>>>()
+    };
+    let look = |v: &Value| {
+        let text = v.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
+        u64::from_str_radix(text, 16).ok()
+    };
     let date = get(map, "taken", |v| v.as_str()?.parse().ok())?;
     let offset = get(map, "offset", |v| v.as_i64().and_then(|n| i16::try_from(n).ok()))?;
     let latitude = get(map, "latitude", Value::as_i64)?;
@@ -86,6 +118,11 @@ pub(crate) fn facts_of_json(value: &Value) -> Option<Facts> {
             iso: number("iso")?,
             focal_hundredths: number("focal")?,
         },
+        texts: list("texts")?.unwrap_or_default(),
+        keywords: list("keywords")?.unwrap_or_default(),
+        colours: get(map, "colours", colours)?.unwrap_or_default(),
+        look: get(map, "look", look)?,
+        version: number("version")?.unwrap_or(0),
     })
 }
 
@@ -109,12 +146,17 @@ mod tests {
                 iso: Some(100),
                 focal_hundredths: Some(438),
             },
+            texts: vec!["At the sea".into()],
+            keywords: vec!["beach".into(), "summer".into()],
+            colours: vec![Colour::Blue, Colour::White],
+            look: Some(0x00ff_0000_0000_0001),
+            version: 2,
         }
     }
 
     #[test]
     fn the_names_are_a_format() {
-        let text = r#"{"aperture":280,"focal":438,"iso":100,"latitude":-338568000,"lens":"50mm","longitude":1512153000,"make":"Google","model":"Pixel \"7\"","offset":-210,"taken":"2019-05-01T12:30:05","time_us":4000}"#;
+        let text = r#"{"aperture":280,"colours":["blue","white"],"focal":438,"iso":100,"keywords":["beach","summer"],"latitude":-338568000,"lens":"50mm","longitude":1512153000,"look":"00ff000000000001","make":"Google","model":"Pixel \"7\"","offset":-210,"taken":"2019-05-01T12:30:05","texts":["At the sea"],"time_us":4000,"version":2}"#;
         let value: Value = serde_json::from_str(text).expect("JSON");
         assert_eq!(facts_json(&full()), value);
         assert_eq!(facts_of_json(&value), Some(full()));
@@ -135,6 +177,9 @@ mod tests {
             "[]",
             "{\"iso\":-1}",
             "{\"taken\":\"May\"}",
+            "{\"colours\":[\"ultraviolet\"]}",
+            "{\"look\":\"+123456789abcdef\"}",
+            "{\"keywords\":[1]}",
             "{\"latitude\":99999999999,\"longitude\":0}",
         ] {
             assert_eq!(told(None, Some(bad)).read(), None, "{bad}");

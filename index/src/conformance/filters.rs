@@ -1,7 +1,7 @@
 //! Random facts of items, and random filters about them that let some through.
 
 use super::{Random, WORDS};
-use crate::{Exposure, Expr, Facts, Place, Taken};
+use crate::{Colour, Exposure, Expr, Facts, Place, Taken};
 
 const CAMERAS: [(&str, &str); 4] =
     [("Google", "Pixel 7"), ("Canon", "Canon EOS 5D"), ("", "Pixel 70"), ("Añejo", "Ünit [x]")];
@@ -45,13 +45,31 @@ pub(super) fn facts(random: &mut Random) -> Option<Facts> {
     let date = date(random, known).parse().expect("a date");
     let lens_name = LENSES[random.below(LENSES.len())];
     let place = place(random);
+    let exposure = Exposure {
+        iso: camera.then_some(100 << random.below(5)),
+        aperture_hundredths: lens.then_some(140 + 70 * random.below(5) as u32),
+        time_us: taken.then_some(1_000_000 / (1 + random.below(300) as u64)),
+        focal_hundredths: lens.then_some(2_400 + 650 * random.below(6) as u32),
+    };
+    let mut words = |most: usize| -> Vec<String> {
+        (0..random.below(most)).map(|_| WORDS[random.below(WORDS.len())].into()).collect()
+    };
+    let (texts, keywords) = (words(2), words(3));
+    let mut colours: Vec<Colour> =
+        (0..random.below(3)).map(|_| Colour::ALL[random.below(5)]).collect();
+    colours.dedup();
     told.then(|| Facts {
         taken: taken.then_some(Taken { date, offset_minutes }),
         make: (camera && !make.is_empty()).then(|| make.into()),
         model: camera.then(|| model.into()),
         lens: lens.then(|| lens_name.into()),
         place: placed.then_some(place),
-        exposure: Exposure { iso: camera.then_some(100), ..Exposure::default() },
+        exposure,
+        texts,
+        keywords,
+        colours,
+        look: None,
+        version: Facts::VERSION,
     })
 }
 
@@ -95,7 +113,7 @@ fn span(random: &mut Random, value: impl Fn(&mut Random) -> String) -> String {
 fn condition_text(random: &mut Random) -> String {
     let word = WORDS[random.below(WORDS.len())];
     let one = |random: &mut Random, of: &[&str]| of[random.below(of.len())].to_owned();
-    match random.below(16) {
+    match random.below(21) {
         0 => one(random, &["kind:image", "kind:text"]),
         1 => {
             let patterns = [
@@ -139,6 +157,11 @@ fn condition_text(random: &mut Random) -> String {
         12 => format!("lens:{}", one(random, &["50mm", "\"50 mm\"", "zoom*", "EF", "*", "f/1.8"])),
         13 => format!("tag:{}", one(random, &[word, "cafe", "*o*", "SNOW", "nothing"])),
         14 => format!("label:{}", one(random, &[word, "*", "MOUNTAIN?", "run*"])),
+        16 => format!("iso:{}", span(random, |r| (100 << r.below(5)).to_string())),
+        17 => format!("aperture:{}", span(random, |r| ["1.4", "2.1", "f/2.8"][r.below(3)].into())),
+        18 => format!("exposure:{}", span(random, |r| format!("1/{}", 1 + r.below(200)))),
+        19 => format!("focal:{}", span(random, |r| ["24mm", "30.5", "43"][r.below(3)].into())),
+        15 => format!("color:{}", one(random, &["black", "White", "gray", "red", "pink"])),
         _ => {
             let radius = one(random, &["500m", "10km", "40km", "100mi", "9000km", "30000km"]);
             format!("near:{},{radius}", place(random))

@@ -2,8 +2,8 @@
 
 use std::fmt::{self, Write};
 
-use super::{Bytes, Date, Dimensions, Near, PathPattern, Pattern, Span};
-use crate::{Facts, Item, Kind};
+use super::{Bytes, Date, Dimensions, Hundredths, Micros, Near, PathPattern, Pattern, Span};
+use crate::{Colour, Exposure, Facts, Item, Kind};
 
 /// A condition on one property of an item. An item without the property (a text
 /// has no width, a scan no camera) does not meet it.
@@ -37,10 +37,20 @@ pub enum Term {
     Camera(Pattern),
     /// `lens:50mm`, likewise.
     Lens(Pattern),
-    /// `tag:beach`: one of the tags is this.
+    /// `iso:>=800`
+    Iso(Span<u32>),
+    /// `aperture:<=2.8`
+    Aperture(Span<Hundredths>),
+    /// `exposure:>=1/4`: in seconds.
+    Exposure(Span<Micros>),
+    /// `focal:24..70`: in millimetres, not scaled to any film.
+    Focal(Span<Hundredths>),
+    /// `tag:beach`: one of the tags, or of the keywords in the file, is this.
     Tag(Pattern),
     /// `label:cat`: one of the labels is this.
     Label(Pattern),
+    /// `color:red`: much of the picture has this colour.
+    Colour(Colour),
     /// `near:52.5,13.4,10km`
     Near(Near),
 }
@@ -50,6 +60,7 @@ impl Term {
     pub fn accepts(&self, item: &Item) -> bool {
         let (file, path) = (item.file.as_ref(), item.path.as_deref());
         let fact = |of: fn(&Facts) -> Option<String>| item.facts.as_ref().and_then(of);
+        let exposure = item.facts.as_ref().map_or_else(Exposure::default, |facts| facts.exposure);
         match self {
             Self::Kind(kind) => item.kind == *kind,
             Self::Path(pattern) => path.is_some_and(|path| pattern.holds(path)),
@@ -82,8 +93,22 @@ impl Term {
             Self::Lens(pattern) => {
                 fact(|f| f.lens.clone()).is_some_and(|lens| pattern.is_among_words_of(&lens))
             }
-            Self::Tag(pattern) => item.tags.iter().any(|tag| pattern.is(tag)),
+            Self::Iso(span) => exposure.iso.is_some_and(|iso| span.holds(iso)),
+            Self::Aperture(span) => {
+                exposure.aperture_hundredths.is_some_and(|n| span.holds(Hundredths(n)))
+            }
+            Self::Exposure(span) => exposure.time_us.is_some_and(|n| span.holds(Micros(n))),
+            Self::Focal(span) => {
+                exposure.focal_hundredths.is_some_and(|n| span.holds(Hundredths(n)))
+            }
+            Self::Tag(pattern) => {
+                let keywords = item.facts.iter().flat_map(|facts| &facts.keywords);
+                item.tags.iter().chain(keywords).any(|tag| pattern.is(tag))
+            }
             Self::Label(pattern) => item.labels.iter().any(|label| pattern.is(label)),
+            Self::Colour(colour) => {
+                item.facts.as_ref().is_some_and(|facts| facts.colours.contains(colour))
+            }
             Self::Near(near) => item
                 .facts
                 .as_ref()
@@ -108,8 +133,13 @@ impl Term {
             Self::Modified(span) => ("modified", span.to_string()),
             Self::Camera(pattern) => ("camera", pattern.to_string()),
             Self::Lens(pattern) => ("lens", pattern.to_string()),
+            Self::Iso(span) => ("iso", span.to_string()),
+            Self::Aperture(span) => ("aperture", span.to_string()),
+            Self::Exposure(span) => ("exposure", span.to_string()),
+            Self::Focal(span) => ("focal", span.to_string()),
             Self::Tag(pattern) => ("tag", pattern.to_string()),
             Self::Label(pattern) => ("label", pattern.to_string()),
+            Self::Colour(colour) => ("color", colour.as_str().into()),
             Self::Near(near) => ("near", near.to_string()),
         }
     }

@@ -23,4 +23,4 @@ pub use pattern::{PathPattern, Pattern};
 pub use place::{Distance, Near, Place};
 pub(crate) use plan::{Facts as PlanFacts, Plan};
 pub(crate) use rowset::RowSet;
-pub use span::{Bytes, Dimensions, Span};
+pub use span::{Bytes, Dimensions, Hundredths, Micros, Span};

@@ -4,10 +4,11 @@ use std::str::FromStr;
 
 use super::expr::{Expr, Term};
 use super::{
-    Bytes, Date, Dimensions, Distance, FilterError, Near, PathPattern, Pattern, Place, Span,
+    Bytes, Date, Dimensions, Distance, FilterError, Hundredths, Micros, Near, PathPattern, Pattern,
+    Place, Span,
 };
-use crate::Kind;
 use crate::text::typo;
+use crate::{Colour, Kind};
 
 /// The longest text that is read, in characters.
 const MOST_CHARS: usize = 4_000;
@@ -120,6 +121,30 @@ const FIELDS: &[Field] = &[
     },
     Field { name: "lens", aliases: &[], expected: TEXT, read: |v| Pattern::new(v).map(Term::Lens) },
     Field {
+        name: "iso",
+        aliases: &[],
+        expected: "a speed or a range, such as 400, >=800 or 100..400",
+        read: |v| span(v, whole, |a, b| a <= b).map(Term::Iso),
+    },
+    Field {
+        name: "aperture",
+        aliases: &["fnumber"],
+        expected: "an f-number or a range, such as 2.8, <=2 or f/4..f/8",
+        read: |v| span(v, f_number, |a, b| a <= b).map(Term::Aperture),
+    },
+    Field {
+        name: "exposure",
+        aliases: &["shutter"],
+        expected: "seconds or a range, such as 1/250, >=1 or 0.5..30",
+        read: |v| span(v, seconds, |a, b| a <= b).map(Term::Exposure),
+    },
+    Field {
+        name: "focal",
+        aliases: &["focallength"],
+        expected: "millimetres or a range, such as 50, >=200mm or 24..70",
+        read: |v| span(v, millimetres, |a, b| a <= b).map(Term::Focal),
+    },
+    Field {
         name: "tag",
         aliases: &["tags"],
         expected: TEXT,
@@ -130,6 +155,12 @@ const FIELDS: &[Field] = &[
         aliases: &["labels"],
         expected: TEXT,
         read: |v| Pattern::new(v).map(Term::Label),
+    },
+    Field {
+        name: "color",
+        aliases: &["colour", "colors", "colours"],
+        expected: "black, white, grey, red, orange, yellow, green, cyan, blue, purple, pink or brown",
+        read: |v| Colour::named(v.trim()).map(Term::Colour),
     },
     Field {
         name: "near",
@@ -235,6 +266,28 @@ fn bytes(text: &str) -> Option<Bytes> {
     ];
     let (number, unit) = with_unit(text, UNITS)?;
     scaled(number, unit).map(Bytes)
+}
+
+fn hundredths(text: &str) -> Option<Hundredths> {
+    scaled(text, 100).and_then(|n| n.try_into().ok()).map(Hundredths)
+}
+
+fn f_number(text: &str) -> Option<Hundredths> {
+    hundredths(text.strip_prefix("f/").or(text.strip_prefix("F/")).unwrap_or(text))
+}
+
+fn millimetres(text: &str) -> Option<Hundredths> {
+    hundredths(text.strip_suffix("mm").unwrap_or(text).trim_end())
+}
+
+/// `0.004`, `1/250`, `2s`; rounded as the camera's fraction is.
+fn seconds(text: &str) -> Option<Micros> {
+    let text = text.strip_suffix('s').unwrap_or(text).trim_end();
+    let Some((over, under)) = text.split_once('/') else {
+        return scaled(text, 1_000_000).map(Micros);
+    };
+    let (over, under) = (u64::from(whole(over.trim())?), u64::from(whole(under.trim())?));
+    (over * 1_000_000 + under / 2).checked_div(under).map(Micros)
 }
 
 fn near(text: &str) -> Option<Near> {

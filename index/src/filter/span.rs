@@ -92,6 +92,37 @@ impl fmt::Display for Bytes {
     }
 }
 
+/// A number in hundredths: of the f-number, or of a millimetre.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Hundredths(pub u32);
+
+impl fmt::Display for Hundredths {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&decimal(self.0.into(), 2))
+    }
+}
+
+/// A time in millionths of a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Micros(pub u64);
+
+/// In seconds.
+impl fmt::Display for Micros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&decimal(self.0, 6))
+    }
+}
+
+/// A number with so many digits after its point, without zeros at the end.
+fn decimal(number: u64, digits: usize) -> String {
+    let text = format!("{number:0>width$}", width = digits + 1);
+    let (whole, part) = text.split_at(text.len() - digits);
+    match part.trim_end_matches('0') {
+        "" => whole.into(),
+        part => format!("{whole}.{part}"),
+    }
+}
+
 /// Upright width and height in pixels; each is compared with its own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Dimensions {

@@ -7,7 +7,7 @@ use std::path::{MAIN_SEPARATOR, Path, PathBuf};
 
 use super::LocalStore;
 use crate::catalogue::{path_bytes, path_from_bytes};
-use crate::{Failure, FileFacts, Item, ItemId, StoreError};
+use crate::{Facts, Failure, FileFacts, Item, ItemId, StoreError};
 
 /// A file that is in the store.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -169,7 +169,8 @@ impl LocalStore {
         self.inner.read(|c| {
             let clause = "WHERE path = ?1 OR (path >= ?2 AND path < ?3) ORDER BY path";
             c.select(clause, (exact, from, to), |stored| {
-                let (id, told) = (stored.item.id, stored.item.facts.is_some());
+                let (id, told) = (stored.item.id, stored.item.facts.as_ref());
+                let told = told.is_some_and(|facts| facts.version >= Facts::VERSION);
                 if let (Some(path), Some(file)) = (stored.item.path, stored.item.file) {
                     files.push(KnownFile { path, id, file, told });
                 }

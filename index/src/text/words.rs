@@ -217,10 +217,13 @@ impl Analyzer {
         let path = item.path.as_deref();
         match field {
             WordField::Caption => {
-                item.text.iter().for_each(|text| self.text(text, &mut tokens));
+                let written = item.facts.iter().flat_map(|facts| &facts.texts);
+                item.text.iter().chain(written).for_each(|text| self.text(text, &mut tokens));
             }
             WordField::Tag => {
-                item.tags.iter().chain(&item.labels).for_each(|t| self.text(t, &mut tokens));
+                let keywords = item.facts.iter().flat_map(|facts| &facts.keywords);
+                let all = item.tags.iter().chain(&item.labels).chain(keywords);
+                all.for_each(|tag| self.text(tag, &mut tokens));
             }
             WordField::Name => {
                 if let Some(stem) = path.and_then(Path::file_stem) {

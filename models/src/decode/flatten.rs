@@ -62,7 +62,7 @@ fn in_place(mut samples: Vec<u8>) -> Vec<u8> {
 }
 
 /// `value · alpha + white · (1 − alpha)`, rounded.
-fn on_white(value: u8, alpha: u8) -> u8 {
+pub(super) fn on_white(value: u8, alpha: u8) -> u8 {
     let (value, alpha) = (u32::from(value), u32::from(alpha));
     ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8
 }

@@ -1,13 +1,20 @@
 //! Given the bytes of a file, what is the picture in it? [`decode`] gives
 //! upright 8-bit RGB, or one clear sentence on why there is none.
 
+mod avif;
+mod blocks;
 mod budget;
 mod complete;
 mod flatten;
+mod heif;
 mod ico;
 mod jpeg;
+mod jxl;
 mod memory;
+mod raw;
 mod sniff;
+mod svg;
+mod tiff;
 
 use std::io::Cursor;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -16,9 +23,11 @@ use ekphrasis_embed::{Pixels, PixelsError};
 use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageError, ImageFormat, ImageReader, Limits, RgbImage};
 
+pub use blocks::{Blocks, blocks};
 use budget::{Budget, Permit};
 pub use jpeg::{Scaled, decode_scaled};
-use sniff::Kind;
+pub use sniff::looks_like_picture;
+use sniff::{Codec, Kind};
 
 /// What one picture may take while it is decoded, and what all that are being
 /// decoded in this process may take together, unless told otherwise: 1.5 GiB. Every picture of 8 bits
@@ -31,6 +40,16 @@ static BUDGET: Budget = Budget::new(MEMORY);
 /// this process together. 1.5 GiB if this is never called.
 pub fn set_decode_memory(bytes: u64) {
     BUDGET.set_limit(bytes);
+}
+
+/// The memory for a picture of this size, when it is its turn; refused if it is more
+/// than there is.
+fn memory_for(width: u32, height: u32, needed: u64) -> Result<Permit<'static>, DecodeError> {
+    let limit = BUDGET.limit();
+    match needed > limit {
+        true => Err(DecodeError::Memory { width, height, needed, limit }),
+        false => Ok(BUDGET.take(needed)),
+    }
 }
 
 /// A decoded picture.
@@ -72,6 +91,19 @@ pub enum DecodeError {
         /// The format.
         format: &'static str,
     },
+    /// A picture that a library decodes which is looked for when the program runs, and
+    /// which is not there.
+    #[error(
+        "{format} pictures are read with {library}, which is not installed here: install {package}, then index again"
+    )]
+    Missing {
+        /// The format.
+        format: &'static str,
+        /// The library.
+        library: &'static str,
+        /// The packages that have it.
+        package: &'static str,
+    },
     /// Larger than allowed, or of no size. Found before memory is taken.
     #[error("{0}")]
     Size(#[from] PixelsError),
@@ -109,7 +141,9 @@ pub enum DecodeError {
 }
 
 /// Decodes a picture of any supported format: JPEG, PNG, GIF and animated WebP
-/// (first frame), WebP, BMP, TIFF, PNM, QOI, ICO (largest image).
+/// (first frame), WebP, BMP, TIFF, PNM, QOI, ICO (largest image), SVG and SVGZ
+/// (rendered 1,024 pixels wide or high, without texts), AVIF, JPEG XL, HEIC (if
+/// libheif is installed), and raw files of cameras (the largest JPEG within).
 ///
 /// The format is told by the contents. 16-bit channels keep their upper 8 bits;
 /// CMYK is converted without a colour profile, as browsers of old did it.
@@ -136,15 +170,27 @@ pub fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
         Kind::Readable(codec, format) => (codec, format),
         Kind::Unsupported(format) => return Err(DecodeError::Unsupported { format }),
     };
-    let (bytes, codec) = match codec {
-        ImageFormat::Ico => {
-            ico::png_within(bytes).map_or((bytes, codec), |png| (png, ImageFormat::Png))
-        }
-        _ => (bytes, codec),
-    };
     // Codecs are other people's code on other people's bytes. Nothing outside
     // the closure is changed by it, so a panic leaves nothing half done.
-    catch_unwind(AssertUnwindSafe(|| decode_as(codec, format, bytes))).unwrap_or_else(|panic| {
+    let decoded = AssertUnwindSafe(|| match codec {
+        Codec::Image(ImageFormat::Ico) => match ico::png_within(bytes) {
+            Some(png) => decode_as(ImageFormat::Png, format, png, None),
+            None => decode_as(ImageFormat::Ico, format, bytes, None),
+        },
+        Codec::Image(codec) => decode_as(codec, format, bytes, None),
+        Codec::Svg { packed } => svg::decode(bytes, packed),
+        Codec::Jxl => jxl::decode(bytes),
+        Codec::Avif => avif::decode(bytes),
+        Codec::Heif => heif::decode(bytes, format),
+        Codec::Raw(layout) => {
+            let (jpeg, held) = raw::preview(bytes, layout).ok_or(DecodeError::Broken {
+                format,
+                detail: "there is no preview in it, and sensor data are not developed".into(),
+            })?;
+            decode_as(ImageFormat::Jpeg, format, jpeg, held.and_then(Orientation::from_exif))
+        }
+    });
+    catch_unwind(decoded).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or(panic.downcast_ref::<&str>().copied()).unwrap_or("no reason given");
         Err(DecodeError::Broken { format, detail: format!("the decoder gave up: {said}") })
@@ -155,6 +201,8 @@ fn decode_as(
     codec: ImageFormat,
     format: &'static str,
     bytes: &[u8],
+    // How the camera was held, if the file itself does not say it.
+    held: Option<Orientation>,
 ) -> Result<Decoded, DecodeError> {
     let fail = |e: ImageError| explain(e, format);
     let cut = |detail: &str| DecodeError::Truncated { format, detail: detail.into() };
@@ -171,14 +219,14 @@ fn decode_as(
     Pixels::check_size(width, height)?;
     memory::plausible(codec, bytes, width, height).map_err(|detail| cut(&detail))?;
     // Unreadable EXIF is no reason to refuse the picture.
-    let orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    let mut orientation = decoder.orientation().unwrap_or(Orientation::NoTransforms);
+    if let Some(held) = held {
+        let own = decoder.exif_metadata().ok().flatten();
+        orientation = own.and_then(|own| Orientation::from_exif_chunk(&own)).unwrap_or(held);
+    }
     let needed = memory::estimate(codec, bytes, &decoder, orientation)
         + jpeg.as_ref().map_or(0, |jpeg| bytes.len() as u64 + jpeg.coefficients(width, height));
-    let limit = BUDGET.limit();
-    if needed > limit {
-        return Err(DecodeError::Memory { width, height, needed, limit });
-    }
-    let mut memory = BUDGET.take(needed);
+    let mut memory = memory_for(width, height, needed)?;
     let strict = jpeg.and_then(|jpeg| complete::decode(&jpeg, bytes, decoder.color_type()));
     let image = match strict.transpose().map_err(cut)? {
         Some(image) => image,

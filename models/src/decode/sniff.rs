@@ -2,40 +2,57 @@
 
 use image::ImageFormat;
 
-use super::DecodeError;
+use super::raw::{self, Layout};
+use super::{DecodeError, svg};
+
+/// Who decodes a picture.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Codec {
+    /// The `image` crate.
+    Image(ImageFormat),
+    /// `resvg`, after unpacking if it is packed.
+    Svg { packed: bool },
+    /// `jxl-oxide`.
+    Jxl,
+    /// `rav1d`.
+    Avif,
+    /// libheif, if it is installed.
+    Heif,
+    /// The JPEG within.
+    Raw(Layout),
+}
 
 /// A picture format.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Kind {
     /// One that is decoded, with its name.
-    Readable(ImageFormat, &'static str),
+    Readable(Codec, &'static str),
     /// One that is known and not decoded.
     Unsupported(&'static str),
 }
 
 /// Offset and bytes there; the first match counts.
 const MAGIC: &[(usize, &[u8], Kind)] = &[
-    (0, b"\xFF\xD8\xFF", Kind::Readable(ImageFormat::Jpeg, "JPEG")),
-    (0, b"\x89PNG\r\n\x1A\n", Kind::Readable(ImageFormat::Png, "PNG")),
-    (0, b"GIF87a", Kind::Readable(ImageFormat::Gif, "GIF")),
-    (0, b"GIF89a", Kind::Readable(ImageFormat::Gif, "GIF")),
-    (0, b"qoif", Kind::Readable(ImageFormat::Qoi, "QOI")),
+    (0, b"\xFF\xD8\xFF", Kind::Readable(Codec::Image(ImageFormat::Jpeg), "JPEG")),
+    (0, b"\x89PNG\r\n\x1A\n", Kind::Readable(Codec::Image(ImageFormat::Png), "PNG")),
+    (0, b"GIF87a", Kind::Readable(Codec::Image(ImageFormat::Gif), "GIF")),
+    (0, b"GIF89a", Kind::Readable(Codec::Image(ImageFormat::Gif), "GIF")),
+    (0, b"qoif", Kind::Readable(Codec::Image(ImageFormat::Qoi), "QOI")),
     // TIFF's numbers stand in many raw formats too, which have marks of their own.
-    (0, b"II\x2A\0\x10\0\0\0CR", Kind::Unsupported("Canon RAW")),
-    (0, b"IIRO", Kind::Unsupported("Olympus RAW")),
-    (0, b"IIRS", Kind::Unsupported("Olympus RAW")),
-    (0, b"MMOR", Kind::Unsupported("Olympus RAW")),
-    (0, b"IIU\0", Kind::Unsupported("Panasonic RAW")),
-    (0, b"FUJIFILMCCD-RAW", Kind::Unsupported("Fujifilm RAW")),
+    (0, b"IIRO", Kind::Readable(Codec::Raw(Layout::Tiff), "ORF")),
+    (0, b"IIRS", Kind::Readable(Codec::Raw(Layout::Tiff), "ORF")),
+    (0, b"MMOR", Kind::Readable(Codec::Raw(Layout::Tiff), "ORF")),
+    (0, b"IIU\0", Kind::Readable(Codec::Raw(Layout::Tiff), "RW2")),
+    (0, b"FUJIFILMCCD-RAW", Kind::Readable(Codec::Raw(Layout::Fuji), "RAF")),
     (0, b"FOVb", Kind::Unsupported("Sigma RAW")),
     (0, b"\0MRM", Kind::Unsupported("Minolta RAW")),
-    (0, b"II\x2A\0", Kind::Readable(ImageFormat::Tiff, "TIFF")),
-    (0, b"MM\0\x2A", Kind::Readable(ImageFormat::Tiff, "TIFF")),
-    (0, b"II\x2B\0", Kind::Readable(ImageFormat::Tiff, "TIFF")),
-    (0, b"MM\0\x2B", Kind::Readable(ImageFormat::Tiff, "TIFF")),
-    (0, b"\0\0\x01\0", Kind::Readable(ImageFormat::Ico, "ICO")),
-    (0, b"\xFF\x0A", Kind::Unsupported("JPEG XL")),
-    (0, b"\0\0\0\x0CJXL \r\n\x87\n", Kind::Unsupported("JPEG XL")),
+    (0, b"II\x2A\0", Kind::Readable(Codec::Image(ImageFormat::Tiff), "TIFF")),
+    (0, b"MM\0\x2A", Kind::Readable(Codec::Image(ImageFormat::Tiff), "TIFF")),
+    (0, b"II\x2B\0", Kind::Readable(Codec::Image(ImageFormat::Tiff), "TIFF")),
+    (0, b"MM\0\x2B", Kind::Readable(Codec::Image(ImageFormat::Tiff), "TIFF")),
+    (0, b"\0\0\x01\0", Kind::Readable(Codec::Image(ImageFormat::Ico), "ICO")),
+    (0, b"\xFF\x0A", Kind::Readable(Codec::Jxl, "JXL")),
+    (0, b"\0\0\0\x0CJXL \r\n\x87\n", Kind::Readable(Codec::Jxl, "JXL")),
     (0, b"\0\0\0\x0CjP  \r\n\x87\n", Kind::Unsupported("JPEG 2000")),
     (0, b"\xFF\x4F\xFF\x51", Kind::Unsupported("JPEG 2000")),
     (0, b"8BPS", Kind::Unsupported("Photoshop")),
@@ -45,29 +62,30 @@ const MAGIC: &[(usize, &[u8], Kind)] = &[
     (0, b"DDS ", Kind::Unsupported("DDS")),
     (0, b"farbfeld", Kind::Unsupported("farbfeld")),
     (0, b"\0\0\x02\0", Kind::Unsupported("Windows cursor")),
-    (0, b"\xC5\xD0\xD3\xC6", Kind::Unsupported("EPS")),
-    (0, b"%!PS", Kind::Unsupported("PostScript")),
-    (0, b"%PDF-", Kind::Unsupported("PDF")),
-    (0, b"AT&TFORM", Kind::Unsupported("DjVu")),
 ];
 
 /// Brands of the ISO media container, at offset 8 after `ftyp`.
-const BRANDS: &[(&[u8; 4], &str)] = &[
-    (b"avif", "AVIF"),
-    (b"avis", "AVIF"),
-    (b"heic", "HEIC"),
-    (b"heix", "HEIC"),
-    (b"hevc", "HEIC"),
-    (b"hevx", "HEIC"),
-    (b"heim", "HEIC"),
-    (b"heis", "HEIC"),
-    (b"mif1", "HEIC"),
-    (b"msf1", "HEIC"),
-    (b"crx ", "Canon RAW"),
+const BRANDS: &[(&[u8; 4], Kind)] = &[
+    (b"avif", Kind::Readable(Codec::Avif, "AVIF")),
+    (b"avis", Kind::Readable(Codec::Avif, "AVIF")),
+    (b"heic", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"heix", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"hevc", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"hevx", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"heim", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"heis", Kind::Readable(Codec::Heif, "HEIC")),
+    (b"crx ", Kind::Readable(Codec::Raw(Layout::Boxes), "CR3")),
 ];
+
+/// Brands that only say that it is a picture of some kind.
+const ANY_HEIF: [&[u8; 4]; 2] = [b"mif1", b"msf1"];
 
 /// What else people have in folders, to say it plainly.
 const OTHER: &[(usize, &[u8], &str)] = &[
+    (0, b"%PDF-", "a PDF document (pages are not read)"),
+    (0, b"%!PS", "a PostScript document (pages are not read)"),
+    (0, b"\xC5\xD0\xD3\xC6", "a PostScript document (pages are not read)"),
+    (0, b"AT&TFORM", "a DjVu document (pages are not read)"),
     (0, b"PK\x03\x04", "a ZIP archive"),
     (0, b"\x1F\x8B", "a gzip archive"),
     (0, b"7z\xBC\xAF\x27\x1C", "a 7-Zip archive"),
@@ -90,42 +108,47 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Kind, DecodeError> {
         bytes.get(offset..).is_some_and(|rest| rest.starts_with(magic))
     };
     if let Some((_, _, kind)) = MAGIC.iter().find(|(offset, magic, _)| at(*offset, magic)) {
-        return Ok(match kind {
-            Kind::Readable(codec, name) => Kind::Readable(*codec, name),
-            Kind::Unsupported(name) => Kind::Unsupported(name),
-        });
+        let tiff = *kind == Kind::Readable(Codec::Image(ImageFormat::Tiff), "TIFF");
+        let raw = if tiff { raw::kind_of_tiff(bytes) } else { None };
+        return Ok(raw.map_or(*kind, |name| Kind::Readable(Codec::Raw(Layout::Tiff), name)));
     }
     if at(0, b"RIFF") && at(8, b"WEBP") {
-        return Ok(Kind::Readable(ImageFormat::WebP, "WebP"));
+        return Ok(Kind::Readable(Codec::Image(ImageFormat::WebP), "WebP"));
     }
     if at(4, b"ftyp") {
         // The major brand, then the compatible ones.
         let end = bytes.len().min(64);
-        let brands = bytes.get(8..end).unwrap_or(&[]).chunks(4);
-        for brand in brands {
-            if let Some((_, name)) = BRANDS.iter().find(|(b, _)| b[..] == *brand) {
-                return Ok(Kind::Unsupported(name));
+        let brands: Vec<&[u8]> = bytes.get(8..end).unwrap_or(&[]).chunks(4).collect();
+        for brand in &brands {
+            if let Some((_, kind)) = BRANDS.iter().find(|(b, _)| b[..] == **brand) {
+                return Ok(*kind);
             }
+        }
+        if brands.iter().any(|brand| ANY_HEIF.iter().any(|b| b[..] == **brand)) {
+            return Ok(Kind::Readable(Codec::Heif, "HEIF"));
         }
     }
     // Short marks are believed only with something sensible behind them.
     if at(0, b"BM") && bmp_header(bytes) {
-        return Ok(Kind::Readable(ImageFormat::Bmp, "BMP"));
+        return Ok(Kind::Readable(Codec::Image(ImageFormat::Bmp), "BMP"));
     }
     if bytes[0] == b'P'
         && bytes.get(1).is_some_and(|b| (b'1'..=b'7').contains(b))
         && bytes.get(2).is_some_and(|b| b.is_ascii_whitespace() || *b == b'#')
     {
-        return Ok(Kind::Readable(ImageFormat::Pnm, "PNM"));
+        return Ok(Kind::Readable(Codec::Image(ImageFormat::Pnm), "PNM"));
+    }
+    if at(0, b"\x1F\x8B") && is_svg(&svg::unpacked_start(bytes)) {
+        return Ok(Kind::Readable(Codec::Svg { packed: true }, "SVG"));
     }
     if let Some((_, _, what)) = OTHER.iter().find(|(offset, magic, _)| at(*offset, magic)) {
         return Err(DecodeError::NotAPicture { what });
     }
     match text_start(bytes) {
-        Some(text) if has_tag(&text, "<svg") => Ok(Kind::Unsupported("SVG")),
         Some(text) if has_tag(&text, "<html") || has_tag(&text, "<!doctype html") => {
             Err(DecodeError::NotAPicture { what: "an HTML page" })
         }
+        Some(_) if is_svg(bytes) => Ok(Kind::Readable(Codec::Svg { packed: false }, "SVG")),
         Some(text) if text.trim().is_empty() => {
             Err(DecodeError::NotAPicture { what: "blank text" })
         }
@@ -138,6 +161,18 @@ pub(super) fn sniff(bytes: &[u8]) -> Result<Kind, DecodeError> {
             Err(DecodeError::Unknown { start: start.join(" ") })
         }
     }
+}
+
+/// Whether the beginning of a file is that of a picture, as far as `start` (its
+/// first 2,000 bytes or so) tells: of one that is read, or of one that is known and not.
+pub fn looks_like_picture(start: &[u8]) -> bool {
+    sniff(start).is_ok()
+}
+
+fn is_svg(bytes: &[u8]) -> bool {
+    text_start(bytes).is_some_and(|text| {
+        has_tag(&text, "<svg") && !has_tag(&text, "<html") && !has_tag(&text, "<!doctype html")
+    })
 }
 
 /// The length of the second header is one of the known ones.
@@ -172,23 +207,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_refused_is_named() {
-        let cases: [(&[u8], &str); 22] = [
+    fn what_it_is_is_named() {
+        let cases: [(&[u8], &str); 25] = [
             (b"", "the file is empty"),
-            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC pictures are not supported yet"),
-            (b"\0\0\0\x1Cftypmif1\0\0\0\0mif1avif", "HEIC pictures"),
-            (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF pictures are not supported yet"),
+            (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "HEIC"),
+            (b"\0\0\0\x1Cftypmif1\0\0\0\0mif1avif", "AVIF"),
+            (b"\0\0\0\x1Cftypmif1\0\0\0\0mif1miaf", "HEIF"),
+            (b"\0\0\0\x20ftypavif\0\0\0\0avifmif1", "AVIF"),
             (b"\0\0\0\x18ftypisom\0\0\0\0isomavc1", "this is a video, not a picture"),
-            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "Canon RAW"),
-            (b"\xFF\x0A\x01\x02", "JPEG XL"),
-            (b"\0\0\0\x0CJXL \r\n\x87\n\0\0", "JPEG XL"),
-            (b"%PDF-1.7\n", "PDF"),
-            (b"II\x2A\0\x10\0\0\0CR\x02\0", "Canon RAW"),
-            (b"FUJIFILMCCD-RAW 0201", "Fujifilm RAW"),
+            (b"\0\0\0\x18ftypcrx \0\0\0\x01crx isom", "CR3"),
+            (b"\xFF\x0A\x01\x02", "JXL"),
+            (b"\0\0\0\x0CJXL \r\n\x87\n\0\0", "JXL"),
+            (b"\xFF\x4F\xFF\x51\0\0", "JPEG 2000 pictures are not supported yet"),
+            (b"%PDF-1.7\n", "this is a PDF document (pages are not read), not a picture"),
+            (b"II\x2A\0\x10\0\0\0CR\x02\0", "CR2"),
+            (b"II\x2A\0\x08\0\0\0\0\0\0\0\0\0", "TIFF"),
+            (b"FUJIFILMCCD-RAW 0201", "RAF"),
             (b"<?xml version=\"1.0\"?>\n<!-- x -->\n<SVG xmlns=\"\">", "SVG"),
             (b"\xEF\xBB\xBF<svg>", "SVG"),
             (b"<!DOCTYPE html>\n<p>404", "an HTML page"),
-            (b"  <html><body><svg>", "SVG"),
+            (b"  <html><body><svg>", "an HTML page"),
             (b"hello, \xC3\xA4\xC3", "a text file"),
             (b"Pretty text", "a text file"),
             (b"BMW is a car", "a text file"),

@@ -68,6 +68,8 @@ pub struct SearchRequest {
     pub exact: bool,
     /// Say of each hit which words found it.
     pub explain: bool,
+    /// Of pictures that are copies of one another, give the best hit only.
+    pub collapse: bool,
 }
 
 impl SearchRequest {
@@ -82,6 +84,7 @@ impl SearchRequest {
             filter: None,
             exact: false,
             explain: false,
+            collapse: false,
         }
     }
 }
@@ -122,6 +125,8 @@ pub struct SearchHit {
     pub parts: Vec<PartScore>,
     /// Which words found it, and where, if that was asked for.
     pub words: Vec<FoundWord>,
+    /// How many copies of it were left out after it, if that was asked for.
+    pub copies: usize,
 }
 
 /// How much one part agrees with a hit.

@@ -10,7 +10,8 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
-use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures, thumbnails};
+use crate::thumbnails::Thumbnails;
+use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures};
 
 /// What an engine may do to its store.
 #[derive(Clone, Debug)]
@@ -41,6 +42,7 @@ pub struct Engine {
     pub(crate) indexing: Mutex<Option<Progress>>,
     /// Whether the first run has looked for damaged vectors.
     pub(crate) checked: AtomicBool,
+    thumbnails: Thumbnails,
 }
 
 impl Engine {
@@ -61,6 +63,7 @@ impl Engine {
             data: data.into(),
             indexing: Mutex::new(None),
             checked: AtomicBool::new(false),
+            thumbnails: Thumbnails::new(data),
         })
     }
 
@@ -145,13 +148,14 @@ impl Engine {
         Ok(Source::Path(self.indexed_file(id)?.0))
     }
 
-    /// A small JPEG of an indexed picture; made at the first call and kept.
+    /// A small JPEG of an indexed picture; made at the first call and kept, in a
+    /// cache of at most 1 GiB.
     ///
     /// # Errors
     /// `NotFound` if there is no such item, or its file is gone.
     pub fn thumbnail(&self, id: ItemId) -> Result<Vec<u8>, EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        thumbnails::get(&self.thumbnails(), &path, &item)
+        self.thumbnails.get(&path, &item)
     }
 
     /// An indexed file as it lies on disk: path, bytes, format by content.
@@ -189,12 +193,8 @@ impl Engine {
     /// Deletes items, and what was derived from them.
     pub(crate) fn forget(&self, ids: &[ItemId]) -> Result<u64, EngineError> {
         let removed = self.store.delete(ids)?;
-        thumbnails::forget(&self.thumbnails(), ids);
+        self.thumbnails.forget(ids);
         Ok(removed)
-    }
-
-    fn thumbnails(&self) -> PathBuf {
-        self.data.join("thumbnails")
     }
 
     /// Files that could not be indexed.

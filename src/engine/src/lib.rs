@@ -6,10 +6,12 @@ mod api;
 pub mod cluster;
 mod config;
 mod doctor;
+mod duplicates;
 mod engine;
 mod error;
 pub mod eval;
 mod exchange;
+mod facts;
 pub mod ingest;
 mod labels;
 mod models;
@@ -27,9 +29,11 @@ pub use api::{
 };
 pub use config::{Config, ConfigError, Flags};
 pub use doctor::{Check, diagnose};
+pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use engine::{Engine, OpenFor};
 pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
+pub use facts::facts_in;
 pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use labels::{describe, label_all};
 pub use models::{Known, import_model, known_models};
@@ -40,7 +44,7 @@ pub use watch::{WatchEvent, watch};
 // What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};
 pub use ekphrasis_index::{
-    Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder, Item,
-    ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
+    Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder,
+    Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
 pub use ekphrasis_models::{Imported, Manifest, Vocabulary};

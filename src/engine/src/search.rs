@@ -3,14 +3,17 @@
 use std::time::Instant;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Balance, Filter, ItemId, Query, StoreRead};
+use ekphrasis_index::{Balance, Filter, Hit, Item, ItemId, LocalStore, Query, StoreRead};
 
+use crate::duplicates::are_copies;
 use crate::{
     Engine, EngineError, Mode, Part, PartQuery, PartScore, SearchHit, SearchReply, SearchRequest,
 };
 
 /// The most hits one request may ask for.
 const MAX_K: usize = 1000;
+/// Hits that are compared with one another to leave out copies.
+const MOST_COLLAPSED: usize = 4_000;
 /// How deep paging goes.
 const MAX_OFFSET: usize = 100_000;
 
@@ -50,7 +53,7 @@ impl Engine {
                 "text mode needs words to look for; pictures have none".into(),
             ));
         }
-        let query = Query {
+        let mut query = Query {
             vector,
             words,
             k: request.k,
@@ -61,17 +64,14 @@ impl Engine {
             explain: request.explain,
         };
         let store = self.fresh()?;
-        let found = store.search(&query)?;
-        let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
-        let items = store.items(&ids)?;
-        let embeddings = store.embeddings(&ids)?;
-
-        let mut hits = Vec::with_capacity(found.len());
-        for (position, (hit, item)) in found.into_iter().zip(items).enumerate() {
-            // Deleted between the two reads: not there any more, so not a hit.
-            let Some(item) = item else { continue };
-            let embedding = embeddings.get(position).and_then(Option::as_ref);
-            let mut explained = explain(&parts, embedding)?;
+        let rows = if request.collapse {
+            collapsed(store, &mut query)?
+        } else {
+            rows(store, &query)?.into_iter().map(|row| (row, 0)).collect()
+        };
+        let mut hits = Vec::with_capacity(rows.len());
+        for ((hit, item, embedding), copies) in rows {
+            let mut explained = explain(&parts, embedding.as_ref())?;
             if let Some(bm25) = hit.bm25 {
                 explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
             }
@@ -85,6 +85,7 @@ impl Engine {
                 via_text: hit.bm25.is_some(),
                 parts: explained,
                 words: hit.words,
+                copies,
             });
         }
         Ok(SearchReply {
@@ -132,6 +133,44 @@ impl Engine {
     }
 }
 
+/// A hit, its item and its vector.
+type Row = (Hit, Item, Option<Embedding>);
+
+fn rows(store: &LocalStore, query: &Query) -> Result<Vec<Row>, EngineError> {
+    let found = store.search(query)?;
+    let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
+    let (items, embeddings) = (store.items(&ids)?, store.embeddings(&ids)?);
+    let rows = found.into_iter().zip(items).zip(embeddings);
+    // Deleted between the two reads: not there any more, so not a hit.
+    Ok(rows.filter_map(|((hit, item), embedding)| Some((hit, item?, embedding))).collect())
+}
+
+/// The hits of which none is a copy of one before it, and how many copies of each
+/// were left out. Asks for more until there are enough.
+fn collapsed(store: &LocalStore, query: &mut Query) -> Result<Vec<(Row, usize)>, EngineError> {
+    let (k, offset) = (query.k, std::mem::take(&mut query.offset));
+    let enough = k + offset;
+    query.k = 2 * enough;
+    loop {
+        let found = rows(store, query)?;
+        let all = found.len() < query.k || query.k >= MOST_COLLAPSED;
+        let mut kept: Vec<(Row, usize)> = vec![];
+        for row in found {
+            let copy = |(of, _): &&mut (Row, usize)| {
+                are_copies((&of.1, of.2.as_ref()), (&row.1, row.2.as_ref()))
+            };
+            match kept.iter_mut().find(copy) {
+                Some((_, copies)) => *copies += 1,
+                None => kept.push((row, 0)),
+            }
+        }
+        if all || kept.len() >= enough {
+            return Ok(kept.into_iter().skip(offset).take(k).collect());
+        }
+        query.k *= 2;
+    }
+}
+
 fn filter_of(request: &SearchRequest) -> Filter {
     Filter { kind: request.kind, expr: request.filter.clone() }
 }
@@ -154,6 +193,12 @@ fn check(request: &SearchRequest) -> Result<(), EngineError> {
     }
     if !(1..=MAX_K).contains(&request.k) {
         return invalid(format!("k is 1 to {MAX_K}, got {}", request.k));
+    }
+    if request.collapse && request.offset + request.k > MOST_COLLAPSED / 2 {
+        return invalid(format!(
+            "without copies, k and offset are at most {} together",
+            MOST_COLLAPSED / 2
+        ));
     }
     if request.offset > MAX_OFFSET {
         return invalid(format!("offset is at most {MAX_OFFSET}, got {}", request.offset));

@@ -69,6 +69,15 @@ pub struct Meta {
     /// How it was exposed.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub exposure: Option<Exposure>,
+    /// Titles and descriptions that are written in the file or beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub texts: Vec<String>,
+    /// Keywords that are written in the file or beside it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub keywords: Vec<String>,
+    /// The colours that most of the picture has, the most frequent first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub colors: Vec<&'static str>,
 }
 
 /// How a picture was exposed, as far as is known.
@@ -105,6 +114,9 @@ impl Meta {
         self.lens.clone_from(&facts.lens);
         self.latitude = facts.place.map(engine::Place::latitude);
         self.longitude = facts.place.map(engine::Place::longitude);
+        self.texts.clone_from(&facts.texts);
+        self.keywords.clone_from(&facts.keywords);
+        self.colors = facts.colours.iter().map(|colour| colour.as_str()).collect();
         let engine::Exposure { time_us, aperture_hundredths, iso, focal_hundredths } =
             facts.exposure;
         let hundredths = |n: u32| f64::from(n) / 100.0;

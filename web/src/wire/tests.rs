@@ -38,6 +38,7 @@ fn a_search_reply_has_the_promised_names() {
             field: engine::WordField::Name,
             how: engine::WordMatch::Similar,
         }],
+        copies: 0,
     };
     let reply = engine::SearchReply {
         hits: vec![hit],
@@ -89,6 +90,11 @@ fn what_a_file_tells_and_which_words_found_it_have_the_promised_names() {
             iso: Some(100),
             focal_hundredths: None,
         },
+        texts: vec!["At the sea".into()],
+        keywords: vec!["beach".into()],
+        colours: vec![engine::Colour::Blue],
+        look: Some(0xff),
+        version: 2,
     });
     let seen = serde_json::to_value(Item::from(&item).meta).expect("plain data");
     for (name, value) in [
@@ -100,6 +106,9 @@ fn what_a_file_tells_and_which_words_found_it_have_the_promised_names() {
         ("latitude", json!(-33.8568)),
         ("longitude", json!(151.2153)),
         ("exposure", json!({"seconds": 0.004, "aperture": 1.85, "iso": 100})),
+        ("texts", json!(["At the sea"])),
+        ("keywords", json!(["beach"])),
+        ("colors", json!(["blue"])),
     ] {
         assert_eq!(seen[name], value, "{name}");
     }

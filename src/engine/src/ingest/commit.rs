@@ -13,7 +13,7 @@ use ekphrasis_index::{
 use super::captions::{Captions, Words};
 use super::contents::Content;
 use super::read::Seen;
-use crate::{Engine, EngineError, Progress};
+use crate::{Engine, EngineError, Progress, facts};
 
 /// Records a commit; each commit syncs the disk, so not too few.
 const BATCH: usize = 64;
@@ -241,7 +241,10 @@ impl<'a> Committer<'a> {
             progress.reused += 1;
             let Seen { size, mtime_ns } = seen;
             let file = FileFacts { size, mtime_ns, ..of.clone() };
-            self.add(&path, file, item.facts.unwrap_or_default(), embedding, None)?;
+            // It was read a moment ago; what lies beside it was not.
+            let bytes = fs_err::read(&path).unwrap_or_default();
+            let facts = facts::of_copy(&path, &bytes, item.facts.as_ref());
+            self.add(&path, file, facts, embedding, None)?;
         } else if let Some((reason, lasting)) = self.hopeless.get(&content) {
             let (reason, judged) = (reason.clone(), lasting.then_some(seen));
             self.fail(path.clone(), reason, judged, progress);

@@ -7,7 +7,6 @@ mod clock;
 mod commit;
 mod contents;
 mod encode;
-mod exif;
 mod memory;
 mod prepare;
 mod queue;

@@ -7,13 +7,13 @@ use ekphrasis_embed::{ImageTensor, Preprocess};
 use ekphrasis_index::{Facts, FileFacts};
 use ekphrasis_models::{DecodeError, decode_scaled};
 
+use super::Stop;
 use super::clock::Clock;
 use super::commit::Outcome;
 use super::contents::Content;
 use super::queue::{Giver, Taker};
 use super::read::Seen;
-use super::{Stop, exif};
-use crate::Towers;
+use crate::{Towers, facts};
 
 /// A file that was read.
 pub(super) struct Loaded {
@@ -82,9 +82,10 @@ impl Preparer<'_> {
             Ok(tensor) => tensor,
             Err(error) => return Err(failed(path, error.to_string(), true)),
         };
+        let looks = facts::Seen::of(&decoded.pixels);
         // The picture's share of the decoding memory goes back before the long part.
         drop(decoded);
-        let facts = Box::new(exif::of_bytes(&bytes));
+        let facts = Box::new(facts::of_bytes(&path, &bytes, looks));
         let Seen { size, mtime_ns } = seen;
         let file = FileFacts { size, mtime_ns, content, width, height, format };
         Ok(Prepared { path, file, facts, tensor })

@@ -7,6 +7,7 @@ use std::sync::atomic::Ordering;
 
 use ekphrasis_index::{FileFacts, ItemId};
 
+use super::Stop;
 use super::captions::Captions;
 use super::clock::Clock;
 use super::commit::Outcome;
@@ -14,7 +15,7 @@ use super::contents::{Content, Contents, Standing};
 use super::prepare::Loaded;
 use super::queue::{Giver, Taker};
 use super::walk::{self, Found};
-use super::{Stop, exif};
+use crate::facts;
 
 /// A file larger than this is no picture one would search.
 const MAX_FILE: u64 = 1 << 30;
@@ -84,7 +85,7 @@ impl Reader<'_> {
     fn open(&self, task: Task) -> Result<Loaded, Box<Outcome>> {
         let (path, seen, expected) = match task {
             Task::Look { path, id } => {
-                let facts = self.clock.read.elapsed(|| exif::of_file(&path));
+                let facts = self.clock.read.elapsed(|| facts::of_file(&path));
                 return Err(Outcome::Recaption { path, id, facts: Some(Box::new(facts)) }.into());
             }
             Task::Embed { path, seen } => (path, seen, None),
@@ -112,7 +113,7 @@ impl Reader<'_> {
                 };
                 let Seen { size, mtime_ns } = seen;
                 let file = FileFacts { size, mtime_ns, ..of.clone() };
-                let facts = known.item.facts.clone().unwrap_or_else(|| exif::of_bytes(&bytes));
+                let facts = facts::of_copy(&path, &bytes, known.item.facts.as_ref());
                 let (facts, embedding) = (Box::new(facts), known.embedding);
                 let moved_from = known.moved_from.map(Box::new);
                 Err(Outcome::Reused { path, file, facts, embedding, moved_from }.into())

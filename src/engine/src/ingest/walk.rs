@@ -67,7 +67,8 @@ impl Out<'_> {
 pub(crate) const ENDINGS: &[&str] = &[
     "jpg", "jpeg", "jpe", "jfif", "png", "apng", "gif", "webp", "bmp", "dib", "tif", "tiff", "pnm",
     "pbm", "pgm", "ppm", "pam", "qoi", "ico", "heic", "heif", "avif", "jxl", "svg", "svgz", "jp2",
-    "psd", "cr2", "cr3", "nef", "arw", "dng", "orf", "rw2", "raf", "pef", "srw",
+    "psd", "hif", "cr2", "cr3", "nef", "nrw", "arw", "sr2", "dng", "orf", "rw2", "raf", "pef",
+    "srw", "erf", "3fr", "dcr",
 ];
 
 /// Where an ignored path is named, gitignore-style.
@@ -276,9 +277,9 @@ fn by_name(path: &Path) -> bool {
 }
 
 fn by_content(path: &Path) -> bool {
-    let mut head = Vec::with_capacity(32);
-    let read = fs_err::File::open(path).and_then(|f| f.take(32).read_to_end(&mut head));
-    read.is_ok() && image::guess_format(&head).is_ok()
+    let mut head = Vec::with_capacity(2048);
+    let read = fs_err::File::open(path).and_then(|f| f.take(2048).read_to_end(&mut head));
+    read.is_ok() && ekphrasis_models::looks_like_picture(&head)
 }
 
 /// The path an error is about and its reason in plain words.

@@ -3,12 +3,11 @@
 //! EXIF of JPEG, TIFF, PNG, WebP and HEIF. What is not understood is left out:
 //! nothing here is a reason to refuse a picture, or to guess.
 
-use std::io::{BufRead, BufReader, Cursor, Seek};
+use std::io::{BufRead, Cursor, Seek};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
 
 use ekphrasis_index::{Date, Exposure, Facts, Place, Taken};
-use exif::{Exif, Field, In, Rational, Reader, Tag, Value};
+use exif::{Context, Exif, Field, In, Rational, Reader, Tag, Value};
 
 /// Characters of a name that a camera gives; what is longer is no name.
 const LONGEST: usize = 120;
@@ -18,9 +17,33 @@ pub(super) fn of_bytes(bytes: &[u8]) -> Facts {
     read(&mut Cursor::new(bytes))
 }
 
-/// What the file at `path` tells; nothing if it cannot be read.
-pub(super) fn of_file(path: &Path) -> Facts {
-    fs_err::File::open(path).map(|file| read(&mut BufReader::new(file))).unwrap_or_default()
+/// Adds what a block within a file tells, as far as it is not known: EXIF as it
+/// lies there, or another file with EXIF of its own.
+pub(super) fn add(facts: &mut Facts, block: &[u8]) {
+    let read = AssertUnwindSafe(|| {
+        let mut reader = Reader::new();
+        let exif = reader.continue_on_error(true).read_raw(block.to_vec());
+        exif.or_else(|e| e.distill_partial_result(|_| {})).map(|exif| self::facts(&exif))
+    });
+    let raw = block.starts_with(b"II\x2A\0") || block.starts_with(b"MM\0\x2A");
+    let found = match raw {
+        true => catch_unwind(read).map_or_else(|_| Facts::default(), Result::unwrap_or_default),
+        false => of_bytes(block),
+    };
+    facts.taken = facts.taken.or(found.taken);
+    facts.place = facts.place.or(found.place);
+    for (known, found) in [
+        (&mut facts.make, found.make),
+        (&mut facts.model, found.model),
+        (&mut facts.lens, found.lens),
+    ] {
+        *known = known.take().or(found);
+    }
+    let (known, found) = (&mut facts.exposure, found.exposure);
+    known.time_us = known.time_us.or(found.time_us);
+    known.aperture_hundredths = known.aperture_hundredths.or(found.aperture_hundredths);
+    known.iso = known.iso.or(found.iso);
+    known.focal_hundredths = known.focal_hundredths.or(found.focal_hundredths);
 }
 
 fn read(file: &mut (impl BufRead + Seek)) -> Facts {
@@ -55,11 +78,14 @@ fn facts(exif: &Exif) -> Facts {
             iso: number(exif, Tag::PhotographicSensitivity),
             focal_hundredths: scaled(exif, Tag::FocalLength, 100.0).and_then(|n| n.try_into().ok()),
         },
+        ..Facts::default()
     }
 }
 
 fn field(exif: &Exif, tag: Tag) -> Option<&Field> {
-    exif.get_field(tag, In::PRIMARY)
+    // Some raw files have the directories that belong within the first one apart.
+    let apart = Tag(Context::Tiff, tag.number());
+    exif.get_field(tag, In::PRIMARY).or_else(|| exif.get_field(apart, In::PRIMARY))
 }
 
 fn text(exif: &Exif, tag: Tag) -> Option<String> {
@@ -94,7 +120,7 @@ fn scaled(exif: &Exif, tag: Tag, scale: f64) -> Option<u64> {
 }
 
 /// `2019:05:01 12:30:05`; what is blank, zero or impossible from some part on is unknown.
-fn date(text: &str) -> Option<Date> {
+pub(super) fn date(text: &str) -> Option<Date> {
     let mut known = None;
     let mut parts = vec![];
     for part in text.split([':', ' ', '-', '/', 'T', '.']).take(6) {
@@ -145,7 +171,13 @@ fn place(exif: &Exif) -> Option<Place> {
 mod tests {
     use exif::experimental::Writer;
 
+    use std::path::Path;
+
     use super::*;
+
+    fn of_file(path: &Path) -> Facts {
+        of_bytes(&fs_err::read(path).expect("read"))
+    }
 
     const MODEL: &[u8] = b"Pixel 7\0\0 ";
 
@@ -215,6 +247,7 @@ mod tests {
                 iso: Some(100),
                 focal_hundredths: Some(681),
             },
+            ..Facts::default()
         }
     }
 
@@ -222,13 +255,12 @@ mod tests {
     fn what_a_camera_writes_is_read() {
         let picture = jpeg(full());
         assert_eq!(of_bytes(&picture), expected());
-        let dir = tempfile::tempdir().expect("a temporary folder");
-        let path = dir.path().join("a.jpg");
-        fs_err::write(&path, &picture).expect("written");
-        assert_eq!(of_file(&path), expected());
-        assert_eq!(of_file(&dir.path().join("none.jpg")), Facts::default());
         // The block alone is a TIFF file.
         assert_eq!(of_bytes(&block(full())), expected());
+        let mut added = Facts { make: Some("Own".into()), ..Facts::default() };
+        add(&mut added, &block(full()));
+        add(&mut added, b"no block");
+        assert_eq!(added, Facts { make: Some("Own".into()), ..expected() });
         assert_eq!(of_bytes(&jpeg(vec![(Tag::Model, ascii(b"\0"))])), Facts::default());
         let plain = [&picture[..2], &picture[picture.len() - 2..]].concat();
         assert_eq!(of_bytes(&plain), Facts::default());
