@@ -99,3 +99,32 @@ fn a_name_is_one_models() {
     let list = home.ek(&["model", "list", "--json"]).exits(0).json();
     assert_eq!(list["models"].as_array().expect("models").len(), 2, "{list}");
 }
+
+#[test]
+fn importing_again_repairs_a_copy() {
+    let home = Home::new();
+    copy(&home, "good");
+    let import = || home.ek(&["model", "import", "good", "--name", "m", "--json"]).exits(0).json();
+    assert_eq!(import()["was_there"], false);
+    let file = home.data().join("models/m/vocabulary.f16");
+    let whole = fs_err::read(&file).expect("readable");
+    let mut flipped = whole.clone();
+    flipped[1000] ^= 1;
+    for damaged in [&flipped[..], &whole[..1000]] {
+        fs_err::write(&file, damaged).expect("written");
+        assert_eq!(import()["was_there"], false, "it was another");
+        assert!(fs_err::read(&file).expect("readable") == whole, "it is whole again");
+        assert_eq!(import()["was_there"], true);
+    }
+    fs_err::remove_file(&file).expect("removed");
+    // Its own folder is no source: that is told, and changes nothing.
+    let own = file.parent().expect("a folder");
+    let own_path = own.to_str().expect("UTF-8");
+    let run = home.ek(&["model", "import", own_path, "--name", "m"]).exits(2);
+    assert!(run.stderr().contains("vocabulary.f16"), "{}", run.stderr());
+    assert!(own.join("model.toml").is_file());
+    import();
+    assert!(fs_err::read(&file).expect("readable") == whole, "it is whole again");
+    let left = fs_err::read_dir(home.data().join("models")).expect("a folder").count();
+    assert_eq!(left, 1, "nothing else is left");
+}

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use ekphrasis_embed::{Embedding, EncodeError, Pixels, PreprocessError, dot};
 
 use crate::checked::FileError;
+use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
 use crate::runtime::Runtime;
 
@@ -72,7 +73,8 @@ const AGREE: f32 = 0.9999;
 pub struct Imported {
     /// Opened where it lies now.
     pub model: Model,
-    /// The same model was there already; nothing was copied.
+    /// The same model was there already, and whole; nothing was copied. One that was
+    /// damaged has been replaced.
     pub was_there: bool,
     /// The worst cosine between batch and single over both towers.
     pub agreement: f32,
@@ -117,6 +119,8 @@ impl Library {
     /// Before that, every file is compared with its checksum, both towers are
     /// loaded (a picture tower and a text tower of two trainings are refused
     /// there), and each has to say the same of an input alone and in a batch.
+    /// If the same model is there already, its files are compared, too; where one is
+    /// not what it should be, the whole copy is made anew.
     ///
     /// # Errors
     /// As [`ImportError`] says. Then the library is as it was.
@@ -133,20 +137,19 @@ impl Library {
         }
         let place = self.dir.join(name);
         let there = fs_err::symlink_metadata(&place).is_ok();
-        if there {
-            let same = Model::open(&place).is_ok_and(|old| old.manifest() == model.manifest());
-            if !same {
-                return Err(ImportError::Taken { name: name.into(), dir: place });
-            }
+        if there && !is_of(&place, model.manifest()) {
+            return Err(ImportError::Taken { name: name.into(), dir: place });
         }
         let agreement = agreement(&model, runtime)?;
-        if !there {
-            self.copy(&model, &place)?;
+        let was_there = there && is_whole(&place);
+        if !was_there {
+            self.copy(&model, &place, there)?;
         }
-        Ok(Imported { model: Model::open(&place)?, was_there: there, agreement })
+        Ok(Imported { model: Model::open(&place)?, was_there, agreement })
     }
 
-    fn copy(&self, model: &Model, place: &Path) -> Result<(), ImportError> {
+    /// Copies `model` to `place`, instead of what is there if it is to `replace` it.
+    fn copy(&self, model: &Model, place: &Path, replace: bool) -> Result<(), ImportError> {
         fs_err::create_dir_all(&self.dir)?;
         let partial = tempfile::Builder::new().prefix(".import-").tempdir_in(&self.dir)?;
         // The temporary folder itself may be read by nobody else.
@@ -164,9 +167,31 @@ impl Library {
             }
         }
         sync(&folder)?;
-        fs_err::rename(&folder, place)?;
+        // Goes with the temporary folder.
+        let old = partial.path().join("old");
+        if replace {
+            fs_err::rename(place, &old)?;
+        }
+        if let Err(error) = fs_err::rename(&folder, place) {
+            if replace {
+                fs_err::rename(&old, place)?;
+            }
+            return Err(error.into());
+        }
         Ok(sync(&self.dir)?)
     }
+}
+
+/// Whether the folder has that manifest, whatever became of the files it names.
+fn is_of(dir: &Path, manifest: &Manifest) -> bool {
+    fs_err::read_to_string(dir.join(MANIFEST_FILE))
+        .is_ok_and(|text| Manifest::parse(&text).is_ok_and(|old| old == *manifest))
+}
+
+/// Whether all files are there, and what their manifest promises.
+fn is_whole(dir: &Path) -> bool {
+    Model::open(dir)
+        .is_ok_and(|model| model.manifest().files().keys().all(|file| model.read(file).is_ok()))
 }
 
 /// Whether `name` can be a folder's name on every system, and no path or option.

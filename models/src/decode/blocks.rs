@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::io::Read;
 
-use super::avif::container::{Bytes, Meta, boxes, descend};
+use super::avif::container::{self, Bytes, Meta, boxes, descend};
 use super::raw::{self, Layout};
 use super::sniff::{self, Codec, Kind};
 use super::tiff::{self, Tiff};
@@ -13,6 +13,10 @@ use image::ImageFormat;
 
 /// Bytes of one packet: more than any person writes.
 const MOST: usize = 4 << 20;
+/// Packets of XMP in one file, of which all together have at most `MOST` bytes.
+const MOST_PACKETS: usize = 16;
+/// Items of a HEIF file that are looked into for what is noted in them.
+const MOST_ITEMS: usize = 64;
 /// Parts of a file that are looked at.
 const MOST_PARTS: usize = 4096;
 /// The directories of a raw file lie within its first bytes.
@@ -52,6 +56,18 @@ pub fn blocks(bytes: &[u8]) -> Blocks<'_> {
 }
 
 impl<'a> Blocks<'a> {
+    /// Bytes that packets of XMP may still take.
+    fn room(&self) -> usize {
+        MOST.saturating_sub(self.xmp.iter().map(|packet| packet.len()).sum())
+    }
+
+    /// Adds a packet of XMP unless it is one too many, or too long beside the others.
+    fn add_packet(&mut self, packet: Cow<'a, [u8]>) {
+        if self.xmp.len() < MOST_PACKETS && packet.len() <= self.room() {
+            self.xmp.push(packet);
+        }
+    }
+
     fn of_jpeg(&mut self, bytes: &'a [u8]) {
         let mut rest = Bytes(bytes.get(2..).unwrap_or(&[]));
         for _ in 0..MOST_PARTS {
@@ -73,6 +89,8 @@ impl<'a> Blocks<'a> {
 
     fn of_png(&mut self, bytes: &'a [u8]) {
         let mut rest = Bytes(bytes.get(8..).unwrap_or(&[]));
+        // What cannot be unpacked costs as much as what can.
+        let mut tried = 0;
         for _ in 0..MOST_PARTS {
             let chunk = || {
                 let mut header = rest;
@@ -83,8 +101,15 @@ impl<'a> Blocks<'a> {
             };
             let Some((kind, body, following)) = chunk() else { return };
             rest = following;
-            if kind == b"iTXt" {
-                self.xmp.extend(body.strip_prefix(b"XML:com.adobe.xmp\0").and_then(png_text));
+            let packet = body.strip_prefix(b"XML:com.adobe.xmp\0").filter(|_| kind == b"iTXt");
+            if let Some(packet) = packet {
+                tried += 1;
+                if let Some(text) = png_text(packet, self.room()) {
+                    self.add_packet(text);
+                }
+                if tried == MOST_PACKETS {
+                    return;
+                }
             }
         }
     }
@@ -132,16 +157,19 @@ impl<'a> Blocks<'a> {
 
     fn of_heif(&mut self, bytes: &[u8]) {
         let Ok(meta) = Meta::read(bytes) else { return };
-        let mut items: Vec<_> = meta.items.iter().collect();
+        let noted = |item: &container::Item| [b"mime", b"Exif"].contains(&&item.kind);
+        let mut items: Vec<_> = meta.items.iter().filter(|(_, item)| noted(item)).collect();
         items.sort_by_key(|(id, _)| **id);
-        for (_, item) in items {
+        for (_, item) in items.into_iter().take(MOST_ITEMS) {
             let data = || meta.data(item).ok().filter(|data| data.len() <= MOST);
             match &item.kind {
                 b"mime" => {
                     let xml = data().filter(|data| data.trim_ascii_start().starts_with(b"<"));
-                    self.xmp.extend(xml.map(Cow::from));
+                    if let Some(xml) = xml {
+                        self.add_packet(xml.into());
+                    }
                 }
-                b"Exif" => {
+                b"Exif" if self.exif.len() < MOST_PACKETS => {
                     if let Some(mut data) = data() {
                         let start = Bytes(&data).number(4).map_or(0, |n| n as usize + 4);
                         data.drain(..start.min(data.len()));
@@ -229,8 +257,8 @@ fn iptc_of_photoshop(bytes: &[u8]) -> Option<&[u8]> {
     None
 }
 
-/// The text of a PNG's chunk, after its keyword.
-fn png_text(body: &[u8]) -> Option<Cow<'_, [u8]>> {
+/// The text of a PNG's chunk, after its keyword, in at most `most` bytes.
+fn png_text(body: &[u8], most: usize) -> Option<Cow<'_, [u8]>> {
     let (&[packed, _], rest) = body.split_first_chunk::<2>()?;
     // Language, and the keyword in it.
     let text = rest.splitn(3, |&byte| byte == 0).nth(2)?;
@@ -238,7 +266,7 @@ fn png_text(body: &[u8]) -> Option<Cow<'_, [u8]>> {
         return Some(text.into());
     }
     let mut unpacked = vec![];
-    let mut reader = flate2::read::ZlibDecoder::new(text).take(MOST as u64);
+    let mut reader = flate2::read::ZlibDecoder::new(text).take(most as u64);
     reader.read_to_end(&mut unpacked).ok()?;
     Some(unpacked.into())
 }
@@ -272,8 +300,25 @@ mod tests {
             packed.write_all(&[b' '; 1 << 20]).expect("in memory");
         }
         let body = [b"\x01\0en\0\0", &packed.finish().expect("in memory")[..]].concat();
-        assert_eq!(png_text(&body).map(|text| text.len()), Some(MOST));
-        assert_eq!(png_text(b"\0\0\0\0plain").as_deref(), Some(&b"plain"[..]));
-        assert_eq!(png_text(b"\0\0en"), None);
+        assert_eq!(png_text(&body, MOST).map(|text| text.len()), Some(MOST));
+        assert_eq!(png_text(b"\0\0\0\0plain", MOST).as_deref(), Some(&b"plain"[..]));
+        assert_eq!(png_text(b"\0\0en", MOST), None);
+        // Many of them in one file are no more than one may be.
+        let chunk = |body: &[u8]| {
+            let length = (body.len() as u32).to_be_bytes();
+            [&length[..], b"iTXt", body, &[0; 4]].concat()
+        };
+        let keyword = b"XML:com.adobe.xmp\0";
+        let bomb = chunk(&[&keyword[..], &body].concat());
+        let mut blocks = Blocks::default();
+        let bombs = [&[0; 8][..], &bomb.repeat(40)].concat();
+        blocks.of_png(&bombs);
+        let sum: usize = blocks.xmp.iter().map(|packet| packet.len()).sum();
+        assert!(sum <= MOST && blocks.xmp.len() <= MOST_PACKETS, "{sum} bytes");
+        let plain = chunk(&[&keyword[..], b"\0\0\0\0<x/>"].concat());
+        let plain = [&[0; 8][..], &plain.repeat(40)].concat();
+        let mut blocks = Blocks::default();
+        blocks.of_png(&plain);
+        assert_eq!(blocks.xmp.len(), MOST_PACKETS);
     }
 }

@@ -16,13 +16,24 @@ const NAMES: &[&str] = &["libheif.so.1", "libheif.1.dylib", "heif.dll"];
 /// Bytes a pixel: planes of up to 16 bits as decoded, converted, and the result.
 const BYTES: u64 = 6 + 8 + 4 + 3;
 
-// Of libheif's public header, `heif.h`.
+// Of libheif's public headers, `heif.h` and `heif_error.h`.
 const COLORSPACE_RGB: c_int = 1;
 const CHROMA_INTERLEAVED_RGB: c_int = 10;
 const CHROMA_INTERLEAVED_RGBA: c_int = 11;
 const CHANNEL_INTERLEAVED: c_int = 10;
 /// `heif_suberror_End_of_data`.
 const END_OF_DATA: c_int = 100;
+/// `heif_suberror_Security_limit_exceeded`.
+const OVER_LIMIT: c_int = 1000;
+/// `heif_error_Unsupported_filetype`.
+const UNKNOWN_FILE: c_int = 3;
+/// `heif_error_Unsupported_feature`.
+const UNKNOWN_FEATURE: c_int = 4;
+/// `heif_error_Memory_allocation_error`.
+const NO_MEMORY: c_int = 6;
+/// What was too much for libheif may not be another time, or for another version.
+const TOO_LARGE: DecodeError =
+    DecodeError::Unsupported { format: "HEIC (too large for the libheif or the memory here)" };
 
 #[repr(C)]
 struct HeifError {
@@ -110,7 +121,7 @@ fn decode_with(heif: &Heif, bytes: &[u8], format: &'static str) -> Result<Decode
     // SAFETY: takes nothing; what it gives is checked.
     let context = unsafe { (heif.context_alloc)() };
     if context.is_null() {
-        return Err(broken("libheif has no memory"));
+        return Err(TOO_LARGE);
     }
     let context = Owned(context, heif.context_free);
     // SAFETY: `bytes` outlive the context, which is dropped at the end of this function.
@@ -186,5 +197,43 @@ fn explain(error: &HeifError, format: &'static str) -> DecodeError {
             package: "libheif-plugin-libde265 (Debian, Ubuntu)",
         };
     }
-    DecodeError::Broken { format, detail }
+    match (error.code, error.subcode) {
+        (NO_MEMORY, _) | (_, OVER_LIMIT) => TOO_LARGE,
+        // Other versions know more.
+        (UNKNOWN_FILE | UNKNOWN_FEATURE, _) => DecodeError::Missing {
+            format,
+            library: "a libheif that knows their kind",
+            package: "a newer libheif",
+        },
+        _ => DecodeError::Broken { format, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_libheif_cannot_do_is_no_damage() {
+        let explain = |code, subcode| {
+            explain(
+                &HeifError { code, subcode, message: c"in its words\nat length".as_ptr() },
+                "HEIC",
+            )
+        };
+        for (code, subcode) in [(6, 0), (6, 1000), (2, 1000), (6, 1001)] {
+            let error = explain(code, subcode);
+            assert!(matches!(error, DecodeError::Unsupported { .. }), "{code}, {subcode}: {error}");
+        }
+        for code in [3, 4] {
+            let error = explain(code, 0);
+            assert!(matches!(error, DecodeError::Missing { .. }), "{code}: {error}");
+        }
+        let error = explain(2, 0);
+        assert!(
+            matches!(&error, DecodeError::Broken { detail, .. } if detail == "in its words"),
+            "{error}"
+        );
+        assert!(matches!(explain(2, 100), DecodeError::Truncated { .. }));
+    }
 }

@@ -4,8 +4,9 @@
 //! A small text can stand for an endless picture (`use` of `use` of `use`…), so
 //! what it unfolds to is counted before anything is rendered.
 
+mod count;
+
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
@@ -14,10 +15,11 @@ use flate2::read::GzDecoder;
 use image::{ImageFormat, ImageReader};
 use resvg::usvg::{
     ImageHrefResolver, ImageKind, Options, Transform, Tree,
-    roxmltree::{Document, Node, ParsingOptions},
+    roxmltree::{Document, ParsingOptions},
 };
 use resvg::{render, tiny_skia::Pixmap};
 
+use self::count::check;
 use super::{DecodeError, Decoded, memory_for};
 
 const FORMAT: &str = "SVG";
@@ -28,11 +30,6 @@ const SIDE: f32 = 1024.0;
 const MOST_TEXT: u64 = 32 << 20;
 /// Elements and attributes and texts in the file.
 const MOST_NODES: u32 = 500_000;
-/// Elements when every reference is replaced by what it refers to.
-const MOST_UNFOLDED: u64 = 1_000_000;
-/// How deep elements may lie in one another, references followed: each level
-/// may take a canvas of its own, and some of the stack.
-const DEPTH: u32 = 120;
 /// Pixels of all pictures within a drawing together.
 const MOST_EMBEDDED: u64 = 16 << 20;
 /// Bytes of memory that a byte of text becomes, by and large.
@@ -53,24 +50,15 @@ pub(super) fn decode(bytes: &[u8], packed: bool) -> Result<Decoded, DecodeError>
     }
     let text = std::str::from_utf8(&bytes)
         .map_err(|e| broken(format!("it is no UTF-8 from byte {} on", e.valid_up_to())))?;
-    let canvas = SIDE as u64 * SIDE as u64;
-    // Each nested group may have a canvas of its own; few drawings nest more than ten.
-    let needed = bytes.len() as u64 * TEXT_FACTOR + 4 * canvas * 10 + 4 * MOST_EMBEDDED;
+    // First only what the text takes: a small drawing needs little more. What was
+    // taken is given back before more is, so that two do not wait for one another.
+    let for_text = bytes.len() as u64 * TEXT_FACTOR;
+    let memory = memory_for(SIDE as u32, SIDE as u32, for_text)?;
+    let needs = check(&parse(text)?).map_err(broken)?;
+    let needed = for_text.saturating_add(needs.memory());
+    drop(memory);
     let mut memory = memory_for(SIDE as u32, SIDE as u32, needed)?;
-    let options =
-        ParsingOptions { allow_dtd: true, nodes_limit: MOST_NODES, entity_resolver: None };
-    let document = Document::parse_with_options(text, options).map_err(|e| {
-        use resvg::usvg::roxmltree::Error as E;
-        match e {
-            E::UnclosedRootNode | E::UnexpectedEndOfStream => DecodeError::Truncated {
-                format: FORMAT,
-                detail: "its elements are not closed".into(),
-            },
-            E::NodesLimitReached => broken("it has too many elements".into()),
-            e => broken(e.to_string()),
-        }
-    })?;
-    check(&document).map_err(broken)?;
+    let document = parse(text)?;
     let tree = Tree::from_xmltree(&document, &options_without_world())
         .map_err(|e| broken(e.to_string()))?;
     let (width, height) = (tree.size().width(), tree.size().height());
@@ -89,6 +77,22 @@ pub(super) fn decode(bytes: &[u8], packed: bool) -> Result<Decoded, DecodeError>
     memory.shrink(rgb.len() as u64);
     let pixels = Pixels::new(pixmap.width(), pixmap.height(), rgb)?;
     Ok(Decoded { pixels, format: FORMAT, _memory: memory })
+}
+
+fn parse(text: &str) -> Result<Document<'_>, DecodeError> {
+    let options =
+        ParsingOptions { allow_dtd: true, nodes_limit: MOST_NODES, entity_resolver: None };
+    Document::parse_with_options(text, options).map_err(|e| {
+        use resvg::usvg::roxmltree::Error as E;
+        match e {
+            E::UnclosedRootNode | E::UnexpectedEndOfStream => DecodeError::Truncated {
+                format: FORMAT,
+                detail: "its elements are not closed".into(),
+            },
+            E::NodesLimitReached => broken("it has too many elements".into()),
+            e => broken(e.to_string()),
+        }
+    })
 }
 
 fn broken(detail: String) -> DecodeError {
@@ -138,171 +142,11 @@ fn embedded(format: ImageFormat, data: Arc<Vec<u8>>) -> Option<ImageKind> {
     }
 }
 
-/// What an element unfolds to.
-#[derive(Clone, Copy)]
-struct Unfolded {
-    elements: u64,
-    depth: u32,
-}
-
-/// Refuses a drawing that nests too deep, refers to itself in a circle, or
-/// unfolds to too much.
-fn check(document: &Document<'_>) -> Result<(), String> {
-    let too_deep = || format!("its elements lie more than {DEPTH} deep in one another");
-    // Without recursion first, so that recursion is safe afterwards.
-    let mut level = 0u32;
-    let mut node = document.root_element();
-    'walk: loop {
-        if let Some(child) = node.first_element_child() {
-            node = child;
-            level += 1;
-            if level > DEPTH {
-                return Err(too_deep());
-            }
-            continue;
-        }
-        while node.next_sibling_element().is_none() {
-            match node.parent_element() {
-                Some(parent) if level > 0 => {
-                    node = parent;
-                    level -= 1;
-                }
-                _ => break 'walk,
-            }
-        }
-        match node.next_sibling_element() {
-            Some(next) => node = next,
-            None => break,
-        }
-    }
-    let ids: HashMap<&str, Node<'_, '_>> = document
-        .descendants()
-        .filter(Node::is_element)
-        .filter_map(|node| Some((node.attribute("id")?, node)))
-        .collect();
-    let styles = styles(document);
-    let mut known = HashMap::new();
-    let all = unfold(document.root_element(), &(ids, styles), &mut known, 0)?;
-    if all.depth > DEPTH {
-        return Err(too_deep());
-    }
-    if all.elements > MOST_UNFOLDED {
-        return Err(format!("it unfolds to more than {MOST_UNFOLDED} elements"));
-    }
-    Ok(())
-}
-
-type Known = HashMap<resvg::usvg::roxmltree::NodeId, Option<Unfolded>>;
-
-/// Elements by id, and what style sheets let them refer to.
-type Names<'a> = (HashMap<&'a str, Node<'a, 'a>>, Vec<Rule<'a>>);
-
-/// A rule of a style sheet that refers to other elements.
-struct Rule<'a> {
-    /// What it holds for, such as `.class`, `#id`, `path` or `*`.
-    selectors: Vec<&'a str>,
-    body: &'a str,
-}
-
-/// The rules that have references, read so roughly that they hold for rather more
-/// elements than they do.
-fn styles<'a>(document: &'a Document<'_>) -> Vec<Rule<'a>> {
-    let sheets = document.descendants().filter(|node| node.has_tag_name("style"));
-    let texts = sheets.flat_map(|sheet| sheet.children()).filter_map(|text| text.text());
-    texts
-        .flat_map(|text| text.split('}'))
-        .filter_map(|rule| rule.split_once('{'))
-        .filter(|(_, body)| body.contains("url("))
-        .map(|(selectors, body)| {
-            let last =
-                |one: &'a str| one.rsplit([' ', '>', '+', '~', '\n']).find(|s| !s.is_empty());
-            Rule { selectors: selectors.split(',').filter_map(last).collect(), body }
-        })
-        .collect()
-}
-
-impl Rule<'_> {
-    fn holds(&self, node: Node<'_, '_>) -> bool {
-        self.selectors.iter().any(|selector| {
-            if let Some((_, class)) = selector.split_once('.') {
-                let class = class.split(['.', ':', '[']).next();
-                let mut classes = node.attribute("class").unwrap_or("").split_whitespace();
-                return classes.any(|one| Some(one) == class);
-            }
-            match selector.split_once('#') {
-                Some((_, id)) => node.attribute("id") == Some(id),
-                None if selector.chars().all(char::is_alphanumeric) => {
-                    node.tag_name().name() == *selector
-                }
-                None => true,
-            }
-        })
-    }
-}
-
-/// The ids in all `url(#…)` of a text.
-fn urls(text: &str) -> impl Iterator<Item = &str> {
-    text.split("url(").skip(1).filter_map(|rest| {
-        let rest = rest.trim_start_matches([' ', '"', '\'']).strip_prefix('#')?;
-        rest.split([')', '"', '\'', ' ']).next()
-    })
-}
-
-fn unfold(
-    node: Node<'_, '_>,
-    names: &Names<'_>,
-    known: &mut Known,
-    level: u32,
-) -> Result<Unfolded, String> {
-    if level > 4 * DEPTH {
-        return Err(format!("its references lie more than {} deep in one another", 4 * DEPTH));
-    }
-    match known.get(&node.id()) {
-        Some(Some(known)) => return Ok(*known),
-        // Being unfolded further up: a circle, which the renderer cuts.
-        Some(None) => return Ok(Unfolded { elements: 1, depth: 1 }),
-        None => {}
-    }
-    known.insert(node.id(), None);
-    let (ids, styles) = names;
-    let mut parts = vec![];
-    for child in node.children().filter(Node::is_element) {
-        parts.push(unfold(child, names, known, level + 1)?);
-    }
-    // `href` of a use, a pattern or a gradient, `url(#…)` of a fill, a mask, a marker…
-    let mut named: Vec<(&str, bool)> = vec![];
-    for attribute in node.attributes() {
-        let (name, value) = (attribute.name(), attribute.value());
-        if name == "href" {
-            named.extend(value.trim().strip_prefix('#').map(|id| (id, false)));
-        }
-        let marks = name.starts_with("marker") || value.contains("marker");
-        named.extend(urls(value).map(|id| (id, marks)));
-    }
-    for rule in styles.iter().filter(|rule| rule.holds(node)) {
-        named.extend(urls(rule.body).map(|id| (id, rule.body.contains("marker"))));
-    }
-    // A marker stands on every corner of a path; each takes a character at least.
-    let corners = || node.attribute("d").or(node.attribute("points")).map_or(1, str::len) as u64;
-    for (id, marks) in named {
-        if let Some(target) = ids.get(id) {
-            let part = unfold(*target, names, known, level + 1)?;
-            let times = if marks { corners() } else { 1 };
-            parts.push(Unfolded { elements: part.elements.saturating_mul(times), ..part });
-        }
-    }
-    let sum = Unfolded {
-        elements: parts.iter().fold(1, |sum: u64, part| sum.saturating_add(part.elements)),
-        depth: 1 + parts.iter().map(|part| part.depth).max().unwrap_or(0),
-    };
-    known.insert(node.id(), Some(sum));
-    Ok(sum)
-}
-
 #[cfg(test)]
 mod tests {
     use std::io::Write;
 
+    use super::count::Needs;
     use super::*;
 
     fn svg(inner: &str) -> String {
@@ -429,5 +273,80 @@ mod tests {
         }
         let bomb = super::super::decode(&packed.finish().expect("in memory"));
         assert!(bomb.is_err_and(|e| e.to_string().contains("over 32 MB")));
+    }
+
+    fn checked(inner: &str) -> Result<Needs, String> {
+        let text = svg(inner);
+        check(&parse(&text).expect("XML"))
+    }
+
+    #[test]
+    fn filters_that_take_long_are_refused() {
+        let step = |step: &str| {
+            let filter = format!("<filter id=\"f\">{step}</filter><rect filter=\"url(#f)\"/>");
+            checked(&filter).err().unwrap_or_default()
+        };
+        for fine in [
+            "<feTurbulence numOctaves=\"10\"/>",
+            "<feMorphology radius=\"20 3\"/>",
+            "<feConvolveMatrix order=\"3\" kernelMatrix=\"1 1 1 1 1 1 1 1 1\"/>",
+            "<feGaussianBlur stdDeviation=\"500\"/>",
+        ] {
+            assert_eq!(step(fine), "", "{fine}");
+        }
+        assert!(step("<feTurbulence numOctaves=\"11\"/>").contains("numOctaves"));
+        assert!(step("<feTurbulence numOctaves=\"1e9\"/>").contains("numOctaves"));
+        assert!(step("<feMorphology radius=\"1,21\"/>").contains("radius"));
+        assert!(step("<feConvolveMatrix order=\"10\"/>").contains("order"));
+        let long = format!("<feConvolveMatrix kernelMatrix=\"{}\"/>", "1 ".repeat(82));
+        assert!(step(&long).contains("kernelMatrix"));
+        for one in ["<rect filter=\"blur(1)\"/>", "<rect style=\"filter : blur(1)\"/>"] {
+            assert!(checked(&one.repeat(100)).is_ok(), "{one}");
+            assert!(checked(&one.repeat(101)).is_err_and(|e| e.contains("filters")), "{one}");
+            let uses = format!("<g id=\"g\">{one}</g>{}", "<use href=\"#g\"/>".repeat(100));
+            assert!(checked(&uses).is_err_and(|e| e.contains("filters")), "{one}");
+        }
+    }
+
+    #[test]
+    fn what_is_handed_down_is_counted_for_each_heir() {
+        let refused = |inner: &str| checked(inner).is_err_and(|e| e.contains("unfolds"));
+        let parts = "<path d=\"M0 0\"/>".repeat(2_000);
+        let marker = format!("<marker id=\"m\">{parts}</marker>");
+        let path = format!("<path d=\"M0 0{}\"/>", "h1".repeat(1_000));
+        assert!(!refused(&format!("{marker}{path}")));
+        for group in ["marker-mid=\"url(#m)\"", "style=\"marker: url(\t&#10;'#m')\""] {
+            assert!(refused(&format!("{marker}<g {group}><g>{path}</g></g>")), "{group}");
+            let used = format!("{marker}<g id=\"p\">{path}</g><use href=\"#p\" {group}/>");
+            assert!(refused(&used), "{group}");
+        }
+        let pattern = format!("<pattern id=\"p\">{parts}</pattern>");
+        let shapes = "<rect/>".repeat(1_000);
+        assert!(!refused(&format!("{pattern}<g>{shapes}</g>")));
+        for group in ["fill=\"url(#p)\"", "stroke=\"url(#p)\"", "style=\"x:y;fill:url(#p)\""] {
+            assert!(refused(&format!("{pattern}<g {group}>{shapes}</g>")), "{group}");
+        }
+        // The first of two with one id counts.
+        let second = "<pattern id=\"p\"/>";
+        assert!(refused(&format!("{pattern}{second}<g fill=\"url(#p)\">{shapes}</g>")));
+        assert!(!refused(&format!("{second}{pattern}<g fill=\"url(#p)\">{shapes}</g>")));
+        // Each part of a circle costs what the whole of it does.
+        let circle = format!(
+            "<pattern id=\"a\"><rect fill=\"url(#b)\"/>{parts}</pattern>\
+             <pattern id=\"b\"><rect fill=\"url(#a)\"/></pattern>"
+        );
+        let shapes = "<rect fill=\"url(#b)\"/>".repeat(1_000);
+        assert!(!refused(&circle) && refused(&format!("{circle}{shapes}")));
+    }
+
+    #[test]
+    fn memory_is_what_the_drawing_needs() {
+        let memory = |inner: &str| checked(inner).expect("fine").memory();
+        let canvas = 4 << 20;
+        assert_eq!(memory("<rect fill=\"red\"/>"), 2 * canvas);
+        assert!(memory("<image/>") >= 4 * MOST_EMBEDDED);
+        let deep = "<g opacity=\".5\">".repeat(100) + &"</g>".repeat(100);
+        assert_eq!(memory(&deep), 102 * canvas);
+        assert_eq!(memory(&"<g opacity=\".5\"/>".repeat(100)), 3 * canvas);
     }
 }

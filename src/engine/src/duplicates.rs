@@ -5,9 +5,10 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Colour, Filter, Item, ItemId, Kind, Query, StoreRead};
+use ekphrasis_index::{Colour, Filter, Item, ItemId, Kind, Query, Seq, StoreRead};
 
 use crate::{Engine, EngineError};
 
@@ -17,6 +18,8 @@ const COSINE: f32 = 0.94;
 const BITS: u32 = 9;
 /// Neighbours of a picture that are looked at; larger groups come together link by link.
 const NEIGHBOURS: usize = 24;
+/// Identical files beside which near copies are looked for, at most.
+const CROWD: usize = 1000;
 /// Items read at once.
 const BATCH: usize = 512;
 
@@ -80,12 +83,31 @@ impl Known {
 }
 
 impl Engine {
-    /// Finds the pictures that are copies of one another, among those that the filter
-    /// lets through; only identical files if `identical` says so.
+    /// The pictures that are copies of one another, among those that the filter lets
+    /// through; only identical files if `identical` says so. What was found last is
+    /// kept as long as the store does not change, so that one can page through it.
     ///
     /// # Errors
-    /// If the store cannot be read.
+    /// `Busy` while somebody else has them looked for, which takes a search a picture;
+    /// and if the store cannot be read.
     pub fn duplicates(
+        &self,
+        identical: bool,
+        filter: &Filter,
+    ) -> Result<Arc<DuplicateReport>, EngineError> {
+        let Ok(mut kept) = self.copies.try_lock() else {
+            return Err(EngineError::Busy("copies are being looked for already; try again soon"));
+        };
+        let asked = Asked { seq: self.fresh()?.seq(), identical, filter: filter.clone() };
+        if let Some((_, report)) = kept.as_ref().filter(|(of, _)| *of == asked) {
+            return Ok(Arc::clone(report));
+        }
+        let report = Arc::new(self.find_duplicates(identical, filter)?);
+        *kept = Some((asked, Arc::clone(&report)));
+        Ok(report)
+    }
+
+    fn find_duplicates(
         &self,
         identical: bool,
         filter: &Filter,
@@ -100,19 +122,22 @@ impl Engine {
             known.extend(items.iter().filter_map(Known::of));
         }
         let mut sets = Sets::new(known.len());
-        let mut first: HashMap<[u8; 32], usize> = HashMap::new();
+        // The first of each content, and how many there are.
+        let mut first: HashMap<[u8; 32], (usize, usize)> = HashMap::new();
         for (i, one) in known.iter().enumerate() {
-            sets.join(*first.entry(one.content).or_insert(i), i);
+            let (of, count) = first.entry(one.content).or_insert((i, 0));
+            *count += 1;
+            sets.join(*of, i);
         }
         if !identical {
-            let mut firsts: Vec<usize> = first.into_values().collect();
+            let mut firsts: Vec<(usize, usize)> = first.into_values().collect();
             firsts.sort_unstable();
             self.join_near(&known, &firsts, &filter, &mut sets)?;
         }
         let mut groups = vec![];
         for members in sets.groups() {
             let ids: Vec<ItemId> = members.iter().map(|&i| known[i].id).collect();
-            groups.extend(self.group(&ids)?);
+            groups.extend(self.groups(&ids)?);
         }
         let spare = |group: &DuplicateGroup| -> u64 {
             group.copies[1..].iter().filter_map(|c| Some(c.item.file.as_ref()?.size)).sum()
@@ -130,21 +155,22 @@ impl Engine {
     fn join_near(
         &self,
         known: &[Known],
-        firsts: &[usize],
+        firsts: &[(usize, usize)],
         filter: &Filter,
         sets: &mut Sets,
     ) -> Result<(), EngineError> {
         let by_id: HashMap<ItemId, usize> =
             known.iter().enumerate().map(|(i, one)| (one.id, i)).collect();
         for batch in firsts.chunks(BATCH) {
-            let ids: Vec<ItemId> = batch.iter().map(|&i| known[i].id).collect();
-            for (&i, embedding) in batch.iter().zip(self.store.embeddings(&ids)?) {
+            let ids: Vec<ItemId> = batch.iter().map(|&(i, _)| known[i].id).collect();
+            for (&(i, same), embedding) in batch.iter().zip(self.store.embeddings(&ids)?) {
                 let Some(embedding) = embedding.filter(|_| known[i].look.is_some()) else {
                     continue;
                 };
                 let query = Query {
                     vector: Some(embedding),
-                    k: NEIGHBOURS,
+                    // Those that are identical must not hide the others.
+                    k: NEIGHBOURS + same.min(CROWD),
                     filter: filter.clone(),
                     ..Query::default()
                 };
@@ -161,36 +187,61 @@ impl Engine {
         Ok(())
     }
 
-    /// The items of a group, the best first; `None` if fewer than two are left.
-    fn group(&self, ids: &[ItemId]) -> Result<Option<DuplicateGroup>, EngineError> {
+    /// The items of a set that came together link by link, in groups of copies of the
+    /// best of each: the first and the last of a series may have nothing in common.
+    fn groups(&self, ids: &[ItemId]) -> Result<Vec<DuplicateGroup>, EngineError> {
         let items = self.store.items(ids)?;
         let embeddings = self.store.embeddings(ids)?;
-        let mut copies: Vec<(Item, Option<Embedding>)> =
+        let mut left: Vec<(Item, Option<Embedding>)> =
             items.into_iter().zip(embeddings).filter_map(|(item, e)| Some((item?, e))).collect();
-        copies.sort_by_cached_key(|(item, _)| (Reverse(Worth::of(item)), item.path.clone()));
-        if copies.len() < 2 {
-            return Ok(None);
+        left.sort_by_cached_key(|(item, _)| (Reverse(Worth::of(item)), item.path.clone()));
+        let mut groups = vec![];
+        while !left.is_empty() {
+            let mut rest = left.split_off(1);
+            let Some(best) = left.pop() else { break };
+            let copies = rest
+                .extract_if(.., |(item, embedding)| {
+                    are_copies((&best.0, best.1.as_ref()), (item, embedding.as_ref()))
+                })
+                .collect();
+            groups.extend(group(best, copies));
+            left = rest;
         }
-        let why = Worth::of(&copies[0].0).over(&Worth::of(&copies[1].0));
-        let content = |item: &Item| item.file.as_ref().map(|file| file.content);
-        let best = content(&copies[0].0);
-        let first = copies[0].1.clone();
-        let copies: Vec<Duplicate> = copies
-            .into_iter()
-            .map(|(item, embedding)| {
-                let same = content(&item) == best;
-                let cosine = first.as_ref().zip(embedding.as_ref()).map(|(a, b)| a.cosine(b));
-                let similarity = match cosine {
-                    _ if same => 1.0,
-                    Some(Ok(cosine)) => cosine,
-                    _ => 0.0,
-                };
-                Duplicate { item, similarity }
-            })
-            .collect();
-        let identical = copies.iter().all(|copy| content(&copy.item) == best);
-        Ok(Some(DuplicateGroup { identical, copies, why }))
+        Ok(groups)
     }
+}
+
+/// What two questions have to have in common to have one answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Asked {
+    seq: Seq,
+    identical: bool,
+    filter: Filter,
+}
+
+/// The best and its copies, which are in the order of their worth; `None` without any.
+fn group(
+    (best, embedding): (Item, Option<Embedding>),
+    copies: Vec<(Item, Option<Embedding>)>,
+) -> Option<DuplicateGroup> {
+    let why = Worth::of(&best).over(&Worth::of(&copies.first()?.0));
+    let content = |item: &Item| item.file.as_ref().map(|file| file.content);
+    let same = |item: &Item| content(item) == content(&best);
+    let similarity = |(item, other): &(Item, Option<Embedding>)| match same(item) {
+        true => 1.0,
+        false => {
+            let cosine = embedding.as_ref().zip(other.as_ref()).map(|(a, b)| a.cosine(b));
+            cosine.and_then(Result::ok).unwrap_or_default()
+        }
+    };
+    let identical = copies.iter().all(|(item, _)| same(item));
+    let others: Vec<Duplicate> = copies
+        .into_iter()
+        .map(|copy| Duplicate { similarity: similarity(&copy), item: copy.0 })
+        .collect();
+    let first = Duplicate { item: best, similarity: 1.0 };
+    let copies = std::iter::once(first).chain(others).collect();
+    Some(DuplicateGroup { identical, copies, why })
 }
 
 /// Whether two pictures are copies, as far as their files and vectors say.

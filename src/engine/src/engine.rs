@@ -10,6 +10,7 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
+use crate::duplicates::{Asked, DuplicateReport};
 use crate::thumbnails::Thumbnails;
 use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures};
 
@@ -42,6 +43,8 @@ pub struct Engine {
     pub(crate) indexing: Mutex<Option<Progress>>,
     /// Whether the first run has looked for damaged vectors.
     pub(crate) checked: AtomicBool,
+    /// The copies that were found last.
+    pub(crate) copies: Mutex<Option<(Asked, Arc<DuplicateReport>)>>,
     thumbnails: Thumbnails,
 }
 
@@ -63,6 +66,7 @@ impl Engine {
             data: data.into(),
             indexing: Mutex::new(None),
             checked: AtomicBool::new(false),
+            copies: Mutex::default(),
             thumbnails: Thumbnails::new(data),
         })
     }

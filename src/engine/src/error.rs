@@ -57,6 +57,9 @@ pub enum EngineError {
     /// The model could not be opened.
     #[error("{0}")]
     Model(#[from] ModelError),
+    /// Somebody else has the same slow thing done.
+    #[error("{0}")]
+    Busy(&'static str),
     /// A model was not imported.
     #[error("{0}")]
     Import(#[from] ImportError),
@@ -81,7 +84,9 @@ impl EngineError {
             Self::Import(ImportError::Io(_)) => Fault::Environment,
             // The folder that was named, or the name it was to have.
             Self::Import(_) => Fault::User,
-            Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
+            Self::Busy(_) | Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => {
+                Fault::Environment
+            }
         }
     }
 }

@@ -64,8 +64,15 @@ impl Engine {
             explain: request.explain,
         };
         let store = self.fresh()?;
+        let mut warnings = store.warnings();
         let rows = if request.collapse {
-            collapsed(store, &mut query)?
+            let (rows, short) = collapsed(store, &mut query)?;
+            if short {
+                warnings.push(format!(
+                    "among the first {MOST_COLLAPSED} hits are so many copies that there may be more than is shown; search without collapsing to see all"
+                ));
+            }
+            rows
         } else {
             rows(store, &query)?.into_iter().map(|row| (row, 0)).collect()
         };
@@ -93,7 +100,7 @@ impl Engine {
             mode,
             total_candidates: store.count(&filter_of(request))?,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
-            warnings: store.warnings(),
+            warnings,
         })
     }
 
@@ -146,14 +153,19 @@ fn rows(store: &LocalStore, query: &Query) -> Result<Vec<Row>, EngineError> {
 }
 
 /// The hits of which none is a copy of one before it, and how many copies of each
-/// were left out. Asks for more until there are enough.
-fn collapsed(store: &LocalStore, query: &mut Query) -> Result<Vec<(Row, usize)>, EngineError> {
+/// were left out; and whether there are fewer than were asked for because no more than
+/// [`MOST_COLLAPSED`] are looked at.
+fn collapsed(
+    store: &LocalStore,
+    query: &mut Query,
+) -> Result<(Vec<(Row, usize)>, bool), EngineError> {
     let (k, offset) = (query.k, std::mem::take(&mut query.offset));
     let enough = k + offset;
-    query.k = 2 * enough;
+    // The same for all of the first pages, so that they show one order.
+    query.k = (2 * enough).next_power_of_two().clamp(256, MOST_COLLAPSED);
     loop {
         let found = rows(store, query)?;
-        let all = found.len() < query.k || query.k >= MOST_COLLAPSED;
+        let all = found.len() < query.k;
         let mut kept: Vec<(Row, usize)> = vec![];
         for row in found {
             let copy = |(of, _): &&mut (Row, usize)| {
@@ -164,10 +176,11 @@ fn collapsed(store: &LocalStore, query: &mut Query) -> Result<Vec<(Row, usize)>,
                 None => kept.push((row, 0)),
             }
         }
-        if all || kept.len() >= enough {
-            return Ok(kept.into_iter().skip(offset).take(k).collect());
+        if all || kept.len() >= enough || query.k >= MOST_COLLAPSED {
+            let short = !all && kept.len() < enough;
+            return Ok((kept.into_iter().skip(offset).take(k).collect(), short));
         }
-        query.k *= 2;
+        query.k = (2 * query.k).min(MOST_COLLAPSED);
     }
 }
 

@@ -6,6 +6,8 @@ use std::collections::HashMap;
 /// Boxes in one another, items, extents: more than any picture has.
 const DEPTH: usize = 8;
 const MOST: usize = 4096;
+/// Extents of all items of a file together.
+const MOST_EXTENTS: usize = 65_536;
 
 /// Reads big-endian numbers; `None` where the bytes end.
 #[derive(Clone, Copy)]
@@ -102,6 +104,8 @@ pub(in crate::decode) struct Meta<'a> {
     pub(in crate::decode) items: HashMap<u32, Item>,
     /// Kind of reference, who refers, to whom.
     pub(in crate::decode) references: Vec<([u8; 4], u32, Vec<u32>)>,
+    /// Entries of places read so far, and their extents.
+    placed: (usize, usize),
     file: &'a [u8],
     idat: &'a [u8],
 }
@@ -184,12 +188,24 @@ impl<'a> Meta<'a> {
         }
         let wide = if version < 2 { 2 } else { 4 };
         let count = body.number(wide)?;
-        for _ in 0..count.min(MOST as u64) {
+        for _ in 0..count {
+            if self.placed.0 >= MOST {
+                return Some(());
+            }
+            self.placed.0 += 1;
             let id = body.number(wide)? as u32;
             let method = if version > 0 { body.u16()? & 15 } else { 0 };
             let elsewhere = body.u16()? != 0 || method > 1;
             let base = body.number(base)?;
             let extents = body.u16()?;
+            // Many that take no bytes would say the same again and again.
+            if extents > 1 && offset == 0 && length == 0 {
+                return None;
+            }
+            self.placed.1 += usize::from(extents);
+            if self.placed.1 > MOST_EXTENTS {
+                return None;
+            }
             let item = self.items.entry(id).or_default();
             item.within = method == 1;
             for _ in 0..extents {
@@ -314,9 +330,69 @@ impl Grid {
         let (width, height) = (data.number(wide)? as u32, data.number(wide)? as u32);
         Some(Self { rows, columns, width, height })
     }
+
+    /// Whether tiles of this size cover the picture, and none lies beside it.
+    pub(in crate::decode) fn fits(&self, (across, down): (u32, u32)) -> bool {
+        let fits = |tiles: u32, side: u32, whole: u32| {
+            let (tiles, side, whole) = (u64::from(tiles), u64::from(side), u64::from(whole));
+            tiles * side >= whole && tiles.saturating_sub(1) * side < whole
+        };
+        fits(self.columns, across, self.width) && fits(self.rows, down, self.height)
+    }
 }
 
 /// How deep boxes are walked for what others look for.
 pub(crate) fn descend<'a>(bytes: &'a [u8], path: &[&[u8; 4]]) -> Option<&'a [u8]> {
     path.iter().take(DEPTH).try_fold(bytes, |bytes, kind| find(bytes, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An `iloc` of version 0 with the sizes and entries given: id and extents.
+    fn iloc(sizes: u16, entries: &[(u16, u16)]) -> Vec<u8> {
+        let mut bytes = [&[0; 4][..], &sizes.to_be_bytes()].concat();
+        bytes.extend((entries.len() as u16).to_be_bytes());
+        let each = usize::from(sizes >> 12) + usize::from(sizes >> 8 & 15);
+        for &(id, extents) in entries {
+            for number in [id, 0, extents] {
+                bytes.extend(number.to_be_bytes());
+            }
+            bytes.resize(bytes.len() + each * usize::from(extents), 0);
+        }
+        bytes
+    }
+
+    #[test]
+    fn places_are_bounded_over_all_items_and_boxes() {
+        let read = |boxes: &[Vec<u8>]| {
+            let mut meta = Meta::default();
+            let all = boxes.iter().try_for_each(|body| meta.read_places(&mut Bytes(body)));
+            all.map(|()| {
+                (meta.items.len(), meta.items.values().map(|i| i.extents.len()).sum::<usize>())
+            })
+        };
+        assert_eq!(read(&[iloc(0x4400, &[(1, 2), (2, 1)])]), Some((2, 3)));
+        assert_eq!(read(&[iloc(0, &[(1, 1)])]), Some((1, 1)), "the whole file");
+        assert_eq!(read(&[iloc(0, &[(1, 2)])]), None, "twice the whole file");
+        let many: Vec<_> = (0..32).map(|id| (id, 2048)).collect();
+        assert_eq!(read(&[iloc(0x1100, &many)]), Some((32, 65_536)));
+        let more: Vec<_> = (0..33).map(|id| (id, 2048)).collect();
+        assert_eq!(read(&[iloc(0x1100, &more)]), None);
+        assert_eq!(read(&[iloc(0x1100, &many), iloc(0x1100, &[(99, 1)])]), None);
+        let half =
+            |start: u16| iloc(0x1100, &(start..start + 3000).map(|i| (i, 1)).collect::<Vec<_>>());
+        assert_eq!(read(&[half(0), half(3000)]), Some((MOST, MOST)));
+    }
+
+    #[test]
+    fn tiles_cover_the_picture_and_none_lies_beside_it() {
+        let grid = Grid { rows: 2, columns: 3, width: 250, height: 128 };
+        assert!(grid.fits((100, 64)) && grid.fits((84, 127)));
+        for size in [(83, 64), (100, 63), (125, 64), (100, 128), (0, 0), (u32::MAX, u32::MAX)] {
+            assert!(!grid.fits(size), "{size:?}");
+        }
+        assert!(Grid { rows: 1, columns: 1, width: 5, height: 5 }.fits((u32::MAX, 5)));
+    }
 }

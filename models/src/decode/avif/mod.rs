@@ -49,7 +49,7 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Decoded, DecodeError> {
     let mut image =
         DynamicImage::from(image.ok_or(PixelsError::Length { width, height, expected, got })?);
     // In the order in which they are written, as the standard has it.
-    for property in &main.properties {
+    for property in once_each(&main.properties) {
         image.apply_orientation(match property {
             Property::Turn(1) => Orientation::Rotate270,
             Property::Turn(2) => Orientation::Rotate180,
@@ -87,6 +87,16 @@ struct Canvas {
 /// what the container says of its colours comes along.
 type Draw = fn(&mut Canvas, &Picture, (u32, u32), Option<Colours>) -> Result<(), &'static str>;
 
+/// The first turn and the first mirror in their order: each may be there once.
+fn once_each(properties: &[Property]) -> impl Iterator<Item = &Property> {
+    let (mut turned, mut mirrored) = (false, false);
+    properties.iter().filter(move |property| match property {
+        Property::Turn(_) => !std::mem::replace(&mut turned, true),
+        Property::Mirror(_) => !std::mem::replace(&mut mirrored, true),
+        _ => false,
+    })
+}
+
 /// Decodes an item, which may be a grid of others, onto the canvas.
 fn paint(meta: &Meta<'_>, id: u32, canvas: &mut Canvas, draw: Draw) -> Result<(), DecodeError> {
     let item = meta.items.get(&id).ok_or(broken("a part of it is not there"))?;
@@ -114,16 +124,16 @@ fn paint(meta: &Meta<'_>, id: u32, canvas: &mut Canvas, draw: Draw) -> Result<()
             if !fits {
                 return Err(broken("its grid does not fit its tiles"));
             }
+            let mut first = None;
             for (place, tile) in (0..).zip(tiles) {
                 let picture = frame(meta, *tile, canvas)?;
                 let (row, column) = (place / grid.columns, place % grid.columns);
-                let covers = |tiles: u32, side: u32, whole: u32| {
-                    u64::from(tiles) * u64::from(side) >= u64::from(whole)
-                };
-                if !covers(grid.columns, picture.width(), canvas.width)
-                    || !covers(grid.rows, picture.height(), canvas.height)
-                {
-                    return Err(broken("its tiles do not cover the picture"));
+                let size = (picture.width(), picture.height());
+                if *first.get_or_insert(size) != size {
+                    return Err(broken("its tiles are not all of one size"));
+                }
+                if !grid.fits(size) {
+                    return Err(broken("its tiles do not fit the picture"));
                 }
                 let corner =
                     (column.saturating_mul(picture.width()), row.saturating_mul(picture.height()));
@@ -166,4 +176,17 @@ fn frame(meta: &Meta<'_>, id: u32, canvas: &Canvas) -> Result<Picture, DecodeErr
         }
     }
     decoder.get_picture().map_err(|_| broken("there is no picture in its AV1"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_turn_and_one_mirror_count() {
+        let size = Property::Size(1, 1);
+        let (turn, mirror) = (Property::Turn(1), Property::Mirror(0));
+        let all = [mirror, size, turn, Property::Turn(2), Property::Mirror(1), turn];
+        assert_eq!(once_each(&all).copied().collect::<Vec<_>>(), [mirror, turn]);
+    }
 }

@@ -1,7 +1,7 @@
 //! Given the segments of a JPEG, which picture do they announce? Only what is
 //! decoded here is understood: eight bits, Huffman codes, one scan of everything.
 
-use super::huffman::Table;
+use super::huffman::{Codes, Table};
 
 const SOF0: u8 = 0xC0;
 const SOF1: u8 = 0xC1;
@@ -46,6 +46,7 @@ pub(super) struct Header<'a> {
     pub(super) components: Vec<Component>,
     /// Units between restart markers; 0: there are none.
     pub(super) restart: usize,
+    /// Of the tables, those that the scan names.
     pub(super) dc: [Option<Table>; 4],
     pub(super) ac: [Option<Table>; 4],
     /// The body of the EXIF segment.
@@ -77,7 +78,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Header<'_>> {
         exif: None,
         data: &[],
     };
-    let mut quantisers = [None; 4];
+    let (mut quantisers, mut codes) = ([None; 4], [[None; 4]; 2]);
     let mut adobe = None;
     let mut rest = bytes.strip_prefix(b"\xFF\xD8")?;
     loop {
@@ -95,14 +96,14 @@ pub(super) fn read(bytes: &[u8]) -> Option<Header<'_>> {
         rest = after;
         match marker {
             SOF0 | SOF1 => header.frame(body)?,
-            DHT => header.tables(body)?,
+            DHT => read_codes(body, &mut codes)?,
             SOF2..=SOF15 => return None,
             DQT => read_quantisers(body, &mut quantisers)?,
             DRI => header.restart = usize::from(u16::from_be_bytes(body.try_into().ok()?)),
             APP1 if header.exif.is_none() => header.exif = body.strip_prefix(b"Exif\0\0"),
             APP14 => adobe = body.strip_prefix(b"Adobe").and_then(|b| b.get(6)).copied(),
             SOS => {
-                header.scan(body)?;
+                header.scan(body, &codes)?;
                 header.data = rest;
                 break;
             }
@@ -145,26 +146,8 @@ impl Header<'_> {
         Some(())
     }
 
-    fn tables(&mut self, mut body: &[u8]) -> Option<()> {
-        while let Some((&[kind], rest)) = body.split_first_chunk() {
-            let (counts, rest) = rest.split_first_chunk::<16>()?;
-            let total = counts.iter().map(|&c| usize::from(c)).sum();
-            let (symbols, rest) = rest.split_at_checked(total)?;
-            let tables = match kind >> 4 {
-                // Differences of brightness have so many bits at most.
-                0 if symbols.iter().any(|&symbol| symbol > 15) => return None,
-                0 => &mut self.dc,
-                1 => &mut self.ac,
-                _ => return None,
-            };
-            *tables.get_mut(usize::from(kind & 15))? = Some(Table::new(counts, symbols)?);
-            body = rest;
-        }
-        Some(())
-    }
-
-    /// The scan has to hold everything.
-    fn scan(&mut self, body: &[u8]) -> Option<()> {
+    /// The scan has to hold everything. `codes` are those before it, first the `dc`.
+    fn scan(&mut self, body: &[u8], codes: &[[Option<Codes<'_>>; 4]; 2]) -> Option<()> {
         let (&count, rest) = body.split_first()?;
         let count = usize::from(count);
         if count != self.components.len() || rest.len() != 2 * count + 3 {
@@ -175,9 +158,31 @@ impl Header<'_> {
             if component.id != id || component.dc > 3 || component.ac > 3 {
                 return None;
             }
+            for (table, codes) in [
+                (&mut self.dc[component.dc], codes[0][component.dc]?),
+                (&mut self.ac[component.ac], codes[1][component.ac]?),
+            ] {
+                table.get_or_insert_with(|| Table::new(codes));
+            }
         }
         Some(())
     }
+}
+
+fn read_codes<'a>(mut body: &'a [u8], tables: &mut [[Option<Codes<'a>>; 4]; 2]) -> Option<()> {
+    while let Some((&[kind], rest)) = body.split_first_chunk() {
+        let (counts, rest) = rest.split_first_chunk::<16>()?;
+        let total = counts.iter().map(|&c| usize::from(c)).sum();
+        let (symbols, rest) = rest.split_at_checked(total)?;
+        // Differences of brightness have so many bits at most.
+        if kind >> 4 == 0 && symbols.iter().any(|&symbol| symbol > 15) {
+            return None;
+        }
+        let tables = tables.get_mut(usize::from(kind >> 4))?;
+        *tables.get_mut(usize::from(kind & 15))? = Some(Codes::new(counts, symbols)?);
+        body = rest;
+    }
+    Some(())
 }
 
 fn read_quantisers(mut body: &[u8], tables: &mut [Option<[f32; 64]>; 4]) -> Option<()> {
@@ -199,29 +204,39 @@ fn read_quantisers(mut body: &[u8], tables: &mut [Option<[f32; 64]>; 4]) -> Opti
     Some(())
 }
 
-/// The data without what is stuffed into them, cut at restart markers. `None` if
-/// something else than the end follows them.
-pub(super) fn segments(data: &[u8]) -> Option<Vec<Vec<u8>>> {
-    let (mut all, mut segment, mut rest) = (Vec::new(), Vec::with_capacity(data.len() + PAD), data);
-    loop {
-        let plain = rest.iter().position(|&byte| byte == 0xFF)?;
-        segment.extend_from_slice(&rest[..plain]);
-        match *rest.get(plain + 1)? {
-            0 => {
-                segment.push(0xFF);
-                rest = &rest[plain + 2..];
-            }
-            // A fill byte.
-            0xFF => rest = &rest[plain + 1..],
-            marker @ (RST0..=RST7 | EOI) => {
-                segment.extend_from_slice(&[0; PAD]);
-                all.push(std::mem::take(&mut segment));
-                if marker == EOI {
-                    return Some(all);
+/// The data without what is stuffed into them, cut at restart markers. One segment at a
+/// time: there may be as many as there are bytes.
+pub(super) struct Segments<'a> {
+    rest: &'a [u8],
+    segment: Vec<u8>,
+}
+
+impl<'a> Segments<'a> {
+    pub(super) fn of(data: &'a [u8]) -> Self {
+        Self { rest: data, segment: Vec::with_capacity(data.len() + PAD) }
+    }
+
+    /// The next segment, [`PAD`] behind it, and whether it is the last. `None` if
+    /// something else than a restart or the end follows it.
+    pub(super) fn cut(&mut self) -> Option<(&[u8], bool)> {
+        self.segment.clear();
+        loop {
+            let plain = self.rest.iter().position(|&byte| byte == 0xFF)?;
+            self.segment.extend_from_slice(&self.rest[..plain]);
+            match *self.rest.get(plain + 1)? {
+                0 => {
+                    self.segment.push(0xFF);
+                    self.rest = &self.rest[plain + 2..];
                 }
-                rest = &rest[plain + 2..];
+                // A fill byte.
+                0xFF => self.rest = &self.rest[plain + 1..],
+                marker @ (RST0..=RST7 | EOI) => {
+                    self.segment.extend_from_slice(&[0; PAD]);
+                    self.rest = &self.rest[plain + 2..];
+                    return Some((self.segment.as_slice(), marker == EOI));
+                }
+                _ => return None,
             }
-            _ => return None,
         }
     }
 }

@@ -48,12 +48,17 @@ pub(super) struct Table {
     symbols: Vec<u8>,
 }
 
-impl Table {
-    /// From the number of codes of each length (1 to 16 bits) and their symbols.
-    /// `None` if there cannot be so many, as the strict decoder counts them.
-    pub(super) fn new(counts: &[u8; 16], symbols: &[u8]) -> Option<Self> {
-        let mut codes = Box::new([Code::default(); 1 << LOOKED_UP]);
-        let mut longer = [(0, 0); 17];
+/// A table as it stands in a file, which has room for very many that nobody needs.
+#[derive(Clone, Copy)]
+pub(super) struct Codes<'a> {
+    counts: &'a [u8; 16],
+    symbols: &'a [u8],
+}
+
+impl<'a> Codes<'a> {
+    /// From the number of codes of each length (1 to 16 bits) and their symbols, one
+    /// each. `None` if there cannot be so many, as the strict decoder counts them.
+    pub(super) fn new(counts: &'a [u8; 16], symbols: &'a [u8]) -> Option<Self> {
         let (mut code, mut place) = (0u32, 0usize);
         for (bits, &count) in (1u32..).zip(counts) {
             let end = code + u32::from(count);
@@ -61,11 +66,25 @@ impl Table {
             if end >= 1 << bits && place < symbols.len() {
                 return None;
             }
+            place += usize::from(count);
+            code = end << 1;
+        }
+        (place == symbols.len()).then_some(Self { counts, symbols })
+    }
+}
+
+impl Table {
+    pub(super) fn new(Codes { counts, symbols }: Codes<'_>) -> Self {
+        let mut codes = Box::new([Code::default(); 1 << LOOKED_UP]);
+        let mut longer = [(0, 0); 17];
+        let (mut code, mut place) = (0u32, 0usize);
+        for (bits, &count) in (1u32..).zip(counts) {
+            let end = code + u32::from(count);
             longer[bits as usize] = (place as i32 - code as i32, end);
             for code in code..end {
                 if bits <= LOOKED_UP {
                     let shift = LOOKED_UP - bits;
-                    let of = Code { symbol: *symbols.get(place)?, bits: bits as u8 };
+                    let of = Code { symbol: symbols[place], bits: bits as u8 };
                     codes[(code << shift) as usize..][..1 << shift].fill(of);
                 }
                 place += 1;
@@ -80,7 +99,7 @@ impl Table {
         for (bits, skip) in (0..).zip(skips.iter_mut()) {
             *skip = skip_ahead(&entries, bits);
         }
-        Some(Self { entries, skips, codes, longer, symbols: symbols.into() })
+        Self { entries, skips, codes, longer, symbols: symbols.into() }
     }
 
     /// The symbol that 64 bits begin with, and its length; `None` if there is none.

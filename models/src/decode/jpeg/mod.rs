@@ -13,6 +13,8 @@ mod huffman;
 mod idct;
 mod scan;
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
 use ekphrasis_embed::{Pixels, View};
 use image::metadata::Orientation;
 use image::{DynamicImage, RgbImage};
@@ -45,7 +47,9 @@ pub struct Scaled {
 /// # Errors
 /// Exactly those of [`decode`], for the same files.
 pub fn decode_scaled(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Result<Scaled, DecodeError> {
-    if let Some(scaled) = smaller(bytes, spare) {
+    // As in `decode`: nothing outside is changed, so a panic leaves nothing half done.
+    let short = catch_unwind(AssertUnwindSafe(|| smaller(bytes, spare)));
+    if let Some(scaled) = short.ok().flatten() {
         return Ok(scaled);
     }
     let whole = decode(bytes)?;

@@ -1,6 +1,6 @@
 //! Given a header and data, what are the pixels of the picture, made smaller?
 
-use super::header::{Header, ZIGZAG, segments};
+use super::header::{Header, Segments, ZIGZAG};
 use super::huffman::{Bits, Table};
 use super::idct::{self, Block, Draw};
 
@@ -63,13 +63,15 @@ pub(super) fn decode(header: &Header<'_>, pixels: usize) -> Option<Vec<u8>> {
             last: 0,
         });
     }
-    let segments = segments(header.data)?;
+    let mut segments = Segments::of(header.data);
     let total = units.0 * units.1;
     let each = if header.restart == 0 { total } else { header.restart };
-    if segments.len() != total.div_ceil(each) {
-        return None;
-    }
-    for (n, segment) in segments.iter().enumerate() {
+    let count = total.div_ceil(each);
+    for n in 0..count {
+        let (segment, last) = segments.cut()?;
+        if last != (n + 1 == count) {
+            return None;
+        }
         let mut bits = Bits::new(segment);
         planes.iter_mut().for_each(|plane| plane.last = 0);
         for unit in n * each..total.min((n + 1) * each) {

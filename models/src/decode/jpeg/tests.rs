@@ -145,6 +145,57 @@ fn what_is_damaged_is_judged_alike_and_never_panics() {
 }
 
 #[test]
+fn segments_are_cut_one_by_one_and_have_to_be_as_many_as_expected() {
+    let mut segments = header::Segments::of(b"a\xFF\0b\xFF\xD0\xFF\xD1c\xFF\xFF\xD9d");
+    for (expected, end) in [(&b"a\xFFb"[..], false), (&b""[..], false), (&b"c"[..], true)] {
+        let (segment, last) = segments.cut().expect("a segment");
+        let (segment, pad) = segment.split_at(segment.len() - header::PAD);
+        assert_eq!((segment, pad, last), (expected, &[0; header::PAD][..], end));
+    }
+    assert!(segments.cut().is_none(), "no marker behind the end");
+
+    let bytes = fixture("420_restart.jpg");
+    let (before, end) = bytes.split_at(bytes.len() - 2);
+    assert_eq!(end, [0xFF, 0xD9]);
+    let many = [before, &[0xFF, 0xD0].repeat(100_000), end].concat();
+    assert!(smaller(&many, |_, _| 8.0).is_none(), "too many");
+    same_verdict(&many, "many restarts");
+    let at = bytes.windows(2).rposition(|w| w[0] == 0xFF && (0xD0..=0xD7).contains(&w[1]));
+    let at = at.expect("a restart");
+    let few = [&bytes[..at], &bytes[at + 2..]].concat();
+    assert!(smaller(&few, |_, _| 8.0).is_none(), "too few");
+}
+
+#[test]
+fn only_tables_that_the_scan_names_are_built_and_all_are_checked() {
+    let bytes = fixture("420.jpg");
+    let scan = bytes.windows(2).rposition(|w| w == [0xFF, 0xDA]).expect("a scan");
+    let with = |counts: [u8; 16], symbols: &[u8]| {
+        let length = (2 + 1 + 16 + symbols.len()) as u16;
+        let head = [&[0xFF, 0xC4][..], &length.to_be_bytes(), &[0x13], &counts, symbols].concat();
+        [&bytes[..scan], &head.repeat(1000), &bytes[scan..]].concat()
+    };
+    let mut counts = [0; 16];
+    counts[1] = 3;
+    let unused = with(counts, &[1, 2, 3]);
+    let header = header::read(&unused).expect("a header");
+    assert!(header.ac[3].is_none(), "nobody needs it");
+    for component in &header.components {
+        assert!(header.dc[component.dc].is_some() && header.ac[component.ac].is_some());
+    }
+    assert!(smaller(&unused, |_, _| 8.0).is_some());
+    counts[1] = 4;
+    assert!(header::read(&with(counts, &[1, 2, 3, 4])).is_none(), "a code of ones alone");
+}
+
+#[test]
+fn what_panics_on_the_short_way_goes_the_long_one() {
+    let bytes = fixture("420.jpg");
+    let got = decode_scaled(&bytes, |_, _| panic!("on purpose")).expect("a picture");
+    assert!(got.pixels == decode(&bytes).expect("a picture").pixels);
+}
+
+#[test]
 fn the_picture_is_found_whichever_way_it_was_turned() {
     use image::Rgb;
     // 5 × 3 pixels, of which the last column and row are half outside.

@@ -101,7 +101,8 @@ pub fn facts_in(bytes: &[u8]) -> Facts {
 }
 
 /// What the file at `path` tells, its pixels included; as much as can be read of it.
-pub(crate) fn of_file(path: &Path) -> Facts {
+#[cfg(test)]
+fn of_file(path: &Path) -> Facts {
     let bytes = fs_err::read(path).unwrap_or_default();
     of_bytes(path, &bytes, seen_in(&bytes))
 }
@@ -116,8 +117,12 @@ pub(crate) fn of_copy(path: &Path, bytes: &[u8], known: Option<&Facts>) -> Facts
     of_bytes(path, bytes, seen)
 }
 
+/// By how much the sides of a picture may be divided before it is looked at.
+pub(crate) fn spare(width: u32, height: u32) -> f64 {
+    f64::from(width.max(height)) / f64::from(2 * SIDE)
+}
+
 fn seen_in(bytes: &[u8]) -> Seen {
-    let spare = |width: u32, height: u32| f64::from(width.max(height)) / f64::from(2 * SIDE);
     decode_scaled(bytes, spare).map(|scaled| Seen::of(&scaled.pixels)).unwrap_or_default()
 }
 
@@ -152,10 +157,13 @@ impl Words {
 
 /// Adds a text in one line, unless it is there, blank, or one too many.
 fn push(list: &mut Vec<String>, text: &str) {
+    if list.len() >= MOST {
+        return;
+    }
     let end = text.floor_char_boundary(LONGEST);
     let plain = text[..end].replace(|c: char| c.is_control(), " ");
     let text = plain.split_whitespace().collect::<Vec<_>>().join(" ");
-    if !text.is_empty() && list.len() < MOST && !list.contains(&text) {
+    if !text.is_empty() && !list.contains(&text) {
         list.push(text);
     }
 }

@@ -71,8 +71,7 @@ pub(super) fn read(packet: &str) -> Words {
             if meaning(namespace, name).is_none() {
                 continue;
             }
-            let entries = property.descendants().filter(|n| n.has_tag_name((RDF, "li")));
-            let mut values: Vec<&str> = entries.filter_map(|entry| entry.text()).collect();
+            let mut values = entries(property);
             if values.is_empty() {
                 values.extend(property.text());
             }
@@ -85,6 +84,21 @@ pub(super) fn read(packet: &str) -> Words {
     }
     words.date(dates.into_iter().flatten().next());
     words
+}
+
+/// The texts of a property's entries. What is described within it is read on its own,
+/// and not once more for each that it lies in.
+fn entries<'a>(property: Node<'a, '_>) -> Vec<&'a str> {
+    let mut texts = vec![];
+    let mut open = vec![property];
+    while let Some(node) = open.pop() {
+        if node.has_tag_name((RDF, "li")) {
+            texts.extend(node.text());
+        }
+        let own = node.children().filter(|node| !node.has_tag_name((RDF, "Description")));
+        open.extend(own.rev());
+    }
+    texts
 }
 
 #[cfg(test)]
@@ -112,6 +126,24 @@ mod tests {
         assert_eq!(words.keywords, ["ship", "sea", "Places", "Europe", "Kiel"]);
         let taken = words.taken.map(|taken| taken.date.to_string());
         assert_eq!(taken.as_deref(), Some("2019-05-01T12:30:05"));
+    }
+
+    #[test]
+    fn what_is_described_within_a_property_is_read_once() {
+        let start = PACKET.find("<rdf:li>ship").expect("there");
+        let inner = "<rdf:li><rdf:Description><dc:title>within</dc:title><dc:subject><rdf:Bag>\
+            <rdf:li>inner</rdf:li></rdf:Bag></dc:subject></rdf:Description></rdf:li>";
+        let packet = format!("{}{inner}{}", &PACKET[..start], &PACKET[start..]);
+        let document = Document::parse_with_options(
+            packet.split_once("?>").expect("a header").1.rsplit_once("<?").expect("a trailer").0,
+            ParsingOptions::default(),
+        );
+        let document = document.expect("XML");
+        let subject = document.descendants().find(|n| n.has_tag_name((DUBLIN_CORE, "subject")));
+        assert_eq!(entries(subject.expect("there")), ["ship", "sea"]);
+        let words = read(&packet);
+        assert!(words.texts.contains(&"within".to_owned()), "{words:?}");
+        assert!(words.keywords.contains(&"inner".to_owned()), "{words:?}");
     }
 
     #[test]

@@ -11,7 +11,7 @@ use ekphrasis_index::{
 };
 
 use super::captions::{Captions, Words};
-use super::contents::Content;
+use super::contents::{COPIES, Content};
 use super::read::Seen;
 use crate::{Engine, EngineError, Progress, facts};
 
@@ -19,6 +19,8 @@ use crate::{Engine, EngineError, Progress, facts};
 const BATCH: usize = 64;
 /// A slow disk or model should not hold back what is done already.
 const PATIENCE: Duration = Duration::from_secs(2);
+/// A file that is younger is not judged for good, in nanoseconds.
+const UNSETTLED_NS: i64 = 3_000_000_000;
 /// Texts embedded at once.
 const TEXT_BATCH: usize = 32;
 
@@ -80,6 +82,8 @@ pub(super) struct Committer<'a> {
     /// Contents that could not be embedded, each with the reason, and whether that
     /// lies in them.
     hopeless: HashMap<Content, (String, bool)>,
+    /// Items whose files are not there any more.
+    gone: Vec<ItemId>,
     last_commit: Instant,
 }
 
@@ -94,6 +98,7 @@ impl<'a> Committer<'a> {
             failures: Vec::new(),
             twins: HashMap::new(),
             hopeless: HashMap::new(),
+            gone: Vec::new(),
             last_commit: Instant::now(),
         }
     }
@@ -108,9 +113,9 @@ impl<'a> Committer<'a> {
         let path = match outcome {
             Outcome::Hopeless(error) => return Err(error),
             Outcome::Walked { gone } => {
-                // What was moved has to be there under its new name first.
-                self.commit(progress)?;
-                progress.removed += self.engine.forget(&gone)?;
+                // Files that were found may still wait to be read, and be these under other
+                // names: what is known of them is needed until then.
+                self.gone = gone;
                 return Ok(());
             }
             Outcome::Unchanged { path } => {
@@ -209,7 +214,10 @@ impl<'a> Committer<'a> {
     ) {
         progress.failed += 1;
         let failure = Failure { path, reason, at: now() };
-        match judged {
+        // What changed a moment ago may change once more without its time showing it: on
+        // memory cards times are in steps of two seconds.
+        let settled = |seen: &Seen| now_ns().saturating_sub(seen.mtime_ns) > UNSETTLED_NS;
+        match judged.filter(settled) {
             Some(Seen { size, mtime_ns }) => {
                 self.new_judged.push(Judged { failure, size, mtime_ns });
             }
@@ -230,10 +238,13 @@ impl<'a> Committer<'a> {
         let mut first = self.ready.iter().rev().find(|record| same(&record.item)).cloned();
         if first.is_none() {
             let store = &self.engine.store;
-            if let Some(item) = store.same_content(&content, 1)?.pop() {
-                let embedding = store.embeddings(&[item.id])?.pop().flatten();
-                first = embedding.map(|embedding| Record { item, embedding });
-            }
+            let items = store.same_content(&content, COPIES)?;
+            let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
+            let vectors = store.embeddings(&ids)?;
+            first = items
+                .into_iter()
+                .zip(vectors)
+                .find_map(|(item, vector)| Some(Record { item, embedding: vector? }));
         }
         if let Some(Record { item, embedding }) = first
             && let Some(of) = &item.file
@@ -242,8 +253,11 @@ impl<'a> Committer<'a> {
             let Seen { size, mtime_ns } = seen;
             let file = FileFacts { size, mtime_ns, ..of.clone() };
             // It was read a moment ago; what lies beside it was not.
-            let bytes = fs_err::read(&path).unwrap_or_default();
-            let facts = facts::of_copy(&path, &bytes, item.facts.as_ref());
+            let facts = match fs_err::read(&path) {
+                Ok(bytes) => facts::of_copy(&path, &bytes, item.facts.as_ref()),
+                // A later run asks again.
+                Err(_) => Facts { version: 0, ..item.facts.unwrap_or_default() },
+            };
             self.add(&path, file, facts, embedding, None)?;
         } else if let Some((reason, lasting)) = self.hopeless.get(&content) {
             let (reason, judged) = (reason.clone(), lasting.then_some(seen));
@@ -268,10 +282,21 @@ impl<'a> Committer<'a> {
             self.engine.store.flush()?;
             return Ok(self.failures);
         }
-        debug_assert!(self.twins.is_empty(), "every content that is met comes to an end");
+        // Only if what is known of the first was damaged: the next run embeds it.
+        for (path, _) in std::mem::take(&mut self.twins).into_values().flatten() {
+            self.fail(
+                path,
+                "its copy could not be used; the next run takes it".into(),
+                None,
+                progress,
+            );
+        }
+        self.commit(progress)?;
+        progress.removed += self.engine.forget(&self.gone)?;
         self.add_standalone(progress)?;
         // Other processes find the new words from here on.
         self.engine.store.flush()?;
+        let covered: HashSet<&Path> = roots.iter().map(PathBuf::as_path).collect();
         let failing: HashSet<&Path> = self.failures.iter().map(|f| f.path.as_path()).collect();
         let healed: Vec<PathBuf> = self
             .engine
@@ -279,7 +304,9 @@ impl<'a> Committer<'a> {
             .failures()?
             .into_iter()
             .map(|f| f.path)
-            .filter(|p| roots.iter().any(|r| p.starts_with(r)) && !failing.contains(p.as_path()))
+            .filter(|p| {
+                p.ancestors().any(|a| covered.contains(a)) && !failing.contains(p.as_path())
+            })
             .collect();
         self.engine.store.clear_failures(&healed)?;
         Ok(self.failures)
@@ -319,7 +346,10 @@ impl<'a> Committer<'a> {
             return Ok(words.clone());
         }
         let before = self.engine.store.items(&[id])?.pop().flatten();
-        Ok(before.or(moved_from).map_or_else(Words::default, |item| Words {
+        // Words belong to the picture, also where it took the name of another.
+        let has_words = |item: &Item| item.text.is_some() || !item.tags.is_empty();
+        let moved_from = moved_from.filter(has_words);
+        Ok(moved_from.or(before).map_or_else(Words::default, |item| Words {
             texts: lines(item.text.as_deref()),
             tags: item.tags,
             labels: item.labels,
@@ -423,6 +453,11 @@ fn joined(texts: &[String]) -> Option<String> {
 
 fn lines(text: Option<&str>) -> Vec<String> {
     text.unwrap_or_default().lines().map(str::to_owned).filter(|l| !l.is_empty()).collect()
+}
+
+fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 fn now() -> i64 {

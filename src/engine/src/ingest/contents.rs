@@ -3,7 +3,7 @@
 
 use std::collections::HashSet;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ekphrasis_embed::Embedding;
@@ -13,7 +13,7 @@ use ekphrasis_index::{Item, ItemId, LocalStore, StoreError, StoreRead};
 pub(super) type Content = [u8; 32];
 
 /// Copies of one picture that are looked at, at most. Some have very many.
-const COPIES: u32 = 64;
+pub(super) const COPIES: u32 = 64;
 
 /// Where a content stands.
 pub(super) enum Standing {
@@ -37,6 +37,7 @@ pub(super) struct Known {
 /// The contents that the store has and this run meets.
 pub(super) struct Contents<'a> {
     store: &'a LocalStore,
+    roots: Vec<PathBuf>,
     met: Mutex<Met>,
 }
 
@@ -48,8 +49,8 @@ struct Met {
 }
 
 impl<'a> Contents<'a> {
-    pub(super) fn new(store: &'a LocalStore) -> Self {
-        Self { store, met: Mutex::default() }
+    pub(super) fn new(store: &'a LocalStore) -> Result<Self, StoreError> {
+        Ok(Self { store, roots: store.roots()?, met: Mutex::default() })
     }
 
     /// Where the content of the file at `path` stands.
@@ -89,12 +90,18 @@ impl<'a> Contents<'a> {
         if items.iter().any(|item| item.path.as_deref() == Some(path)) {
             return None;
         }
-        let gone = items.iter().filter(|item| item.path.as_deref().is_some_and(is_gone));
+        let gone =
+            items.iter().filter(|item| item.path.as_deref().is_some_and(|path| self.is_gone(path)));
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);
         gone.into_iter().find(|item| met.moved.insert(item.id)).cloned()
     }
-}
 
-fn is_gone(path: &Path) -> bool {
-    fs_err::symlink_metadata(path).is_err_and(|e| e.kind() == ErrorKind::NotFound)
+    /// Not so if all that it was indexed with is gone: a disk may be missing.
+    fn is_gone(&self, path: &Path) -> bool {
+        let gone = |e: std::io::Error| e.kind() == ErrorKind::NotFound;
+        let there = |root: &PathBuf| fs_err::read_dir(root).is_ok_and(|mut e| e.next().is_some());
+        let mut roots = self.roots.iter().filter(|root| path.starts_with(root)).peekable();
+        fs_err::symlink_metadata(path).is_err_and(gone)
+            && (roots.peek().is_none() || roots.any(there))
+    }
 }

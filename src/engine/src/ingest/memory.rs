@@ -1,5 +1,7 @@
 //! Given a machine, how much memory may pictures take while they are worked on?
 
+use std::sync::{Condvar, Mutex, PoisonError};
+
 /// At most this by default: more serves no picture.
 const MOST: u64 = 2 << 30;
 /// Less than this holds no photograph.
@@ -12,8 +14,10 @@ const UNKNOWN: u64 = 4 << 30;
 pub(super) struct Shares {
     /// For decoding, in bytes.
     pub(super) decode: u64,
-    /// For files that were read and wait to be decoded, in bytes.
+    /// For files from before they are read until they are decoded, in bytes.
     pub(super) files: u64,
+    /// For pictures that wait for the model, in bytes.
+    pub(super) tensors: u64,
     /// For a single file, in bytes.
     pub(super) largest: u64,
 }
@@ -22,7 +26,13 @@ impl Shares {
     /// Of `ceiling` bytes, or of the default; at least [`LEAST`].
     pub(super) fn of(ceiling: Option<u64>) -> Self {
         let ceiling = ceiling.unwrap_or_else(default_ceiling).max(LEAST);
-        Self { decode: ceiling / 4 * 3, files: ceiling / 4, largest: ceiling / 2 }
+        let sixteenth = ceiling / 16;
+        Self {
+            decode: 12 * sixteenth,
+            files: 3 * sixteenth,
+            tensors: sixteenth,
+            largest: ceiling / 2,
+        }
     }
 }
 
@@ -48,17 +58,76 @@ fn total_of(meminfo: &str) -> Option<u64> {
     kilobytes.checked_mul(1024)
 }
 
+/// Memory that several threads share: each waits until there is room for what it takes.
+/// One that takes more than all waits until it is alone.
+pub(super) struct Room {
+    taken: Mutex<u64>,
+    freed: Condvar,
+    size: u64,
+}
+
+/// Some of a [`Room`], until it is dropped.
+pub(super) struct Held<'a> {
+    room: &'a Room,
+    bytes: u64,
+}
+
+impl Room {
+    pub(super) fn of(size: u64) -> Self {
+        Self { taken: Mutex::new(0), freed: Condvar::new(), size }
+    }
+
+    pub(super) fn take(&self, bytes: u64) -> Held<'_> {
+        let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        while *taken > 0 && taken.saturating_add(bytes) > self.size {
+            taken = self.freed.wait(taken).unwrap_or_else(PoisonError::into_inner);
+        }
+        *taken = taken.saturating_add(bytes);
+        Held { room: self, bytes }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        let mut taken = self.room.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        *taken = taken.saturating_sub(self.bytes);
+        drop(taken);
+        self.room.freed.notify_all();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
+    fn no_more_is_held_than_there_is_room_for_and_a_large_one_is_alone() {
+        let room = Room::of(100);
+        std::thread::scope(|scope| {
+            for thread in 0..8u64 {
+                let room = &room;
+                scope.spawn(move || {
+                    for i in 0..300 {
+                        let bytes = if i % 40 == thread { 150 } else { (i * 7 + thread) % 60 };
+                        let held = room.take(bytes);
+                        let taken = *room.taken.lock().expect("not poisoned");
+                        assert!(taken <= 100 || taken == 150, "{taken}");
+                        drop(held);
+                    }
+                });
+            }
+        });
+        assert_eq!(*room.taken.lock().expect("not poisoned"), 0);
+    }
+
+    #[test]
     fn the_ceiling_is_shared_out_and_never_too_low() {
         for ceiling in [Some(0), Some(1 << 30), Some(u64::MAX), None] {
             let shares = Shares::of(ceiling);
-            assert!(shares.decode + shares.files >= LEAST, "{shares:?}");
+            let sum = shares.decode + shares.files + shares.tensors;
+            assert!(sum > LEAST - 16, "{shares:?}");
             let most = ceiling.unwrap_or(MOST).max(LEAST);
-            assert!(shares.decode + shares.files <= most, "{shares:?}");
+            assert!(sum <= most, "{shares:?}");
         }
         // As much as a decoder takes by itself.
         assert_eq!(Shares::of(Some(MOST)).decode, 3 << 29);

@@ -11,16 +11,19 @@ use super::Stop;
 use super::clock::Clock;
 use super::commit::Outcome;
 use super::contents::Content;
+use super::memory::Held;
 use super::queue::{Giver, Taker};
 use super::read::Seen;
 use crate::{Towers, facts};
 
 /// A file that was read.
-pub(super) struct Loaded {
+pub(super) struct Loaded<'a> {
     pub(super) path: PathBuf,
     pub(super) seen: Seen,
     pub(super) content: Content,
     pub(super) bytes: Vec<u8>,
+    /// The memory for them.
+    pub(super) held: Held<'a>,
 }
 
 /// A picture as the model takes it.
@@ -42,7 +45,7 @@ impl Preparer<'_> {
     /// Takes files until there are no more.
     pub(super) fn work(
         &self,
-        loaded: &Taker<'_, Loaded>,
+        loaded: &Taker<'_, Loaded<'_>>,
         prepared: &Giver<'_, Prepared>,
         done: &Giver<'_, Outcome>,
     ) {
@@ -53,7 +56,10 @@ impl Preparer<'_> {
             // A run that finds nothing to do must not pay for a model; the first file loads it.
             let given = match self.towers.image() {
                 Ok(encoder) => match self.prepare(file, encoder.preprocess()) {
-                    Ok(picture) => prepared.give(picture, 0),
+                    Ok(picture) => {
+                        let weight = 4 * picture.tensor.data().len() as u64;
+                        prepared.give(picture, weight)
+                    }
                     Err(outcome) => done.give(*outcome, 0),
                 },
                 Err(error) => done.give(Outcome::Hopeless(error), 0),
@@ -64,13 +70,14 @@ impl Preparer<'_> {
         }
     }
 
-    fn prepare(&self, file: Loaded, preprocess: &Preprocess) -> Result<Prepared, Box<Outcome>> {
-        let Loaded { path, seen, content, bytes } = file;
+    fn prepare(&self, file: Loaded<'_>, preprocess: &Preprocess) -> Result<Prepared, Box<Outcome>> {
+        let Loaded { path, seen, content, bytes, held: _held } = file;
         let failed = |path, reason, forever: bool| {
             let judged = forever.then_some(seen);
             Box::new(Outcome::Failed { path, reason, content: Some(content), judged })
         };
-        let spare = |width, height| preprocess.spare(width, height);
+        let spare =
+            |width, height| preprocess.spare(width, height).min(facts::spare(width, height));
         let decoded = match self.clock.decode.busy(|| decode_scaled(&bytes, spare)) {
             Ok(decoded) => decoded,
             Err(error) => return Err(failed(path, error.to_string(), lies_in_content(&error))),

@@ -12,6 +12,7 @@ use super::captions::Captions;
 use super::clock::Clock;
 use super::commit::Outcome;
 use super::contents::{Content, Contents, Standing};
+use super::memory::Room;
 use super::prepare::Loaded;
 use super::queue::{Giver, Taker};
 use super::walk::{self, Found};
@@ -48,14 +49,16 @@ pub(super) struct Reader<'a> {
     pub(super) stop: &'a Stop<'a>,
     /// No file may be larger, in bytes.
     pub(super) limit: u64,
+    /// For files until they are decoded.
+    pub(super) room: &'a Room,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// Takes tasks until there are no more.
     pub(super) fn work(
         &self,
         tasks: &Taker<'_, Task>,
-        loaded: &Giver<'_, Loaded>,
+        loaded: &Giver<'_, Loaded<'a>>,
         done: &Giver<'_, Outcome>,
     ) {
         while let Some(task) = tasks.take() {
@@ -64,10 +67,7 @@ impl Reader<'_> {
                 continue;
             }
             let given = match self.open(task) {
-                Ok(load) => {
-                    let bytes = load.bytes.len() as u64;
-                    loaded.give(load, bytes)
-                }
+                Ok(load) => loaded.give(load, 0),
                 Err(outcome) => {
                     if !matches!(*outcome, Outcome::Reused { .. } | Outcome::Twin { .. }) {
                         self.found.skipped.fetch_add(1, Ordering::Relaxed);
@@ -82,15 +82,28 @@ impl Reader<'_> {
     }
 
     /// A file to be decoded, or what became of it without that.
-    fn open(&self, task: Task) -> Result<Loaded, Box<Outcome>> {
+    fn open(&self, task: Task) -> Result<Loaded<'a>, Box<Outcome>> {
         let (path, seen, expected) = match task {
             Task::Look { path, id } => {
-                let facts = self.clock.read.elapsed(|| facts::of_file(&path));
-                return Err(Outcome::Recaption { path, id, facts: Some(Box::new(facts)) }.into());
+                let seen = fs_err::metadata(&path)
+                    .map(|m| Seen { size: m.len(), mtime_ns: walk::mtime_ns(&m) });
+                let _held = seen.as_ref().ok().map(|seen| self.room.take(seen.size));
+                let read = seen.map_err(|e| e.to_string()).and_then(|seen| {
+                    self.clock.read.elapsed(|| read_whole(&path, seen, self.limit))
+                });
+                // What cannot be read now is asked by a later run, and keeps what it told before.
+                return Err(Box::new(match read {
+                    Ok(bytes) => {
+                        let facts = Some(Box::new(facts::of_copy(&path, &bytes, None)));
+                        Outcome::Recaption { path, id, facts }
+                    }
+                    Err(_) => Outcome::Unchanged { path },
+                }));
             }
             Task::Embed { path, seen } => (path, seen, None),
             Task::Check { path, seen, id, content } => (path, seen, Some((id, content))),
         };
+        let held = self.room.take(seen.size.min(MAX_FILE));
         let bytes = match self.clock.read.elapsed(|| read_whole(&path, seen, self.limit)) {
             Ok(bytes) => bytes,
             Err(reason) => return Err(Outcome::failed(path, reason).into()),
@@ -105,11 +118,11 @@ impl Reader<'_> {
             }));
         }
         match self.contents.look_up(&path, &content) {
-            Ok(Standing::New) => Ok(Loaded { path, seen, content, bytes }),
+            Ok(Standing::New) => Ok(Loaded { path, seen, content, bytes, held }),
             Ok(Standing::Met) => Err(Outcome::Twin { path, seen, content }.into()),
             Ok(Standing::Known(known)) => {
                 let Some(of) = &known.item.file else {
-                    return Ok(Loaded { path, seen, content, bytes });
+                    return Ok(Loaded { path, seen, content, bytes, held });
                 };
                 let Seen { size, mtime_ns } = seen;
                 let file = FileFacts { size, mtime_ns, ..of.clone() };

@@ -16,7 +16,8 @@ use crate::{Engine, EngineError};
 impl Engine {
     /// Tries again what the ledger names, or of that what lies at or below `paths` if
     /// there are any. Each file is taken with the options that its folder was indexed
-    /// with; `memory`, `workers` as in [`IndexOptions`].
+    /// with, and ignored where a run over that folder ignores it by now; `memory`,
+    /// `workers` as in [`IndexOptions`].
     ///
     /// A line whose file is gone leaves the ledger, unless its folder is gone too (a
     /// disk may be missing). Files that are tried count as in [`Engine::index`].
@@ -51,7 +52,7 @@ impl Engine {
         for (base, paths) in groups {
             let options = IndexOptions { memory, ..self.options_of(&base)? };
             let spare = self.roots_within(&paths)?;
-            let walker = Walker::new(&paths, &[base], spare, &options, &self.data)?;
+            let walker = Walker::only(&paths, base, spare, &options, &self.data)?;
             let report = self.running(|| {
                 let plan = run::Plan {
                     roots: &paths,

@@ -13,7 +13,7 @@ use super::captions::Captions;
 use super::clock::Clock;
 use super::commit::{Committer, Outcome};
 use super::contents::Contents;
-use super::memory::Shares;
+use super::memory::{Room, Shares};
 use super::prepare::{Loaded, Prepared, Preparer};
 use super::queue::Queue;
 use super::read::{Reader, Task};
@@ -116,10 +116,11 @@ impl Engine {
         ekphrasis_models::set_decode_memory(shares.decode);
         let towers = Arc::clone(&self.towers);
         let (clock, found) = (Clock::default(), Found::default());
-        let contents = Contents::new(&self.store);
+        let contents = Contents::new(&self.store)?;
+        let room = Room::of(shares.files);
         let tasks = Queue::<Task>::new(AHEAD, u64::MAX);
-        let loaded = Queue::<Loaded>::new(64 * workers, shares.files);
-        let prepared = Queue::<Prepared>::new(encode::BATCH * workers, u64::MAX);
+        let loaded = Queue::<Loaded<'_>>::new(64 * workers, u64::MAX);
+        let prepared = Queue::<Prepared>::new(encode::BATCH * workers, shares.tensors);
         let done = Queue::<Outcome>::new(OUTCOMES, u64::MAX);
         let out = Out {
             tasks: tasks.giver(),
@@ -137,6 +138,7 @@ impl Engine {
             clock: &clock,
             stop,
             limit: shares.largest,
+            room: &room,
         };
         let preparer = Preparer { towers: &*towers, clock: &clock, stop };
 

@@ -5,6 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use ekphrasis_index::{Judged, KnownFile};
@@ -92,6 +93,35 @@ pub(super) struct Walker {
     roots: Vec<PathBuf>,
     /// Roots of their own below ours that this walk does not cover.
     spare: Vec<PathBuf>,
+    /// If there are any, nothing but them is walked.
+    only: Option<Arc<Only>>,
+}
+
+/// Paths below a folder, which are all that is wanted of it.
+struct Only {
+    wanted: HashSet<PathBuf>,
+    /// The folders that they lie in.
+    above: HashSet<PathBuf>,
+}
+
+impl Only {
+    fn new(paths: &[PathBuf]) -> Self {
+        let mut above = HashSet::new();
+        for path in paths {
+            // Those above one that is known are known.
+            for folder in path.ancestors().skip(1) {
+                if !above.insert(folder.to_owned()) {
+                    break;
+                }
+            }
+        }
+        Self { wanted: paths.iter().cloned().collect(), above }
+    }
+
+    /// Whether it is wanted, or lies in what is.
+    fn has(&self, path: &Path) -> bool {
+        path.ancestors().any(|folder| self.wanted.contains(folder))
+    }
 }
 
 impl Walker {
@@ -103,6 +133,31 @@ impl Walker {
         spare: Vec<PathBuf>,
         options: &IndexOptions,
         data: &Path,
+    ) -> Result<Self, EngineError> {
+        Self::with(roots, bases, spare, options, data, None)
+    }
+
+    /// Over what lies at or below `paths` alone, as a walk over the `root` that they lie
+    /// in would come to it: ignored on the way is ignored.
+    pub(super) fn only(
+        paths: &[PathBuf],
+        root: PathBuf,
+        spare: Vec<PathBuf>,
+        options: &IndexOptions,
+        data: &Path,
+    ) -> Result<Self, EngineError> {
+        let (roots, only) = ([root], Arc::new(Only::new(paths)));
+        let walker = Self::with(&roots, &roots, spare, options, data, Some(only))?;
+        Ok(Self { roots: paths.to_vec(), ..walker })
+    }
+
+    fn with(
+        roots: &[PathBuf],
+        bases: &[PathBuf],
+        spare: Vec<PathBuf>,
+        options: &IndexOptions,
+        data: &Path,
+        only: Option<Arc<Only>>,
     ) -> Result<Self, EngineError> {
         let (first, rest) = roots
             .split_first()
@@ -121,6 +176,10 @@ impl Walker {
                 entry.path().starts_with(root) && globs.matched(entry.path(), is_dir).is_ignore()
             })
         };
+        let within = only.clone();
+        let wanted = move |path: &Path| {
+            within.as_ref().is_none_or(|only| only.above.contains(path) || only.has(path))
+        };
         // A store inside an indexed folder must not index its own thumbnails.
         let own = fs_err::canonicalize(data).unwrap_or_else(|_| data.to_path_buf());
         builder
@@ -129,10 +188,13 @@ impl Walker {
             .add_custom_ignore_filename(IGNORE_FILE)
             .follow_links(options.follow_links)
             .filter_entry(move |entry| {
-                entry.path() != own && !is_of_the_system(entry) && allowed(entry)
+                entry.path() != own
+                    && wanted(entry.path())
+                    && !is_of_the_system(entry)
+                    && allowed(entry)
             })
             .sort_by_file_name(OsStr::cmp);
-        Ok(Self { builder, roots: roots.to_vec(), spare })
+        Ok(Self { builder, roots: roots.to_vec(), spare, only })
     }
 
     /// Walks, sends what has to be read to `out.tasks` and everything else that
@@ -153,11 +215,14 @@ impl Walker {
                 Ok(entry) if met.as_mut().is_some_and(|m| !m.insert(entry.path().to_owned())) => {
                     true
                 }
+                // A folder on the way to it.
+                Ok(entry) if self.only.as_ref().is_some_and(|only| !only.has(entry.path())) => true,
                 Ok(entry) => visit(&entry, &mut known, out),
                 Err(error) => {
                     let (path, reason) = explain(&error);
-                    unreadable.push(path.clone());
-                    out.done(Outcome::failed(path, reason))
+                    let failed = self.concerned(path);
+                    unreadable.extend(failed.iter().cloned());
+                    failed.into_iter().all(|path| out.done(Outcome::failed(path, reason.clone())))
                 }
             };
             if !sent {
@@ -183,6 +248,16 @@ impl Walker {
         let gone = known.into_values().map(|file| file.id).collect();
         out.found.all.store(true, Ordering::Relaxed);
         let _ = out.done(Outcome::Walked { gone });
+    }
+
+    /// What fails with `path`: if not all is walked, that of what is wanted.
+    fn concerned(&self, path: PathBuf) -> Vec<PathBuf> {
+        match &self.only {
+            Some(only) if !only.has(&path) => {
+                only.wanted.iter().filter(|wanted| wanted.starts_with(&path)).cloned().collect()
+            }
+            _ => vec![path],
+        }
     }
 }
 
@@ -310,5 +385,42 @@ mod tests {
         assert!(by_content(&file));
         fs_err::write(&file, b"hello").expect("written");
         assert!(!by_content(&file));
+    }
+
+    #[test]
+    fn what_alone_is_wanted_is_come_to_as_from_its_root() {
+        let dir = tempfile::tempdir().expect("a temporary folder");
+        let at = |name: &str| dir.path().join(name);
+        for (name, text) in [
+            (".ekignore", "skip/\nsmall.png\n"),
+            ("keep/a.png", ""),
+            ("keep/beside.png", ""),
+            ("keep/small.png", ""),
+            ("skip/b.png", ""),
+            ("sub/.ekignore", "!small.png\n"),
+            ("sub/deep/c.png", ""),
+            ("sub/deep/small.png", ""),
+            ("sub/deep/draft.png", ""),
+            ("z.png", ""),
+        ] {
+            fs_err::create_dir_all(at(name).parent().expect("a folder")).expect("made");
+            fs_err::write(at(name), text).expect("written");
+        }
+        let wanted = ["keep/a.png", "keep/small.png", "skip/b.png", "sub/deep"].map(at);
+        let options = IndexOptions { exclude: vec!["draft*".into()], ..Default::default() };
+        let root = dir.path().to_path_buf();
+        let walker = Walker::only(&wanted, root, vec![], &options, &at("data")).expect("a walker");
+        let only = walker.only.as_ref().expect("not all");
+        let entries = walker.builder.build().map(|entry| entry.expect("readable").into_path());
+        let found: Vec<_> = entries.filter(|p| p.is_file() && only.has(p)).collect();
+        let expected = ["keep/a.png", "sub/deep/c.png", "sub/deep/small.png"].map(at);
+        assert_eq!(found, expected);
+
+        // What is wrong with a folder on the way concerns what is wanted below it.
+        let mut failed = walker.concerned(at("keep"));
+        failed.sort();
+        assert_eq!(failed, [at("keep/a.png"), at("keep/small.png")]);
+        assert_eq!(walker.concerned(at("sub/deep/x")), [at("sub/deep/x")]);
+        assert!(walker.concerned(at("keep/beside.png")).is_empty());
     }
 }

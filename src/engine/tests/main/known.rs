@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime};
 use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, ImageTensor, Preprocess, Space};
 use ekphrasis_engine::{
-    Engine, Filter, GivenTowers, IndexOptions, IndexReport, Item, Kind, Part, PartQuery,
+    Engine, Filter, GivenTowers, IndexOptions, IndexReport, Item, ItemId, Kind, Part, PartQuery,
     SearchRequest, Source,
 };
 
@@ -54,8 +54,11 @@ fn pictures(engine: &Engine) -> Vec<Item> {
 }
 
 fn later(file: &Path, seconds: u64) {
+    dated(file, SystemTime::now() + Duration::from_secs(seconds));
+}
+
+fn dated(file: &Path, time: SystemTime) {
     let file = fs_err::OpenOptions::new().append(true).open(file).expect("open");
-    let time = SystemTime::now() + Duration::from_secs(seconds);
     file.file().set_modified(time).expect("set");
 }
 
@@ -169,6 +172,12 @@ fn what_failed_for_what_is_in_it_is_not_read_again_until_it_changes_or_is_asked_
     let whole = fs_err::read(folder.join("0.png")).expect("read");
     fs_err::write(&file, &whole[..40]).expect("written");
     let engine = open(&dir.path().join("data"), towers());
+    // Just written, so perhaps not to its end: it is not judged for good.
+    for _ in 0..2 {
+        let p = index(&engine, &folder).progress;
+        assert_eq!((p.failed, p.still_failing), (1, 0), "{p:?}");
+    }
+    dated(&file, SystemTime::now() - Duration::from_secs(60));
     let first = index(&engine, &folder);
     assert_eq!((first.progress.failed, first.progress.still_failing), (1, 0));
     let again = index(&engine, &folder);
@@ -235,4 +244,54 @@ fn a_run_that_did_not_end_is_remembered_until_one_does() {
     assert_eq!(engine.status().expect("readable").unfinished, std::slice::from_ref(&folder));
     index(&engine, &folder);
     assert_eq!(engine.status().expect("readable").unfinished, [""; 0].map(Path::new));
+}
+
+/// However many there are, and however long after the walk they are read.
+#[test]
+fn a_folder_of_many_that_was_renamed_keeps_its_words() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = fs_err::canonicalize(dir.path()).expect("there").join("pictures");
+    let old = root.join("2019");
+    fs_err::create_dir_all(&old).expect("created");
+    let mut captions = String::new();
+    for n in 0..300u32 {
+        picture(&old.join(format!("{n}.png")), [(n % 250) as u8, (n / 250) as u8 * 90, 7]);
+        captions += &format!("{{\"path\":\"2019/{n}.png\",\"caption\":\"number {n}\"}}\n");
+    }
+    let file = root.join("captions.jsonl");
+    fs_err::write(&file, captions).expect("written");
+    let (engine, encoded) = counted(&dir.path().join("data"));
+    let options = IndexOptions { captions: Some(file), ..IndexOptions::default() };
+    assert_eq!(index_with(&engine, &root, &options).progress.indexed, 300);
+    fs_err::rename(&old, root.join("old")).expect("moved");
+    encoded.store(0, Ordering::SeqCst);
+    let p = index(&engine, &root).progress;
+    assert_eq!((p.moved, p.reused, p.removed, p.failed), (300, 300, 300, 0), "{p:?}");
+    assert_eq!(encoded.load(Ordering::SeqCst), 0);
+    for n in [0, 150, 299] {
+        let id = ItemId::for_path(&root.join(format!("old/{n}.png")));
+        let item = engine.item(id).expect("readable").expect("there");
+        assert_eq!(item.text, Some(format!("number {n}")));
+    }
+}
+
+/// The words are the picture's, also where it took the place of another.
+#[test]
+fn what_was_moved_onto_another_brings_its_words() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let root = fs_err::canonicalize(dir.path()).expect("there").join("pictures");
+    fs_err::create_dir_all(&root).expect("created");
+    picture(&root.join("a.png"), [200, 1, 1]);
+    picture(&root.join("b.png"), [1, 1, 200]);
+    let file = root.join("captions.jsonl");
+    fs_err::write(&file, "{\"path\":\"a.png\",\"caption\":\"the red one\"}\n").expect("written");
+    let engine = open(&dir.path().join("data"), towers());
+    let options = IndexOptions { captions: Some(file), ..IndexOptions::default() };
+    index_with(&engine, &root, &options);
+    fs_err::rename(root.join("a.png"), root.join("b.png")).expect("moved");
+    later(&root.join("b.png"), 20);
+    let p = index(&engine, &root).progress;
+    assert_eq!((p.moved, p.removed), (1, 1), "{p:?}");
+    let item = engine.item(ItemId::for_path(&root.join("b.png"))).expect("readable");
+    assert_eq!(item.expect("there").text.as_deref(), Some("the red one"));
 }
