@@ -197,7 +197,7 @@ fn what_failed_is_left_alone_until_it_is_tried_again() {
         fs_err::write(folder.join(name), &whole[..whole.len() / 2]).expect("written");
         // What was written just now might not be whole yet, and is tried again.
         let file = fs_err::File::options().append(true).open(folder.join(name)).expect("open");
-        let time = std::time::SystemTime::now() - std::time::Duration::from_secs(60);
+        let time = SystemTime::now() - Duration::from_secs(60);
         file.file().set_modified(time).expect("set");
     }
     let report = home.ek(&["index", "pictures", "--json"]).exits(1).json();

@@ -96,12 +96,11 @@ impl<'a> Contents<'a> {
         gone.into_iter().find(|item| met.moved.insert(item.id)).cloned()
     }
 
-    /// Not so if all that it was indexed with is gone: a disk may be missing.
+    /// Not so if the folder that it was indexed with is not there: a disk may be missing.
     fn is_gone(&self, path: &Path) -> bool {
         let gone = |e: std::io::Error| e.kind() == ErrorKind::NotFound;
-        let there = |root: &PathBuf| fs_err::read_dir(root).is_ok_and(|mut e| e.next().is_some());
         let mut roots = self.roots.iter().filter(|root| path.starts_with(root)).peekable();
         fs_err::symlink_metadata(path).is_err_and(gone)
-            && (roots.peek().is_none() || roots.any(there))
+            && (roots.peek().is_none() || roots.any(|root| root.is_dir()))
     }
 }

@@ -89,10 +89,13 @@ fn what_was_moved_keeps_its_words_and_is_not_encoded_again() {
     }
     assert_eq!(after[0].tags, ["warm"]);
     // The vectors went along: each colour finds itself, and the caption its picture.
-    for (name, _) in COLOURS {
-        let part = Part { what: PartQuery::Text(name.into()), weight: 1.0 };
-        let hits = engine.search(&SearchRequest::new(vec![part])).expect("found").hits;
-        assert_eq!(hits[0].item.kind, Kind::Image, "{name}");
+    for (i, (name, _)) in COLOURS.iter().enumerate() {
+        let part = Part { what: PartQuery::Text((*name).into()), weight: 1.0 };
+        // The caption is as near as the picture.
+        let mut request = SearchRequest::new(vec![part]);
+        request.kind = Some(Kind::Image);
+        let hits = engine.search(&request).expect("found").hits;
+        assert_eq!(hits[0].item.path, Some(root.join(format!("b/{i}.png"))), "{name}");
     }
     let source = Source::Path(root.join("b/0.png"));
     assert_eq!(engine.describe(&source, 1).expect("described")[0].text, "a red square");
