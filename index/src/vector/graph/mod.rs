@@ -119,8 +119,8 @@ impl Graph {
     }
 
     /// Adds to `top` the best of about `ef` rows of each segment and kind near the query
-    /// that live and that may be found. `None` if so few that a filter names are there
-    /// that others, further away, may be missing.
+    /// that live and that may be found. `None` if not so many that a filter names were
+    /// found where there are more.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; it is not to be asked again.
