@@ -41,7 +41,7 @@ impl From<EngineError> for Failure {
         let text = error.to_string();
         match error.fault() {
             Fault::User | Fault::NotFound => Self::Usage(text),
-            Fault::Environment => Self::Environment(text),
+            Fault::Busy | Fault::Environment => Self::Environment(text),
             Fault::Bug => Self::Bug(text),
         }
     }

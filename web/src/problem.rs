@@ -128,6 +128,12 @@ impl From<EngineError> for Problem {
                 detail,
             ),
             Fault::NotFound => Self::not_found(detail),
+            Fault::Busy => Self::new(
+                StatusCode::SERVICE_UNAVAILABLE,
+                "busy",
+                "The same is being done for somebody else",
+                detail,
+            ),
             Fault::Environment => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-available",

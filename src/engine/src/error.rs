@@ -11,6 +11,8 @@ pub enum Fault {
     User,
     /// What was asked for is not there.
     NotFound,
+    /// Nobody's: the same slow thing is being done already, and asking again later helps.
+    Busy,
     /// Disk, rights, network, a missing library: the machine has to be put right.
     Environment,
     /// Ours.
@@ -84,9 +86,8 @@ impl EngineError {
             Self::Import(ImportError::Io(_)) => Fault::Environment,
             // The folder that was named, or the name it was to have.
             Self::Import(_) => Fault::User,
-            Self::Busy(_) | Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => {
-                Fault::Environment
-            }
+            Self::Busy(_) => Fault::Busy,
+            Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
         }
     }
 }

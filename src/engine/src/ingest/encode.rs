@@ -10,9 +10,8 @@ use super::prepare::Prepared;
 use super::queue::{Giver, Taker};
 use crate::Towers;
 
-/// Pictures embedded at once. In a trial four were a twentieth faster than one by one,
-/// and more not faster still; to measure it: `cargo bench -p
-/// ekphrasis-engine --bench pipeline -- --batches`.
+/// Pictures embedded at once. Whether more or fewer would be faster: `cargo bench -p
+/// ekphrasis-engine --bench pipeline -- --batches`, not run yet.
 pub(super) const BATCH: usize = 4;
 
 /// Takes pictures until there are no more.
