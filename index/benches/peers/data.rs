@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::conformance::Random;
+use rayon::prelude::*;
 
 /// Numbers in a vector.
 pub(crate) const DIM: usize = 384;
@@ -119,16 +120,26 @@ impl Data {
 
     fn truth(&self, queries: &[f32], k: usize) -> Vec<u32> {
         let one = |query: &[f32]| {
-            let score = |row: &[f32]| row.iter().zip(query).map(|(a, b)| a * b).sum::<f32>();
             let mut scored: Vec<(f32, u32)> =
-                self.base.chunks(DIM).zip(0..).map(|(row, i)| (score(row), i)).collect();
+                self.base.chunks(DIM).zip(0..).map(|(row, i)| (dot(row, query), i)).collect();
             scored.select_nth_unstable_by(k, |a, b| b.0.total_cmp(&a.0));
             scored.truncate(k);
             scored.sort_unstable_by(|a, b| b.0.total_cmp(&a.0));
-            scored.into_iter().map(|s| s.1)
+            scored.into_iter().map(|s| s.1).collect::<Vec<_>>()
         };
-        queries.chunks(DIM).flat_map(one).collect()
+        queries.par_chunks(DIM).flat_map_iter(one).collect()
     }
+}
+
+/// In eight sums, so that a million rows are done within the minute.
+fn dot(a: &[f32], b: &[f32]) -> f32 {
+    let mut sums = [0.0; 8];
+    for (a, b) in a.chunks_exact(8).zip(b.chunks_exact(8)) {
+        for i in 0..8 {
+            sums[i] += a[i] * b[i];
+        }
+    }
+    sums.iter().sum()
 }
 
 /// The numbers in a NumPy file of little-endian f32 rows of [`DIM`].

@@ -2,6 +2,7 @@
 //!
 //! ```text
 //! cargo bench -p ekphrasis-index --bench peers -- [--rows 50000 | --real DIR] [--only NAME,…] [--again]
+//!     [--build] [--threads 1] [--python PATH]
 //! ```
 //!
 //! Makes the data of `data.rs` (or takes that of `--real`, see the README), installs the peers (`requirements.txt`) into a virtual
@@ -10,8 +11,10 @@
 //! `LocalStore::search`. Recall@10 is against exact f32 search. Times are of the
 //! process's processor, the best of three (ours: of four, the first of which checks
 //! checksums). What was measured is kept, so that a run can be interrupted; `--again`
-//! measures searches anew (with `--only`, those of some). Ends with tables and a plot,
-//! in `results/`, which the README there explains.
+//! measures searches anew (with `--only`, those of some); `--build` only builds, with so
+//! many threads (searches have one), so that some can be built beside each other.
+//! `--python` is one that has the peers already. Ends with tables and a plot, in
+//! `results/`, which the README there explains.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
 
@@ -54,6 +57,7 @@ fn main() -> Result<()> {
         return Ok(());
     }
     let (mut rows, mut real, mut only, mut again) = (50_000, None, vec![], false);
+    let (mut threads, mut python, mut building) = (1, None, false);
     let mut args = args.into_iter();
     while let Some(arg) = args.next() {
         match arg.as_str() {
@@ -64,7 +68,13 @@ fn main() -> Result<()> {
                 only = names.split(',').map(String::from).collect();
             }
             "--again" => again = true,
-            _ => return Err(format!("{arg} is none of --rows, --real, --only, --again").into()),
+            "--build" => building = true,
+            "--threads" => threads = args.next().ok_or("--threads needs a number")?.parse()?,
+            "--python" => python = args.next().map(PathBuf::from),
+            _ => {
+                let known = "--rows, --real, --only, --again, --build, --threads, --python";
+                return Err(format!("{arg} is none of {known}").into());
+            }
         }
     }
     if let Some(name) = only.iter().find(|name| !NAMES.contains(&name.as_str())) {
@@ -95,27 +105,34 @@ fn main() -> Result<()> {
     if !data::path(&dir, "clusters").exists() {
         data::Data::make(rows).write_clusters(&dir)?;
     }
-    let python = environment(&dir)?;
+    let python = python.map_or_else(|| environment(&dir), Ok)?;
+    let run = |name: &str, what: &str| measure(&dir, &python, threads, name, what);
     let mut measured = vec![];
     for name in NAMES {
         let wanted = only.is_empty() || only.iter().any(|o| o == name);
         let built = if name == "ours-exact" { "ours" } else { name };
         let build = match kept(&dir, built, "build") {
-            None if wanted => run(&dir, &python, built, "build")?,
+            None if wanted => run(built, "build")?,
             None => continue,
             Some(build) => build,
         };
+        if building {
+            continue;
+        }
         let search = match kept(&dir, name, "search").filter(|_| !(again && wanted)) {
-            None if wanted => run(&dir, &python, name, "search")?,
+            None if wanted => run(name, "search")?,
             None => continue,
             Some(search) => search,
         };
         measured.push(report::Measured { name, build, search });
     }
+    if building {
+        return Ok(());
+    }
     // What is real has no clusters to filter by.
     let wanted = real.is_none() && (only.is_empty() || only.iter().any(|o| o == "ours"));
     let filtered = match kept(&dir, "ours", "filtered").filter(|_| !(again && wanted)) {
-        None if wanted => Some(run(&dir, &python, "ours", "filtered")?),
+        None if wanted => Some(run("ours", "filtered")?),
         filtered => filtered,
     };
     let results = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/peers/results");
@@ -131,7 +148,7 @@ fn kept(dir: &Path, name: &str, what: &str) -> Option<Value> {
 }
 
 /// Measures one in a process of its own and keeps what it says.
-fn run(dir: &Path, python: &Path, name: &str, what: &str) -> Result<Value> {
+fn measure(dir: &Path, python: &Path, threads: usize, name: &str, what: &str) -> Result<Value> {
     println!("{name}: {what}");
     let mut command = if name.starts_with("ours") {
         let mut command = Command::new(std::env::current_exe()?);
@@ -143,8 +160,9 @@ fn run(dir: &Path, python: &Path, name: &str, what: &str) -> Result<Value> {
         command
     };
     // One thread, also where a library would like more.
+    let threads = if what == "build" { threads } else { 1 };
     for variable in ["OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "RAYON_NUM_THREADS"] {
-        command.env(variable, "1");
+        command.env(variable, threads.to_string());
     }
     let output = command
         .arg(dir)

@@ -18,7 +18,7 @@ use crate::data::{DIM, path};
 
 pub(crate) const K: usize = 10;
 /// Of fewer the best of 10 are not asked for.
-const EFS: [usize; 10] = [32, 40, 48, 64, 96, 128, 192, 256, 384, 512];
+const EFS: [usize; 12] = [32, 40, 48, 64, 96, 128, 192, 256, 384, 512, 768, 1024];
 
 type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
@@ -33,7 +33,7 @@ fn id(row: usize) -> ItemId {
 fn options(graph_from: usize, ef: usize) -> Options {
     let mut options = Options::default();
     options.graph_from = graph_from;
-    options.graph_threads = 1;
+    options.graph_threads = rayon::current_num_threads();
     options.graph_ef = ef;
     options
 }
@@ -45,7 +45,7 @@ fn facts(row: usize, clusters: &[u32]) -> FileFacts {
     FileFacts { size: 1, mtime_ns: 0, content, width, height, format: "jpeg".into() }
 }
 
-/// Fills a store and builds its graph on one thread.
+/// Fills a store and builds its graph.
 pub(crate) fn build(dir: &Path) -> Result<Value> {
     let store_dir = dir.join("ours");
     if store_dir.exists() {
@@ -91,6 +91,7 @@ pub(crate) fn build(dir: &Path) -> Result<Value> {
     }
     Ok(json!({
         "build_cpu_s": cpu.as_secs_f64(), "build_wall_s": wall.as_secs_f64(), "file": file,
+        "threads": rayon::current_num_threads(),
     }))
 }
 

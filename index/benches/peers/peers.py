@@ -16,6 +16,8 @@ EFS = [10, 16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512]
 # Candidates of quantised indexes that are compared again in f32, for each asked for.
 OVERSAMPLED = 3
 M, EF_CONSTRUCTION = 16, 200
+# Of the build; searches are on one.
+THREADS = int(os.environ.get("OMP_NUM_THREADS", "1"))
 
 
 def resident():
@@ -48,7 +50,7 @@ class Hnswlib:
 
     def build(self, base):
         self.index.init_index(len(base), ef_construction=EF_CONSTRUCTION, M=M, random_seed=1)
-        self.index.add_items(base, num_threads=1)
+        self.index.add_items(base, num_threads=THREADS)
         self.index.save_index(self.path)
 
     def load(self):
@@ -64,7 +66,7 @@ class Faiss:
     def __init__(self, path, quantised):
         import faiss
 
-        faiss.omp_set_num_threads(1)
+        faiss.omp_set_num_threads(THREADS)
         self.faiss, self.path, self.quantised = faiss, path, quantised
 
     def build(self, base):
@@ -98,7 +100,7 @@ class Usearch:
         )
 
     def build(self, base):
-        self.index.add(np.arange(len(base)), base, threads=1)
+        self.index.add(np.arange(len(base)), base, threads=THREADS)
         self.index.save(self.path)
 
     def load(self):
@@ -128,7 +130,12 @@ def main(folder, name, what):
         cpu, wall = time.process_time(), time.time()
         peer.build(base)
         cpu, wall = time.process_time() - cpu, time.time() - wall
-        return {"build_cpu_s": cpu, "build_wall_s": wall, "file": os.path.getsize(path)}
+        return {
+            "build_cpu_s": cpu,
+            "build_wall_s": wall,
+            "file": os.path.getsize(path),
+            "threads": THREADS,
+        }
     queries = {q: read(q + ".f32", "f4").reshape(-1, DIM) for q in ("near", "far")}
     truth = {q: read(q + "-truth.u32", "u4").reshape(len(queries[q]), -1)[:, :K] for q in queries}
     # Only rescoring reads it, page by page.

@@ -71,9 +71,13 @@ pub(crate) fn write(
         let speed =
             |side| one.at_target(side).map_or("not reached".to_string(), |qps| format!("{qps:.0}"));
         let number = |value: &Value, scale: f64| value.as_f64().map_or(0.0, |n| n / scale);
+        let threads = match one.build["threads"].as_u64() {
+            None | Some(1) => String::new(),
+            Some(several) => format!(" ({several} threads)"),
+        };
         writeln!(
             text,
-            "| {} | {} | {} | {:.1} | {:.0} | {:.0} | {:.0} | {:.0} |",
+            "| {} | {} | {} | {:.1}{threads} | {:.0} | {:.0} | {:.0} | {:.0} |",
             one.name,
             speed("near"),
             speed("far"),
@@ -101,7 +105,8 @@ pub(crate) fn write(
 
 /// Filtered searches of ours, beside scans of what passes and searches without a filter.
 fn table_of_filtered(filtered: Option<&Value>) -> Result<String> {
-    let Some(rows) = filtered.and_then(Value::as_array) else { return Ok(String::new()) };
+    let rows = filtered.and_then(Value::as_array).filter(|rows| !rows.is_empty());
+    let Some(rows) = rows else { return Ok(String::new()) };
     let mut text = String::from(
         "\n## With filters\n\nOurs, with the default options; µs of the processor a query.\n\n\
          | queries | filter | passing | recall@10 | filtered | scan of what passes | no filter | filtered / no filter |\n\

@@ -1,15 +1,25 @@
 //! Are the nearest of some rows found sooner by looking at each, or by the graph?
 //!
 //! A graph search that is to find enough rows that pass has to keep more of all; so its
-//! work grows as fewer pass, while that of a scan shrinks.
+//! work grows as fewer pass, while that of a scan shrinks. Where none that pass are near the
+//! query, keeping more of all finds none; then the graph is gone through among them only.
 
 /// How the nearest are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Plan {
     /// Every row that may be found is compared.
     Scan,
-    /// The graph is asked and keeps so many candidates.
-    Graph { keep: usize },
+    /// The graph is asked.
+    Graph(Width),
+}
+
+/// How much of a graph is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Width {
+    /// So many of the nearest are kept, whether they pass or not.
+    pub(crate) keep: usize,
+    /// If too few of them pass: of those that do, so many. With 0 a scan is less work.
+    pub(crate) among: usize,
 }
 
 /// What is known before a search.
@@ -47,9 +57,18 @@ impl Facts {
         if keep.saturating_mul(self.work) >= passing {
             return Plan::Scan;
         }
-        Plan::Graph { keep }
+        let among = WIDER * self.keep.max(self.deep.saturating_mul(2));
+        let crossed = 1.0 + CROSSING * (1.0 / share - 1.0);
+        let work = among.saturating_mul(self.work) as f64 * crossed;
+        Plan::Graph(Width { keep, among: if work < passing as f64 { among } else { 0 } })
     }
 }
+
+/// Among those that pass and are all far away, the nearest are hardly nearer than the others, so
+/// that more have to be looked at. So much was measured (`benches/peers`), as was the next.
+const WIDER: usize = 4;
+/// What crossing a node that does not pass costs, in candidates.
+const CROSSING: f64 = 0.3;
 
 #[cfg(test)]
 mod tests {
@@ -59,23 +78,29 @@ mod tests {
         Facts { graph, passing, deep, keep: 64, work: 40, graph_from: 10_000 }.plan()
     }
 
+    fn graph(keep: usize, among: usize) -> Plan {
+        Plan::Graph(Width { keep, among })
+    }
+
     #[test]
     fn few_are_scanned_and_many_are_not() {
         assert_eq!(plan(0, 1_000_000, 10), Plan::Scan);
         assert_eq!(plan(9_000, 9_000, 10), Plan::Scan);
-        assert_eq!(plan(60_000, 60_000, 10), Plan::Graph { keep: 64 });
-        assert_eq!(plan(1_000_000, 500_000, 10), Plan::Graph { keep: 89 });
-        assert_eq!(plan(1_000_000, 100_000, 10), Plan::Graph { keep: 289 });
+        assert_eq!(plan(60_000, 60_000, 10), graph(64, 256));
+        assert_eq!(plan(1_000_000, 500_000, 10), graph(89, 256));
+        assert_eq!(plan(1_000_000, 100_000, 10), graph(289, 256));
         // The scan of 10,000 is faster than keeping 2,539.
         assert_eq!(plan(1_000_000, 10_000, 10), Plan::Scan);
         assert_eq!(plan(1_000_000, 1_000, 10), Plan::Scan);
         // It is the whole that has to be large, not what passes.
-        assert_eq!(plan(60_000, 30_000, 10), Plan::Graph { keep: 89 });
-        assert_eq!(plan(1_000_000, 1_000_000, 1_024), Plan::Graph { keep: 2_048 });
+        assert_eq!(plan(60_000, 30_000, 10), graph(89, 256));
+        assert_eq!(plan(1_000_000, 1_000_000, 1_024), graph(2_048, 8_192));
         assert_eq!(plan(1_000_000, 1_000_000, 300_000), Plan::Scan);
         // More live than the graph has: the newest are scanned beside it.
-        assert_eq!(plan(1_000_000, 1_100_000, 10), Plan::Graph { keep: 64 });
+        assert_eq!(plan(1_000_000, 1_100_000, 10), graph(64, 256));
         assert_eq!(plan(1_000_000, u64::MAX, usize::MAX), Plan::Scan);
+        // To go through those 4,000 that pass takes as long as a scan of them.
+        assert_eq!(plan(10_000, 5_000, 10), graph(89, 0));
     }
 
     /// More rows that pass never turn a graph search into a scan.

@@ -20,13 +20,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 
 use ekphrasis_embed::Space;
+use memmap2::{Mmap, MmapOptions};
 
 use super::{Generation, Inner, lock};
 use crate::catalogue::{Catalogue, State};
 use crate::disk::{self, Disk};
 use crate::filter::Pass;
-use crate::vector::Added;
-use crate::{ItemId, Kind, Seq, StoreError};
+use crate::vector::{Rows, VectorFile};
+use crate::{Kind, Seq, StoreError};
 
 const MAGIC: &[u8; 8] = b"EKHEADS\0";
 const VERSION: u32 = 1;
@@ -44,14 +45,13 @@ pub(super) struct Saved {
     live: u64,
 }
 
-/// The file's content.
+/// The file's content, checked, where the system has it.
 struct Heads {
+    map: Mmap,
     seq: Seq,
+    rows: usize,
     items: u64,
     digest: i64,
-    kinds: Vec<u8>,
-    ids: Vec<[u8; 16]>,
-    hashes: Vec<i64>,
 }
 
 pub(super) fn path(dir: &Path, generation: u32) -> PathBuf {
@@ -131,52 +131,69 @@ pub(super) fn claims(dir: &Path, space: &Space, generation: u32) -> Seq {
     numbers.map_or(0, |(numbers, _)| numbers[0])
 }
 
-/// Reads the file and checks every number in it.
-fn read(dir: &Path, space: &Space, generation: u32) -> Result<Heads, String> {
-    let bytes = fs_err::read(path(dir, generation)).map_err(|e| e.to_string())?;
-    let ([seq, rows, items, digest], crc) = read_header(&bytes, space, generation)?;
-    let body = &bytes[HEADER..];
-    let rows = usize::try_from(rows).ok().filter(|rows| rows.checked_mul(ROW) == Some(body.len()));
-    let Some(rows) = rows.filter(|_| crc32fast::hash(body) == crc) else {
-        return Err("the length or the checksum of its body is wrong".into());
-    };
-    let (kinds, rest) = body.split_at(rows);
-    let (ids, hashes) = rest.split_at(rows * 16);
-    Ok(Heads {
-        seq,
-        items,
-        digest: digest as i64,
-        kinds: kinds.to_vec(),
-        ids: ids.as_chunks::<16>().0.to_vec(),
-        hashes: hashes.as_chunks::<8>().0.iter().map(|h| i64::from_le_bytes(*h)).collect(),
-    })
+impl Heads {
+    /// Maps the file and checks every number in it.
+    fn read(dir: &Path, space: &Space, generation: u32) -> Result<Self, String> {
+        let file = fs_err::File::open(path(dir, generation)).map_err(|e| e.to_string())?;
+        // SAFETY: the file is never written after it was moved to its name, and nobody
+        // else may touch the files of a store. (See `file.rs` on what happens if it is cut.)
+        let map = unsafe { MmapOptions::new().populate().map(file.file()) };
+        let map = map.map_err(|e| e.to_string())?;
+        let ([seq, rows, items, digest], crc) = read_header(&map, space, generation)?;
+        let body = &map[HEADER..];
+        let rows =
+            usize::try_from(rows).ok().filter(|rows| rows.checked_mul(ROW) == Some(body.len()));
+        let Some(rows) = rows.filter(|_| crc32fast::hash(body) == crc) else {
+            return Err("the length or the checksum of its body is wrong".into());
+        };
+        Ok(Self { map, seq, rows, items, digest: digest as i64 })
+    }
+
+    /// Of each row, `None` for a dead one; nothing if one is of no known kind.
+    fn kinds(&self) -> Option<Vec<Option<Kind>>> {
+        let kind = |&byte: &u8| match byte {
+            0 => Some(Some(Kind::Image)),
+            1 => Some(Some(Kind::Text)),
+            DEAD => Some(None),
+            _ => None,
+        };
+        self.map[HEADER..][..self.rows].iter().map(kind).collect()
+    }
+
+    fn ids(&self) -> &[[u8; 16]] {
+        self.map[HEADER + self.rows..][..self.rows * 16].as_chunks().0
+    }
+
+    fn hash_of(&self, row: usize) -> i64 {
+        let hashes = &self.map[HEADER + self.rows * 17..];
+        i64::from_le_bytes(hashes.as_chunks().0[row])
+    }
 }
 
 /// Whether the file in `dir` is damaged, and how.
 pub(super) fn damage(dir: &Path, space: &Space, generation: u32) -> Option<String> {
-    if path(dir, generation).exists() { read(dir, space, generation).err() } else { None }
+    if path(dir, generation).exists() { Heads::read(dir, space, generation).err() } else { None }
 }
 
-/// The living rows of `state`, if the file helps to know them.
+/// The rows of `state`, if the file helps to know them.
 pub(super) fn rows_of(
     dir: &Path,
     space: &Space,
+    vectors: &VectorFile,
     catalogue: &Catalogue,
     state: &State,
-) -> Result<Option<Vec<Added>>, StoreError> {
-    let Ok(mut heads) = read(dir, space, state.generation) else { return Ok(None) };
-    if heads.seq > state.seq {
+) -> Result<Option<Rows>, StoreError> {
+    let Ok(heads) = Heads::read(dir, space, state.generation) else { return Ok(None) };
+    if heads.seq > state.seq || heads.rows as u64 > state.rows {
         return Ok(None);
     }
+    let Some(mut kinds) = heads.kinds() else { return Ok(None) };
     let (mut items, mut digest, mut added) = (heads.items, heads.digest, vec![]);
     if heads.seq < state.seq {
         for row in catalogue.dead_after(heads.seq)? {
             let row = row as usize;
-            if let Some(kind) = heads.kinds.get_mut(row)
-                && *kind != DEAD
-            {
-                *kind = DEAD;
-                digest ^= heads.hashes[row];
+            if kinds.get_mut(row).is_some_and(|kind| kind.take().is_some()) {
+                digest ^= heads.hash_of(row);
                 items = items.wrapping_sub(1);
             }
         }
@@ -186,19 +203,10 @@ pub(super) fn rows_of(
             added.push(head.added());
         })?;
     }
-    for (row, (&kind, &id)) in (0..).zip(heads.kinds.iter().zip(&heads.ids)) {
-        let kind = match kind {
-            0 => Kind::Image,
-            1 => Kind::Text,
-            DEAD => continue,
-            _ => return Ok(None),
-        };
-        added.push(Added { row, id: ItemId::from_bytes(id), kind });
-    }
+    let rows = Rows::of(vectors, &kinds, heads.ids())?.next(vectors, state.rows, &added, &[])?;
     let same = (items, digest) == (state.items, state.digest)
-        && added.len() as u64 == state.items
-        && heads.kinds.len() as u64 <= state.rows;
-    Ok(same.then_some(added))
+        && rows.count(&Pass::default()) == state.items;
+    Ok(same.then_some(rows))
 }
 
 impl Inner {

@@ -37,7 +37,7 @@ pub use self::verify::Report;
 use crate::catalogue::{Catalogue, State};
 use crate::disk::Disk;
 use crate::lock::{self, WriterLock};
-use crate::vector::{Added, Graph, Rows, VectorFile};
+use crate::vector::{Graph, Rows, VectorFile};
 use crate::{Holder, HolderInfo, Seq, StoreError};
 
 /// What a store is opened for.
@@ -313,8 +313,8 @@ impl Snapshot {
         catalogue: &Catalogue,
         state: &State,
     ) -> Result<Self, StoreError> {
-        match heads::rows_of(dir, space, catalogue, state)? {
-            Some(added) => Self::of(generation, state, &added),
+        match heads::rows_of(dir, space, &generation.file, catalogue, state)? {
+            Some(rows) => Ok(Self { seq: state.seq, generation, rows: Arc::new(rows) }),
             None => Self::load(generation, catalogue, state),
         }
     }
@@ -327,11 +327,7 @@ impl Snapshot {
     ) -> Result<Self, StoreError> {
         let mut added = Vec::new();
         catalogue.heads(state, None, |head| added.push(head.added()))?;
-        Self::of(generation, state, &added)
-    }
-
-    fn of(generation: Arc<Generation>, state: &State, added: &[Added]) -> Result<Self, StoreError> {
-        let rows = Rows::empty().next(&generation.file, state.rows, added, &[])?;
+        let rows = Rows::empty().next(&generation.file, state.rows, &added, &[])?;
         Ok(Self { seq: state.seq, generation, rows: Arc::new(rows) })
     }
 }

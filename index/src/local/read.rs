@@ -238,11 +238,11 @@ impl Inner {
         let graph = graph.filter(|g| g.covered() <= rows.len() && g.seq() <= snapshot.seq);
         if let Some(ef) = ef
             && let Some(graph) = graph
-            && let Plan::Graph { keep } = self.plan(graph, rows, pass, count, ef)
+            && let Plan::Graph(width) = self.plan(graph, rows, pass, count, ef)
         {
             let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
             let tail = scan_tail(rows, graph.covered(), query, count, pass);
-            match graph.search(&ask, keep, tail) {
+            match graph.search(&ask, width, tail) {
                 Ok(Some(top)) => {
                     let ranking = top.into_ranking();
                     if ranking.len() >= count {

@@ -124,6 +124,14 @@ impl Token {
     }
 }
 
+/// Words of English that say nothing beside others. They are rare among names of files, where
+/// rare words count most: "a cup of coffee" would find `copy-of-1.png` first.
+const LITTLE: [&str; 28] = [
+    "a", "an", "and", "are", "as", "at", "be", "by", "for", "from", "in", "into", "is", "of", "on",
+    "or", "that", "the", "their", "then", "there", "these", "they", "this", "to", "was", "were",
+    "with",
+];
+
 /// A word that a query asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct QueryWord {
@@ -282,6 +290,10 @@ impl Analyzer {
                 }
             }
         }
+        let says_nothing = |word: &QueryWord| !word.begins && LITTLE.contains(&&word.word[..]);
+        if !words.iter().all(says_nothing) {
+            words.retain(|word| !says_nothing(word));
+        }
         words
     }
 
@@ -333,6 +345,19 @@ mod tests {
 
     fn asked(query: &str) -> Vec<String> {
         Analyzer::new().query(query).into_iter().map(|w| w.word).collect()
+    }
+
+    #[test]
+    fn words_that_say_nothing_are_not_asked_for_beside_others() {
+        let asked = |query: &str| -> Vec<String> {
+            Analyzer::new().query(query).into_iter().map(|w| w.word).collect()
+        };
+        assert_eq!(asked("A cup of coffee "), ["cup", "coffee"]);
+        assert_eq!(asked("to be or"), ["to", "be", "or"]);
+        // Whoever is still writing may mean a theatre.
+        assert_eq!(asked("old the"), ["old", "the"]);
+        assert_eq!(asked("old the "), ["old"]);
+        assert_eq!(asked("die of"), ["die"]);
     }
 
     #[test]

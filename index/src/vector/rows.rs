@@ -31,6 +31,11 @@ pub(crate) struct Added {
     pub(crate) kind: Kind,
 }
 
+/// Of the rows of a chunk, none was checked yet.
+fn unchecked() -> Arc<[AtomicU8]> {
+    (0..CHUNK).map(|_| AtomicU8::new(UNKNOWN)).collect()
+}
+
 /// The rows of one committed state.
 #[derive(Clone, Debug)]
 pub(crate) struct Rows {
@@ -65,6 +70,30 @@ impl Rows {
         Self { chunks: vec![], len: 0, images: 0, texts: 0 }
     }
 
+    /// A state told as a whole: of each row its kind, `None` if it is dead, and its id.
+    pub(crate) fn of(
+        file: &VectorFile,
+        kinds: &[Option<Kind>],
+        ids: &[[u8; 16]],
+    ) -> Result<Self, StoreError> {
+        let mut this = Self { chunks: vec![], len: kinds.len() as u64, images: 0, texts: 0 };
+        for (c, (kinds, ids)) in kinds.chunks(CHUNK).zip(ids.chunks(CHUNK)).enumerate() {
+            let of_kind = |kind: Kind| kinds.iter().filter(|k| **k == Some(kind)).count() as u64;
+            let (images, texts) = (of_kind(Kind::Image), of_kind(Kind::Text));
+            this.images += images;
+            this.texts += texts;
+            this.chunks.push(Arc::new(Chunk {
+                map: file.map((c * CHUNK) as u64, kinds.len())?,
+                checks: unchecked(),
+                ids: ids.iter().map(|id| ItemId::from_bytes(*id)).collect(),
+                kinds: kinds.to_vec(),
+                living: images + texts,
+                quantised: Arc::default(),
+            }));
+        }
+        Ok(this)
+    }
+
     /// The state after a commit: `len` rows in all, `added` alive, `dead` not any more.
     pub(crate) fn next(
         &self,
@@ -87,7 +116,7 @@ impl Rows {
             } else {
                 next.chunks.push(Arc::new(Chunk {
                     map,
-                    checks: (0..CHUNK).map(|_| AtomicU8::new(UNKNOWN)).collect(),
+                    checks: unchecked(),
                     ids: vec![ItemId::from_bytes([0; 16]); rows],
                     kinds: vec![None; rows],
                     living: 0,

@@ -32,6 +32,7 @@ pub(crate) use self::trust::Damaged;
 use super::Rows;
 use crate::Seq;
 use crate::disk::Disk;
+use crate::filter::Width;
 use crate::topk::{Sieve, TopK};
 
 /// A segment is built anew with those behind it when they are more than one in so many of it.
@@ -118,7 +119,7 @@ impl Graph {
         &self.segments
     }
 
-    /// Adds to `top` the best of about `ef` rows of each segment and kind near the query
+    /// Adds to `top` the best of about as many rows of each segment and kind near the query
     /// that live and that may be found. `None` if so few that a filter names are there
     /// that others, further away, may be missing.
     ///
@@ -127,11 +128,11 @@ impl Graph {
     pub(crate) fn search(
         &self,
         ask: &Ask<'_>,
-        ef: usize,
+        width: Width,
         mut top: TopK,
     ) -> Result<Option<TopK>, Damaged> {
         for segment in &self.segments {
-            if !segment.search(ask, ef, &mut top)? {
+            if !segment.search(ask, width, &mut top)? {
                 return Ok(None);
             }
         }

@@ -12,10 +12,10 @@ use super::super::quantised::{QueryCodes, Scope};
 use super::super::{Rows, cosine};
 use super::layout::{Head, Layout, Part, words};
 use super::trust::{BLOCK, Blocks, Checks, Damaged, Proven, Trust};
-use super::walk::{Scratch, View, walk};
+use super::walk::{Scratch, View, walk, walk_among};
 use crate::Seq;
 use crate::disk::{self, Disk};
-use crate::filter::Pass;
+use crate::filter::{Pass, RowSet, Width};
 use crate::topk::{Scored, Sieve, TopK};
 
 /// Blocks that each search checks in passing until all are: some megabytes a second at least.
@@ -222,24 +222,29 @@ impl Segment {
         )
     }
 
-    /// Adds to `top` the best of about `ef` rows of each kind near the query, and says
+    /// Adds to `top` the best of about as many rows of each kind near the query, and says
     /// whether there were enough that may be found.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; `top` may have got something by then.
-    pub(crate) fn search(&self, ask: &Ask<'_>, ef: usize, top: &mut TopK) -> Result<bool, Damaged> {
+    pub(crate) fn search(
+        &self,
+        ask: &Ask<'_>,
+        width: Width,
+        top: &mut TopK,
+    ) -> Result<bool, Damaged> {
         if self.checks.is_proven() {
-            return self.search_trusting(ask, ef, top, &Proven);
+            return self.search_trusting(ask, width, top, &Proven);
         }
         let blocks = self.blocks();
         blocks.scrub(SCRUB)?;
-        self.search_trusting(ask, ef, top, &blocks)
+        self.search_trusting(ask, width, top, &blocks)
     }
 
     fn search_trusting(
         &self,
         ask: &Ask<'_>,
-        ef: usize,
+        width: Width,
         top: &mut TopK,
         trust: &impl Trust,
     ) -> Result<bool, Damaged> {
@@ -247,8 +252,29 @@ impl Segment {
         let mut scratch = pooled.unwrap_or_default();
         let mut enough = true;
         for piece in self.pieces(ask.pass) {
-            walk(&piece.view, ask.codes, ef, &mut scratch, trust)?;
-            enough = enough && self.rescore(ask, &piece, &mut scratch, top, trust)?;
+            walk(&piece.view, ask.codes, width.keep, &mut scratch, trust)?;
+            let Some(named) = ask.pass.rows() else {
+                self.rescore(ask, &piece, true, &mut scratch, top, trust)?;
+                continue;
+            };
+            let before = top.clone();
+            let all = scratch.found().len() >= piece.part.nodes;
+            enough = self.rescore(ask, &piece, all, &mut scratch, top, trust)?;
+            if enough {
+                continue;
+            }
+            if width.among == 0 {
+                break;
+            }
+            let lets = |node| piece.names(named, self.head.first, node, trust);
+            walk_among(&piece.view, ask.codes, width.among, lets, &mut scratch, trust)?;
+            let found = scratch.found().len();
+            enough = found >= width.among || piece.has_no_more(found, lets)?;
+            if !enough {
+                break;
+            }
+            *top = before;
+            self.rescore(ask, &piece, true, &mut scratch, top, trust)?;
         }
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
@@ -258,13 +284,14 @@ impl Segment {
     }
 
     /// Compares what a walk found with the vectors themselves, the likeliest first, as
-    /// long as that may change the best. Says whether the best are among the nearer half
-    /// of what was found, if a filter chose: where few pass near the query, the nearest
-    /// that pass are where the walk saw only some.
+    /// long as that may change the best. Unless `all` that is near was found, says whether
+    /// the best are among its nearer half: where few pass near the query, the nearest that
+    /// pass are where the walk saw only some.
     fn rescore(
         &self,
         ask: &Ask<'_>,
         piece: &Piece<'_>,
+        all: bool,
         scratch: &mut Scratch,
         top: &mut TopK,
         trust: &impl Trust,
@@ -272,11 +299,7 @@ impl Segment {
         trust.in_numbers(piece.view.block.centre)?;
         let against = ask.codes.against(piece.view.block, 0.0);
         let mut buffer = std::mem::take(&mut scratch.vector);
-        let half = match ask.pass.rows() {
-            // All that there are were found.
-            Some(_) if scratch.found().len() < piece.part.nodes => scratch.found().len() / 2,
-            _ => usize::MAX,
-        };
+        let half = if all { usize::MAX } else { scratch.found().len() / 2 };
         let mut enough = true;
         for (i, (node, likeness)) in scratch.found().enumerate() {
             let nearer = |worst: Scored| against.about(likeness) < worst.score;
@@ -382,6 +405,39 @@ pub(super) struct Piece<'a> {
 }
 
 impl Piece<'_> {
+    /// Whether a row of `node` is named. Rows are counted from `first`.
+    fn names(
+        &self,
+        named: &RowSet,
+        first: u64,
+        node: u32,
+        trust: &impl Trust,
+    ) -> Result<bool, Damaged> {
+        let row = &self.rows[node as usize..][..1];
+        trust.in_words(row)?;
+        if named.contains(first + u64::from(row[0])) {
+            return Ok(true);
+        }
+        let twins = self.twins_of(node, trust)?;
+        Ok(twins.iter().any(|twin| named.contains(first + u64::from(*twin))))
+    }
+
+    /// Whether no more than `found` nodes are such as `lets` admits.
+    fn has_no_more(
+        &self,
+        found: usize,
+        lets: impl Fn(u32) -> Result<bool, Damaged>,
+    ) -> Result<bool, Damaged> {
+        let mut more = found;
+        for node in 0..self.part.nodes as u32 {
+            if lets(node)? {
+                let Some(less) = more.checked_sub(1) else { return Ok(false) };
+                more = less;
+            }
+        }
+        Ok(true)
+    }
+
     /// The rows of the twins of `node`.
     fn twins_of(&self, node: u32, trust: &impl Trust) -> Result<&[u32], Damaged> {
         let (mut from, mut to) = (0, self.twin_nodes.len());

@@ -5,7 +5,7 @@ use super::super::{QueryCodes, scan, scan_tail};
 use super::*;
 use crate::Kind;
 use crate::disk::OsDisk;
-use crate::filter::Pass;
+use crate::filter::{Pass, RowSet, Width};
 
 const IMAGES: fn(u64) -> Kind = |_| Kind::Image;
 
@@ -16,7 +16,8 @@ fn build(store: &Store, seq: Seq, threads: usize) -> Graph {
 
 fn nearest(graph: &Graph, rows: &Rows, query: &[f32], ef: usize, k: usize) -> Vec<u64> {
     let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass: &Pass::default() };
-    let top = graph.search(&ask, ef, TopK::new(k)).expect("undamaged").expect("no filter chose");
+    let top =
+        graph.search(&ask, wide(ef), TopK::new(k)).expect("undamaged").expect("no filter chose");
     top.into_ranking().iter().map(|s| s.row).collect()
 }
 
@@ -56,6 +57,84 @@ fn clusters(random: &mut Random, count: usize) -> Clusters {
         vectors: (0..count).map(|i| around(i, 0.15)).collect(),
         near: (0..100).map(|i| around(i, 0.2)).collect(),
         far: (0..100).map(|_| random.vector(&[0.0; 64], 1.0)).collect(),
+    }
+}
+
+fn wide(keep: usize) -> Width {
+    Width { keep, among: 0 }
+}
+
+/// Keeping as many as is usual; then four times as many of those that pass.
+const AMONG: Width = Width { keep: 64, among: 256 };
+
+/// Rows that pass may lie anywhere, near the query only, or nowhere near it: then thousands
+/// that do not pass are nearer, and still the nearest that do are found.
+#[test]
+fn among_rows_that_a_filter_names() {
+    let seed = 20_261_127;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let Clusters { vectors, near, .. } = clusters(&mut random, 5000);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut store = Store::new(dir.path(), 64);
+    store.add(&vectors, IMAGES, &[3, 4]);
+    let graph = build(&store, 7, 2);
+    type Names = fn(usize, usize) -> bool;
+    // Row and query of the same cluster have the same remainder.
+    // Of the far ones many are about as near: what is hard without a filter, too.
+    let ties: [(&str, f64, Names); 5] = [
+        ("half, anywhere", 0.97, |row, _| row % 100 >= 50),
+        ("a tenth, anywhere", 0.97, |row, _| row / 50 % 10 == 3),
+        ("half, near", 0.97, |row, query| (row + 50 - query) % 50 < 25),
+        ("half, far", 0.9, |row, query| (row + 50 - query) % 50 >= 25),
+        ("a tenth, far", 0.9, |row, query| (20..25).contains(&((row + 50 - query) % 50))),
+    ];
+    for (tie, bound, names) in ties {
+        let (mut hits, mut crossed) = (0, 0);
+        for (i, query) in near.iter().enumerate() {
+            let mut named = RowSet::default();
+            named.extend_to(5000);
+            (0..5000).filter(|&row| names(row, i % 50)).for_each(|row| named.insert(row as u64));
+            let pass = Pass::new(None, Some(Arc::new(named)));
+            let exact = scan_tail(&store.rows, 0, query, 10, &pass).into_ranking();
+            assert_eq!(exact.len(), 10);
+            let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
+            let Some(top) = graph.search(&ask, AMONG, TopK::new(10)).expect("undamaged") else {
+                // It knows that it saw too few: a scan answers then.
+                (hits, crossed) = (hits + 10, crossed + 1);
+                continue;
+            };
+            let found = top.into_ranking();
+            assert!(found.iter().all(|s| pass.lets(s.row, Kind::Image)), "{tie}");
+            hits += found.iter().filter(|s| exact.iter().any(|e| e.row == s.row)).count();
+        }
+        let recall = hits as f64 / (10 * near.len()) as f64;
+        println!("{tie}: recall@10 {recall}, {crossed} of {} left to a scan", near.len());
+        assert!(recall >= bound, "{tie}: {recall}");
+        assert!(crossed <= near.len() / 10, "{tie}: {crossed} left to a scan");
+    }
+}
+
+#[test]
+fn few_that_a_filter_names_are_all_found_or_left_to_a_scan() {
+    let mut random = Random(5);
+    let Clusters { vectors, near, .. } = clusters(&mut random, 2000);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut store = Store::new(dir.path(), 64);
+    store.add(&vectors, IMAGES, &[]);
+    let graph = build(&store, 7, 1);
+    for few in [0, 1, 7, 40] {
+        let mut named = RowSet::default();
+        named.extend_to(2000);
+        (0..few).for_each(|_| named.insert(random.below(2000) as u64));
+        let pass = Pass::new(None, Some(Arc::new(named)));
+        for query in &near {
+            let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
+            if let Some(top) = graph.search(&ask, AMONG, TopK::new(10)).expect("undamaged") {
+                let exact = scan_tail(&store.rows, 0, query, 10, &pass).into_ranking();
+                assert_eq!(top.into_ranking(), exact, "{few}");
+            }
+        }
     }
 }
 
@@ -120,7 +199,7 @@ fn recall_on_clusters_and_damage_of_every_kind() {
         }
         let pass = Pass::default();
         let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
-        match graph.search(&ask, 64, TopK::new(10)) {
+        match graph.search(&ask, wide(64), TopK::new(10)) {
             // What is damaged was not read.
             Ok(None) => panic!("no filter chose"),
             Ok(Some(top)) => {
@@ -166,7 +245,7 @@ fn searching_checks_the_whole_file_in_time() {
             let query = &near[i % near.len()];
             let codes = QueryCodes::of(query);
             let ask = Ask { rows: &store.rows, query, codes: &codes, pass: &pass };
-            graph.search(&ask, 16, TopK::new(3)).is_ok()
+            graph.search(&ask, wide(16), TopK::new(3)).is_ok()
         };
         let fine = (0..blocks / 16 + 2).take_while(|&i| search(i)).count();
         assert_eq!(fine <= blocks / 16, damaged, "{fine} searches in {blocks} blocks");

@@ -146,11 +146,24 @@ pub(super) fn walk(
     if view.nodes() == 0 || ef == 0 {
         return Ok(());
     }
-    let kernel = Kernel::best();
     let start = descend(view, asked, scratch, trust)?;
     scratch.visited.mark(start.node());
     scratch.visited.nodes.push(start.node());
     scratch.kept.push(start);
+    go(view, asked, ef, scratch, |node, scratch| neighbours(view, node, scratch, trust))
+}
+
+/// Looks at the best that was kept and not looked at yet, until there is none. `around` puts
+/// what is to be compared then into the batch, and says how many.
+#[inline(always)]
+fn go(
+    view: &View<'_>,
+    asked: &QueryCodes,
+    ef: usize,
+    scratch: &mut Scratch,
+    mut around: impl FnMut(u32, &mut Scratch) -> Result<usize, Damaged>,
+) -> Result<(), Damaged> {
+    let kernel = Kernel::best();
     let mut next = 0;
     while let Some(&seen) = scratch.kept.get(next) {
         if seen.looked_at() {
@@ -158,34 +171,170 @@ pub(super) fn walk(
             continue;
         }
         scratch.kept[next].0 |= 1;
-        let count = neighbours(view, seen.node(), scratch, trust)?;
+        let count = around(seen.node(), scratch)?;
         // Whoever is looked at next, in all likelihood.
         if let Some(likely) = scratch.kept[next..].iter().find(|seen| !seen.looked_at()) {
-            let links = view.ground.as_ptr().wrapping_add(likely.node() as usize * DEGREE);
-            prefetch(links);
-            prefetch(links.wrapping_add(DEGREE / 2));
+            prefetch_links(view, likely.node());
         }
-        let Scratch { kept, batch, sums, compared, .. } = &mut *scratch;
-        let (batch, sums) = (&batch[..count], &mut sums[..count]);
-        kernel.each(asked.coarse(), view.block.rows, batch, sums);
-        *compared += count;
-        let mut first = usize::MAX;
-        for (&node, &sum) in batch.iter().zip(&*sums) {
-            let likeness = asked.likeness(sum, view.block.scales[node as usize]);
-            let new = Seen::new(likeness, node);
-            if kept.len() >= ef {
-                if kept.last().is_some_and(|worst| new <= *worst) {
-                    continue;
-                }
-                kept.pop();
-            }
-            let place = kept.partition_point(|seen| *seen > new);
-            kept.insert(place, new);
-            first = first.min(place);
-        }
+        let first = keep(view, asked, kernel, ef, count, scratch);
         next = if first <= next { first } else { next + 1 };
     }
     Ok(())
+}
+
+/// Compares the first `count` nodes of the batch, keeps those that are among the best `ef`,
+/// and says at which place the best of them came.
+#[inline(always)]
+fn keep(
+    view: &View<'_>,
+    asked: &QueryCodes,
+    kernel: &Kernel,
+    ef: usize,
+    count: usize,
+    scratch: &mut Scratch,
+) -> usize {
+    let Scratch { kept, batch, sums, compared, .. } = scratch;
+    let (batch, sums) = (&batch[..count], &mut sums[..count]);
+    kernel.each(asked.coarse(), view.block.rows, batch, sums);
+    *compared += count;
+    let mut first = usize::MAX;
+    for (&node, &sum) in batch.iter().zip(&*sums) {
+        let likeness = asked.likeness(sum, view.block.scales[node as usize]);
+        let new = Seen::new(likeness, node);
+        if kept.len() >= ef {
+            if kept.last().is_some_and(|worst| new <= *worst) {
+                continue;
+            }
+            kept.pop();
+        }
+        let place = kept.partition_point(|seen| *seen > new);
+        kept.insert(place, new);
+        first = first.min(place);
+    }
+    first
+}
+
+#[inline(always)]
+fn prefetch_links(view: &View<'_>, node: u32) {
+    let links = view.ground.as_ptr().wrapping_add(node as usize * DEGREE);
+    prefetch(links);
+    prefetch(links.wrapping_add(DEGREE / 2));
+}
+
+/// Puts the best `ef` nodes near the query that `lets` admits into `scratch`, in order of
+/// likeness. Only such are gone through, so it does not matter how many others are nearer;
+/// one that is not admitted is a bridge to its neighbours, as long as there are few without.
+///
+/// # Errors
+/// `Damaged` if `trust` is lost in something that is read.
+///
+/// # Source
+/// Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and
+/// Structured Data", 2024 (its ACORN-1); the many places to start from are ours.
+pub(super) fn walk_among(
+    view: &View<'_>,
+    asked: &QueryCodes,
+    ef: usize,
+    lets: impl Fn(u32) -> Result<bool, Damaged>,
+    scratch: &mut Scratch,
+    trust: &impl Trust,
+) -> Result<(), Damaged> {
+    scratch.start(view.nodes());
+    if view.nodes() == 0 || ef == 0 {
+        return Ok(());
+    }
+    let kernel = Kernel::best();
+    let start = descend(view, asked, scratch, trust)?.node();
+    scratch.visited.mark(start);
+    scratch.visited.nodes.push(start);
+    let count = if lets(start)? {
+        scratch.batch[0] = start;
+        1
+    } else {
+        neighbours_among(view, start, &lets, scratch, trust)?
+    };
+    keep(view, asked, kernel, ef, count, scratch);
+    // From everywhere: those admitted may all be far from where the layers lead.
+    let (mut found, mut count) = (0, 0);
+    for i in 1..=LOOKED {
+        let node = (i * SPREAD % view.nodes() as u64) as u32;
+        if !lets(node)? || !scratch.visited.mark(node) {
+            continue;
+        }
+        scratch.visited.nodes.push(node);
+        trusted(view, node, trust)?;
+        view.block.rows.prefetch(node as usize);
+        scratch.batch[count] = node;
+        (found, count) = (found + 1, count + 1);
+        if count == DEGREE {
+            keep(view, asked, kernel, ef, count, scratch);
+            count = 0;
+        }
+        if found == STARTS {
+            break;
+        }
+    }
+    keep(view, asked, kernel, ef, count, scratch);
+    go(view, asked, ef, scratch, |node, scratch| {
+        neighbours_among(view, node, &lets, scratch, trust)
+    })
+}
+
+/// Admitted nodes to start from.
+const STARTS: usize = 256;
+/// Nodes that are asked for it, at most.
+const LOOKED: u64 = 4096;
+/// Multiples of it are spread evenly over any number of nodes: 2³² over the golden ratio.
+const SPREAD: u64 = 0x9E37_79B1;
+/// With fewer admitted neighbours, those that are not are bridges.
+const FEW: usize = DEGREE / 2;
+
+/// Collects the neighbours of `node` that are admitted and were not visited, and some of
+/// theirs that are not; says how many.
+#[inline(always)]
+fn neighbours_among(
+    view: &View<'_>,
+    node: u32,
+    lets: &impl Fn(u32) -> Result<bool, Damaged>,
+    scratch: &mut Scratch,
+    trust: &impl Trust,
+) -> Result<usize, Damaged> {
+    let links = &view.ground[node as usize * DEGREE..][..DEGREE];
+    trust.in_words(links)?;
+    let (mut count, mut bridges, mut bridging) = (0, [0; DEGREE], 0);
+    for &link in links.iter().take_while(|link| (**link as usize) < view.nodes()) {
+        if !scratch.visited.mark(link) {
+            continue;
+        }
+        scratch.visited.nodes.push(link);
+        if lets(link)? {
+            view.block.rows.prefetch(link as usize);
+            (scratch.batch[count], count) = (link, count + 1);
+        } else {
+            (bridges[bridging], bridging) = (link, bridging + 1);
+        }
+    }
+    if count < FEW {
+        bridges[..bridging].iter().for_each(|&bridge| prefetch_links(view, bridge));
+    }
+    for &bridge in &bridges[..bridging] {
+        if count >= FEW {
+            break;
+        }
+        let links = &view.ground[bridge as usize * DEGREE..][..DEGREE];
+        trust.in_words(links)?;
+        for &link in links.iter().take_while(|link| (**link as usize) < view.nodes()) {
+            if count < DEGREE && lets(link)? && scratch.visited.mark(link) {
+                scratch.visited.nodes.push(link);
+                view.block.rows.prefetch(link as usize);
+                (scratch.batch[count], count) = (link, count + 1);
+            }
+        }
+    }
+    for i in 0..count {
+        trusted(view, scratch.batch[i], trust)?;
+    }
+    Ok(count)
 }
 
 /// Collects the neighbours of `node` that were not visited, and says how many.
