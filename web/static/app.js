@@ -14,7 +14,7 @@ import { EMPTY, fromAddress, isEmpty, readWords, remember, toAddress } from "./q
 import { forget, resultsOf } from "./results.js";
 import { MOST, Selection, copyText } from "./selection.js";
 import { StatusLine } from "./status.js";
-import { tileOf } from "./tile.js";
+import { forgetPictures, tileOf } from "./tile.js";
 import { Viewer } from "./viewer.js";
 
 let query = fromAddress();
@@ -26,7 +26,8 @@ let pushed = false;
 
 // ---- parts -----------------------------------------------------------------
 
-const marks = (id) => ({ selected: selection.has(id), liked: query.like.includes(id), disliked: query.dislike.includes(id) });
+const marks = (id) => ({
+  selected: selection.has(id), selecting: selection.mode, liked: query.like.includes(id), disliked: query.dislike.includes(id) });
 
 const onEntry = {
   open: (entry) => (selection.mode ? onEntry.select(entry) : open(grid.find(entry.item.id))),
@@ -97,6 +98,7 @@ const line = new StatusLine({
       run();
     } else if (before && grew) {
       forget();
+      forgetPictures();
       // Someone who looks at the start of the listing sees it fill; nobody else is disturbed.
       if (isEmpty(query) && !query.view && !viewer.isOpen && scrollY < 200) run();
     } else if (!before) {
@@ -380,7 +382,7 @@ watchKeys({
   anywhere: (key) => {
     const acts = {
       "/": () => { $("q").focus(); $("q").select(); },
-      f: () => facets.toggle(),
+      f: () => $("filters").click(),
       v: () => $("copies").click(),
       i: () => library.open(),
       t: turnTheme,
@@ -419,11 +421,12 @@ addEventListener("popstate", () => {
   }
 });
 
-if (document.body.clientWidth > 1000) facets.toggle(true);
 reflect();
-line.refresh().then(() => {
-  // Told only once the size of the store is known, so that the listing has its length.
-  if (isEmpty(query) && grid.results && !query.view) run();
-});
-run();
+facets.restore();
+// A listing is as long as the store says; a search need not wait for that.
+if (isEmpty(query)) line.refresh().then(run);
+else {
+  line.refresh();
+  run();
+}
 if (!query.open && matchMedia("(hover: hover)").matches) $("q").focus({ preventScroll: true });

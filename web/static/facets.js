@@ -27,7 +27,12 @@ export class Facets {
     this.wide = new Set();
     this.closed = new Set(["formats"]);
     $("f-close").onclick = () => this.toggle(false);
-    $("filters").onclick = () => this.toggle();
+    $("filters").onclick = () => {
+      this.toggle();
+      try {
+        localStorage.setItem("ekphrasis-filters", this.isOpen ? "open" : "closed");
+      } catch { /* storage is off: next time it is as the width of the window says */ }
+    };
     $("f-without").onsubmit = (event) => {
       event.preventDefault();
       const word = $("f-word").value.trim();
@@ -77,6 +82,15 @@ export class Facets {
     } catch (error) {
       $("f-wrong").textContent = error.message;
     }
+  }
+
+  /** Open, if that is how it was left, or if there is room for it. */
+  restore() {
+    let left = null;
+    try {
+      left = localStorage.getItem("ekphrasis-filters");
+    } catch { /* as above */ }
+    if (matchMedia("(min-width: 1001px)").matches && left !== "closed" && (left === "open" || innerWidth >= 1280)) this.toggle(true);
   }
 
   /** Follows `query`; asks only when it is to be seen and something changed. */

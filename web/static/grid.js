@@ -6,15 +6,18 @@ import { make } from "./dom.js";
 import { breakRows, guessHeight, placeRow } from "./layout.js";
 import { PAGE } from "./results.js";
 
-/** Pixels around what is in sight that are there already. */
-const AHEAD = 700;
+/** Pixels around what is in sight that are in the document already. */
+const AHEAD = 600;
+/** Pixels around it whose entries are asked for already. */
+const ASK_AHEAD = 2_500;
+/** Pixels a millisecond; who goes faster flies past, and only where he stops is loaded. */
+const FAST = 12;
 /** Pages that are kept; those farthest from what is in sight go first. */
 const MOST_KEPT = 50;
 const LOADS_AT_ONCE = 2;
 
 export class Grid {
-  /** `on` has: tile(entry, index) → {element, button, update()}, open(index, event),
-   *  shown(grid) after every first page, failed(error). */
+  /** `on` has: tile(entry, index) → {element, button, update(), remove()}, shown(grid) after every first page, failed(error). */
   constructor(list, on) {
     this.list = list;
     this.on = on;
@@ -48,7 +51,7 @@ export class Grid {
     const had = this.list.contains(document.activeElement);
     this.results = results;
     this.parts = [];
-    for (const { element } of this.tiles.values()) element.remove();
+    for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
     this.active = 0;
     this.best = Math.max(0, ...entries.map((entry) => entry.closeness?.value ?? 0));
@@ -175,6 +178,9 @@ export class Grid {
   render() {
     if (!this.results) return;
     const y = -this.list.getBoundingClientRect().top;
+    const now = performance.now();
+    const isFast = Math.abs(y - (this.lastY ?? y)) > FAST * Math.max(8, now - (this.lastTime ?? 0));
+    [this.lastY, this.lastTime] = [y, now];
     const [from, to] = [y - AHEAD, y + innerHeight + AHEAD];
     const wanted = new Set();
     const missing = [];
@@ -185,6 +191,8 @@ export class Grid {
         part.skeleton = null;
       }
       if (!near) {
+        const soon = part.top + part.height >= y - ASK_AHEAD && part.top <= y + innerHeight + ASK_AHEAD;
+        if (soon && !part.rows) missing.push(place);
         if (part.load && (part.top > to + 3 * innerHeight || part.top + part.height < from - 3 * innerHeight)) part.load.abort();
         return;
       }
@@ -193,7 +201,7 @@ export class Grid {
         this.stand(part);
         return;
       }
-      part.used = performance.now();
+      part.used = now;
       part.rows.forEach((row, i) => {
         const top = part.top + row.top;
         if (top + row.height < from || top > to) return;
@@ -206,13 +214,13 @@ export class Grid {
         }
       });
     });
-    for (const [index, { element }] of this.tiles) {
-      if (wanted.has(index) || element.contains(document.activeElement)) continue;
-      element.remove();
+    for (const [index, tile] of this.tiles) {
+      if (wanted.has(index) || tile.element.contains(document.activeElement)) continue;
+      tile.remove();
       this.tiles.delete(index);
     }
     this.reachable();
-    if (missing.length) this.load(missing, y);
+    if (missing.length) this.load(missing, y, isFast);
   }
 
   /** A place whose pictures are not here yet. */
@@ -252,32 +260,33 @@ export class Grid {
   }
 
   /** Loads what is in sight first; when somebody flies past, only what he stops at. */
-  load(missing, y) {
+  load(missing, y, isFast) {
     const middle = y + innerHeight / 2;
     const far = (place) => Math.abs(this.parts[place].top + this.parts[place].height / 2 - middle);
     missing.sort((a, b) => far(a) - far(b));
     clearTimeout(this.resting);
-    this.resting = setTimeout(() => {
-      const { results } = this;
-      for (const place of missing) {
-        const part = this.parts[place];
-        if (!part || part.load || part.rows || (part.failed ?? 0) > performance.now()) continue;
-        if (this.parts.filter((other) => other.load).length >= LOADS_AT_ONCE) return;
-        part.load = new AbortController();
-        results.page(place * PAGE, part.load.signal).then(
-          (entries) => { if (this.results === results) this.fill(place, entries); },
-          (error) => {
-            if (error.name === "AbortError" || this.results !== results) return;
-            part.failed = performance.now() + 3_000;
-            this.on.failed(error);
-            setTimeout(() => this.soon(), 3_100);
-          },
-        ).finally(() => {
-          part.load = null;
-          if (this.results === results) this.soon();
-        });
-      }
-    }, 60);
+    if (isFast) this.resting = setTimeout(() => this.soon(), 80);
+    else for (const place of missing) this.loadPart(place);
+  }
+
+  loadPart(place) {
+    const { results } = this;
+    const part = this.parts[place];
+    if (!part || part.load || part.rows || (part.failed ?? 0) > performance.now()) return;
+    if (this.parts.filter((other) => other.load).length >= LOADS_AT_ONCE) return;
+    part.load = new AbortController();
+    results.page(place * PAGE, part.load.signal).then(
+      (entries) => { if (this.results === results) this.fill(place, entries); },
+      (error) => {
+        if (error.name === "AbortError" || this.results !== results) return;
+        part.failed = performance.now() + 3_000;
+        this.on.failed(error);
+        setTimeout(() => this.soon(), 3_100);
+      },
+    ).finally(() => {
+      part.load = null;
+      if (this.results === results) this.soon();
+    });
   }
 
   /** The entry at `index`; null where there is none, or none yet. */

@@ -77,6 +77,7 @@ export class Selection {
     this.mode = mode;
     $("select").setAttribute("aria-pressed", mode);
     this.show();
+    this.on.changed();
   }
 
   has(id) {
@@ -111,7 +112,6 @@ export class Selection {
     const had = $("selection").contains(document.activeElement);
     this.items.clear();
     this.setMode(false);
-    this.on.changed();
     if (had) $("select").focus();
   }
 

@@ -37,6 +37,17 @@ export class Viewer {
       $("v-image").removeAttribute("src");
       on.closed();
     });
+    // A finger drawn across the picture leafs.
+    let from = null;
+    $("v-stage").addEventListener("touchstart", ({ touches }) => {
+      from = touches.length === 1 ? { x: touches[0].clientX, y: touches[0].clientY } : null;
+    }, { passive: true });
+    $("v-stage").addEventListener("touchend", ({ changedTouches: [last] }) => {
+      if (!from) return;
+      const [x, y] = [last.clientX - from.x, last.clientY - from.y];
+      from = null;
+      if (Math.abs(x) > 50 && Math.abs(x) > 2 * Math.abs(y)) on.step(x < 0 ? 1 : -1);
+    }, { passive: true });
     // A click beside the dialog closes it.
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();

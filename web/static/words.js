@@ -24,7 +24,7 @@ export function closeness(hit, reply) {
   const total = cosines.reduce((sum, part) => sum + part.weight, 0);
   if (!total) return null;
   const value = cosines.reduce((sum, part) => sum + part.weight * part.score, 0) / total;
-  return { value, text: value.toFixed(2), meaning: `Similarity ${value.toFixed(2)}: 1 is the same, 0 is unrelated. Other models have other scales.` };
+  return { value, text: value.toFixed(2), meaning: `Similarity ${value.toFixed(2)}, from 0 (nothing in common) to 1 (the same).` };
 }
 
 /** A share in percent. */
