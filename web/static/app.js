@@ -99,6 +99,7 @@ const line = new StatusLine({
     } else if (before && grew) {
       forget();
       forgetPictures();
+      if (facets.isOpen) facets.load(true);
       // Someone who looks at the start of the listing sees it fill; nobody else is disturbed.
       if (isEmpty(query) && !query.view && !viewer.isOpen && scrollY < 200) run();
     } else if (!before) {
@@ -344,7 +345,7 @@ let typing = 0;
 $("q").addEventListener("input", () => {
   clearTimeout(typing);
   // The first letter of a search is a step to go back from, the others refine it.
-  typing = setTimeout(() => change({ q: $("q").value, open: null, view: "" }, { push: isEmpty(query) }), 110);
+  typing = setTimeout(() => change({ q: $("q").value, open: null, view: "" }, { push: !query.q.trim() }), 110);
 });
 $("form").onsubmit = (event) => {
   event.preventDefault();

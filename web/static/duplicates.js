@@ -46,7 +46,7 @@ export class Duplicates {
       $("d-groups").append(...report.groups.map((group) => this.group(group)));
       $("d-rest").hidden = !this.total;
       this.on.summary(this.total
-        ? `${count(report.copies, "copy", "copies")} in ${count(this.total, "group", "groups")} take ${fileSize(report.bytes)} beside the best of each`
+        ? `${count(report.copies, "copy", "copies")} in ${count(this.total, "group", "groups")} ${report.copies === 1 ? "takes" : "take"} ${fileSize(report.bytes)} beside the best of each`
         : `No copies among ${count(report.pictures, "picture", "pictures")}`);
     } catch (error) {
       if (this.run === run) this.on.failed(error);

@@ -46,6 +46,11 @@ export class Facets {
       this.add($("f-text").value.trim());
     };
     $("f-copies").onchange = () => on.change({ collapse: $("f-copies").checked });
+    // On a small screen it lies above the pictures: a tap beside it is meant to close it.
+    document.addEventListener("pointerdown", (event) => {
+      const above = matchMedia("(max-width: 1000px)").matches && this.isOpen;
+      if (above && !event.target.closest("#facets, #filters, dialog")) this.toggle(false);
+    });
     $("facets").addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();

@@ -56,7 +56,7 @@ export class Library {
     if (this.shownRoots === key) return;
     this.shownRoots = key;
     $("l-roots").replaceChildren(...roots.map((root) => make("li", {}, make("code", {}, root),
-      action("Index again", () => this.jobs.start({ paths: [root] }), { className: "quiet-button", "aria-label": `Index ${root} again` }))));
+      action("Index again", () => this.jobs.start({ paths: [root] }), { className: "quiet-button", "aria-label": `Index again: ${root}` }))));
   }
 
   progress(indexing) {

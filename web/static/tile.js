@@ -55,7 +55,7 @@ export function tileOf(entry, state, on) {
     else on.open(entry, event);
   });
 
-  const plaque = make("span", { className: "plaque" }, make("span", { className: "name", title: item.path ?? undefined }, isImage ? name : "text"));
+  const plaque = make("span", { className: "plaque" }, make("span", { className: "name", title: item.path ?? undefined }, isImage ? (item.caption ?? "").split("\n")[0] || name : "text"));
   if (entry.copies) plaque.append(make("span", { className: "tag", title: `${entry.copies} more are copies of it` }, `+${entry.copies}`));
   if (entry.byWords) plaque.append(make("span", { className: "tag", title: "Its name, caption or tags have words of the query." }, "words"));
   if (closeness) plaque.append(make("span", { className: "near", title: closeness.meaning }, closeness.text));

@@ -19,11 +19,8 @@ export function closeness(hit, reply) {
   if (reply.query.mode === "text") {
     return { value: hit.score, text: hit.score.toFixed(1), meaning: `How well its words fit: ${hit.score.toFixed(1)} (BM25).` };
   }
-  // One score a part, in the order of the query; BM25 follows, if there is any.
-  const cosines = hit.parts.slice(0, reply.query.parts.length).filter((part) => part.weight > 0);
-  const total = cosines.reduce((sum, part) => sum + part.weight, 0);
-  if (!total) return null;
-  const value = cosines.reduce((sum, part) => sum + part.weight * part.score, 0) / total;
+  const value = hit.cosine;
+  if (typeof value !== "number") return null;
   return { value, text: value.toFixed(2), meaning: `Similarity ${value.toFixed(2)}, from 0 (nothing in common) to 1 (the same).` };
 }
 
