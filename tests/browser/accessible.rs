@@ -96,6 +96,7 @@ fn every_state_passes_axe_in_both_themes() {
     page.wait("document.querySelector('#viewer').scrollWidth <= 360");
     page.look("small viewer", &mut found);
     browser.run("document.querySelector('#v-close').click()");
+    page.wait("!document.querySelector('#viewer').open");
     browser.click("#filters");
     page.wait("document.activeElement.id === 'f-close'");
     page.look("small filters", &mut found);

@@ -3,6 +3,60 @@
 
 use super::*;
 
+/// Rows hold every picture once, in order, and fill the width; what is typed is read and
+/// written back the same; the address holds the whole query. Says what does not hold.
+const RULES: &str = "
+    (async () => {
+      const { breakRows, placeRow } = await import('/layout.js');
+      const { readWords, writeWords, clause, readClause, expression, EMPTY, toAddress, fromAddress } = await import('/query.js');
+      const wrong = [];
+      let seed = 20261127;
+      const chance = () => { seed = (seed * 48271) % 2147483647; return seed / 2147483647; };
+      for (let trial = 0; trial < 300; trial += 1) {
+        const shapes = Array.from({ length: 1 + Math.floor(chance() * 100) }, () => 0.55 + chance() * 2.25);
+        const measures = { width: 300 + Math.floor(chance() * 2500), wish: 120 + chance() * 100, gap: 10, below: 26, last: chance() < 0.5 };
+        const { rows, height } = breakRows(shapes, measures);
+        let [next, top] = [0, 0];
+        rows.forEach((row, i) => {
+          const isLast = i === rows.length - 1;
+          if (row.from !== next || row.top !== top) wrong.push(`trial ${trial}: row ${i} does not follow`);
+          [next, top] = [row.to, top + row.height + measures.below + measures.gap];
+          const full = !(measures.last && isLast);
+          const places = placeRow(row, shapes, { ...measures, full });
+          const end = places.at(-1).left + places.at(-1).width;
+          if (end > measures.width + 1) wrong.push(`trial ${trial}: row ${i} is ${end} wide, not ${measures.width}`);
+          if (full && rows.length > 2 && end < measures.width - 1) wrong.push(`trial ${trial}: row ${i} is ragged: ${end} of ${measures.width}`);
+        });
+        if (next !== shapes.length || top !== height) wrong.push(`trial ${trial}: ends at ${next} of ${shapes.length}`);
+      }
+      for (const [typed, words, without] of [
+        ['a cat', 'a cat', []], ['a cat -dog', 'a cat', ['dog']], ['-dog a  cat', 'a cat', ['dog']],
+        ['x -\"red car\" y', 'x y', ['red car']], ['x -\"red ca', 'x', ['red ca']], ['black-and-white', 'black-and-white', []],
+        ['a - b', 'a - b', []], ['-', '-', []], ['x --y', 'x --y', []], ['-a -b', '', ['a', 'b']],
+      ]) {
+        const read = readWords(typed);
+        if (read.words !== words || String(read.without) !== String(without)) wrong.push(`${typed}: ${JSON.stringify(read)}`);
+        const again = readWords(writeWords(read.words, read.without));
+        if (JSON.stringify(again) !== JSON.stringify(read)) wrong.push(`${typed}: written back as ${JSON.stringify(again)}`);
+      }
+      for (const value of ['beach', 'Pixel 7', 'a \"b\" c', 'back\\\\slash (1)', '/a b/(c)']) {
+        const read = readClause(clause('tag', value));
+        if (read?.value !== value || read.field !== 'tag') wrong.push(`clause of ${value}: ${JSON.stringify(read)}`);
+      }
+      for (const [filter, wanted] of [
+        [['tag:a'], 'tag:a'], [['tag:a', 'tag:b'], '(tag:a or tag:b)'], [['tag:a', '-tag:b'], '-tag:b tag:a'],
+        [['width:>5 or format:png', 'tag:a'], '(width:>5 or format:png) tag:a'],
+      ]) if (expression(filter) !== wanted) wrong.push(`${filter}: ${expression(filter)}`);
+      const id = 'ab'.repeat(16);
+      const query = { ...EMPTY, q: 'a & b -c', like: [id, id.replace('a', 'c')], dislike: [id], filter: ['tag:\"x y\"', '-color:red'],
+        kind: 'texts', mode: 'text', collapse: true, view: 'duplicates', open: id };
+      const here = location.href;
+      history.replaceState(null, '', toAddress(query));
+      if (JSON.stringify(fromAddress()) !== JSON.stringify(query)) wrong.push(`the address loses something: ${location.search}`);
+      history.replaceState(null, '', here);
+      done(wrong);
+    })().catch((error) => done([String(error)]));";
+
 #[test]
 fn a_hundred_thousand_results_scroll() {
     if skipped() {
@@ -10,6 +64,8 @@ fn a_hundred_thousand_results_scroll() {
     }
     let page = Page::new(PICTURES);
     let browser = &page.browser;
+    let wrong = browser.run_async(RULES);
+    assert_eq!(wrong, serde_json::json!([]), "rules of rows and of queries");
     browser.run(
         "const real = window.fetch;
          window.asked = [];

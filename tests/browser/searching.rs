@@ -148,5 +148,33 @@ fn filters_are_chips_and_facets_count() {
     // The address says what is looked for.
     browser.open(&format!("{}/?for=texts", page.server.url));
     page.wait("document.querySelector('#kinds').hidden === false || document.querySelector('#empty').innerText");
+    page.end_but(&["filter=widht"]);
+}
+
+#[test]
+fn confidence_is_said_in_words() {
+    if skipped() {
+        return;
+    }
+    let page = Page::new(PICTURES);
+    // What a calibrated model answers, made up here: no such model comes with the repository.
+    page.browser.run(
+        "const real = window.fetch;
+         window.fetch = async (path, options) => {
+           if (path !== '/v1/search') return real(path, options);
+           const reply = await (await real(path, options)).json();
+           reply.hits.forEach((hit, i) => { hit.confidence = [0.95, 0.72, 0.5, 0.3, 0.02][i]; });
+           reply.anything = { probability: 0.1, verdict: 'nothing', words: 'Nothing here seems to match', calibrated: true };
+           return new Response(JSON.stringify(reply), { headers: { 'content-type': 'application/json' } });
+         };",
+    );
+    page.search("a cat");
+    page.wait(
+        "[...document.querySelectorAll('.plaque .near')].map((one) => one.innerText).join() ===
+           'almost certainly,very likely,likely,perhaps,hardly'",
+    );
+    page.wait("document.querySelector('#note').innerText.startsWith('Nothing here seems to match')");
+    page.browser.run("document.querySelector('#grid .entry').click()");
+    page.wait("document.querySelector('#v-sure').innerText.includes('almost certainly')");
     page.end();
 }

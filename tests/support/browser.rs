@@ -58,7 +58,7 @@ impl Browser {
             "--disable-sync",
             "--disable-dev-shm-usage",
             "--force-device-scale-factor=1",
-            "--window-size=1200,900",
+            "--window-size=1400,1000",
         ]
         .map(str::to_owned)
         .to_vec();

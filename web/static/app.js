@@ -102,7 +102,7 @@ const line = new StatusLine({
       if (facets.isOpen) facets.load(true);
       // Someone who looks at the start of the listing sees it fill; nobody else is disturbed.
       if (isEmpty(query) && !query.view && !viewer.isOpen && scrollY < 200) run();
-    } else if (!before) {
+    } else if (!before || !grid.total) {
       summarise();
     }
   },
@@ -118,11 +118,13 @@ let lost = false;
 
 /** Takes over `changes`, then the address, the box and the results follow. */
 function change(changes, { push = false, keepResults = false } = {}) {
+  const before = query;
   query = { ...query, ...changes };
   const state = { picture: query.picture?.number ?? null };
   const address = toAddress(query);
   // The same again is no new step to go back from.
-  if (push && address !== (location.search || location.pathname)) history.pushState(state, "", address);
+  const isStep = address !== (location.search || location.pathname) || query.picture !== before.picture;
+  if (push && isStep) history.pushState(state, "", address);
   else history.replaceState(state, "", address);
   reflect();
   if (!query.open && viewer.isOpen && !keepResults) viewer.dialog.close();
@@ -223,9 +225,13 @@ function summarise() {
     summary.replaceChildren("Nearest to ", ...what.flatMap((one, i) => [i ? " and " : "", one]), " ",
       make("span", { className: "soft" }, `${noun(reply.total_candidates)}, ${Math.max(1, Math.round(reply.took_ms))} ms`));
   }
-  const warnings = reply?.warnings ?? [];
-  $("note").hidden = !warnings.length;
-  $("note").textContent = warnings.join(" ");
+  const notes = [...(reply?.warnings ?? [])];
+  const { anything } = reply ?? {};
+  if (total && anything && anything.verdict !== "good") {
+    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}.`);
+  }
+  $("note").hidden = !notes.length;
+  $("note").textContent = notes.join(" ");
   nothing(total, asked);
 }
 
