@@ -8,7 +8,8 @@ use super::*;
 use crate::support::repository;
 
 fn axe() -> String {
-    let packed = fs_err::read(repository().join("tests/fixtures/axe/axe.min.js.gz")).expect("there");
+    let packed =
+        fs_err::read(repository().join("tests/fixtures/axe/axe.min.js.gz")).expect("there");
     let mut text = String::new();
     GzDecoder::new(&packed[..]).read_to_string(&mut text).expect("gzip of UTF-8");
     text
@@ -62,7 +63,9 @@ fn every_state_passes_axe_in_both_themes() {
     page.wait("document.querySelector('#viewer').open");
     browser.run("document.querySelector('#v-describe').open = true; document.querySelector('#v-label').open = true;");
     browser.type_into("#v-words", "cat, dog\n");
-    page.wait("document.querySelector('#v-labels li') && document.querySelector('#v-words-found li')");
+    page.wait(
+        "document.querySelector('#v-labels li') && document.querySelector('#v-words-found li')",
+    );
     page.look("viewer", &mut found);
     browser.keys(Browser::ESCAPE);
     browser.run("document.querySelector('#v-close').click()");
@@ -101,7 +104,9 @@ fn every_state_passes_axe_in_both_themes() {
     page.wait("document.activeElement.id === 'f-close'");
     page.look("small filters", &mut found);
     browser.keys(Browser::ESCAPE);
-    page.wait("document.querySelector('#facets').hidden && document.activeElement.id === 'filters'");
+    page.wait(
+        "document.querySelector('#facets').hidden && document.activeElement.id === 'filters'",
+    );
 
     // The button goes through the themes, against what the system prefers.
     let dark = "getComputedStyle(document.body).backgroundColor === 'rgb(20, 20, 19)'";

@@ -103,7 +103,9 @@ fn likes_and_dislikes_steer() {
     page.wait("document.querySelectorAll('.chip.like').length === 1");
     page.wait("document.querySelectorAll('.chip.dislike').length === 1");
     page.wait_first("cat");
-    page.wait("/like=[0-9a-f]{32}/.test(location.search) && /dislike=[0-9a-f]{32}/.test(location.search)");
+    page.wait(
+        "/like=[0-9a-f]{32}/.test(location.search) && /dislike=[0-9a-f]{32}/.test(location.search)",
+    );
     // The address alone brings the same back, and so does going back.
     let address = browser.run("return location.href");
     browser.open("about:blank");

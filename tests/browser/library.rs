@@ -9,7 +9,8 @@ fn jobs_failures_model_and_recall() {
         return;
     }
     let page = Page::with(&["cat_451x300.jpg", "rocket_640x427.jpg"], |home| {
-        fs_err::write(home.path().join("pictures/broken.jpg"), "no picture at all").expect("written");
+        fs_err::write(home.path().join("pictures/broken.jpg"), "no picture at all")
+            .expect("written");
     });
     let browser = &page.browser;
     page.wait_for_tiles(2);
@@ -26,7 +27,8 @@ fn jobs_failures_model_and_recall() {
     // A picture that is new is found by a job, which tells how far it is until its end.
     let folder = page.home.path().join("pictures/new");
     fs_err::create_dir(&folder).expect("created");
-    fs_err::copy(reference("images/coffee_300x600.webp"), folder.join("coffee.webp")).expect("copied");
+    fs_err::copy(reference("images/coffee_300x600.webp"), folder.join("coffee.webp"))
+        .expect("copied");
     browser.type_into("#j-path", &format!("{}\n", folder.display()));
     page.wait("document.querySelector('.job')?.innerText.includes('Index: new')");
     page.wait("document.querySelector('.job').dataset.state === 'done'");

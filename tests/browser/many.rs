@@ -130,7 +130,9 @@ fn a_hundred_thousand_results_scroll() {
     page.wait("document.querySelector('#grid .skeleton') === null");
 
     // By the keyboard to the very end, and the start.
-    browser.run("document.querySelector('#grid .entry[tabindex=\"0\"]').focus({ preventScroll: true })");
+    browser.run(
+        "document.querySelector('#grid .entry[tabindex=\"0\"]').focus({ preventScroll: true })",
+    );
     browser.keys(Browser::END);
     page.wait("document.activeElement?.closest('[data-index=\"99999\"]')");
     page.wait("document.activeElement.closest('.tile').getAttribute('aria-posinset') === '100000'");

@@ -156,7 +156,8 @@ impl Browser {
             { "name": "prefers-color-scheme", "value": scheme },
             { "name": "prefers-reduced-motion", "value": "reduce" },
         ]);
-        let media = json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
+        let media =
+            json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
         self.post("/goog/cdp/execute", &media);
     }
 

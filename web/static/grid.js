@@ -250,7 +250,10 @@ export class Grid {
       }
       this.list.insertBefore(tile.element, next);
     }
-    tile.element.setAttribute("aria-setsize", this.total);
+    if (tile.total !== this.total) {
+      tile.total = this.total;
+      tile.element.setAttribute("aria-setsize", this.total);
+    }
     const place = `${left},${top},${width},${height}`;
     if (tile.element.dataset.place === place) return;
     tile.element.dataset.place = place;

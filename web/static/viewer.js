@@ -108,6 +108,10 @@ export class Viewer {
   picture(item, picture, name) {
     const image = $("v-image");
     image.alt = item?.caption || name;
+    // A small one is enlarged, but not until it is all dots.
+    const { width, height } = item?.meta ?? {};
+    image.style.maxWidth = width ? `${2 * width}px` : "";
+    image.style.maxHeight = height ? `${2 * height}px` : "";
     image.onerror = () => { image.alt = `${name} cannot be shown here`; };
     if (picture) {
       image.dataset.path = "";
