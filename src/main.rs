@@ -2,8 +2,11 @@
 
 mod cli;
 mod client;
+mod forward;
 mod commands;
 mod failure;
+#[cfg(feature = "mcp")]
+mod mcp;
 mod output;
 
 use std::process::ExitCode;

@@ -7,6 +7,7 @@ mod eval;
 mod exchange;
 mod index;
 mod label;
+mod mcp;
 mod model;
 mod recall;
 mod remove;
@@ -56,6 +57,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
+        Verb::Mcp => mcp::mcp(global),
     }
 }
 
@@ -109,7 +111,7 @@ fn cores() -> usize {
 }
 
 /// A flag that Ctrl-C raises, so that what is in flight can be finished.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     ctrlc::set_handler(move || {
