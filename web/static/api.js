@@ -47,8 +47,11 @@ function askForKey(wasWrong) {
   return asking;
 }
 
+/** Seconds to wait when the server has too much to do, at most. */
+const PATIENCE = 3;
+
 async function request(path, options) {
-  for (;;) {
+  for (let tries = 0; ; tries += 1) {
     const used = key;
     const headers = { ...options.headers };
     if (used) headers.authorization = `Bearer ${used}`;
@@ -61,6 +64,11 @@ async function request(path, options) {
     }
     if (reply.status === 401) {
       if (used === key) await askForKey(used !== "");
+      continue;
+    }
+    if (reply.status === 429 && tries < 3) {
+      const wait = Math.min(PATIENCE, Number(reply.headers.get("retry-after")) || 1);
+      await new Promise((resolve) => { setTimeout(resolve, wait * 1000); });
       continue;
     }
     if (reply.ok) return reply;

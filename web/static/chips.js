@@ -11,7 +11,7 @@ export function conditionWords(text) {
   const read = readClause(text);
   if (!read) return ["", text];
   const name = NAMES[read.field] ?? read.field;
-  const value = read.field === "path" ? baseName(read.value.replace(/\/(\*\*)?$/, "")) : read.value;
+  const value = read.field === "path" ? baseName(read.value.replace(/\/\*{0,2}$/, "")) : read.value;
   return [read.not ? `not ${name}` : name, value];
 }
 

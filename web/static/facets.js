@@ -111,10 +111,25 @@ export class Facets {
     const key = `${query.kind} ${filter}`;
     if (this.asked === key && !again) return;
     this.asked = key;
-    try {
+    // Of a property that is chosen by already, the other values are counted as if it were
+    // not: choosing one more adds to it.
+    const fields = new Set(query.filter.map(readClause).filter((one) => one && !one.not).map((one) => one.field));
+    const own = FACETS.filter(([, , field]) => fields.has(field));
+    const without = ([, , field]) => query.filter.filter((one) => {
+      const read = readClause(one);
+      return !read || read.not || read.field !== field;
+    });
+    const counted = (wanted) => {
       const given = new URLSearchParams({ for: query.kind });
-      if (filter) given.set("filter", filter);
-      const reply = await ask(`/v1/facets?${given}`);
+      if (wanted) given.set("filter", wanted);
+      return ask(`/v1/facets?${given}`);
+    };
+    try {
+      const [reply, ...others] = await Promise.all([filter, ...own.map((one) => expression(without(one)))].map(counted));
+      own.forEach(([name], i) => {
+        const group = others[i].facets.find((one) => one.name === name);
+        reply.facets = [...reply.facets.filter((one) => one.name !== name), ...(group ? [group] : [])];
+      });
       if (this.asked !== key) return;
       this.reply = reply;
       this.draw();
@@ -136,7 +151,7 @@ export class Facets {
         const read = readClause(one);
         return read && !read.not && read.field === field && !writable.some((value) => value.filter === one);
       });
-      const all = [...writable, ...chosen.map((one) => ({ value: readClause(one).value, count: 0, filter: one }))];
+      const all = [...writable, ...chosen.map((one) => ({ value: readClause(one).value.replace(/\/\*{0,2}$/, ""), count: 0, filter: one }))];
       if (all.length) lists.push(this.list(name, heading, all, Math.max(distinct, all.length)));
     }
     if (!lists.length) lists.push(make("p", { className: "soft" }, "The files say nothing to narrow by: no dates, cameras or tags."));

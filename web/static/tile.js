@@ -21,7 +21,13 @@ function pictureOf(item, name, gone) {
   }
   const image = make("img", { alt, decoding: "async", draggable: false });
   image.addEventListener("load", () => image.classList.add("here"), { once: true });
-  image.addEventListener("error", gone, { once: true });
+  let again = true;
+  image.addEventListener("error", () => {
+    // Once more: the server may have had too much to do.
+    if (again) setTimeout(() => show(image, thumbnail(item.id)), 1_500);
+    else gone();
+    again = false;
+  });
   show(image, thumbnail(item.id));
   return image;
 }
