@@ -27,9 +27,14 @@ fn the_viewer_tells_and_the_keyboard_is_enough() {
     page.wait("document.activeElement?.closest('[data-index=\"1\"]')");
     browser.keys(Browser::END);
     page.wait("document.activeElement?.closest('[data-index=\"4\"]')");
+    browser.keys(Browser::LEFT);
+    page.wait("document.activeElement?.closest('[data-index=\"3\"]')");
+    browser.keys(Browser::HOME);
+    page.wait("document.activeElement?.closest('[data-index=\"0\"]')");
+    // Above the first row is the box.
     browser.keys(Browser::UP);
-    page.wait("!document.activeElement?.closest('[data-index=\"4\"]')");
-    browser.keys("\u{e011}");
+    page.wait("document.activeElement?.id === 'q'");
+    browser.keys(Browser::DOWN);
     page.wait("document.activeElement?.closest('[data-index=\"0\"]')");
     browser.keys(Browser::ENTER);
     page.wait("document.querySelector('#viewer').open");

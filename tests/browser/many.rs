@@ -139,7 +139,7 @@ fn a_hundred_thousand_results_scroll() {
     few(&page);
     browser.keys(Browser::UP);
     page.wait("Number(document.activeElement?.closest('.tile')?.dataset.index) < 99_999");
-    browser.keys("\u{e011}");
+    browser.keys(Browser::HOME);
     page.wait("document.activeElement?.closest('[data-index=\"0\"]')");
     page.wait("scrollY < 200");
     // The viewer steps through all of them.
