@@ -25,7 +25,7 @@ export class Facets {
     this.query = null;
     this.asked = null;
     this.wide = new Set();
-    this.closed = new Set(["formats"]);
+    this.closed = new Set();
     $("f-close").onclick = () => this.toggle(false);
     $("filters").onclick = () => {
       this.toggle();

@@ -54,7 +54,6 @@ export class Grid {
     for (const tile of this.tiles.values()) tile.remove();
     this.tiles.clear();
     this.active = 0;
-    this.best = Math.max(0, ...entries.map((entry) => entry.closeness?.value ?? 0));
     this.resize();
     this.fill(0, entries);
     if (had) this.focus(0);
@@ -308,11 +307,6 @@ export class Grid {
       this.fill(place, entries);
     }
     return this.entry(index);
-  }
-
-  /** All entries that are loaded. */
-  * loaded() {
-    for (const part of this.parts) if (part.entries) yield* part.entries;
   }
 
   find(id) {
