@@ -45,7 +45,12 @@ impl Forward {
         Some(this)
     }
 
-    fn call(&self, method: &str, path: &str, body: Option<&Value>) -> Result<(u16, Value), Failure> {
+    fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), Failure> {
         let gone = |e: ureq::Error| {
             Failure::Environment(format!(
                 "the server at {}, which holds the store, does not answer: {e}",

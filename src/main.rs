@@ -2,9 +2,9 @@
 
 mod cli;
 mod client;
-mod forward;
 mod commands;
 mod failure;
+mod forward;
 #[cfg(feature = "mcp")]
 mod mcp;
 mod output;

@@ -318,7 +318,9 @@ fn heads_that_are_none() {
         ("many headers", format!("GET / HTTP/1.1\r\nhost: {host}\r\n{many}\r\n")),
         (
             "two lengths",
-            format!("POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\ncontent-length: 50\r\n\r\n{{}}"),
+            format!(
+                "POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-length: 2\r\ncontent-length: 50\r\n\r\n{{}}"
+            ),
         ),
         (
             "a length below zero",
@@ -326,25 +328,36 @@ fn heads_that_are_none() {
         ),
         (
             "a broken chunk",
-            format!("POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n"),
+            format!(
+                "POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\nzz\r\n"
+            ),
         ),
         (
             "length and chunks, to smuggle a request",
-            format!("POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n0\r\n\r\nX"),
+            format!(
+                "POST /v1/search HTTP/1.1\r\nhost: {host}\r\ncontent-type: application/json\r\ncontent-length: 6\r\ntransfer-encoding: chunked\r\nconnection: close\r\n\r\n0\r\n\r\nX"
+            ),
         ),
         ("a name with a space", format!("GET / HTTP/1.1\r\nhost : {host}\r\n\r\n")),
         ("no host", "GET /v1/status HTTP/1.1\r\nconnection: close\r\n\r\n".into()),
     ] {
         let (status, text) = raw(&server, head.as_bytes());
         assert!(status == 0 || (400..500).contains(&status), "{what}: {text}");
-        assert_eq!(text.matches("HTTP/1.1 ").count().min(2), usize::from(status != 0), "{what}: {text}");
+        assert_eq!(
+            text.matches("HTTP/1.1 ").count().min(2),
+            usize::from(status != 0),
+            "{what}: {text}"
+        );
     }
     for method in ["TRACE", "CONNECT", "OPTIONS", "PATCH", "PUT", "BREW", "DELETE"] {
         let (status, text) = request(&server, &format!("{method} /v1/status"), &[], b"");
         assert!((400..500).contains(&status), "{method}: {text}");
     }
-    for encoding in ["br, zstd", "*;q=0", "identity;q=0", "gzip;q=99, \u{fc}", "x".repeat(9_000).as_str()] {
-        let (status, text) = request(&server, "GET /v1/status", &[("accept-encoding", encoding)], b"");
+    for encoding in
+        ["br, zstd", "*;q=0", "identity;q=0", "gzip;q=99, \u{fc}", "x".repeat(9_000).as_str()]
+    {
+        let (status, text) =
+            request(&server, "GET /v1/status", &[("accept-encoding", encoding)], b"");
         assert!(status == 200 || status == 406, "{encoding}: {text}");
     }
     for range in ["bytes=0-", "bytes=99999999999999999999-", "bytes=5-1", "lines=1"] {
@@ -361,7 +374,9 @@ fn who_dawdles_is_not_waited_for() {
     let mut loris: Vec<TcpStream> = (0..100)
         .map(|_| {
             let mut socket = TcpStream::connect(server.authority()).expect("connects");
-            socket.write_all(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\nx-a: ").expect("sent");
+            socket
+                .write_all(b"POST /v1/search HTTP/1.1\r\nhost: localhost\r\nx-a: ")
+                .expect("sent");
             socket.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
             socket
         })
@@ -390,7 +405,8 @@ fn more_than_can_be_done_is_sent_away_and_the_rest_answered() {
                     let agent: ureq::Agent = config.build().into();
                     // None is like another, and each takes its time.
                     let text = format!("number {i} {}", "of very many words ".repeat(200));
-                    let reply = agent.post(url).send_json(json!({ "text": text })).expect("answered");
+                    let reply =
+                        agent.post(url).send_json(json!({ "text": text })).expect("answered");
                     (reply.status().as_u16(), reply.headers().contains_key("retry-after"))
                 })
             })

@@ -54,9 +54,8 @@ async fn receive_within(
     payload: Payload,
     limit: Duration,
 ) -> Result<Raw, Problem> {
-    let too_slow = |_| {
-        Problem::too_slow(format!("the body did not arrive within {} s", limit.as_secs_f32()))
-    };
+    let too_slow =
+        |_| Problem::too_slow(format!("the body did not arrive within {} s", limit.as_secs_f32()));
     timeout(limit, receive_all(request, payload)).await.map_err(too_slow)?
 }
 
@@ -75,7 +74,9 @@ async fn receive_all(request: &HttpRequest, payload: Payload) -> Result<Raw, Pro
     if let Some(encoding) = encoding.filter(|e| !e.as_bytes().eq_ignore_ascii_case(b"identity")) {
         // What unfolds to more than it seems to be is none of our business.
         let encoding = encoding.to_str().unwrap_or_default();
-        return Err(Problem::wrong_format(format!("a body may not be compressed, got {encoding:?}")));
+        return Err(Problem::wrong_format(format!(
+            "a body may not be compressed, got {encoding:?}"
+        )));
     }
     let content_type = request.headers().get(header::CONTENT_TYPE);
     let content_type = content_type.and_then(|v| v.to_str().ok()).unwrap_or_default();
@@ -150,8 +151,8 @@ async fn receive_form(mut form: Multipart) -> Result<Vec<(String, FormValue)>, P
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::{FromRequest as _, ResponseError as _};
     use actix_web::test::TestRequest;
+    use actix_web::{FromRequest as _, ResponseError as _};
 
     #[actix_web::test]
     async fn a_body_that_never_ends_is_not_waited_for() {

@@ -152,8 +152,12 @@ impl Jobs {
         if waiting >= MOST_WAITING {
             return Err(Problem::too_busy(format!("{waiting} jobs are waiting already")));
         }
-        let mut surplus =
-            list.jobs.iter().filter(|job| job.phase().has_ended()).count().saturating_sub(MOST_ENDED - 1);
+        let mut surplus = list
+            .jobs
+            .iter()
+            .filter(|job| job.phase().has_ended())
+            .count()
+            .saturating_sub(MOST_ENDED - 1);
         list.jobs.retain(|job| {
             let goes = surplus > 0 && job.phase().has_ended();
             surplus -= usize::from(goes);
@@ -175,7 +179,8 @@ impl Jobs {
         let mut worker = locked(&self.worker);
         if worker.is_none() {
             let shared = Arc::clone(&self.shared);
-            let spawned = std::thread::Builder::new().name("jobs".into()).spawn(move || work(&shared));
+            let spawned =
+                std::thread::Builder::new().name("jobs".into()).spawn(move || work(&shared));
             *worker = Some(spawned.map_err(|e| Problem::bug(format!("no thread for jobs: {e}")))?);
         }
         Ok(job.wire())
@@ -246,7 +251,9 @@ pub(crate) fn writable(engine: &Engine) -> Result<(), Problem> {
     if engine.is_writable() {
         return Ok(());
     }
-    Err(Problem::conflict("this server only reads the store; one started by `ek up` may write to it"))
+    Err(Problem::conflict(
+        "this server only reads the store; one started by `ek up` may write to it",
+    ))
 }
 
 impl Job {
@@ -300,7 +307,8 @@ impl Job {
         if !goes {
             return;
         }
-        let done = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.carry_out(engine)));
+        let done =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.carry_out(engine)));
         self.change(|state| match done {
             Ok(Ok((result, stopped))) => {
                 state.result = Some(result);
@@ -312,7 +320,8 @@ impl Job {
                 state.end(Phase::Failed);
             }
             Err(_) => {
-                state.error = Some("it was cut off by a panic, which is in the server's log".into());
+                state.error =
+                    Some("it was cut off by a panic, which is in the server's log".into());
                 state.fault = Some(Fault::Bug);
                 state.end(Phase::Failed);
             }

@@ -164,7 +164,8 @@ mod tests {
             format!("ekphrasis_http_request_seconds_count{{{id}}} 2"),
             format!("ekphrasis_http_request_seconds_sum{{{id}}} 100.002"),
             format!("ekphrasis_http_responses_total{{{id},status=\"404\"}} 1"),
-            "ekphrasis_http_responses_total{method=\"other\",route=\"other\",status=\"404\"} 1".into(),
+            "ekphrasis_http_responses_total{method=\"other\",route=\"other\",status=\"404\"} 1"
+                .into(),
         ] {
             assert!(page.0.lines().any(|l| l == line), "{line} in\n{}", page.0);
         }

@@ -133,9 +133,14 @@ fn items(doc: &mut Doc) {
     });
     doc.add("/v1/items", HttpMethod::Post, |doc, op| {
         op.summary(Some("Add a text, or a picture that is sent along"))
-            .description(Some("A copy of the picture is kept in the folder `uploads` of the store."))
+            .description(Some(
+                "A copy of the picture is kept in the folder `uploads` of the store.",
+            ))
             .request_body(Some(doc.body::<asks::Addition>()))
-            .response("200", doc.json::<wire::Item>("It was there already, and has these words now"))
+            .response(
+                "200",
+                doc.json::<wire::Item>("It was there already, and has these words now"),
+            )
             .response("201", doc.json::<wire::Item>("It was added"))
     });
     doc.add("/v1/items/{id}", HttpMethod::Get, |doc, op| {
@@ -148,7 +153,11 @@ fn items(doc: &mut Doc) {
     });
     for (path, summary, types) in [
         ("/v1/items/{id}/thumbnail", "A small JPEG of a picture", &["image/jpeg"][..]),
-        ("/v1/items/{id}/file", "A picture's file as it was indexed", &["image/*", "application/octet-stream"]),
+        (
+            "/v1/items/{id}/file",
+            "A picture's file as it was indexed",
+            &["image/*", "application/octet-stream"],
+        ),
     ] {
         doc.add(path, HttpMethod::Get, |_, op| {
             let mut found = ResponseBuilder::new().description("The picture");
@@ -156,9 +165,7 @@ fn items(doc: &mut Doc) {
                 found = found.content(*kind, Content::new(Some(bytes())));
             }
             let same = Response::new("The one that If-None-Match names");
-            item_id(op.summary(Some(summary)))
-                .response("200", found.build())
-                .response("304", same)
+            item_id(op.summary(Some(summary))).response("200", found.build()).response("304", same)
         });
     }
 }
@@ -174,7 +181,7 @@ fn jobs(doc: &mut Doc) {
                 "Only below folders that the server's owner has indexed or allowed. Jobs are done \
                  one after the other.",
             ))
-            .request_body(Some(doc.body::<asks::Job>()))
+            .request_body(Some(doc.body::<asks::JobOrder>()))
             .response("202", doc.json::<wire::Job>("It will be done"))
     });
     doc.add("/v1/jobs/{id}", HttpMethod::Get, |doc, op| {
@@ -186,7 +193,8 @@ fn jobs(doc: &mut Doc) {
         job_id(op).response("200", doc.json::<wire::Job>("The job"))
     });
     doc.add("/v1/jobs/{id}/events", HttpMethod::Get, |_, op| {
-        let op = op.summary(Some("Follow a job: server-sent events `progress` and, at last, `done`"));
+        let op =
+            op.summary(Some("Follow a job: server-sent events `progress` and, at last, `done`"));
         let text = ObjectBuilder::new().schema_type(Type::String).build();
         let events = ResponseBuilder::new()
             .description("Events, each with the job as JSON")
@@ -245,7 +253,9 @@ fn item_id(op: OperationBuilder) -> OperationBuilder {
 }
 
 fn job_id(op: OperationBuilder) -> OperationBuilder {
-    let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-f]{1,16}-[0-9]{1,20}$"));
+    let id = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some("^[0-9a-f]{1,16}-[0-9]{1,20}$"));
     in_path(op, "The job's name", id.build())
 }
 
@@ -313,8 +323,11 @@ impl Doc {
         let schema = self.schema::<T>();
         // Unknown fields are refused, in whatever part of the body.
         for (name, schema) in &mut self.components.schemas {
-            if let (true, RefOr::T(Schema::Object(object))) = (asks::NAMES.contains(&&**name), schema) {
-                object.additional_properties = Some(Box::new(AdditionalProperties::FreeForm(false)));
+            if let (true, RefOr::T(Schema::Object(object))) =
+                (asks::NAMES.contains(&&**name), schema)
+            {
+                object.additional_properties =
+                    Some(Box::new(AdditionalProperties::FreeForm(false)));
             }
         }
         RequestBodyBuilder::new()
@@ -328,7 +341,8 @@ impl Doc {
     fn query<T: ToSchema + PartialSchema>(&mut self, mut op: OperationBuilder) -> OperationBuilder {
         let RefOr::T(Schema::Object(object)) = T::schema() else { return op };
         for (name, schema) in object.properties {
-            let required = if object.required.contains(&name) { Required::True } else { Required::False };
+            let required =
+                if object.required.contains(&name) { Required::True } else { Required::False };
             let description = match &schema {
                 RefOr::T(Schema::Object(property)) => property.description.clone(),
                 _ => None,

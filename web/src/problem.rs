@@ -39,7 +39,15 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, slug, title, detail: detail.into(), field: None, allow: None, retry_after: None }
+        Self {
+            status,
+            slug,
+            title,
+            detail: detail.into(),
+            field: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// 400: the request cannot be read.

@@ -150,7 +150,11 @@ pub(crate) fn label(mut fields: Fields) -> Result<(Picture, LabelRequest), Probl
     Ok((picture, LabelRequest { labels, templates }))
 }
 
-pub(crate) fn limited(fields: &mut Fields, name: &'static str, limit: usize) -> Result<Vec<String>, Problem> {
+pub(crate) fn limited(
+    fields: &mut Fields,
+    name: &'static str,
+    limit: usize,
+) -> Result<Vec<String>, Problem> {
     let texts = fields.texts(name)?;
     if texts.len() > limit {
         let detail = format!("{name} has {limit} entries at most, got {}", texts.len());

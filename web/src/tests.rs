@@ -414,7 +414,8 @@ async fn described_fields_are_those_that_are_taken() {
         }
         let problem = post(&engine, path, body.clone()).await.problem(400);
         let detail = problem["detail"].as_str().expect("words");
-        let (_, list) = detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
+        let (_, list) =
+            detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
         let taken = list.split(", ").collect();
         assert_eq!(described, taken, "{path}");
         seen += 1;
@@ -435,7 +436,8 @@ async fn described_fields_are_those_that_are_taken() {
             let asked = get(&engine, &format!("{path}?frobnicate=1")).await.problem(400);
             detail = asked["detail"].as_str().expect("words").to_owned();
         }
-        let (_, list) = detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
+        let (_, list) =
+            detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
         assert_eq!(described, list.split(", ").collect(), "{path}");
     }
 }

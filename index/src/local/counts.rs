@@ -89,7 +89,8 @@ impl LocalStore {
                 if state.generation != snapshot.generation.number {
                     return Ok(None);
                 }
-                let lets = |row| snapshot.rows.live(row).is_some_and(|(_, kind)| pass.lets(row, kind));
+                let lets =
+                    |row| snapshot.rows.live(row).is_some_and(|(_, kind)| pass.lets(row, kind));
                 c.tally(&lets).map(Some)
             })?;
             match tally {

@@ -72,9 +72,9 @@ impl Engine {
             .map_err(|e| pictures::cannot_decode(&source(), e))?;
         let (width, height) = (decoded.view.width, decoded.view.height);
         let format = decoded.format.to_ascii_lowercase();
-        let tensor = preprocess.tensor_of(&decoded.pixels, &decoded.view).map_err(|e| {
-            EngineError::Preprocess { what: pictures::UPLOAD.into(), source: e }
-        })?;
+        let tensor = preprocess
+            .tensor_of(&decoded.pixels, &decoded.view)
+            .map_err(|e| EngineError::Preprocess { what: pictures::UPLOAD.into(), source: e })?;
         let looks = facts::Seen::of(&decoded.pixels);
         drop(decoded);
         let time = &self.meters.encode_image;

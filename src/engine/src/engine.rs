@@ -11,9 +11,9 @@ use ekphrasis_index::{
 };
 
 use crate::duplicates::{Asked, DuplicateReport};
-use crate::thumbnails::Thumbnails;
 use crate::meter::Meters;
 use crate::queries::KnownTexts;
+use crate::thumbnails::Thumbnails;
 use crate::{EngineError, Progress, Source, Status, Told, Towers, additions, ingest, pictures};
 
 /// What an engine may do to its store.

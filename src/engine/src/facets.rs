@@ -49,7 +49,8 @@ impl Engine {
         let kinds = kinds.into_iter().filter(|(_, count)| *count > 0);
         let kinds: Vec<(String, u64)> = kinds.map(|(kind, count)| (kind.into(), count)).collect();
         let kinds = Facet { distinct: kinds.len(), values: kinds };
-        let plain = |field: &'static str| move |value: &str| format!("{field}:{value}").parse().ok();
+        let plain =
+            |field: &'static str| move |value: &str| format!("{field}:{value}").parse().ok();
         let term = |make: fn(Pattern) -> Term| move |value: &str| Pattern::new(value).map(make);
         let is = |make| move |value: &str| term(make)(value).map(Expr::from);
         // Only what lies in the folder itself is counted for it.

@@ -93,7 +93,8 @@ pub(super) async fn events(
     let place = place.map_err(|_| {
         Problem::too_busy(format!("{MOST_FOLLOWERS} follow jobs already; ask for the job itself"))
     })?;
-    let follower = Follower { job, jobs, seen: None, last: Instant::now(), ended: false, _place: place };
+    let follower =
+        Follower { job, jobs, seen: None, last: Instant::now(), ended: false, _place: place };
     let stream = unfold(follower, |mut follower| async move {
         let event = follower.next().await?;
         Some((Ok::<_, Infallible>(Bytes::from(event)), follower))

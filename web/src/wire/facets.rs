@@ -39,11 +39,8 @@ pub struct FacetValue {
 
 impl From<engine::Facets> for Facets {
     fn from(facets: engine::Facets) -> Self {
-        let value = |v: engine::FacetValue| FacetValue {
-            value: v.value,
-            count: v.count,
-            filter: v.filter,
-        };
+        let value =
+            |v: engine::FacetValue| FacetValue { value: v.value, count: v.count, filter: v.filter };
         let group = |group: engine::FacetGroup| Facet {
             name: group.name,
             distinct: group.distinct,
