@@ -78,8 +78,6 @@ pub(crate) enum Verb {
     Doctor,
     /// Serve the page and the API over the store as it is
     Serve(ServeArgs),
-    /// Answer an assistant over standard input and output (Model Context Protocol)
-    Mcp,
 }
 
 /// Where to listen.

@@ -5,8 +5,6 @@ mod client;
 mod commands;
 mod failure;
 mod forward;
-#[cfg(feature = "mcp")]
-mod mcp;
 mod output;
 
 use std::process::ExitCode;

@@ -15,7 +15,6 @@ mod gallery;
 mod house;
 mod incremental;
 mod jobs;
-mod mcp;
 mod models;
 mod museum;
 mod server;

@@ -7,7 +7,6 @@ mod eval;
 mod exchange;
 mod index;
 mod label;
-mod mcp;
 mod model;
 mod recall;
 mod remove;
@@ -57,7 +56,6 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
-        Verb::Mcp => mcp::mcp(global),
     }
 }
 

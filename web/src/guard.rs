@@ -18,6 +18,7 @@ use crate::gate::{GATE, LARGE_BODY};
 use crate::log::Log;
 use crate::meter::Meter;
 use crate::problem::Problem;
+use crate::unread::Unread;
 
 /// Who may come in.
 pub(crate) struct Guard {
@@ -86,10 +87,15 @@ fn is_public(path: &str) -> bool {
 
 /// Whether `authority` (`host` or `host:port`) names this machine and no other.
 fn is_loopback_name(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    let (host, after) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    // Nothing but a port: `[::1].evil.example` is somebody else.
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+        return false;
+    }
     host.eq_ignore_ascii_case("localhost")
         || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
@@ -155,7 +161,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// The middleware: checks, then the route, then the headers above.
 pub(crate) async fn guard(
     rules: web::Data<Guard>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
     let since = Instant::now();
@@ -166,6 +172,7 @@ pub(crate) async fn guard(
     if checked.is_ok() && rules.is_owner(request.headers()) {
         request.extensions_mut().insert(Owner);
     }
+    let _unread = Unread::of(&mut request);
     let place = checked.and_then(|()| place_for(&request));
     let mut reply = match place {
         Ok(_place) => next.call(request).await?.map_into_boxed_body(),
@@ -221,6 +228,10 @@ mod tests {
             "192.168.0.2",
             "[2001:db8::1]:7733",
             "[::1",
+            "[::1].evil.example",
+            "[::1]evil.example:80",
+            "localhost:80:evil.example",
+            "localhost:evil",
             "",
         ] {
             assert_eq!(ask(host), 403, "{host}");

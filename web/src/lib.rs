@@ -40,6 +40,8 @@ mod serve;
 mod stop;
 #[cfg(all(test, feature = "server"))]
 mod tests;
+#[cfg(feature = "server")]
+mod unread;
 pub mod wire;
 
 #[cfg(feature = "server")]

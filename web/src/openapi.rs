@@ -181,7 +181,7 @@ fn jobs(doc: &mut Doc) {
                 "Only below folders that the server's owner has indexed or allowed. Jobs are done \
                  one after the other.",
             ))
-            .request_body(Some(doc.body::<asks::Job>()))
+            .request_body(Some(doc.body::<asks::JobOrder>()))
             .response("202", doc.json::<wire::Job>("It will be done"))
     });
     doc.add("/v1/jobs/{id}", HttpMethod::Get, |doc, op| {

@@ -12,11 +12,6 @@ use crate::{EngineError, Source};
 /// What an uploaded picture is called in messages.
 pub(crate) const UPLOAD: &str = "the uploaded picture";
 
-/// Reads and decodes a picture.
-pub(crate) fn open(source: &Source) -> Result<Decoded, EngineError> {
-    decode(&bytes(source)?).map_err(|error| cannot_decode(source, error))
-}
-
 /// Decodes a picture's file that was read from `path`.
 pub(crate) fn open_bytes(path: &Path, bytes: &[u8]) -> Result<Decoded, EngineError> {
     decode(bytes).map_err(|error| cannot_decode(&Source::Path(path.into()), error))

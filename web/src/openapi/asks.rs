@@ -6,7 +6,7 @@ use utoipa::ToSchema;
 
 /// Bodies, and what is in them: nothing but these fields is taken.
 pub(super) const NAMES: &[&str] =
-    &["Search", "SearchPart", "Label", "Describe", "Embed", "Addition", "Job"];
+    &["Search", "SearchPart", "Label", "Describe", "Embed", "Addition", "JobOrder"];
 
 /// Which rankings take part.
 #[derive(ToSchema)]
@@ -243,7 +243,7 @@ enum Action {
 
 /// Something to be done in the background.
 #[derive(ToSchema)]
-pub(super) struct Job {
+pub(super) struct JobOrder {
     /// What; index if nothing is said.
     #[schema(inline)]
     action: Option<Action>,
