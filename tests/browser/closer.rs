@@ -76,7 +76,9 @@ fn the_viewer_tells_and_the_keyboard_is_enough() {
     page.wait("document.querySelector('#v-words-found .link')");
     browser.run("document.querySelector('#v-words-found .link').click()");
     page.wait("!document.querySelector('#viewer').open && !location.search.includes('open=')");
-    page.wait(FOUND);
+    page.wait(
+        "document.querySelector('#summary q')?.innerText === document.querySelector('#q').value",
+    );
     browser.run("document.querySelector('#grid .entry').click()");
     page.wait("document.querySelector('#viewer').open && document.querySelector('#v-facts .link')");
     browser.run("document.querySelector('#v-facts .link').click()");

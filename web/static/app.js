@@ -127,7 +127,7 @@ function change(changes, { push = false, keepResults = false } = {}) {
   if (push && isStep) history.pushState(state, "", address);
   else history.replaceState(state, "", address);
   reflect();
-  if (!query.open && viewer.isOpen && !keepResults) viewer.dialog.close();
+  if (!query.open && !keepResults) leave();
   if (!keepResults) run();
 }
 
@@ -315,6 +315,12 @@ function remain(id) {
   if (first) pushed = true;
 }
 
+/** Closes the viewer because something else is asked for. */
+function leave() {
+  [opened, pushed] = [-1, false];
+  if (viewer.isOpen) viewer.dialog.close();
+}
+
 function step(by) {
   if (opened < 0) return false;
   open(opened + by);
@@ -420,7 +426,7 @@ addEventListener("popstate", () => {
   const before = query;
   query = fromAddress();
   reflect();
-  if (!query.open && viewer.isOpen) viewer.dialog.close();
+  if (!query.open) leave();
   if (isSame(query, before)) {
     if (query.open && viewer.subject?.item?.id !== query.open) look(query.open);
   } else {

@@ -33,6 +33,8 @@ export class Viewer {
     };
     $("v-describe").addEventListener("toggle", () => { if ($("v-describe").open) this.describe(); });
     this.dialog.addEventListener("close", () => {
+      // It is told of later, and may be open again by then.
+      if (this.dialog.open) return;
       this.subject = null;
       $("v-image").removeAttribute("src");
       on.closed();
