@@ -89,6 +89,9 @@ pub(crate) struct ServeArgs {
     /// The address to listen on; beyond this machine needs EK_API_KEY
     #[arg(long, default_value = "127.0.0.1", value_name = "ADDR")]
     pub(crate) bind: IpAddr,
+    /// Folders that may be indexed over HTTP, beside those that were indexed before (again for more)
+    #[arg(long, value_name = "DIR")]
+    pub(crate) allow: Vec<PathBuf>,
 }
 
 #[derive(Debug, Args)]

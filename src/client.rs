@@ -21,15 +21,7 @@ const PICTURE_LIMIT: usize = 8 << 20;
 pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> {
     let address = Engine::server(&config.data)?;
     let body = body(request)?;
-    let agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        // It is on this machine; whatever proxy is set is for the world outside.
-        .proxy(None)
-        .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(ANSWER))
-        .build();
-    let agent = ureq::Agent::from(agent);
-    let mut call = agent.post(format!("{address}/v1/search"));
+    let mut call = agent().post(format!("{address}/v1/search"));
     if let Some(key) = &config.api_key {
         call = call.header("Authorization", format!("Bearer {key}"));
     }
@@ -42,6 +34,17 @@ pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> 
         }
     }
     reply["hits"].is_array().then_some(reply)
+}
+
+/// What asks a server on this machine.
+pub(crate) fn agent() -> ureq::Agent {
+    let config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        // It is on this machine; whatever proxy is set is for the world outside.
+        .proxy(None)
+        .timeout_connect(Some(CONNECT))
+        .timeout_global(Some(ANSWER));
+    config.build().into()
 }
 
 /// The search as `POST /v1/search` takes it; `None` for what is better done here.

@@ -14,10 +14,16 @@
 //! }
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! `examples/search_folder.rs` indexes a folder, too. An [`Engine`] may be shared between
+//! threads; one process at a time writes to a store ([`OpenFor::Writing`]), any number
+//! reads. Files that cannot be indexed are no errors but lines in [`Engine::failures`];
+//! what can go wrong otherwise is an [`EngineError`] that knows whose [`Fault`] it is.
 
 pub use ekphrasis_engine::{
-    Config, ConfigError, Description, Engine, EngineError, Failure, Fault, FileFacts, Flags,
+    Added, Config, ConfigError, Description, Engine, EngineError, Expr, FacetGroup, FacetValue,
+    Facets, Facts, Failure, Fault, FileFacts, Filter, FilterError, Flags, GivenTowers, Holder,
     IndexOptions, IndexReport, Item, ItemId, Kind, LabelReply, LabelRequest, LabelScore, Mode,
-    OnnxTowers, OpenFor, Part, PartQuery, PartScore, Progress, SearchHit, SearchReply,
-    SearchRequest, Source, Status, Towers,
+    NewWords, OnnxTowers, OpenFor, Part, PartQuery, PartScore, Progress, SearchHit, SearchReply,
+    SearchRequest, Source, Status, Towers, WatchEvent, watch,
 };

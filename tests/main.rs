@@ -2,6 +2,7 @@
 //! of its own.
 #![expect(clippy::print_stderr, reason = "shown when a test fails")]
 
+mod attacks;
 mod bad_files;
 mod browser;
 mod cluster;
@@ -13,6 +14,7 @@ mod filters;
 mod gallery;
 mod house;
 mod incremental;
+mod jobs;
 mod models;
 mod museum;
 mod server;

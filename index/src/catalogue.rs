@@ -8,6 +8,7 @@
 //! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
+mod counts;
 mod facets;
 mod filter;
 mod item;
@@ -23,6 +24,7 @@ use std::time::Duration;
 use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+pub(crate) use self::counts::Tally;
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, ITEM_1, hash};
 use self::tables::VERSION;

@@ -43,7 +43,9 @@ pub use filter::{
     PathPattern, Pattern, Place, Span, Term,
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
-pub use local::{Access, Judged, KnownFile, LocalStore, Options, Probe, Recall, Report, Side};
+pub use local::{
+    Access, Facet, FacetCounts, Judged, KnownFile, LocalStore, Options, Probe, Recall, Report, Side,
+};
 pub use lock::{Holder, HolderInfo};
 pub use oracle::MemoryStore;
 pub use store::{

@@ -4,10 +4,12 @@ use std::path::PathBuf;
 
 use ekphrasis_engine::{IndexOptions, IndexReport, WatchEvent, watch};
 use ekphrasis_web::wire;
+use serde_json::json;
 
 use super::{Done, config, open_to_write, stop_on_interrupt};
 use crate::cli::{Global, IndexArgs};
 use crate::failure::Failure;
+use crate::forward::{Ended, Forward, texts};
 use crate::output::{self, ProgressLine, count, printable};
 
 /// Reasons shown at the end of a run; all are in `ek status --failures`.
@@ -17,6 +19,11 @@ const WORTH_A_LOOK: f64 = 2.0;
 
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
     let config = config(global)?;
+    if !args.watch
+        && let Some(server) = Forward::to_holder(&config)
+    {
+        return through(global, &server, args);
+    }
     let engine = open_to_write(global, &config, "ek index", None)?;
     super::warn(&engine);
     let stop = stop_on_interrupt()?;
@@ -50,6 +57,40 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
     }
     let partly = report.progress.failed > 0 || report.stopped;
     Ok(if partly { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// The same by the server that holds the store.
+fn through(global: &Global, server: &Forward, args: &IndexArgs) -> Result<Done, Failure> {
+    let captions = args.captions.as_ref().map(|file| absolute(std::slice::from_ref(file)));
+    let order = json!({
+        "action": "index",
+        "paths": texts(&there(&args.dirs)?)?,
+        "captions": captions.transpose()?.map(|files| texts(&files)).transpose()?.map(|f| f.concat()),
+        "exclude": args.exclude,
+        "follow_links": args.follow_links,
+        "check_content": args.check_content,
+        "memory": args.memory.memory,
+    });
+    tell_of_job(global, &server.run(global, &order)?)
+}
+
+/// What a job of the server did, as if it had been done here.
+pub(super) fn tell_of_job(global: &Global, job: &Ended) -> Result<Done, Failure> {
+    match (global.json, global.quiet) {
+        (true, _) => output::json(&job.report)?,
+        (false, false) => tell(global, &job.as_report())?,
+        (false, true) => {}
+    }
+    let partly = job.count("failed") > 0 || job.stopped;
+    Ok(if partly { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// Real paths of what has to be there.
+fn there(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
+    if let Some(missing) = paths.iter().find(|path| !path.exists()) {
+        return Err(Failure::Usage(format!("there is no folder {}", missing.display())));
+    }
+    absolute(paths)
 }
 
 /// What a run did: JSON on standard output, or a sentence and the failures.

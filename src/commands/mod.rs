@@ -109,7 +109,7 @@ fn cores() -> usize {
 }
 
 /// A flag that Ctrl-C raises, so that what is in flight can be finished.
-fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
+pub(crate) fn stop_on_interrupt() -> Result<Arc<AtomicBool>, Failure> {
     let stop = Arc::new(AtomicBool::new(false));
     let raised = Arc::clone(&stop);
     ctrlc::set_handler(move || {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use ekphrasis_engine::{Known, Manifest, import_model, known_models};
-use serde_json::{Value, json};
+use ekphrasis_engine::{import_model, known_models};
+use ekphrasis_web::wire;
+use serde_json::json;
 
 use super::{Done, config};
 use crate::cli::{Global, ModelVerb};
@@ -21,8 +22,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
 fn list(global: &Global) -> Result<Done, Failure> {
     let models = known_models(&config(global)?)?;
     if global.json {
-        let models: Vec<Value> = models.iter().map(known).collect();
-        output::json(&json!({ "models": models }))?;
+        output::json(&wire::ModelList::new(&models))?;
         return Ok(Done::Well);
     }
     for model in &models {
@@ -37,40 +37,6 @@ fn list(global: &Global) -> Result<Done, Failure> {
     Ok(Done::Well)
 }
 
-fn known(model: &Known) -> Value {
-    let mut shown = match &model.manifest {
-        Ok(manifest) => about(manifest),
-        Err(problem) => json!({ "problem": problem }),
-    };
-    shown["name"] = json!(model.name);
-    shown["dir"] = json!(model.dir.to_string_lossy());
-    shown["chosen"] = json!(model.chosen);
-    shown["of_store"] = json!(model.of_store);
-    shown
-}
-
-fn about(manifest: &Manifest) -> Value {
-    let training = manifest.training().map(|training| {
-        json!({
-            "pair": training.pair,
-            "base": training.base,
-            "loss": training.loss,
-            "margin": training.margin,
-            "data": training.data,
-        })
-    });
-    json!({
-        "title": manifest.name(),
-        "summary": manifest.summary(),
-        "license": manifest.license(),
-        "languages": manifest.languages(),
-        "space": manifest.space().id(),
-        "dim": manifest.space().dim(),
-        "bytes": manifest.files().values().map(|file| file.bytes).sum::<u64>(),
-        "training": training,
-    })
-}
-
 fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
     let named = model.map(Into::into).or_else(|| global.model.clone());
     let config = config(&Global { model: named, ..global.clone() })?;
@@ -83,7 +49,7 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
         Err(problem) => return Err(Failure::Environment(problem.clone())),
     };
     if global.json {
-        output::json(&known(model))?;
+        output::json(&wire::KnownModel::from(model))?;
         return Ok(Done::Well);
     }
     let mut lines = vec![
@@ -127,7 +93,9 @@ fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failu
     let place = imported.model.dir();
     let name = place.file_name().unwrap_or_default().to_string_lossy();
     if global.json {
-        let mut shown = about(imported.model.manifest());
+        let facts = wire::ModelFacts::from(imported.model.manifest());
+        let mut shown = serde_json::to_value(facts)
+            .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))?;
         shown["name"] = json!(name);
         shown["dir"] = json!(place.to_string_lossy());
         shown["was_there"] = json!(imported.was_there);

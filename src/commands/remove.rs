@@ -6,17 +6,27 @@ use super::index::absolute;
 use super::{Done, config, open_to_write};
 use crate::cli::{Global, RemoveArgs};
 use crate::failure::Failure;
+use crate::forward::{Forward, texts};
 use crate::output::{self, count, printable};
 
 pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure> {
     let config = config(global)?;
-    let engine = open_to_write(global, &config, "ek remove", None)?;
     let paths = absolute(&args.paths)?;
+    if let Some(server) = Forward::to_holder(&config) {
+        let order = serde_json::json!({ "action": "remove", "paths": texts(&paths)? });
+        let job = server.run(global, &order)?;
+        let within = job.within().into_iter().map(PathBuf::from).collect::<Vec<_>>();
+        return tell(global, job.removed(), &within);
+    }
+    let engine = open_to_write(global, &config, "ek remove", None)?;
     let removed = engine.remove(&paths)?;
     // A folder around what was forgotten would bring it back.
     let around =
         engine.roots()?.into_iter().filter(|root| paths.iter().any(|p| p.starts_with(root)));
-    let around: Vec<PathBuf> = around.collect();
+    tell(global, removed, &around.collect::<Vec<_>>())
+}
+
+fn tell(global: &Global, removed: u64, around: &[PathBuf]) -> Result<Done, Failure> {
     if global.json {
         let roots: Vec<_> = around.iter().map(|root| root.to_string_lossy()).collect();
         output::json(&serde_json::json!({ "removed": removed, "within": roots }))?;
@@ -25,7 +35,7 @@ pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure
             "{} forgotten; no file was touched",
             count(removed, "item", "items")
         ))?;
-        for root in &around {
+        for root in around {
             output::note(&format!(
                 "the next run over {} takes up again what is still there; \
                  name it in an .ekignore there, or leave it out by --exclude",

@@ -32,7 +32,7 @@ mod with_server {
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use ekphrasis_engine::{Config, Engine, OpenFor, watch};
-    use ekphrasis_web::{Listener, ServeError, ServeOptions};
+    use ekphrasis_web::{Listener, ServeError, ServeOptions, Service};
 
     use super::super::index::{sentence, tell_event};
     use super::super::{config, cores, open_to_write, towers};
@@ -55,6 +55,7 @@ mod with_server {
                 return Err(Failure::Usage(format!("there is no folder {}", dir.display())));
             }
         }
+        let allowed = allowed(&args.serve)?;
         // Whether one may listen is settled before anything is written.
         let listener = bind(&args.serve, &config)?;
         let address = Some(format!("http://{}", listener.address()));
@@ -63,9 +64,10 @@ mod with_server {
 
         // Searching works from the first moment; indexing goes on beside it.
         let stop = Arc::new(AtomicBool::new(false));
+        let allowed = [allowed, roots.clone()].concat();
         let (indexer, raised, quiet) = (Arc::clone(&engine), Arc::clone(&stop), global.quiet);
         let indexing = std::thread::spawn(move || keep_indexed(&indexer, &roots, quiet, &raised));
-        let served = listen(global, listener, engine);
+        let served = listen(global, listener, engine, config, allowed);
         stop.store(true, Ordering::Relaxed);
         // A panic there has been printed already; the server's own result counts.
         let _ = indexing.join();
@@ -74,10 +76,11 @@ mod with_server {
 
     pub(in super::super) fn serve(global: &Global, args: &ServeArgs) -> Result<Done, Failure> {
         let config = config(global)?;
+        let allowed = allowed(args)?;
         let listener = bind(args, &config)?;
         let towers = towers(global, &config, cores())?;
         let engine = Engine::open(&config.data, towers, OpenFor::Reading)?;
-        listen(global, listener, Arc::new(engine))
+        listen(global, listener, Arc::new(engine), config, allowed)
     }
 
     /// What was named; or else what was indexed before; or else the gallery.
@@ -133,13 +136,33 @@ mod with_server {
         })?)
     }
 
-    fn listen(global: &Global, listener: Listener, engine: Arc<Engine>) -> Result<Done, Failure> {
+    /// Folders that clients may have indexed.
+    fn allowed(args: &ServeArgs) -> Result<Vec<PathBuf>, Failure> {
+        if let Some(missing) = args.allow.iter().find(|dir| !dir.is_dir()) {
+            return Err(Failure::Usage(format!("there is no folder {}", missing.display())));
+        }
+        super::super::index::absolute(&args.allow)
+    }
+
+    fn listen(
+        global: &Global,
+        listener: Listener,
+        engine: Arc<Engine>,
+        config: Config,
+        folders: Vec<PathBuf>,
+    ) -> Result<Done, Failure> {
         // The first query should not wait for the model; if it cannot be had, the query says why.
         let towers = Arc::clone(engine.towers());
         std::thread::spawn(move || towers.text().map(drop));
         let (json, quiet) = (global.json, global.quiet);
         let address = listener.address();
-        listener.serve(engine, || {
+        let log = Box::new(move |line: &str| {
+            if !quiet {
+                output::note(line);
+            }
+        });
+        let service = Service { engine, config, folders, log };
+        listener.serve(service, || {
             // On standard output, so that scripts can wait for it.
             let said = if json {
                 output::json(&serde_json::json!({ "listening": format!("http://{address}") }))

@@ -2,9 +2,12 @@
 //! JSON over HTTP: a library for it would be larger than what we need of it.
 
 use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -54,7 +57,8 @@ impl Browser {
             "--disable-component-update",
             "--disable-sync",
             "--disable-dev-shm-usage",
-            "--window-size=1200,900",
+            "--force-device-scale-factor=1",
+            "--window-size=1400,1000",
         ]
         .map(str::to_owned)
         .to_vec();
@@ -117,14 +121,77 @@ impl Browser {
         }
     }
 
-    /// Types into what the selector finds (a file's path, for a file input).
-    pub(crate) fn type_into(&self, selector: &str, text: &str) {
+    fn element(&self, selector: &str) -> String {
         let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
         let id = found[ELEMENT].as_str().unwrap_or_else(|| panic!("no {selector}: {found}"));
-        let reply = self.post(&format!("/element/{id}/value"), &json!({ "text": text }));
+        format!("/element/{id}")
+    }
+
+    /// Clicks where a person would; panics if something lies above it.
+    pub(crate) fn click(&self, selector: &str) {
+        let reply = self.post(&format!("{}/click", self.element(selector)), &json!({}));
+        assert!(reply.is_null(), "{selector}: {reply}");
+    }
+
+    pub(crate) fn back(&self) {
+        self.post("/back", &json!({}));
+    }
+
+    pub(crate) fn forward(&self) {
+        self.post("/forward", &json!({}));
+    }
+
+    /// How much of the page is seen, in pixels.
+    pub(crate) fn resize(&self, width: u32, height: u32) {
+        let metrics = json!({
+            "cmd": "Emulation.setDeviceMetricsOverride",
+            "params": { "width": width, "height": height, "deviceScaleFactor": 1, "mobile": false },
+        });
+        self.post("/goog/cdp/execute", &metrics);
+    }
+
+    /// What `prefers-color-scheme` says: `light` or `dark`; and that nothing should move.
+    pub(crate) fn prefer(&self, scheme: &str) {
+        let features = json!([
+            { "name": "prefers-color-scheme", "value": scheme },
+            { "name": "prefers-reduced-motion", "value": "reduce" },
+        ]);
+        let media =
+            json!({ "cmd": "Emulation.setEmulatedMedia", "params": { "features": features } });
+        self.post("/goog/cdp/execute", &media);
+    }
+
+    /// Runs JavaScript that calls `done(value)` some time.
+    pub(crate) fn run_async(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[arguments.length - 1]; {script}");
+        self.post("/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Puts what is seen into a file under the target folder, and returns its path.
+    pub(crate) fn screenshot(&self, name: &str) -> Option<PathBuf> {
+        let reply = self.agent.get(format!("{}/screenshot", self.session)).call().ok()?;
+        let text = reply.into_body().read_to_string().ok()?;
+        let value: Value = serde_json::from_str(&text).ok()?;
+        let png = BASE64_STANDARD.decode(value["value"].as_str()?).ok()?;
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("browser");
+        fs_err::create_dir_all(&folder).ok()?;
+        let path = folder.join(format!("{name}.png"));
+        fs_err::write(&path, png).ok()?;
+        Some(path)
+    }
+
+    /// Types into what the selector finds (a file's path, for a file input).
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
+        let value = format!("{}/value", self.element(selector));
+        let reply = self.post(&value, &json!({ "text": text }));
         assert!(reply.is_null(), "{reply}");
     }
 
+    pub(crate) const LEFT: &str = "\u{e012}";
+    pub(crate) const UP: &str = "\u{e013}";
+    pub(crate) const RIGHT: &str = "\u{e014}";
+    pub(crate) const HOME: &str = "\u{e011}";
+    pub(crate) const END: &str = "\u{e010}";
     pub(crate) const DOWN: &str = "\u{e015}";
     pub(crate) const ENTER: &str = "\u{e007}";
     pub(crate) const ESCAPE: &str = "\u{e00c}";
@@ -154,6 +221,13 @@ impl Browser {
 
 impl Drop for Browser {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            let test = std::thread::current().name().unwrap_or("test").replace("::", "-");
+            match self.screenshot(&test) {
+                Some(path) => eprintln!("what the page looked like: {}", path.display()),
+                None => eprintln!("no screenshot could be taken"),
+            }
+        }
         let _ = self.agent.delete(&self.session).call();
         let _ = self.driver.kill();
         let _ = self.driver.wait();

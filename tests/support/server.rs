@@ -68,6 +68,22 @@ impl Server {
         (reply.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
+    pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
+        let mut reply = self.agent.delete(format!("{}{path}", self.url)).call().expect("answered");
+        let body = reply.body_mut().read_to_string().expect("text");
+        (reply.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    }
+
+    /// An answer whose body is not read yet.
+    pub(crate) fn open(&self, path: &str) -> ureq::http::Response<ureq::Body> {
+        self.agent.get(format!("{}{path}", self.url)).call().expect("answered")
+    }
+
+    /// Host and port.
+    pub(crate) fn authority(&self) -> &str {
+        self.url.trim_start_matches("http://")
+    }
+
     /// Waits until the store has `images` pictures and no indexing goes on.
     pub(crate) fn wait_for_images(&self, images: u64) {
         self.wait_for("/v1/status", |status| {

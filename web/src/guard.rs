@@ -2,16 +2,23 @@
 //! route: whose name the browser thinks we have, which site sent it, the key.
 
 use std::net::IpAddr;
+use std::time::Instant;
 
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{Method, Uri};
 use actix_web::middleware::Next;
-use actix_web::{Error, ResponseError as _, web};
+use actix_web::{Error, HttpMessage as _, ResponseError as _, web};
+
+use tokio::sync::OwnedSemaphorePermit;
 
 use crate::assets;
+use crate::gate::{GATE, LARGE_BODY};
+use crate::log::Log;
+use crate::meter::Meter;
 use crate::problem::Problem;
+use crate::unread::Unread;
 
 /// Who may come in.
 pub(crate) struct Guard {
@@ -19,12 +26,33 @@ pub(crate) struct Guard {
     loopback: bool,
     /// The hash of the key, if one is needed.
     key: Option<blake3::Hash>,
+    /// The hash of the secret that lies with the store, if it may be written.
+    secret: Option<blake3::Hash>,
 }
+
+/// Marks a request of somebody who can read the store's folder, and so may write there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Owner;
+
+/// The header that carries the store's secret.
+const STORE_KEY: HeaderName = HeaderName::from_static("x-ekphrasis-store-key");
 
 impl Guard {
     /// The guard of a server bound to `bind`.
     pub(crate) fn new(bind: IpAddr, key: Option<&str>) -> Self {
-        Self { loopback: bind.is_loopback(), key: key.map(|key| blake3::hash(key.as_bytes())) }
+        let hash = |key: &str| blake3::hash(key.as_bytes());
+        Self { loopback: bind.is_loopback(), key: key.map(hash), secret: None }
+    }
+
+    /// The same for a store that has this secret.
+    pub(crate) fn with_secret(self, secret: &str) -> Self {
+        Self { secret: Some(blake3::hash(secret.as_bytes())), ..self }
+    }
+
+    /// Whether the store's secret came along.
+    fn is_owner(&self, headers: &HeaderMap) -> bool {
+        let given = headers.get(STORE_KEY).map(|value| blake3::hash(value.as_bytes()));
+        given.is_some() && given == self.secret
     }
 
     fn check(&self, method: &Method, uri: &Uri, headers: &HeaderMap) -> Result<(), Problem> {
@@ -44,7 +72,9 @@ impl Guard {
             check_origin(headers, host)?;
         }
         match &self.key {
-            Some(key) if !is_public(uri.path()) => check_key(key, headers),
+            Some(key) if !is_public(uri.path()) && !self.is_owner(headers) => {
+                check_key(key, headers)
+            }
             _ => Ok(()),
         }
     }
@@ -52,15 +82,20 @@ impl Guard {
 
 /// Whether everyone may see it: liveness, and the page (not what it shows).
 fn is_public(path: &str) -> bool {
-    path == "/healthz" || assets::find(path).is_some()
+    path == "/healthz" || (path != "/docs" && assets::find(path).is_some())
 }
 
 /// Whether `authority` (`host` or `host:port`) names this machine and no other.
 fn is_loopback_name(authority: &str) -> bool {
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or("", |(host, _)| host),
-        None => authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+    let (host, after) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').unwrap_or_default(),
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
+    // Nothing but a port: `[::1].evil.example` is somebody else.
+    let is_port = |port: &str| port.bytes().all(|byte| byte.is_ascii_digit());
+    if !after.is_empty() && !after.strip_prefix(':').is_some_and(is_port) {
+        return false;
+    }
     host.eq_ignore_ascii_case("localhost")
         || host.parse().is_ok_and(|address: IpAddr| address.is_loopback())
 }
@@ -100,6 +135,15 @@ fn check_key(key: &blake3::Hash, headers: &HeaderMap) -> Result<(), Problem> {
     }
 }
 
+/// Of large bodies few are received at once; held until the request is answered.
+fn place_for(request: &ServiceRequest) -> Result<Option<OwnedSemaphorePermit>, Problem> {
+    let headers = request.headers();
+    let length = headers.get(header::CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse().ok());
+    let large = length.is_some_and(|length: u64| length > LARGE_BODY)
+        || headers.contains_key(header::TRANSFER_ENCODING);
+    large.then(|| GATE.large_body()).transpose()
+}
+
 /// What every reply says to browsers, unless its route says otherwise.
 const HEADERS: [(HeaderName, &str); 6] = [
     (
@@ -117,14 +161,33 @@ const HEADERS: [(HeaderName, &str); 6] = [
 /// The middleware: checks, then the route, then the headers above.
 pub(crate) async fn guard(
     rules: web::Data<Guard>,
-    request: ServiceRequest,
+    mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, Error> {
-    let checked = rules.check(request.method(), request.uri(), request.headers());
-    let mut reply = match checked {
-        Ok(()) => next.call(request).await?.map_into_boxed_body(),
+    let since = Instant::now();
+    let (method, path) = (request.method().clone(), request.path().to_owned());
+    let meter = request.app_data::<web::Data<Meter>>().cloned();
+    let log = request.app_data::<web::Data<Log>>().cloned();
+    let checked = rules.check(&method, request.uri(), request.headers());
+    if checked.is_ok() && rules.is_owner(request.headers()) {
+        request.extensions_mut().insert(Owner);
+    }
+    let _unread = Unread::of(&mut request);
+    let place = checked.and_then(|()| place_for(&request));
+    let mut reply = match place {
+        Ok(_place) => next.call(request).await?.map_into_boxed_body(),
         Err(problem) => request.into_response(problem.error_response()),
     };
+    let status = reply.status();
+    let refused = matches!(status.as_u16(), 401 | 403 | 408 | 413 | 429 | 431);
+    if refused && let Some(log) = log {
+        let why = status.canonical_reason().unwrap_or_default();
+        log.refused(method.as_str(), &path, status.as_u16(), why);
+    }
+    if let Some(meter) = meter {
+        let route = reply.request().match_pattern();
+        meter.note(method.as_str(), route.as_deref(), status.as_u16(), since.elapsed());
+    }
     for (name, value) in HEADERS {
         if !reply.headers().contains_key(&name) {
             reply.headers_mut().insert(name, HeaderValue::from_static(value));
@@ -165,6 +228,10 @@ mod tests {
             "192.168.0.2",
             "[2001:db8::1]:7733",
             "[::1",
+            "[::1].evil.example",
+            "[::1]evil.example:80",
+            "localhost:80:evil.example",
+            "localhost:evil",
             "",
         ] {
             assert_eq!(ask(host), 403, "{host}");
@@ -174,6 +241,22 @@ mod tests {
         assert_eq!(status(&local(), absolute.insert_header(("host", "localhost"))), 403);
         let open = Guard::new([0, 0, 0, 0].into(), None);
         assert_eq!(status(&open, TestRequest::get().insert_header(("host", "my.name"))), 200);
+    }
+
+    #[test]
+    fn the_stores_secret_opens_and_nothing_like_it() {
+        let guard = Guard::new([0, 0, 0, 0].into(), Some("key")).with_secret("secret");
+        let ask = |value: &str| {
+            let request = TestRequest::get().uri("/v1/status");
+            let request = request.insert_header(("x-ekphrasis-store-key", value));
+            (status(&guard, request.insert_header(("host", "x"))), value == "secret")
+        };
+        for value in ["secret", "", "secre", "secrets", "key"] {
+            let (status, right) = ask(value);
+            assert_eq!(status == 200, right, "{value:?}");
+        }
+        let without = Guard::new([127, 0, 0, 1].into(), None);
+        assert!(!without.is_owner(TestRequest::get().to_srv_request().headers()));
     }
 
     #[test]

@@ -6,6 +6,8 @@
 //! 9457 problem documents.
 
 #[cfg(feature = "server")]
+mod allowed;
+#[cfg(feature = "server")]
 mod assets;
 #[cfg(feature = "server")]
 mod body;
@@ -13,7 +15,19 @@ mod date;
 #[cfg(feature = "server")]
 mod fields;
 #[cfg(feature = "server")]
+mod gate;
+#[cfg(feature = "server")]
 mod guard;
+#[cfg(feature = "server")]
+mod jobs;
+#[cfg(feature = "server")]
+mod log;
+#[cfg(feature = "server")]
+mod meter;
+#[cfg(feature = "server")]
+mod openapi;
+#[cfg(feature = "server")]
+mod orders;
 #[cfg(feature = "server")]
 mod problem;
 #[cfg(feature = "server")]
@@ -26,7 +40,9 @@ mod serve;
 mod stop;
 #[cfg(all(test, feature = "server"))]
 mod tests;
+#[cfg(feature = "server")]
+mod unread;
 pub mod wire;
 
 #[cfg(feature = "server")]
-pub use serve::{Listener, ServeError, ServeOptions};
+pub use serve::{Listener, ServeError, ServeOptions, Service};

@@ -17,6 +17,8 @@ pub(crate) struct Problem {
     detail: String,
     field: Option<String>,
     allow: Option<&'static str>,
+    /// Seconds after which asking again may help.
+    retry_after: Option<u32>,
 }
 
 #[derive(Serialize)]
@@ -37,7 +39,15 @@ impl Problem {
         title: &'static str,
         detail: impl Into<String>,
     ) -> Self {
-        Self { status, slug, title, detail: detail.into(), field: None, allow: None }
+        Self {
+            status,
+            slug,
+            title,
+            detail: detail.into(),
+            field: None,
+            allow: None,
+            retry_after: None,
+        }
     }
 
     /// 400: the request cannot be read.
@@ -91,6 +101,32 @@ impl Problem {
         }
     }
 
+    /// 408: the client is too slow.
+    pub(crate) fn too_slow(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::REQUEST_TIMEOUT, "too-slow", "The request took too long", detail)
+    }
+
+    /// 409: it cannot be done as things are.
+    pub(crate) fn conflict(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::CONFLICT, "conflict", "That cannot be done as things are", detail)
+    }
+
+    /// 429: as much is being done as can be; asking again in a moment helps.
+    pub(crate) fn too_busy(detail: impl Into<String>) -> Self {
+        let this = Self::new(
+            StatusCode::TOO_MANY_REQUESTS,
+            "too-busy",
+            "The server has too much to do",
+            detail,
+        );
+        Self { retry_after: Some(1), ..this }
+    }
+
+    /// 403: a place that the server's owner did not allow.
+    pub(crate) fn not_allowed(detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, "not-allowed", "That is not allowed here", detail)
+    }
+
     /// 413: over the limit for bodies.
     pub(crate) fn too_large(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The request is too large", detail)
@@ -128,12 +164,15 @@ impl From<EngineError> for Problem {
                 detail,
             ),
             Fault::NotFound => Self::not_found(detail),
-            Fault::Busy => Self::new(
-                StatusCode::SERVICE_UNAVAILABLE,
-                "busy",
-                "The same is being done for somebody else",
-                detail,
-            ),
+            Fault::Busy => Self {
+                retry_after: Some(5),
+                ..Self::new(
+                    StatusCode::SERVICE_UNAVAILABLE,
+                    "busy",
+                    "The same is being done for somebody else",
+                    detail,
+                )
+            },
             Fault::Environment => Self::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "not-available",
@@ -161,6 +200,9 @@ impl ResponseError for Problem {
         reply.insert_header((header::CACHE_CONTROL, "no-store"));
         if let Some(allow) = self.allow {
             reply.insert_header((header::ALLOW, allow));
+        }
+        if let Some(seconds) = self.retry_after {
+            reply.insert_header((header::RETRY_AFTER, seconds));
         }
         if self.status == StatusCode::UNAUTHORIZED {
             reply.insert_header((header::WWW_AUTHENTICATE, "Bearer realm=\"ekphrasis\""));

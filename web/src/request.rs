@@ -9,7 +9,7 @@ use crate::fields::Fields;
 use crate::problem::Problem;
 
 /// Characters a query, label or template may have.
-const TEXT_LIMIT: usize = 10_000;
+pub(crate) const TEXT_LIMIT: usize = 10_000;
 const PART_LIMIT: usize = 32;
 const LABEL_LIMIT: usize = 1_000;
 const TEMPLATE_LIMIT: usize = 100;
@@ -150,7 +150,11 @@ pub(crate) fn label(mut fields: Fields) -> Result<(Picture, LabelRequest), Probl
     Ok((picture, LabelRequest { labels, templates }))
 }
 
-fn limited(fields: &mut Fields, name: &'static str, limit: usize) -> Result<Vec<String>, Problem> {
+pub(crate) fn limited(
+    fields: &mut Fields,
+    name: &'static str,
+    limit: usize,
+) -> Result<Vec<String>, Problem> {
     let texts = fields.texts(name)?;
     if texts.len() > limit {
         let detail = format!("{name} has {limit} entries at most, got {}", texts.len());
@@ -217,6 +221,23 @@ pub(crate) fn duplicates(mut fields: Fields) -> Result<Duplicates, Problem> {
     };
     fields.finish()?;
     Ok(wanted)
+}
+
+/// Which facets are wanted.
+#[derive(Debug)]
+pub(crate) struct Wanted {
+    pub(crate) filter: Filter,
+    /// Values for each property.
+    pub(crate) limit: usize,
+}
+
+/// Facets from an address: `filter`, `for`, `limit`.
+pub(crate) fn facets(mut fields: Fields) -> Result<Wanted, Problem> {
+    let kind = fields.choice("for", KINDS)?.flatten();
+    let filter = Filter { kind, expr: filter(&mut fields)? };
+    let limit = fields.whole("limit", 1..=1_000)?.unwrap_or(20);
+    fields.finish()?;
+    Ok(Wanted { filter, limit })
 }
 
 /// Which stretch of the items is wanted.

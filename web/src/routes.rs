@@ -1,16 +1,18 @@
 //! Given a method and an address, who answers? The table of routes and the
 //! handlers, each of which asks the engine on a thread that may block.
 
-use actix_web::http::header::{
-    self, Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue,
-};
+mod items;
+mod jobs;
+mod operation;
+
 use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, ItemId, Source};
-use serde_json::json;
+use ekphrasis_engine::{Engine, EngineError, Source};
 
+pub(crate) use self::jobs::Followers;
 use crate::body;
 use crate::fields::Fields;
+use crate::gate::GATE;
 use crate::problem::Problem;
 use crate::request::{self, Embeddable, Picture};
 use crate::{assets, wire};
@@ -21,19 +23,78 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         config.service(read(path, web::get().to(asset), web::head().to(asset)));
     }
     config
-        .service(read("/healthz", web::get().to(healthy), web::head().to(healthy)))
-        .service(read("/readyz", web::get().to(ready), web::head().to(ready)))
-        .service(read("/v1/status", web::get().to(status), web::head().to(status)))
-        .service(read("/v1/failures", web::get().to(failures), web::head().to(failures)))
+        .service(read(
+            "/healthz",
+            web::get().to(operation::healthy),
+            web::head().to(operation::healthy),
+        ))
+        .service(read("/readyz", web::get().to(operation::ready), web::head().to(operation::ready)))
+        .service(read(
+            "/metrics",
+            web::get().to(operation::metrics),
+            web::head().to(operation::metrics),
+        ))
+        .service(read(
+            "/openapi.json",
+            web::get().to(operation::openapi),
+            web::head().to(operation::openapi),
+        ))
+        .service(read(
+            "/v1/status",
+            web::get().to(operation::status),
+            web::head().to(operation::status),
+        ))
+        .service(read(
+            "/v1/failures",
+            web::get().to(operation::failures),
+            web::head().to(operation::failures),
+        ))
+        .service(read(
+            "/v1/models",
+            web::get().to(operation::models),
+            web::head().to(operation::models),
+        ))
+        .service(read(
+            "/v1/facets",
+            web::get().to(operation::facets),
+            web::head().to(operation::facets),
+        ))
         .service(read("/v1/duplicates", web::get().to(duplicates), web::head().to(duplicates)))
-        .service(read("/v1/items", web::get().to(items), web::head().to(items)))
-        .service(read("/v1/items/{id}", web::get().to(item), web::head().to(item)))
+        .service(
+            resource("/v1/items", "GET, HEAD, POST")
+                .route(web::get().to(items::list))
+                .route(web::head().to(items::list))
+                .route(web::post().to(items::create)),
+        )
+        .service(
+            resource("/v1/items/{id}", "GET, HEAD, DELETE")
+                .route(web::get().to(items::one))
+                .route(web::head().to(items::one))
+                .route(web::delete().to(items::remove)),
+        )
         .service(read(
             "/v1/items/{id}/thumbnail",
-            web::get().to(thumbnail),
-            web::head().to(thumbnail),
+            web::get().to(items::thumbnail),
+            web::head().to(items::thumbnail),
         ))
-        .service(read("/v1/items/{id}/file", web::get().to(file), web::head().to(file)))
+        .service(read(
+            "/v1/items/{id}/file",
+            web::get().to(items::file),
+            web::head().to(items::file),
+        ))
+        .service(
+            resource("/v1/jobs", "GET, HEAD, POST")
+                .route(web::get().to(jobs::list))
+                .route(web::head().to(jobs::list))
+                .route(web::post().to(jobs::create)),
+        )
+        .service(
+            resource("/v1/jobs/{id}", "GET, HEAD, DELETE")
+                .route(web::get().to(jobs::one))
+                .route(web::head().to(jobs::one))
+                .route(web::delete().to(jobs::stop)),
+        )
+        .service(resource("/v1/jobs/{id}/events", "GET").route(web::get().to(jobs::events)))
         .service(
             resource("/v1/search", "GET, HEAD, POST")
                 .route(web::get().to(search_link))
@@ -51,7 +112,15 @@ fn resource(path: &str, allow: &'static str) -> Resource {
         let detail = format!("{} takes {allow}, not {}", request.path(), request.method());
         Err::<HttpResponse, _>(Problem::wrong_method(allow, detail))
     };
+    #[cfg(test)]
+    SEEN.with_borrow_mut(|seen| seen.push((path.to_owned(), allow)));
     web::resource(path).default_service(web::to(refuse))
+}
+
+#[cfg(test)]
+thread_local! {
+    /// Paths and methods that were added, for comparing with their description.
+    pub(crate) static SEEN: std::cell::RefCell<Vec<(String, &'static str)>> = const { std::cell::RefCell::new(Vec::new()) };
 }
 
 fn read(path: &str, get: actix_web::Route, head: actix_web::Route) -> Resource {
@@ -69,31 +138,28 @@ async fn asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
     }
 }
 
-/// Runs `work` where blocking is allowed.
+/// Runs `work`, which takes the processor or the disk, where blocking is allowed and when
+/// it is its turn.
 async fn block<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = GATE.enter().await?;
+    // The turn goes with the work: a client that goes away does not end what goes on here.
+    quick(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+}
+
+/// Runs `work`, which takes a moment, where blocking is allowed, however busy the server is.
+async fn quick<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     match web::block(work).await {
         Ok(result) => result,
         Err(_) => Err(Problem::bug("the request's work was cut off by a panic; it is in the log")),
     }
-}
-
-async fn healthy() -> HttpResponse {
-    HttpResponse::Ok().json(json!({"status": "ok"}))
-}
-
-async fn ready(engine: Data<Engine>) -> Result<HttpResponse, Problem> {
-    block(move || Ok(engine.status()?)).await?;
-    Ok(HttpResponse::Ok().json(json!({"status": "ready"})))
-}
-
-async fn status(engine: Data<Engine>) -> Result<Json<wire::Status>, Problem> {
-    block(move || Ok(Json(wire::Status::from(&engine.status()?)))).await
-}
-
-async fn failures(engine: Data<Engine>) -> Result<Json<wire::FailureList>, Problem> {
-    block(move || Ok(Json(wire::FailureList::new(&engine.failures()?)))).await
 }
 
 /// The fields of the address.
@@ -187,18 +253,6 @@ async fn embed(
     .await
 }
 
-async fn items(
-    engine: Data<Engine>,
-    request: HttpRequest,
-) -> Result<Json<wire::ItemList>, Problem> {
-    let wanted = request::listing(link(&request)?)?;
-    block(move || {
-        let items = engine.items(wanted.after, wanted.limit, &wanted.filter)?;
-        Ok(Json(wire::ItemList::new(&items, wanted.limit)))
-    })
-    .await
-}
-
 async fn duplicates(
     engine: Data<Engine>,
     request: HttpRequest,
@@ -209,74 +263,4 @@ async fn duplicates(
         Ok(Json(wire::DuplicateReport::new(&report, wanted.offset, wanted.limit)))
     })
     .await
-}
-
-fn id_in(request: &HttpRequest) -> Result<ItemId, Problem> {
-    let id = request.match_info().get("id").unwrap_or_default();
-    let parsed: Result<ItemId, _> = id.parse();
-    parsed.map_err(|e| Problem::field("id", e.to_string()))
-}
-
-async fn item(engine: Data<Engine>, request: HttpRequest) -> Result<Json<wire::Item>, Problem> {
-    let id = id_in(&request)?;
-    block(move || match engine.item(id)? {
-        Some(item) => Ok(Json(wire::Item::from(&item))),
-        None => Err(Problem::not_found(format!("there is no item {id}"))),
-    })
-    .await
-}
-
-async fn thumbnail(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let id = id_in(&request)?;
-    let jpeg = block(move || Ok(engine.thumbnail(id)?)).await?;
-    // The same id shows another picture once its file changes; a minute late is soon enough.
-    let tag = assets::tag(&jpeg);
-    Ok(assets::tagged(&request, &tag, "image/jpeg", "private, max-age=60", || jpeg.into()))
-}
-
-async fn file(engine: Data<Engine>, request: HttpRequest) -> Result<HttpResponse, Problem> {
-    let id = id_in(&request)?;
-    let (path, bytes, format) = block(move || Ok(engine.file(id)?)).await?;
-    let (mime, shown) = media_type(&format);
-    let tag = assets::tag(&bytes);
-    let mut reply = assets::tagged(&request, &tag, mime, "private, no-cache", || bytes.into());
-    let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-    let disposition = ContentDisposition {
-        disposition: if shown { DispositionType::Inline } else { DispositionType::Attachment },
-        parameters: vec![DispositionParam::FilenameExt(ExtendedValue {
-            charset: Charset::Ext("UTF-8".into()),
-            language_tag: None,
-            value: name.into_bytes(),
-        })],
-    };
-    let headers = reply.headers_mut();
-    if let Ok(value) = header::TryIntoHeaderValue::try_into_value(disposition) {
-        headers.insert(header::CONTENT_DISPOSITION, value);
-    }
-    // Whatever the file holds, it may do nothing when opened on its own.
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        header::HeaderValue::from_static("default-src 'none'; sandbox"),
-    );
-    Ok(reply)
-}
-
-/// The media type of a format by content, and whether browsers show it.
-/// Anything unknown, and whatever could hold a script, is for saving only.
-fn media_type(format: &str) -> (&'static str, bool) {
-    match format {
-        "jpeg" | "jpg" => ("image/jpeg", true),
-        "png" => ("image/png", true),
-        "gif" => ("image/gif", true),
-        "webp" => ("image/webp", true),
-        "bmp" => ("image/bmp", true),
-        "ico" => ("image/x-icon", true),
-        "avif" => ("image/avif", true),
-        "tiff" => ("image/tiff", false),
-        "heic" | "heif" => ("image/heic", false),
-        "jxl" => ("image/jxl", false),
-        // It may hold scripts.
-        "svg" => ("image/svg+xml", false),
-        _ => ("application/octet-stream", false),
-    }
 }

@@ -3,17 +3,22 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, middleware, rt};
-use ekphrasis_engine::Engine;
+use ekphrasis_engine::{Config, Engine, StoreSecret};
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 
+use crate::allowed::Allowed;
 use crate::guard::{Guard, guard};
-use crate::routes::routes;
+use crate::jobs::Jobs;
+use crate::log::Log;
+use crate::meter::Meter;
+use crate::routes::{Followers, routes};
 use crate::stop::told_to_stop;
 
 /// Where to listen, and who may ask.
@@ -58,6 +63,24 @@ pub enum ServeError {
     },
 }
 
+/// What is served.
+pub struct Service {
+    /// Answers. Jobs and additions need one that may write.
+    pub engine: Arc<Engine>,
+    /// Where everything lies.
+    pub config: Config,
+    /// Folders that clients may have indexed, beside those that were before.
+    pub folders: Vec<PathBuf>,
+    /// Told of refused requests, a line each.
+    pub log: Box<dyn Fn(&str) + Send + Sync>,
+}
+
+/// Connections at once, for each worker.
+const CONNECTIONS: usize = 512;
+/// How long a request's head may take to arrive.
+const HEAD: Duration = Duration::from_secs(5);
+/// How long a connection may have nothing to say.
+const IDLE: Duration = Duration::from_secs(30);
 /// How long requests under way may take to end once the server is to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -95,29 +118,54 @@ impl Listener {
         self.addr
     }
 
-    /// Serves `engine` until SIGINT or SIGTERM; requests under way are finished.
-    /// `on_ready` is called once, when requests are answered.
+    /// Serves until SIGINT or SIGTERM; requests under way are finished, jobs put down what
+    /// they have in flight. `on_ready` is called once, when requests are answered.
     ///
     /// # Errors
     /// `Io` if serving fails.
-    pub fn serve(self, engine: Arc<Engine>, on_ready: impl FnOnce()) -> Result<(), ServeError> {
+    pub fn serve(self, service: Service, on_ready: impl FnOnce()) -> Result<(), ServeError> {
         let Listener { socket, addr, rules } = self;
         let failed = |source| ServeError::Io { addr, source };
+        let Service { engine, config, folders, log } = service;
+        // As long as this lives, the command line may have things written here.
+        let secret = engine.is_writable().then(|| StoreSecret::publish(engine.data())).transpose();
+        let secret = secret.map_err(|e| failed(io::Error::other(e)))?;
+        let rules = match &secret {
+            Some(secret) => rules.with_secret(secret.text()),
+            None => rules,
+        };
         let rules = Data::new(rules);
+        let jobs = Data::new(Jobs::new(Arc::clone(&engine)));
         let engine = Data::from(engine);
+        let config = Data::new(config);
+        let allowed = Data::new(Allowed::new(&folders));
+        let (meter, log) = (Data::new(Meter::default()), Data::new(Log::new(log)));
+        let followers = Data::new(Followers::default());
+        let (running, ending) = (Data::clone(&jobs), Data::clone(&jobs));
         // The work is the engine's and runs on blocking threads, whose number counts
         // for each worker; a few workers move the bytes.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        rt::System::new().block_on(async move {
+        let served = rt::System::new().block_on(async move {
             let server = HttpServer::new(move || {
                 App::new()
                     .app_data(rules.clone())
                     .app_data(engine.clone())
+                    .app_data(config.clone())
+                    .app_data(jobs.clone())
+                    .app_data(allowed.clone())
+                    .app_data(meter.clone())
+                    .app_data(log.clone())
+                    .app_data(followers.clone())
+                    .wrap(middleware::Compress::default())
                     .wrap(middleware::from_fn(guard))
                     .configure(routes)
             })
             .workers(cores.min(4))
-            .worker_max_blocking_threads(4)
+            .worker_max_blocking_threads(8)
+            .max_connections(CONNECTIONS)
+            .client_request_timeout(HEAD)
+            .client_disconnect_timeout(HEAD)
+            .keep_alive(IDLE)
             .disable_signals()
             .shutdown_timeout(FAREWELL.as_secs())
             .listen(socket)
@@ -131,11 +179,15 @@ impl Listener {
             let ended = match select(server, stop).await {
                 Either::Left((ended, _)) => ended,
                 Either::Right(((), server)) => {
+                    running.close();
                     handle.stop(true).await;
                     server.await
                 }
             };
             ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
-        })
+        });
+        ending.join();
+        drop(secret);
+        served
     }
 }

@@ -14,8 +14,11 @@ use ekphrasis_engine::{Engine, GivenTowers, Holder, IndexOptions, OpenFor};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+use crate::allowed::Allowed;
 use crate::guard::{Guard, guard};
-use crate::routes::routes;
+use crate::jobs::Jobs;
+use crate::meter::Meter;
+use crate::routes::{Followers, SEEN, routes};
 use crate::{Listener, ServeError, ServeOptions};
 
 /// An 8 × 6 picture of one colour, as a BMP file.
@@ -101,6 +104,11 @@ async fn ask_as(
     let app = App::new()
         .app_data(Data::new(Guard::new([127, 0, 0, 1].into(), key)))
         .app_data(Data::from(Arc::clone(engine)))
+        .app_data(Data::new(Jobs::new(Arc::clone(engine))))
+        .app_data(Data::new(Allowed::default()))
+        .app_data(Data::new(Meter::default()))
+        .app_data(Data::new(Followers::default()))
+        .wrap(middleware::Compress::default())
         .wrap(middleware::from_fn(guard))
         .configure(routes);
     let app = init_service(app).await;
@@ -361,4 +369,75 @@ fn a_taken_port_and_an_open_door_are_refused() {
         assert!(matches!(refused, Err(ServeError::KeyNeeded { .. })), "{refused:?}");
     }
     assert!(!data.exists());
+}
+
+#[actix_web::test]
+async fn every_route_is_described_and_nothing_else() {
+    let (_dir, engine) = pictures();
+    get(&engine, "/healthz").await;
+    let pages: Vec<&str> = crate::assets::paths().filter(|path| *path != "/docs").collect();
+    let mut routes = std::collections::BTreeSet::new();
+    for (path, allow) in SEEN.take() {
+        if pages.contains(&path.as_str()) {
+            continue;
+        }
+        // HEAD is GET without its answer's body.
+        for method in allow.split(", ").filter(|method| *method != "HEAD") {
+            routes.insert((method.to_owned(), path.clone()));
+        }
+    }
+    assert!(!routes.is_empty());
+    assert_eq!(routes, crate::openapi::tests::operations());
+}
+
+/// The fields that a POST takes, as the refusal of an unknown one lists them, are
+/// those that are described.
+#[actix_web::test]
+async fn described_fields_are_those_that_are_taken() {
+    let (_dir, engine) = pictures();
+    let document = get(&engine, "/openapi.json").await.json();
+    let mut seen = 0;
+    let paths = document["paths"].as_object().expect("paths");
+    for (path, item) in paths {
+        let schema = &item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let Some(name) = schema.as_str() else { continue };
+        let schema = document.pointer(name.trim_start_matches('#')).expect("a schema");
+        let described: std::collections::BTreeSet<&str> =
+            schema["properties"].as_object().expect("fields").keys().map(String::as_str).collect();
+        // With what is needed to come as far as the unknown field.
+        let mut body = json!({"frobnicate": 1});
+        if described.contains("labels") || described.contains("k") && !described.contains("mode") {
+            body["id"] = json!("0".repeat(32));
+        }
+        if path == "/v1/embed" {
+            body["text"] = json!("a");
+        }
+        let problem = post(&engine, path, body.clone()).await.problem(400);
+        let detail = problem["detail"].as_str().expect("words");
+        let (_, list) =
+            detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
+        let taken = list.split(", ").collect();
+        assert_eq!(described, taken, "{path}");
+        seen += 1;
+    }
+    assert_eq!(seen, 6);
+    let find = |path: &str| document["paths"][path]["get"]["parameters"].clone();
+    for path in ["/v1/search", "/v1/items", "/v1/facets", "/v1/duplicates"] {
+        let described = find(path);
+        let described: std::collections::BTreeSet<&str> = described
+            .as_array()
+            .expect("parameters")
+            .iter()
+            .filter_map(|p| p["name"].as_str())
+            .collect();
+        let asked = get(&engine, &format!("{path}?q=a&frobnicate=1")).await.problem(400);
+        let mut detail = asked["detail"].as_str().expect("words").to_owned();
+        if !detail.contains("frobnicate") {
+            let asked = get(&engine, &format!("{path}?frobnicate=1")).await.problem(400);
+            detail = asked["detail"].as_str().expect("words").to_owned();
+        }
+        let (_, list) =
+            detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
+        assert_eq!(described, list.split(", ").collect(), "{path}");
+    }
 }

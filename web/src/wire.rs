@@ -4,7 +4,10 @@
 //! Field names are a promise to scripts: add, but rename nothing.
 
 mod duplicates;
+mod facets;
 mod item;
+mod job;
+mod model;
 mod recall;
 
 use std::collections::BTreeMap;
@@ -14,12 +17,16 @@ use ekphrasis_engine as engine;
 use serde::Serialize;
 
 pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
-pub use self::item::{Exposure, Item, ItemList, Meta};
+pub use self::facets::{Facet, FacetValue, Facets};
+pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
+pub use self::job::{Job, JobList, JobResult};
+pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;
 
 /// What a search was understood to be, and what it found.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SearchReply {
     /// The request as understood, with every default filled in.
     pub query: SearchQuery,
@@ -37,6 +44,7 @@ pub struct SearchReply {
 
 /// A search request, echoed.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct SearchQuery {
     /// What was looked for.
     pub parts: Vec<QueryPart>,
@@ -60,6 +68,7 @@ pub struct SearchQuery {
 
 /// One part of a query: exactly one of its fields but the weight is there.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct QueryPart {
     /// Words.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -79,6 +88,7 @@ pub struct QueryPart {
 
 /// One found item.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Hit {
     /// From 1, offset included.
     pub rank: usize,
@@ -112,6 +122,7 @@ pub struct Hit {
 
 /// A word of the query and the word of an item that it found.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Matched {
     /// Of the query, without case and accents.
     pub word: String,
@@ -125,6 +136,7 @@ pub struct Matched {
 
 /// How much one part agrees with a hit.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct PartScore {
     /// The words, `image`, an item's id, or `words` for BM25.
     pub part: String,
@@ -136,6 +148,7 @@ pub struct PartScore {
 
 /// What pictures were classified as.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LabelReply {
     /// In the order they were given.
     pub images: Vec<LabelledImage>,
@@ -143,6 +156,7 @@ pub struct LabelReply {
 
 /// What one picture was classified as.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LabelledImage {
     /// Its path; null for an upload.
     pub path: Option<String>,
@@ -154,6 +168,7 @@ pub struct LabelledImage {
 
 /// One label's share.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct LabelScore {
     /// As given.
     pub label: String,
@@ -165,6 +180,7 @@ pub struct LabelScore {
 
 /// The texts nearest to pictures.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DescribeReply {
     /// In the order they were given.
     pub images: Vec<DescribedImage>,
@@ -172,6 +188,7 @@ pub struct DescribeReply {
 
 /// The texts nearest to one picture.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DescribedImage {
     /// Its path; null for an upload.
     pub path: Option<String>,
@@ -181,6 +198,7 @@ pub struct DescribedImage {
 
 /// A text near a picture.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Description {
     /// The text.
     pub text: String,
@@ -192,6 +210,7 @@ pub struct Description {
 
 /// A vector and the space it belongs to.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct EmbedReply {
     /// Only vectors of one space can be compared.
     pub space: String,
@@ -201,8 +220,17 @@ pub struct EmbedReply {
     pub embedding: Vec<f32>,
 }
 
+/// That all is well.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Health {
+    /// `ok` or `ready`.
+    pub status: &'static str,
+}
+
 /// A store's state in short.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Status {
     /// This program's version.
     pub version: &'static str,
@@ -242,6 +270,7 @@ pub struct Status {
 
 /// Of how many pictures something is known that their files tell.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Told {
     /// When they were taken.
     pub taken: u64,
@@ -253,6 +282,7 @@ pub struct Told {
 
 /// How far an indexing run is, or what it did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Progress {
     /// Files looked at.
     pub seen: u64,
@@ -280,6 +310,7 @@ pub struct Progress {
 
 /// What an indexing run did.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Indexed {
     /// The counts.
     #[serde(flatten)]
@@ -287,11 +318,13 @@ pub struct Indexed {
     /// It was stopped before the end.
     pub stopped: bool,
     /// Seconds that each stage took, all threads together.
+    #[cfg_attr(feature = "server", schema(value_type = BTreeMap<String, f64>))]
     pub stages: BTreeMap<&'static str, f64>,
 }
 
 /// Files that are not in the store.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct FailureList {
     /// One for each file or folder.
     pub failures: Vec<Failure>,
@@ -299,6 +332,7 @@ pub struct FailureList {
 
 /// A file that is not in the store, and why.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Failure {
     /// The file or folder.
     pub path: String,
@@ -502,7 +536,7 @@ impl FailureList {
 }
 
 /// JSON has no bytes; a path that is no UTF-8 is shown with replacement characters.
-fn shown(path: &Path) -> String {
+pub(crate) fn shown(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 

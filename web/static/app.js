@@ -1,193 +1,265 @@
 // Given what the person does, what is shown? This file holds the page's state
-// and joins the parts: search box, grid, viewer, status.
+// and joins the parts: box, chips, filters, grid, viewer, copies, library.
 
-import { $, baseName, count, make } from "./dom.js";
-import { ask, show, thumbnail } from "./api.js";
+import { $, action, baseName, count, make, toast } from "./dom.js";
+import { ask, openFile } from "./api.js";
+import { showChips } from "./chips.js";
+import { Duplicates } from "./duplicates.js";
+import { Facets } from "./facets.js";
 import { Grid } from "./grid.js";
+import { watchKeys, watchTheme } from "./keys.js";
+import { Library } from "./library.js";
+import { watchPictures } from "./pictures.js";
+import { EMPTY, fromAddress, isEmpty, readWords, remember, toAddress } from "./query.js";
+import { forget, resultsOf } from "./results.js";
+import { MOST, Selection, copyText } from "./selection.js";
+import { StatusLine } from "./status.js";
+import { forgetPictures, tileOf } from "./tile.js";
 import { Viewer } from "./viewer.js";
-import { closeness, fromAddress, isEmpty, toAddress, toRequest } from "./query.js";
-
-const PAGE = 60;
-const PICTURE_LIMIT = 20 * 1024 * 1024;
-/** The server pages this deep and no deeper. */
-const DEEPEST = 100_000;
 
 let query = fromAddress();
-let status = null;
 let running = null;
-let reply = null;
-let next = null; // {offset} or {after}: where the grid goes on; null at the end
-let loadingMore = false;
+/** Where in the grid the viewer is; −1 if it shows something else. */
 let opened = -1;
+/** Whether looking at it was a step of its own in the history. */
+let pushed = false;
 
-const grid = new Grid($("grid"), (index) => open(index));
+// ---- parts -----------------------------------------------------------------
+
+const marks = (id) => ({
+  selected: selection.has(id), selecting: selection.mode, liked: query.like.includes(id), disliked: query.dislike.includes(id) });
+
+const onEntry = {
+  open: (entry) => (selection.mode ? onEntry.select(entry) : open(grid.find(entry.item.id))),
+  select: (entry, event) => selection.toggle(entry.item, event?.shiftKey ? rangeTo(entry) : null),
+  like: ({ item: { id } }) => steer(id, "like", "dislike"),
+  dislike: ({ item: { id } }) => steer(id, "dislike", "like"),
+  similar: ({ item: { id } }) => search({ q: "", like: [id], dislike: [], picture: null, open: null, view: "" }),
+};
+
+const grid = new Grid($("grid"), {
+  tile: (entry) => tileOf(entry, marks, onEntry),
+  shown: () => { summarise(); if (query.open && !viewer.isOpen) look(query.open); },
+  failed: (error) => tell(error.message),
+});
+
+const selection = new Selection({
+  changed: () => grid.refresh(),
+  like: (ids) => {
+    search({ like: [...new Set([...query.like, ...ids])].slice(-11), dislike: query.dislike.filter((id) => !ids.includes(id)), view: "" });
+    selection.clear();
+  },
+  all: gather,
+});
+
 const viewer = new Viewer({
-  like: ({ item }) => change({ q: "", like: item.id, picture: null, open: null }, { push: true }),
-  search: (words) => change({ q: words, like: null, picture: null, open: null }, { push: true }),
-  step: (by) => { if (opened >= 0 && grid.entries[opened + by]) open(opened + by); },
+  state: marks,
+  step,
+  look: (id) => look(id),
+  similar: onEntry.similar,
+  like: onEntry.like,
+  dislike: onEntry.dislike,
+  select: onEntry.select,
+  search: (words) => search({ q: words, like: [], dislike: [], picture: null, open: null, view: "" }),
+  narrow: (one) => search({ filter: [...new Set([...query.filter, one])], open: null }),
   closed: () => {
-    if (opened >= 0) grid.focus(opened);
-    opened = -1;
-    if (query.open) change({ open: null }, { keepResults: true });
+    const [was, isStep] = [opened, pushed];
+    [opened, pushed] = [-1, false];
+    // Something else is asked for already: that decides where the focus goes.
+    if (!query.open) return;
+    if (was >= 0 && !query.view) grid.focus(was);
+    query = { ...query, open: null };
+    // Opening was a step of its own: closing takes it back.
+    if (isStep) history.back();
+    else change({}, { keepResults: true });
   },
 });
+
+const facets = new Facets({ change: (changes) => search(changes) });
+const library = new Library({ changed: () => line.refresh() });
+const duplicates = new Duplicates({
+  look: (id) => look(id),
+  select: (items) => {
+    for (const item of items) if (!selection.has(item.id)) selection.toggle(item);
+    toast(`${count(selection.items.size, "entry", "entries")} selected: copy or export the list below.`);
+  },
+  failed: (error) => tell(error.message),
+  summary: (text) => { $("summary").textContent = text; },
+});
+
+const line = new StatusLine({
+  changed: (status, before) => {
+    const grew = !before || before.images !== status.images || before.texts !== status.texts || before.seq !== status.seq;
+    $("kinds").hidden = !status.texts && query.kind !== "texts";
+    library.show(status);
+    if (lost) {
+      lost = false;
+      tell("");
+      run();
+    } else if (before && grew) {
+      forget();
+      forgetPictures();
+      if (facets.isOpen) facets.load(true);
+      // Someone who looks at the start of the listing sees it fill; nobody else is disturbed.
+      if (isEmpty(query) && !query.view && !viewer.isOpen && scrollY < 200) run();
+    } else if (!before || !grid.total) {
+      summarise();
+    }
+  },
+  lost: (error) => {
+    lost = true;
+    tell(error.message);
+  },
+  open: () => library.open(),
+});
+let lost = false;
 
 // ---- state -----------------------------------------------------------------
 
 /** Takes over `changes`, then the address, the box and the results follow. */
 function change(changes, { push = false, keepResults = false } = {}) {
+  const before = query;
   query = { ...query, ...changes };
+  const state = { picture: query.picture?.number ?? null };
   const address = toAddress(query);
-  if (push) history.pushState(null, "", address);
-  else history.replaceState(null, "", address);
+  // The same again is no new step to go back from.
+  const isStep = address !== (location.search || location.pathname) || query.picture !== before.picture;
+  if (push && isStep) history.pushState(state, "", address);
+  else history.replaceState(state, "", address);
   reflect();
-  if (!query.open && viewer.isOpen && !keepResults) viewer.dialog.close();
+  if (!query.open && !keepResults) leave();
   if (!keepResults) run();
 }
+
+const search = (changes) => change(changes, { push: true });
+
+function steer(id, into, outOf) {
+  const there = query[into].includes(id);
+  if (!there && into === "dislike" && isEmpty(query)) toast("Say also what you are looking for: “less of this” only steers a search.");
+  change({
+    [into]: there ? query[into].filter((other) => other !== id) : [...query[into], id].slice(-11),
+    [outOf]: query[outOf].filter((other) => other !== id),
+    // Looking on while steering: the results change behind the viewer.
+  }, { push: true, keepResults: viewer.isOpen });
+  if (viewer.isOpen) [steered, pushed] = [true, false];
+  grid.refresh();
+}
+/** Whether the results behind the viewer are those of an older query. */
+let steered = false;
+$("viewer").addEventListener("close", () => {
+  if (steered) run();
+  steered = false;
+});
 
 function reflect() {
   if ($("q").value.trim() !== query.q.trim()) $("q").value = query.q;
   $("mode").value = query.mode;
   for (const radio of document.querySelectorAll('input[name="for"]')) radio.checked = radio.value === query.kind;
-  const chip = query.picture || query.like;
-  $("chip").hidden = !chip;
-  if (query.picture) {
-    $("chip-image").dataset.path = "";
-    $("chip-image").src = query.picture.address;
-    $("chip-name").textContent = query.picture.name;
-    $("chip-open").setAttribute("aria-label", `Look at ${query.picture.name}`);
-  } else if (query.like && $("chip-image").dataset.path !== thumbnail(query.like)) {
-    show($("chip-image"), thumbnail(query.like));
-    $("chip-name").textContent = "like this";
-    $("chip-open").setAttribute("aria-label", "Look at the picture");
-  }
-  const subject = query.q.trim() || (query.picture ? query.picture.name : query.like ? "More like this" : "");
+  showChips(query, { change: search, look: ({ id, picture }) => (picture ? viewer.open({ picture }) : look(id)) });
+  facets.follow(query);
+  $("filters-count").textContent = query.filter.length || "";
+  const isCopies = query.view === "duplicates";
+  $("copies").setAttribute("aria-pressed", isCopies);
+  $("duplicates").hidden = !isCopies;
+  $("grid").hidden = isCopies;
+  const subject = query.q.trim() || (query.picture ? query.picture.name : query.like.length ? "Similar" : isCopies ? "Copies" : "");
   document.title = subject ? `${subject} · Ekphrasis` : "Ekphrasis";
 }
 
 // ---- searching -------------------------------------------------------------
-
-const entryOf = (item) => ({ item, closeness: null });
-const entryOfHit = (from) => (hit) => ({
-  item: hit,
-  parts: hit.parts,
-  query: from.query,
-  closeness: closeness(hit, from),
-  byWords: from.query.mode !== "text" && hit.via.includes("text"),
-});
 
 /** Shows the results of `query`; a run that was overtaken by another is dropped. */
 async function run() {
   running?.abort();
   const mine = new AbortController();
   running = mine;
-  const { signal } = mine;
   const asked = query;
-  const late = setTimeout(() => $("box").classList.add("busy"), 150);
-  try {
-    let entries;
-    if (isEmpty(asked)) {
-      reply = null;
-      const listed = await ask(`/v1/items?limit=${PAGE}&for=${asked.kind}`, { signal });
-      entries = listed.items.map(entryOf);
-      next = listed.next && { after: listed.next };
-    } else {
-      const found = await ask("/v1/search", { body: toRequest(asked, 0, PAGE), signal });
-      reply = found;
-      entries = found.hits.map(entryOfHit(found));
-      next = entries.length === PAGE ? { offset: PAGE } : null;
-    }
-    if (running !== mine) return;
+  if (asked.view === "duplicates") {
+    $("empty").hidden = true;
+    $("summary").textContent = "Looking for copies…";
     tell("");
-    grid.show(entries);
-    summarise(entries.length);
-    if (asked.open && !viewer.isOpen) openById(asked.open);
-    fill();
+    duplicates.show(asked);
+    return;
+  }
+  duplicates.asked = null;
+  const late = setTimeout(() => $("box").classList.add("busy"), 120);
+  try {
+    const { status } = line;
+    const likely = status && !asked.filter.length ? (asked.kind === "texts" ? status.texts : status.images) : null;
+    const top = scrollY > 0 && !isSame(asked, shown);
+    await grid.show(resultsOf(asked, likely), mine.signal);
+    if (running !== mine) return;
+    if (top) scrollTo({ top: 0, behavior: "instant" });
+    shown = asked;
+    tell("");
   } catch (error) {
     if (error.name === "AbortError" || running !== mine) return;
-    next = null;
-    grid.show([]);
     $("summary").textContent = "";
-    $("empty").hidden = true;
     tell(error.message);
   } finally {
     clearTimeout(late);
     if (running === mine) $("box").classList.remove("busy");
   }
 }
+/** The query whose results are in the grid. */
+let shown = null;
+const isSame = (a, b) => b && toAddress({ ...a, open: null }) === toAddress({ ...b, open: null }) && a.picture === b.picture;
 
-async function more() {
-  if (!next || loadingMore) return;
-  loadingMore = true;
-  const [mine, from, asked] = [running, next, query];
-  try {
-    let entries;
-    let then;
-    if (from.after) {
-      const listed = await ask(`/v1/items?limit=${PAGE}&for=${asked.kind}&after=${from.after}`);
-      entries = listed.items.map(entryOf);
-      then = listed.next && { after: listed.next };
-    } else {
-      const found = await ask("/v1/search", { body: toRequest(asked, from.offset, PAGE) });
-      entries = found.hits.map(entryOfHit(found));
-      const offset = from.offset + PAGE;
-      then = entries.length === PAGE && offset <= DEEPEST ? { offset } : null;
-    }
-    if (running !== mine) return;
-    next = then;
-    grid.show(entries, true);
-  } catch (error) {
-    if (running === mine) {
-      next = null;
-      tell(error.message);
-    }
-  } finally {
-    loadingMore = false;
-  }
-  fill();
-}
-
-/** Goes on until the end of the grid is out of sight. */
-function fill() {
-  if (next && $("end").getBoundingClientRect().top < innerHeight + 600) more();
-}
-
-function summarise(shown) {
-  const noun = (n) => (query.kind === "texts" ? count(n, "text", "texts") : count(n, "picture", "pictures"));
+function summarise() {
+  const { results } = grid;
+  if (!results || query.view) return;
+  const asked = results.query;
+  const noun = (n) => (asked.kind === "texts" ? count(n, "text", "texts") : count(n, "picture", "pictures"));
   const summary = $("summary");
-  if (!reply) {
-    const total = status && (query.kind === "texts" ? status.texts : status.images);
-    summary.textContent = shown && total !== null ? noun(Math.max(total, shown)) : "";
-  } else if (shown) {
-    const what = [];
-    if (query.q.trim()) what.push(`“${query.q.trim()}”`);
-    if (query.picture) what.push("your picture");
-    if (query.like) what.push("this picture");
-    summary.replaceChildren(`Nearest to ${what.join(" and ")} `,
-      make("span", { className: "quiet" }, `out of ${noun(reply.total_candidates)}, in ${Math.max(1, Math.round(reply.took_ms))} ms`));
-  } else {
+  const { reply, total } = results;
+  const { words } = readWords(asked.q);
+  if (!total) {
     summary.textContent = "";
+  } else if (!reply) {
+    summary.textContent = noun(total);
+  } else {
+    const what = [];
+    if (words) what.push(make("q", {}, words));
+    if (asked.picture) what.push("your picture");
+    if (asked.like.length) what.push(asked.like.length > 1 ? "those pictures" : "that picture");
+    summary.replaceChildren("Nearest to ", ...what.flatMap((one, i) => [i ? " and " : "", one]), " ",
+      make("span", { className: "soft" }, `${noun(reply.total_candidates)}, ${Math.max(1, Math.round(reply.took_ms))} ms`));
   }
-  nothing(shown);
+  const notes = [...(reply?.warnings ?? [])];
+  const { anything } = reply ?? {};
+  if (total && anything && anything.verdict !== "good") {
+    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}.`);
+  }
+  $("note").hidden = !notes.length;
+  $("note").textContent = notes.join(" ");
+  nothing(total, asked);
 }
 
 /** Plain words where there is nothing to see. */
-function nothing(shown) {
+function nothing(total, asked) {
   const empty = $("empty");
-  empty.hidden = shown > 0;
-  if (shown) return;
-  const total = status ? status.images + status.texts : 0;
-  let lines;
-  if (!total && status?.indexing) {
-    lines = ["Looking at your pictures…", "The first ones appear here in a moment."];
-  } else if (!total) {
-    lines = ["There is nothing here yet.", "Index a folder: ek index ~/Pictures"];
-  } else if (query.mode === "text") {
-    lines = ["No name or caption has these words.", "Compare by meaning instead: it looks at the pictures themselves."];
+  empty.hidden = total > 0;
+  if (total) return;
+  const { status } = line;
+  const there = status ? status.images + status.texts : 0;
+  const lines = [];
+  if (!status) {
+    empty.hidden = true;
+  } else if (!there && status.indexing) {
+    lines.push("Looking at your pictures…", "The first ones appear here in a moment.");
+  } else if (!there) {
+    lines.push("There is nothing here yet.", "In a terminal, say which folder to look at: ek up ~/Pictures",
+      action("Open the library", () => library.open(), { className: "primary" }));
+  } else if (asked.filter.length) {
+    lines.push("Nothing passes these filters.", "Take one of them out.",
+      action("Take all filters out", () => search({ filter: [] }), { className: "primary" }));
+  } else if (asked.mode === "text") {
+    lines.push("No name, caption or tag has these words.", "Compare by meaning instead: it looks at the pictures themselves.",
+      action("Compare by meaning", () => search({ mode: "vector" }), { className: "primary" }));
   } else {
-    lines = ["Nothing was found.", query.kind === "texts" ? "There are no texts in the index." : "There are no pictures in the index."];
+    lines.push("Nothing was found.", asked.kind === "texts" ? "There are no texts in the index." : "There are no pictures in the index.");
   }
-  empty.replaceChildren(make("p", { className: "big" }, lines[0]), make("p", {}, lines[1]));
+  empty.replaceChildren(...lines.map((one, i) => (typeof one === "string" ? make("p", { className: i ? "" : "big" }, one) : make("p", {}, one))));
 }
 
 function tell(message) {
@@ -195,203 +267,179 @@ function tell(message) {
   $("alert").textContent = message;
 }
 
-// ---- one entry -------------------------------------------------------------
-
-function open(index) {
-  const entry = grid.entries[index];
-  if (!entry) return;
-  opened = index;
-  viewer.open(entry, { previous: index > 0, next: index < grid.entries.length - 1 });
-  change({ open: entry.item.id }, { keepResults: true });
-  if (index > grid.entries.length - 5) more();
+/** All entries of the results, up to MOST; what is shown already is not asked for again. */
+async function gather(progress) {
+  if (query.view) return duplicates.groups.flatMap((group) => group.items.slice(1));
+  const { results } = grid;
+  const items = [];
+  for (let offset = 0; offset < Math.min(results.total, MOST); offset += 100) {
+    const entries = await results.page(offset);
+    items.push(...entries.map((entry) => entry.item));
+    progress(items.length);
+    if (entries.length < 100) break;
+  }
+  return items;
 }
 
-async function openById(id) {
-  const index = grid.entries.findIndex((entry) => entry.item.id === id);
+/** The items between the last one that was selected and `entry`, both included. */
+function rangeTo(entry) {
+  const to = grid.find(entry.item.id);
+  const from = grid.find(selection.anchor);
+  if (from < 0 || to < 0) return null;
+  const items = [];
+  for (let at = Math.min(from, to); at <= Math.max(from, to); at += 1) {
+    const one = grid.entry(at);
+    if (one) items.push(one.item);
+  }
+  return items;
+}
+
+// ---- one entry -------------------------------------------------------------
+
+async function open(index) {
+  const entry = await grid.fetch(index).catch((error) => tell(error.message));
+  if (!entry) return;
+  opened = index;
+  viewer.open(entry, {
+    previous: index > 0, next: index < grid.total - 1,
+    place: `${(index + 1).toLocaleString("en")} of ${grid.total.toLocaleString("en")}`,
+  });
+  remain(entry.item.id);
+}
+
+/** The address says what is looked at. */
+function remain(id) {
+  if (query.open === id) return;
+  const first = !query.open;
+  change({ open: id }, { keepResults: true, push: first });
+  if (first) pushed = true;
+}
+
+/** Closes the viewer because something else is asked for. */
+function leave() {
+  [opened, pushed] = [-1, false];
+  if (viewer.isOpen) viewer.dialog.close();
+}
+
+function step(by) {
+  if (opened < 0) return false;
+  open(opened + by);
+  return true;
+}
+
+/** Looks at an item that may be in the grid or not. */
+async function look(id) {
+  const index = query.view ? -1 : grid.find(id);
   if (index >= 0) {
-    open(index);
+    await open(index);
     return;
   }
   try {
     const item = await ask(`/v1/items/${id}`);
-    if (query.open === id) viewer.open({ item }, {});
+    opened = -1;
+    viewer.open({ item });
+    remain(id);
   } catch (error) {
     tell(error.message);
-    change({ open: null }, { keepResults: true });
+    if (query.open === id) change({ open: null }, { keepResults: true });
   }
 }
 
-// ---- pictures from outside -------------------------------------------------
+// ---- box, keys, going back -------------------------------------------------
 
-async function take(file) {
-  if (!file) return;
-  if (!file.type.startsWith("image/")) {
-    tell(`${file.name || "That"} is not a picture.`);
-    return;
-  }
-  if (file.size > PICTURE_LIMIT) {
-    tell(`${file.name} is too large to search by: 20 MB at most.`);
-    return;
-  }
-  const address = await new Promise((resolve, reject) => {
-    const reader = new FileReader();
-    reader.onload = () => resolve(reader.result);
-    reader.onerror = () => reject(reader.error);
-    reader.readAsDataURL(file);
-  }).catch(() => null);
-  if (address === null) {
-    tell(`${file.name} cannot be read.`);
-    return;
-  }
-  if (query.picture) URL.revokeObjectURL(query.picture.address);
-  const picture = {
-    name: file.name || "pasted picture",
-    size: file.size,
-    data: address.slice(address.indexOf(",") + 1),
-    address: URL.createObjectURL(file),
-  };
-  change({ picture, like: null, open: null }, { push: true });
-}
-
-$("pick").onclick = () => $("file").click();
-$("file").onchange = () => {
-  take($("file").files[0]);
-  $("file").value = "";
-};
-$("chip-drop").onclick = () => {
-  change({ picture: null, like: null }, { push: true });
-  $("q").focus();
-};
-$("chip-open").onclick = () => {
-  if (query.picture) viewer.open({ picture: query.picture }, {});
-  else if (query.like) openById(query.like), change({ open: query.like }, { keepResults: true });
-};
-addEventListener("paste", (event) => {
-  const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-  if (file) {
-    event.preventDefault();
-    take(file);
-  }
-});
-let inside = 0;
-const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
-addEventListener("dragenter", (event) => {
-  if (!carriesFiles(event)) return;
-  inside += 1;
-  $("drop").hidden = false;
-});
-addEventListener("dragleave", (event) => {
-  if (!carriesFiles(event)) return;
-  inside = Math.max(0, inside - 1);
-  $("drop").hidden = inside === 0;
-});
-addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
-addEventListener("drop", (event) => {
-  inside = 0;
-  $("drop").hidden = true;
-  if (!carriesFiles(event)) return;
-  event.preventDefault();
-  take(event.dataTransfer.files[0]);
-});
-
-// ---- box and keys ----------------------------------------------------------
+watchPictures((picture) => {
+  remember(picture);
+  search({ picture, open: null, view: "" });
+  toast(`Searching by ${picture.name}. Add words to steer it.`);
+}, tell);
 
 let typing = 0;
 $("q").addEventListener("input", () => {
   clearTimeout(typing);
-  typing = setTimeout(() => change({ q: $("q").value, open: null }), 180);
+  // The first letter of a search is a step to go back from, the others refine it.
+  typing = setTimeout(() => change({ q: $("q").value, open: null, view: "" }, { push: !query.q.trim() }), 110);
 });
 $("form").onsubmit = (event) => {
   event.preventDefault();
   clearTimeout(typing);
-  change({ q: $("q").value, open: null }, { push: true });
+  search({ q: $("q").value, open: null, view: "" });
 };
-$("mode").onchange = () => change({ mode: $("mode").value }, { push: true });
-$("kinds").onchange = (event) => change({ kind: event.target.value }, { push: true });
+$("mode").onchange = () => search({ mode: $("mode").value });
+$("kinds").onchange = (event) => search({ kind: event.target.value });
+$("copies").onclick = () => search({ view: query.view ? "" : "duplicates", open: null });
 $("home").onclick = (event) => {
   if (event.ctrlKey || event.metaKey || event.shiftKey) return;
   event.preventDefault();
-  change({ q: "", like: null, picture: null, open: null, mode: "", kind: "images" }, { push: true });
+  search({ ...EMPTY });
   scrollTo(0, 0);
 };
-addEventListener("keydown", (event) => {
-  if (event.altKey || event.ctrlKey || event.metaKey) return;
-  const typed = event.target.closest?.("input, select, textarea");
-  if (event.key === "/" && !typed && !document.querySelector("dialog[open]")) {
+$("q").addEventListener("keydown", (event) => {
+  if (event.key === "ArrowDown" && grid.total) {
     event.preventDefault();
-    $("q").focus();
-    $("q").select();
-  } else if (event.target === $("q") && event.key === "ArrowDown") {
-    if (grid.focus(0)) event.preventDefault();
-  } else if (event.target === $("q") && event.key === "Escape" && !$("q").value) {
+    grid.focus(grid.active);
+  } else if (event.key === "Escape" && !$("q").value) {
     $("q").blur();
   }
 });
-addEventListener("popstate", () => {
-  const { picture } = query;
-  query = fromAddress();
-  // An upload is in no address; going back leaves it behind.
-  if (picture) URL.revokeObjectURL(picture.address);
-  reflect();
-  if (!query.open && viewer.isOpen) viewer.dialog.close();
-  run();
+
+/** The entry that keys mean: the one looked at, or the one that has the focus. */
+function meant() {
+  if (viewer.isOpen) return viewer.subject?.item ? viewer.subject : null;
+  const at = grid.indexOf(document.activeElement);
+  return at < 0 ? null : grid.entry(at);
+}
+
+const turnTheme = watchTheme();
+watchKeys({
+  step,
+  anywhere: (key) => {
+    const acts = {
+      "/": () => { $("q").focus(); $("q").select(); },
+      f: () => $("filters").click(),
+      v: () => $("copies").click(),
+      i: () => library.open(),
+      t: turnTheme,
+      Escape: () => selection.mode && selection.clear(),
+    };
+    if (!Object.hasOwn(acts, key)) return false;
+    acts[key]();
+    return key !== "Escape";
+  },
+  entry: (key) => {
+    const entry = meant();
+    const acts = {
+      x: () => onEntry.select(entry),
+      l: () => onEntry.like(entry),
+      d: () => onEntry.dislike(entry),
+      s: () => onEntry.similar(entry),
+      c: () => entry.item.path && copyText(entry.item.path, `Path of ${baseName(entry.item.path)} copied`),
+      o: () => entry.item.path && openFile(entry.item.id),
+    };
+    if (!entry || !Object.hasOwn(acts, key)) return false;
+    acts[key]();
+    if (viewer.isOpen) viewer.state();
+    return true;
+  },
 });
-new IntersectionObserver(() => fill(), { rootMargin: "600px" }).observe($("end"));
 
-// ---- status ----------------------------------------------------------------
-
-let due = 0;
-
-async function refresh() {
-  clearTimeout(due);
-  try {
-    const before = status;
-    status = await ask("/v1/status");
-    showStatus();
-    const grew = !before || before.images !== status.images || before.texts !== status.texts;
-    // Someone who looks at the start of the listing sees it fill.
-    if (before && grew && isEmpty(query) && !viewer.isOpen && scrollY < 200 && grid.entries.length < PAGE) run();
-    else if (grew && running && !$("box").classList.contains("busy") && isEmpty(query)) summarise(grid.entries.length);
-  } catch (error) {
-    $("status").textContent = "not connected";
-    if (!status) tell(error.message);
+addEventListener("popstate", () => {
+  const before = query;
+  query = fromAddress();
+  reflect();
+  if (!query.open) leave();
+  if (isSame(query, before)) {
+    if (query.open && viewer.subject?.item?.id !== query.open) look(query.open);
+  } else {
+    run();
   }
-  due = setTimeout(refresh, document.hidden ? 60_000 : status?.indexing ? 1_500 : 15_000);
-}
-
-function showStatus() {
-  const what = [count(status.images, "picture", "pictures")];
-  if (status.texts) what.push(count(status.texts, "text", "texts"));
-  what.push(status.model);
-  const line = $("status");
-  line.replaceChildren(what.join(" · "));
-  line.title = `${status.vector_index}; ${status.dim} numbers a vector; ${status.roots.map(baseName).join(", ")}`;
-  if (status.indexing) {
-    const { seen, indexed } = status.indexing;
-    line.append(make("span", { className: "live" }, `indexing: ${seen.toLocaleString("en")} looked at, ${indexed.toLocaleString("en")} new`));
-  } else if (status.failures) {
-    line.append(make("button", { type: "button", className: "link", onclick: showFailures },
-      `${count(status.failures, "file", "files")} could not be read`));
-  }
-  $("kinds").hidden = !status.texts && query.kind !== "texts";
-  $("note").hidden = false;
-  $("note").textContent = `${status.model_note} A search always shows what is nearest, even if nothing fits: look at the scores. For more than this, start ek with a larger model: --model FOLDER, as README.md says.`.trim();
-}
-
-async function showFailures() {
-  try {
-    const { failures } = await ask("/v1/failures");
-    $("failed-list").replaceChildren(...failures.flatMap(({ path, reason }) => [
-      make("dt", {}, path), make("dd", {}, reason)]));
-    $("failed").showModal();
-  } catch (error) {
-    tell(error.message);
-  }
-}
-
-document.addEventListener("visibilitychange", () => { if (!document.hidden) refresh(); });
+});
 
 reflect();
-refresh();
-run();
-if (!query.open && matchMedia("(hover: hover)").matches) $("q").focus();
+facets.restore();
+// A listing is as long as the store says; a search need not wait for that.
+if (isEmpty(query)) line.refresh().then(run);
+else {
+  line.refresh();
+  run();
+}
+if (!query.open && matchMedia("(hover: hover)").matches) $("q").focus({ preventScroll: true });

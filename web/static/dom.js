@@ -3,16 +3,35 @@
 
 export const $ = (id) => document.getElementById(id);
 
+const SVG = "http://www.w3.org/2000/svg";
+
 /** An element with properties and children; strings become text. */
 export function make(tag, properties = {}, ...children) {
   const element = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
+    if (value === undefined || value === null) continue;
     if (name.startsWith("aria-") || name === "role") element.setAttribute(name, value);
-    else if (value !== undefined) element[name] = value;
+    else if (name === "data") Object.assign(element.dataset, value);
+    else element[name] = value;
   }
-  element.append(...children.filter((child) => child !== null && child !== undefined));
+  element.append(...children.filter((child) => child !== null && child !== undefined && child !== false));
   return element;
 }
+
+/** One of the drawings at the top of the page. */
+export function icon(name) {
+  const svg = document.createElementNS(SVG, "svg");
+  svg.setAttribute("class", "icon");
+  svg.setAttribute("aria-hidden", "true");
+  const use = document.createElementNS(SVG, "use");
+  use.setAttribute("href", `#i-${name}`);
+  svg.append(use);
+  return svg;
+}
+
+/** A button that does `click`. */
+export const action = (label, click, properties = {}) =>
+  make("button", { type: "button", onclick: click, ...properties }, label);
 
 /** A row of a bar chart: words, a bar of `share` (0 to 1), a number. */
 export function bar(label, share, number, { muted = false, click, title } = {}) {
@@ -26,6 +45,10 @@ export function bar(label, share, number, { muted = false, click, title } = {}) 
     name, make("span", { className: "track", "aria-hidden": "true" }, fill),
     make("span", { className: "number" }, number));
 }
+
+/** Rows of a description list. */
+export const terms = (rows) => rows.flatMap(([name, value]) => [
+  make("dt", {}, name), make("dd", {}, ...(Array.isArray(value) ? value : [value]))]);
 
 export const baseName = (path) => path.split(/[\\/]/).pop() || path;
 
@@ -43,4 +66,24 @@ export function fileSize(bytes) {
   return `${value < 10 ? value.toFixed(1) : Math.round(value)} ${units[unit]}`;
 }
 
-export const count = (n, one, many) => `${n.toLocaleString("en")} ${n === 1 ? one : many}`;
+export const number = (n) => n.toLocaleString("en");
+export const count = (n, one, many) => `${number(n)} ${n === 1 ? one : many}`;
+
+export function duration(seconds) {
+  if (seconds < 90) return `${Math.max(1, Math.round(seconds))} s`;
+  if (seconds < 5400) return `${Math.round(seconds / 60)} min`;
+  return `${(seconds / 3600).toFixed(1)} h`;
+}
+
+export const day = (time) => new Date(time).toLocaleDateString(undefined, { dateStyle: "medium" });
+
+let fading = 0;
+
+/** Says in a line at the bottom that something was done. */
+export function toast(message) {
+  const line = $("toast");
+  line.textContent = message;
+  line.classList.add("shown");
+  clearTimeout(fading);
+  fading = setTimeout(() => line.classList.remove("shown"), 4000);
+}

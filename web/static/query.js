@@ -1,58 +1,153 @@
-// Given what the person asked for, what is sent, what stands in the address,
-// and what do the scores mean?
+// Given what the person asked for, what is sent, and what stands in the address?
 
-/** `picture` is an upload: {name, data (base64), address (blob:)}; it stays on this page. */
+export const EMPTY = {
+  /** As typed: words, and -words to keep away from. */
+  q: "",
+  /** An upload: {name, size, data (base64), address (blob:), number}; it stays on this page. */
+  picture: null,
+  /** Ids that steer towards, and away. */
+  like: [],
+  dislike: [],
+  /** Conditions, each an expression of its own. */
+  filter: [],
+  kind: "images",
+  mode: "",
+  /** One of each group of copies. */
+  collapse: false,
+  /** `duplicates`, or "" for the grid. */
+  view: "",
+  /** The id that is looked at. */
+  open: null,
+};
+
+/** Uploads of this page, by number: an address cannot hold them, going back finds them here. */
+const uploads = new Map();
+
+export function remember(picture) {
+  picture.number = uploads.size + 1;
+  uploads.set(picture.number, picture);
+}
+
+const ID = /^[0-9a-f]{32}$/i;
+
 export function fromAddress() {
   const given = new URLSearchParams(location.search);
-  const id = (name) => (/^[0-9a-f]{32}$/i.test(given.get(name) ?? "") ? given.get(name) : null);
+  const ids = (name) => (given.get(name) ?? "").split(",").filter((id) => ID.test(id));
   return {
+    ...EMPTY,
     q: given.get("q") ?? "",
-    like: id("like"),
-    picture: null,
+    picture: uploads.get(history.state?.picture) ?? null,
+    like: ids("like"),
+    dislike: ids("dislike"),
+    filter: given.getAll("filter").filter((one) => one.trim()),
     kind: given.get("for") === "texts" ? "texts" : "images",
     mode: ["vector", "text"].includes(given.get("mode")) ? given.get("mode") : "",
-    open: id("open"),
+    collapse: given.get("copies") === "one",
+    view: given.get("view") === "duplicates" ? "duplicates" : "",
+    open: ids("open")[0] ?? null,
   };
 }
 
 export function toAddress(query) {
   const given = new URLSearchParams();
   if (query.q.trim()) given.set("q", query.q.trim());
-  if (query.like) given.set("like", query.like);
+  if (query.like.length) given.set("like", query.like.join(","));
+  if (query.dislike.length) given.set("dislike", query.dislike.join(","));
+  for (const one of query.filter) given.append("filter", one);
   if (query.kind !== "images") given.set("for", query.kind);
   if (query.mode) given.set("mode", query.mode);
+  if (query.collapse) given.set("copies", "one");
+  if (query.view) given.set("view", query.view);
   if (query.open) given.set("open", query.open);
-  const text = given.toString();
+  // Ids read better with plain commas, and commas need no escape.
+  const text = given.toString().replaceAll("%2C", ",");
   return text ? `?${text}` : location.pathname;
 }
 
+/** What of the typed words is looked for, and what is kept away from: `a beach -people -"red car"`. */
+export function readWords(typed) {
+  const without = [];
+  const words = typed.replace(/(^|\s)-(?:"([^"]*)(?:"|$)|([^\s"-]\S*))/g, (_, before, quoted, plain) => {
+    const found = (quoted ?? plain).trim();
+    if (found) without.push(found);
+    return before;
+  });
+  return { words: words.replace(/\s+/g, " ").trim(), without };
+}
+
+/** The typed words without one of the things to keep away from. */
+export function dropWithout(typed, gone) {
+  const { words, without } = readWords(typed);
+  return writeWords(words, without.filter((one) => one !== gone));
+}
+
+export const writeWords = (words, without) =>
+  [words, ...without.map((one) => (/\s/.test(one) ? `-"${one}"` : `-${one}`))].filter(Boolean).join(" ");
+
+/** The most parts the server takes is 32; these leave room for words, a picture and what is kept away. */
+const MOST_EXAMPLES = 11;
+
+/** The parts of the search, each with what the page calls it. Steering is Rocchio's:
+ *  the mean of what was liked and less of the mean of what was not. */
+export function partsOf(query) {
+  const { words, without } = readWords(query.q);
+  const parts = [];
+  if (words) parts.push({ text: words, weight: 1 });
+  if (query.picture) parts.push({ image: query.picture.data, weight: 1 });
+  const toward = query.like.slice(-MOST_EXAMPLES);
+  const away = query.dislike.slice(-MOST_EXAMPLES);
+  const share = (parts.length ? 0.75 : 1) / toward.length;
+  parts.push(...toward.map((id) => ({ id, weight: share })));
+  if (!parts.length) return [];
+  parts.push(...without.slice(0, 8).map((text) => ({ text, weight: -0.5 })));
+  parts.push(...away.map((id) => ({ id, weight: -0.35 / away.length })));
+  return parts;
+}
+
 /** Whether there is anything to search for; if not, the page shows what is there. */
-export const isEmpty = (query) => !query.q.trim() && !query.like && !query.picture;
+export const isEmpty = (query) => !readWords(query.q).words && !query.like.length && !query.picture;
 
 export function toRequest(query, offset, k) {
-  const parts = [];
-  if (query.q.trim()) parts.push({ text: query.q.trim() });
-  if (query.picture) parts.push({ image: query.picture.data });
-  if (query.like) parts.push({ id: query.like });
-  const request = { parts, k, offset, for: query.kind, explain: true };
+  const request = { parts: partsOf(query), k, offset, for: query.kind, explain: true };
   if (query.mode) request.mode = query.mode;
+  if (query.collapse) request.collapse = true;
+  const filter = expression(query.filter);
+  if (filter) request.filter = filter;
   return request;
 }
 
-/** One number for how close a hit is: {value, text, meaning}, or null where nothing was compared. */
-export function closeness(hit, reply) {
-  if (hit.confidence !== null) {
-    const text = `${Math.round(hit.confidence * 100)} %`;
-    return { value: hit.confidence, text, meaning: "probability that this is what was asked for" };
+// ---- filters ---------------------------------------------------------------
+
+const CLAUSE = /^(-?)([a-z]+):("(?:[^"\\]|\\.)*"|[^\s()"]+)$/;
+
+/** A condition as the server reads it. */
+export const clause = (field, value) =>
+  `${field}:${/[\s()"]/.test(value) ? `"${value.replace(/["\\]/g, "\\$&")}"` : value}`;
+
+/** {not, field, value}, or null for what was written by hand and is more than one condition. */
+export function readClause(text) {
+  const found = CLAUSE.exec(text.trim());
+  if (!found) return null;
+  const [, not, field, value] = found;
+  const plain = value.startsWith('"') ? value.slice(1, -1).replace(/\\(["\\])/g, "$1") : value;
+  return { not: not === "-", field, value: plain };
+}
+
+/** All conditions as one expression: of one field any, of different fields each. */
+export function expression(filter) {
+  const byField = new Map();
+  const all = [];
+  for (const one of filter) {
+    const read = readClause(one);
+    if (!read) {
+      all.push(`(${one})`);
+    } else if (read.not) {
+      all.push(one.trim());
+    } else {
+      if (!byField.has(read.field)) byField.set(read.field, []);
+      byField.get(read.field).push(one.trim());
+    }
   }
-  if (reply.query.mode === "text") {
-    return { value: hit.score, text: hit.score.toFixed(1), meaning: "how well the words fit (BM25)" };
-  }
-  // One score a part, in the order of the query; BM25 follows, if there is any.
-  const cosines = hit.parts.slice(0, reply.query.parts.length);
-  const total = cosines.reduce((sum, part) => sum + Math.abs(part.weight), 0);
-  if (!total) return null;
-  const value = cosines.reduce((sum, part) => sum + part.weight * part.score, 0) / total;
-  const meaning = "similarity (cosine): 1 is the same, 0 is unrelated";
-  return { value, text: value.toFixed(2), meaning };
+  for (const any of byField.values()) all.push(any.length > 1 ? `(${any.join(" or ")})` : any[0]);
+  return all.join(" ");
 }

@@ -1,17 +1,19 @@
 // Given one entry, what is there to know about it and to do with it?
 
-import { $, bar, baseName, fileSize, folder, make } from "./dom.js";
-import { ask, hasKey, original, show, thumbnail } from "./api.js";
+import { $, bar, baseName, make, terms } from "./dom.js";
+import { ask, original, openFile, show, thumbnail } from "./api.js";
+import { factsOf } from "./facts.js";
+import { copyText } from "./selection.js";
+import { percent } from "./words.js";
 
-const SHOWN_BY_BROWSERS = ["jpeg", "jpg", "png", "gif", "webp", "bmp", "ico"];
+const SHOWN_BY_BROWSERS = ["jpeg", "jpg", "png", "gif", "webp", "bmp", "ico", "avif"];
 
-function percent(p) {
-  if (p > 0 && p < 0.001) return "< 0.1 %";
-  return `${(p * 100).toFixed(p > 0.995 && p < 1 || p < 0.1 ? 1 : 0)} %`;
-}
+const FIELDS = { caption: "its caption", tag: "a tag", name: "its file name", folder: "its folder", camera: "its camera" };
+const HOW = { same: "", beginning: ", by its beginning", similar: ", which is similar" };
 
 export class Viewer {
-  /** `on` has: like(item), search(words), step(by), closed(), problem(error). */
+  /** `on` has: state(id), step(by), closed(), look(id), and for entries similar, like,
+   *  dislike, select; search(words), narrow(expression). */
   constructor(on) {
     this.on = on;
     this.dialog = $("viewer");
@@ -19,25 +21,38 @@ export class Viewer {
     $("v-close").onclick = () => this.dialog.close();
     $("v-prev").onclick = () => on.step(-1);
     $("v-next").onclick = () => on.step(1);
-    $("v-like").onclick = () => on.like(this.subject);
+    $("v-similar").onclick = () => on.similar(this.subject);
+    $("v-like").onclick = () => this.toggled(on.like);
+    $("v-dislike").onclick = () => this.toggled(on.dislike);
+    $("v-select").onclick = () => this.toggled(on.select);
+    $("v-open").onclick = () => openFile(this.subject.item.id);
+    $("v-copy").onclick = () => copyText(this.subject.item.path, "Path copied");
     $("v-form").onsubmit = (event) => {
       event.preventDefault();
       this.label();
     };
-    $("v-ask").onclick = () => this.describe();
+    $("v-describe").addEventListener("toggle", () => { if ($("v-describe").open) this.describe(); });
     this.dialog.addEventListener("close", () => {
+      // It is told of later, and may be open again by then.
+      if (this.dialog.open) return;
       this.subject = null;
       $("v-image").removeAttribute("src");
       on.closed();
     });
+    // A finger drawn across the picture leafs.
+    let from = null;
+    $("v-stage").addEventListener("touchstart", ({ touches }) => {
+      from = touches.length === 1 ? { x: touches[0].clientX, y: touches[0].clientY } : null;
+    }, { passive: true });
+    $("v-stage").addEventListener("touchend", ({ changedTouches: [last] }) => {
+      if (!from) return;
+      const [x, y] = [last.clientX - from.x, last.clientY - from.y];
+      from = null;
+      if (Math.abs(x) > 50 && Math.abs(x) > 2 * Math.abs(y)) on.step(x < 0 ? 1 : -1);
+    }, { passive: true });
     // A click beside the dialog closes it.
     this.dialog.addEventListener("click", (event) => {
       if (event.target === this.dialog) this.dialog.close();
-    });
-    this.dialog.addEventListener("keydown", (event) => {
-      if (event.target.matches("input") || event.altKey || event.ctrlKey || event.metaKey) return;
-      if (event.key === "ArrowLeft") on.step(-1);
-      else if (event.key === "ArrowRight") on.step(1);
     });
   }
 
@@ -45,37 +60,61 @@ export class Viewer {
     return this.dialog.open;
   }
 
-  /** `subject`: {item} with `parts` and `query` if it was found, or {picture} for an upload. */
-  open(subject, { previous, next }) {
+  toggled(act) {
+    act(this.subject);
+    this.state();
+  }
+
+  /** `subject`: an entry, or {picture} for an upload. */
+  open(subject, { previous = false, next = false, place = "" } = {}) {
     this.subject = subject;
     const { item, picture } = subject;
     const isText = item?.kind === "text";
     const name = picture ? picture.name : item.path ? baseName(item.path) : isText ? "Text" : "Picture";
     $("v-title").textContent = name;
-    $("v-prev").hidden = !previous;
-    $("v-next").hidden = !next;
+    $("v-place").textContent = place;
+    // Not hidden, so that the focus has somewhere to stay at the ends.
+    $("v-prev").setAttribute("aria-disabled", !previous);
+    $("v-next").setAttribute("aria-disabled", !next);
     $("v-image").hidden = isText;
     $("v-text").hidden = !isText;
     $("v-text").textContent = isText ? item.caption ?? "" : "";
     $("v-caption").hidden = isText || !item?.caption;
     $("v-caption").textContent = isText ? "" : item?.caption ?? "";
-    $("v-like").hidden = Boolean(picture);
-    $("v-label").hidden = isText;
-    $("v-describe").hidden = isText;
-    $("v-open").hidden = !item?.path || isText || hasKey();
-    if (item) $("v-open").href = original(item.id);
+    $("v-actions").hidden = Boolean(picture);
+    $("v-open").hidden = $("v-copy").hidden = !item?.path;
+    for (const id of ["v-label", "v-describe"]) $(id).hidden = isText;
     for (const id of ["v-labels", "v-words-found"]) $(id).replaceChildren();
     if (!isText) this.picture(item, picture, name);
-    this.facts(item, picture);
-    this.scores(subject);
-    if (!this.dialog.open) this.dialog.showModal();
-    if (!isText && $("v-words").value.trim()) this.label();
+    $("v-facts").replaceChildren(...terms(factsOf(item, picture, (one) => this.on.narrow(one))));
+    this.why(subject);
+    this.state();
+    if (!this.dialog.open) {
+      this.dialog.showModal();
+      $("v-side").scrollTop = 0;
+    }
+    this.similar();
+    if (!isText && $("v-describe").open) this.describe();
+    if (!isText && $("v-label").open && $("v-words").value.trim()) this.label();
+  }
+
+  state() {
+    const id = this.subject?.item?.id;
+    if (!id) return;
+    const { selected, liked, disliked } = this.on.state(id);
+    $("v-like").setAttribute("aria-pressed", liked);
+    $("v-dislike").setAttribute("aria-pressed", disliked);
+    $("v-select").setAttribute("aria-pressed", selected);
   }
 
   picture(item, picture, name) {
     const image = $("v-image");
     image.alt = item?.caption || name;
-    image.onerror = () => { image.alt = `${name} cannot be shown`; };
+    // A small one is enlarged, but not until it is all dots.
+    const { width, height } = item?.meta ?? {};
+    image.style.maxWidth = width ? `${2 * width}px` : "";
+    image.style.maxHeight = height ? `${2 * height}px` : "";
+    image.onerror = () => { image.alt = `${name} cannot be shown here`; };
     if (picture) {
       image.dataset.path = "";
       image.src = picture.address;
@@ -94,33 +133,50 @@ export class Viewer {
     show(full, original(item.id));
   }
 
-  facts(item, picture) {
-    const rows = [];
-    const meta = item?.meta ?? {};
-    if (item?.path) rows.push(["Folder", folder(item.path)]);
-    if (meta.width) rows.push(["Dimensions", `${meta.width} × ${meta.height}`]);
-    const size = picture ? picture.size : meta.size;
-    const format = meta.format ? ` ${meta.format.toUpperCase()}` : "";
-    if (size !== undefined) rows.push(["Size", `${fileSize(size)}${format}`]);
-    if (meta.modified) {
-      rows.push(["Changed", new Date(meta.modified).toLocaleDateString(undefined, { dateStyle: "medium" })]);
-    }
-    if (meta.tags?.length) rows.push(["Tags", meta.tags.join(", ")]);
-    if (picture) rows.push(["", "Only looked at for the search; it is not kept."]);
-    $("v-facts").replaceChildren(...rows.flatMap(([name, value]) => [make("dt", {}, name), make("dd", {}, value)]));
-  }
-
-  scores({ parts = [], query }) {
+  /** Each part's own score, and the words that were found. */
+  why({ parts = [], query, matched = [], closeness }) {
     const asked = query?.parts ?? [];
     const rows = parts.map((part, i) => {
       if (i >= asked.length) {
-        return bar("name and caption", part.score / 10, part.score.toFixed(1), { title: "how well the words of its name and caption fit (BM25)" });
+        return bar("names and words", part.score / 10, part.score.toFixed(1), { title: "How well its name, caption and tags fit (BM25)" });
       }
-      const what = asked[i].text ?? (asked[i].image ? "your picture" : "that picture");
-      return bar(what, part.score, part.score.toFixed(2), { title: `${what}: cosine, from -1 to 1` });
+      const { text, image, weight } = asked[i];
+      const what = text ?? (image ? "your picture" : weight < 0 ? "unlike a picture" : "like a picture");
+      const label = weight < 0 && text ? `without ${text}` : what;
+      return bar(label, part.score, part.score.toFixed(2), {
+        muted: weight < 0, title: `${label}: similarity (cosine) ${part.score.toFixed(3)}, counts ${weight.toFixed(2)}` });
     });
-    $("v-scores").hidden = rows.length === 0;
+    $("v-why").hidden = rows.length === 0;
+    $("v-sure").textContent = closeness?.meaning ?? "";
     $("v-parts").replaceChildren(...rows);
+    $("v-matched").replaceChildren(...matched.map(({ word, found, field, how }) => make("li", {},
+      make("q", {}, found), ` in ${FIELDS[field] ?? field}${how === "same" ? "" : ` for “${word}”${HOW[how] ?? ""}`}`)));
+  }
+
+  async similar() {
+    const { subject } = this;
+    const list = $("v-near");
+    const box = $("v-near-box");
+    list.replaceChildren();
+    box.hidden = !subject.item;
+    if (!subject.item) return;
+    try {
+      const { hits } = await ask("/v1/search", { body: { id: subject.item.id, k: 9, for: "images", mode: "vector" } });
+      if (this.subject !== subject) return;
+      const others = hits.filter((hit) => hit.id !== subject.item.id).slice(0, 8);
+      list.replaceChildren(...others.map((hit) => {
+        const name = hit.path ? baseName(hit.path) : "picture";
+        const image = make("img", { alt: "", decoding: "async" });
+        show(image, thumbnail(hit.id));
+        return make("li", {}, make("button", {
+          type: "button", title: `${name}, similarity ${hit.score.toFixed(2)}`, "aria-label": `Look at ${name}`,
+          onclick: () => this.on.look(hit.id),
+        }, image));
+      }));
+      box.hidden = others.length === 0;
+    } catch {
+      box.hidden = true;
+    }
   }
 
   /** Asks about the picture that is open; nothing happens with an answer that comes too late. */
@@ -150,8 +206,8 @@ export class Viewer {
       return;
     }
     this.about("/v1/label", { labels }, list, (image) => {
-        const rows = image.labels.map((l) => bar(l.label, l.probability, percent(l.probability), {
-        title: `${l.label}: cosine ${l.score.toFixed(3)}`,
+      const rows = image.labels.map((one) => bar(one.label, one.probability, percent(one.probability), {
+        title: `${one.label}: similarity (cosine) ${one.score.toFixed(3)}`,
       }));
       if (image.none_of_these !== null) {
         rows.push(bar("none of these", image.none_of_these, percent(image.none_of_these), { muted: true }));
@@ -161,13 +217,16 @@ export class Viewer {
   }
 
   describe() {
+    if (!this.subject) return;
     this.about("/v1/describe", { k: 8 }, $("v-words-found"), ({ descriptions }) => {
       if (!descriptions.length) {
         return [make("li", { className: "wrong" }, "There are no words to choose from: neither texts in the index nor a vocabulary of the model.")];
       }
-      return descriptions.map((found) => bar(found.text, found.score, found.score.toFixed(2), {
+      const best = Math.max(...descriptions.map((found) => found.score), 0.01);
+      return descriptions.map((found) => bar(found.text, found.score / best, found.score.toFixed(2), {
         click: () => this.on.search(found.text), title: `Search for “${found.text}”`,
       }));
     });
   }
 }
+

@@ -47,6 +47,11 @@ impl Date {
         exists.then_some(Self { parts: all, known: parts.len() as u8 })
     }
 
+    /// The year.
+    pub fn year(self) -> u16 {
+        self.parts[0]
+    }
+
     /// Its first second, counted from 1970-01-01T00:00:00 on the same clock.
     pub fn first(self) -> i64 {
         seconds(self.parts)

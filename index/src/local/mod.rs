@@ -6,6 +6,7 @@
 //! [`Snapshot`]s; readers keep the one they have.
 
 mod compact;
+mod counts;
 mod describe;
 mod filters;
 mod folder;
@@ -29,6 +30,7 @@ use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
 
+pub use self::counts::{Facet, FacetCounts};
 use self::filters::Filters;
 pub use self::ledger::{Judged, KnownFile};
 pub use self::recall::{Probe, Recall, Side};

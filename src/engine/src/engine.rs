@@ -11,8 +11,10 @@ use ekphrasis_index::{
 };
 
 use crate::duplicates::{Asked, DuplicateReport};
+use crate::meter::Meters;
+use crate::queries::KnownTexts;
 use crate::thumbnails::Thumbnails;
-use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures};
+use crate::{EngineError, Progress, Source, Status, Told, Towers, additions, ingest, pictures};
 
 /// What an engine may do to its store.
 #[derive(Clone, Debug)]
@@ -45,6 +47,13 @@ pub struct Engine {
     pub(crate) checked: AtomicBool,
     /// The copies that were found last.
     pub(crate) copies: Mutex<Option<(Asked, Arc<DuplicateReport>)>>,
+    /// One indexing run after the other: two at once would take twice the memory.
+    pub(crate) turn: Mutex<()>,
+    /// Vectors of texts that were asked for.
+    pub(crate) known_texts: KnownTexts,
+    pub(crate) meters: Meters,
+    /// Where pictures are kept that were sent.
+    pub(crate) uploads: PathBuf,
     thumbnails: Thumbnails,
 }
 
@@ -67,6 +76,10 @@ impl Engine {
             indexing: Mutex::new(None),
             checked: AtomicBool::new(false),
             copies: Mutex::default(),
+            turn: Mutex::default(),
+            known_texts: KnownTexts::default(),
+            meters: Meters::default(),
+            uploads: additions::uploads(data),
             thumbnails: Thumbnails::new(data),
         })
     }
@@ -89,13 +102,19 @@ impl Engine {
         &self.towers
     }
 
-    /// The embedding of a text.
-    ///
-    /// # Errors
-    /// If the text tower cannot be loaded or fails.
-    pub fn embed_text(&self, text: &str) -> Result<Embedding, EngineError> {
-        let mut embeddings = self.towers.text()?.embed_texts(&[text])?;
-        Ok(embeddings.swap_remove(0))
+    /// Where the store lies.
+    pub fn data(&self) -> &Path {
+        &self.data
+    }
+
+    /// Whether it was opened for writing.
+    pub fn is_writable(&self) -> bool {
+        self.store.is_writable()
+    }
+
+    /// What was done since it was opened.
+    pub fn meters(&self) -> &Meters {
+        &self.meters
     }
 
     /// The embedding of a picture.
@@ -103,7 +122,8 @@ impl Engine {
     /// # Errors
     /// If it cannot be read, or the image tower cannot be loaded or fails.
     pub fn embed_image(&self, source: &Source) -> Result<Embedding, EngineError> {
-        pictures::embed(&*self.towers.image()?, source)
+        let encoder = self.towers.image()?;
+        self.meters.encode_image.time(|| pictures::embed(&*encoder, source))
     }
 
     /// The store as it is now: what another process wrote meanwhile included.
@@ -159,7 +179,7 @@ impl Engine {
     /// `NotFound` if there is no such item, or its file is gone.
     pub fn thumbnail(&self, id: ItemId) -> Result<Vec<u8>, EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        self.thumbnails.get(&path, &item)
+        self.meters.thumbnail.time(|| self.thumbnails.get(&path, &item))
     }
 
     /// An indexed file as it lies on disk: path, bytes, format by content.
@@ -169,8 +189,7 @@ impl Engine {
     /// file that was indexed any more: what lies there now nobody allowed to show.
     pub fn file(&self, id: ItemId) -> Result<(PathBuf, Vec<u8>, String), EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        unchanged(&path, &item)?;
-        let bytes = fs_err::read(&path)?;
+        let bytes = as_indexed(&path, &item)?;
         let format = item.file.map(|facts| facts.format).unwrap_or_default();
         Ok((path, bytes, format))
     }
@@ -189,9 +208,12 @@ impl Engine {
             ids.extend(self.store.files_under(path)?.into_iter().map(|f| f.id));
         }
         let below = |f: &Failure| paths.iter().any(|p| f.path.starts_with(p));
+        let uploads: Vec<PathBuf> = paths.iter().filter(|p| self.is_upload(p)).cloned().collect();
         let told: Vec<PathBuf> = failing.into_iter().filter(below).map(|f| f.path).collect();
         self.store.clear_failures(&told)?;
-        self.forget(&ids)
+        let removed = self.forget(&ids)?;
+        uploads.iter().for_each(|path| self.drop_upload(path));
+        Ok(removed)
     }
 
     /// Deletes items, and what was derived from them.
@@ -265,9 +287,25 @@ impl Engine {
     }
 }
 
-/// Insists that what lies at `path` is still the file that was indexed.
-pub(crate) fn unchanged(path: &Path, item: &Item) -> Result<(), EngineError> {
-    let gone = |what: &str| EngineError::NotFound(format!("{} {what}", path.display()));
+/// The bytes of the file that was indexed, and of no other: a link to something else may
+/// lie there now, as long and as old as the file was.
+pub(crate) fn as_indexed(path: &Path, item: &Item) -> Result<Vec<u8>, EngineError> {
+    unchanged(path, item)?;
+    let bytes = fs_err::read(path)?;
+    let now = *blake3::hash(&bytes).as_bytes();
+    match &item.file {
+        Some(facts) if facts.content == now => Ok(bytes),
+        _ => Err(gone(path, "has changed since it was indexed")),
+    }
+}
+
+fn gone(path: &Path, what: &str) -> EngineError {
+    EngineError::NotFound(format!("{} {what}", path.display()))
+}
+
+/// Insists that what lies at `path` seems to be the file that was indexed.
+fn unchanged(path: &Path, item: &Item) -> Result<(), EngineError> {
+    let gone = |what: &str| gone(path, what);
     let meta = fs_err::metadata(path).map_err(|e| match e.kind() {
         std::io::ErrorKind::NotFound => gone("is gone"),
         _ => e.into(),

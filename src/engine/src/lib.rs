@@ -2,6 +2,7 @@
 //! picture, [`Engine`] indexes, searches, labels and describes; everything
 //! about where things lie and what the environment says is in [`Config`].
 
+mod additions;
 mod api;
 pub mod cluster;
 mod config;
@@ -11,18 +12,23 @@ mod engine;
 mod error;
 pub mod eval;
 mod exchange;
+mod facets;
 mod facts;
 pub mod ingest;
 mod labels;
+mod meter;
 mod models;
 pub mod pairs;
 mod pictures;
+mod queries;
 mod recall;
 mod search;
+mod secret;
 mod thumbnails;
 mod towers;
 mod watch;
 
+pub use additions::{Added, NewWords};
 pub use api::{
     Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
     SearchHit, SearchReply, SearchRequest, Source, Status, Told,
@@ -33,11 +39,14 @@ pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use engine::{Engine, OpenFor};
 pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
+pub use facets::{FacetGroup, FacetValue, Facets};
 pub use facts::facts_in;
 pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use labels::{describe, label_all};
+pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, import_model, known_models};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
+pub use secret::StoreSecret;
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
 

@@ -10,11 +10,11 @@ use ekphrasis_models::{DecodeError, Decoded, decode, decode_scaled};
 use crate::{EngineError, Source};
 
 /// What an uploaded picture is called in messages.
-const UPLOAD: &str = "the uploaded picture";
+pub(crate) const UPLOAD: &str = "the uploaded picture";
 
-/// Reads and decodes a picture.
-pub(crate) fn open(source: &Source) -> Result<Decoded, EngineError> {
-    decode(&bytes(source)?).map_err(|error| cannot_decode(source, error))
+/// Decodes a picture's file that was read from `path`.
+pub(crate) fn open_bytes(path: &Path, bytes: &[u8]) -> Result<Decoded, EngineError> {
+    decode(bytes).map_err(|error| cannot_decode(&Source::Path(path.into()), error))
 }
 
 /// The picture's file.
@@ -48,7 +48,7 @@ fn name(source: &Source) -> String {
     }
 }
 
-fn cannot_decode(source: &Source, error: DecodeError) -> EngineError {
+pub(crate) fn cannot_decode(source: &Source, error: DecodeError) -> EngineError {
     EngineError::Decode { what: name(source), source: error }
 }
 

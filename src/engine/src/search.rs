@@ -66,7 +66,7 @@ impl Engine {
         let store = self.fresh()?;
         let mut warnings = store.warnings();
         let rows = if request.collapse {
-            let (rows, short) = collapsed(store, &mut query)?;
+            let (rows, short) = self.meters.rank.time(|| collapsed(store, &mut query))?;
             if short {
                 warnings.push(format!(
                     "among the first {MOST_COLLAPSED} hits are so many copies that there may be more than is shown; search without collapsing to see all"
@@ -74,7 +74,7 @@ impl Engine {
             }
             rows
         } else {
-            rows(store, &query)?.into_iter().map(|row| (row, 0)).collect()
+            self.meters.rank.time(|| rows(store, &query))?.into_iter().map(|row| (row, 0)).collect()
         };
         let mut hits = Vec::with_capacity(rows.len());
         for ((hit, item, embedding), copies) in rows {

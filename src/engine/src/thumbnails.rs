@@ -12,8 +12,8 @@ use std::time::{Duration, SystemTime};
 use ekphrasis_index::{Item, ItemId};
 use ekphrasis_models::encode_thumbnail;
 
-use crate::engine::unchanged;
-use crate::{EngineError, Source, pictures};
+use crate::engine::as_indexed;
+use crate::{EngineError, pictures};
 
 /// The longer side in pixels: sharp on a double-density screen in a 200 px cell.
 const LONGEST: u32 = 400;
@@ -64,8 +64,8 @@ impl Thumbnails {
     /// reading and decoding it fail.
     pub(crate) fn get(&self, path: &Path, item: &Item) -> Result<Vec<u8>, EngineError> {
         self.get_or_make(item, || {
-            unchanged(path, item)?;
-            let picture = pictures::open(&Source::Path(path.into()))?;
+            let bytes = as_indexed(path, item)?;
+            let picture = pictures::open_bytes(path, &bytes)?;
             Ok(encode_thumbnail(&picture.pixels, LONGEST))
         })
     }

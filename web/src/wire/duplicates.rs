@@ -7,6 +7,7 @@ use super::{Meta, item, shown};
 
 /// Groups of copies.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DuplicateReport {
     /// Those first whose copies beside the best take the most bytes.
     pub groups: Vec<DuplicateGroup>,
@@ -22,6 +23,7 @@ pub struct DuplicateReport {
 
 /// Pictures that are copies of one another.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct DuplicateGroup {
     /// `exact` if all files are identical, else `near`.
     pub kind: &'static str,
@@ -35,6 +37,7 @@ pub struct DuplicateGroup {
 
 /// One of several copies.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Duplicate {
     /// Stable id.
     pub id: String,

@@ -8,6 +8,7 @@ use crate::date::rfc3339;
 
 /// An item without a score.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Item {
     /// Stable id.
     pub id: String,
@@ -23,6 +24,7 @@ pub struct Item {
 
 /// Facts about an item; those of files are there for files only.
 #[derive(Clone, Debug, Default, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Meta {
     /// Upright width in pixels.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -82,6 +84,7 @@ pub struct Meta {
 
 /// How a picture was exposed, as far as is known.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Exposure {
     /// Exposure time in seconds.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -99,11 +102,29 @@ pub struct Exposure {
 
 /// A stretch of the items, in the order of ids.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct ItemList {
     /// The items.
     pub items: Vec<Item>,
     /// What to give as `after` for the next stretch; null at the end.
     pub next: Option<String>,
+}
+
+/// What was forgotten.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Removed {
+    /// How many items.
+    pub removed: u64,
+    /// Indexed folders around them: their next run takes up what is still there.
+    pub within: Vec<String>,
+}
+
+impl Removed {
+    /// So many items, which lay in these folders.
+    pub fn new(removed: u64, within: &[std::path::PathBuf]) -> Self {
+        Self { removed, within: within.iter().map(|root| shown(root)).collect() }
+    }
 }
 
 impl Meta {

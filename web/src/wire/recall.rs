@@ -8,6 +8,7 @@ use crate::date::rfc3339;
 
 /// What was measured on the store itself.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Recall {
     /// What share of the true ten nearest was to be found.
     pub target: f64,
@@ -29,6 +30,7 @@ pub struct Recall {
 
 /// Queries of one kind.
 #[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct RecallSide {
     /// `image` or `text`: what the queries were made of.
     pub from: &'static str,

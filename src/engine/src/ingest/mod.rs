@@ -16,8 +16,9 @@ mod run;
 mod walk;
 
 use std::path::{Path, PathBuf};
-use std::sync::PoisonError;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{PoisonError, TryLockError};
+use std::time::Duration;
 
 use ekphrasis_index::{Failure, ItemId};
 
@@ -27,6 +28,9 @@ pub(crate) use walk::{ENDINGS, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};
 use walk::Walker;
+
+/// How often a run that waits for another looks whether that has ended.
+const NEXT_TURN: Duration = Duration::from_millis(20);
 
 /// How to index.
 #[derive(Clone, Debug, Default)]
@@ -141,7 +145,7 @@ impl Engine {
                 self.store.set_setting(&key, Some(&now))?;
             }
         }
-        self.running(|| {
+        self.running(stop, || {
             let judged = self.judged(&roots)?;
             let plan = run::Plan {
                 roots: &roots,
@@ -173,10 +177,27 @@ impl Engine {
         Ok(within)
     }
 
-    /// Whatever happens within, nothing is going on any more afterwards.
-    fn running<T>(&self, run: impl FnOnce() -> T) -> T {
+    /// One after the other; whatever happens within, nothing is going on any more afterwards.
+    fn running(
+        &self,
+        stop: &AtomicBool,
+        run: impl FnOnce() -> Result<IndexReport, EngineError>,
+    ) -> Result<IndexReport, EngineError> {
+        let _turn = loop {
+            if stop.load(Ordering::Relaxed) {
+                return Ok(IndexReport { stopped: true, ..IndexReport::default() });
+            }
+            match self.turn.try_lock() {
+                Ok(turn) => break turn,
+                Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(NEXT_TURN),
+            }
+        };
         let result = run();
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        if let Ok(report) = &result {
+            self.meters.note_run(report);
+        }
         result
     }
 }

@@ -53,7 +53,7 @@ impl Engine {
             let options = IndexOptions { memory, ..self.options_of(&base)? };
             let spare = self.roots_within(&paths)?;
             let walker = Walker::only(&paths, base, spare, &options, &self.data)?;
-            let report = self.running(|| {
+            let report = self.running(stop, || {
                 let plan = run::Plan {
                     roots: &paths,
                     walker,

@@ -83,6 +83,10 @@ impl Engine {
         let mut known = Known::default();
         for root in roots {
             for file in self.store.files_under(root)? {
+                // Pictures that were sent lie where no walk comes.
+                if self.is_upload(&file.path) {
+                    continue;
+                }
                 known.files.insert(file.path.clone(), file);
             }
         }

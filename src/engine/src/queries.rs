@@ -1,0 +1,47 @@
+//! Given words that were asked for before, what is their vector? Pages ask for the
+//! same words again and again (the next page of hits, another filter), so that the
+//! newest are kept.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use ekphrasis_embed::Embedding;
+use lru::LruCache;
+
+use crate::{Engine, EngineError};
+
+/// Texts whose vectors are kept: at 384 dimensions, 1.5 MiB.
+const KEPT: NonZeroUsize = NonZeroUsize::new(1024).expect("more than zero");
+/// Longer texts are not kept, in bytes: nobody asks for those twice.
+const LONGEST: usize = 512;
+
+/// The vectors of the texts that were asked for last.
+pub(crate) struct KnownTexts(Mutex<LruCache<String, Embedding>>);
+
+impl Default for KnownTexts {
+    fn default() -> Self {
+        Self(Mutex::new(LruCache::new(KEPT)))
+    }
+}
+
+impl Engine {
+    /// The embedding of a text. Those of the last 1,024 short texts are kept.
+    ///
+    /// # Errors
+    /// If the text tower cannot be loaded or fails.
+    pub fn embed_text(&self, text: &str) -> Result<Embedding, EngineError> {
+        let known = &self.known_texts.0;
+        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(embedding) = lock().get(text) {
+            self.meters.note_kept_text();
+            return Ok(embedding.clone());
+        }
+        let encoder = self.towers.text()?;
+        let mut embeddings = self.meters.encode_text.time(|| encoder.embed_texts(&[text]))?;
+        let embedding = embeddings.swap_remove(0);
+        if text.len() <= LONGEST {
+            lock().put(text.to_owned(), embedding.clone());
+        }
+        Ok(embedding)
+    }
+}

@@ -1,0 +1,200 @@
+//! Given a store that a running server holds, how is something written there? By a job
+//! that the server does; its secret, which lies in the store's folder, shows that
+//! whoever asks could write there, too.
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use ekphrasis_engine::{Config, Engine, Failure as FailedFile, IndexReport, Progress, StoreSecret};
+use serde_json::Value;
+
+use crate::cli::Global;
+use crate::client::agent;
+use crate::commands::stop_on_interrupt;
+use crate::failure::Failure;
+use crate::output::{self, ProgressLine};
+
+/// How often a job is asked how far it is.
+const PACE: Duration = Duration::from_millis(200);
+
+/// A server that writes to the store for us.
+pub(crate) struct Forward {
+    address: String,
+    secret: String,
+    agent: ureq::Agent,
+}
+
+/// A job that has ended.
+pub(crate) struct Ended {
+    /// The counts, as `--json` prints them.
+    pub(crate) report: Value,
+    /// It was stopped before its end.
+    pub(crate) stopped: bool,
+    result: Value,
+}
+
+impl Forward {
+    /// The server that holds the store, if one does and takes orders from us.
+    pub(crate) fn to_holder(config: &Config) -> Option<Self> {
+        let address = Engine::server(&config.data)?;
+        let secret = StoreSecret::of(&config.data)?;
+        let this = Self { address, secret, agent: agent() };
+        // One that was killed left its secret and nobody who answers.
+        this.call("GET", "/v1/jobs", None).ok().filter(|(status, _)| *status == 200)?;
+        Some(this)
+    }
+
+    fn call(
+        &self,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(u16, Value), Failure> {
+        let gone = |e: ureq::Error| {
+            Failure::Environment(format!(
+                "the server at {}, which holds the store, does not answer: {e}",
+                self.address
+            ))
+        };
+        let url = format!("{}{path}", self.address);
+        let key = ("x-ekphrasis-store-key", &self.secret);
+        let reply = match (method, body) {
+            (_, Some(body)) => self.agent.post(url).header(key.0, key.1).send_json(body),
+            ("DELETE", None) => self.agent.delete(url).header(key.0, key.1).call(),
+            _ => self.agent.get(url).header(key.0, key.1).call(),
+        };
+        let mut reply = reply.map_err(gone)?;
+        let value = reply.body_mut().read_json().map_err(gone)?;
+        Ok((reply.status().as_u16(), value))
+    }
+
+    /// Has a job done and waits for its end; Ctrl-C stops it there.
+    pub(crate) fn run(&self, global: &Global, order: &Value) -> Result<Ended, Failure> {
+        let stop = stop_on_interrupt()?;
+        if !global.quiet {
+            output::note(&format!("the server at {} holds the store and does it", self.address));
+        }
+        let (status, job) = self.call("POST", "/v1/jobs", Some(order))?;
+        if status != 202 {
+            return Err(refused(status, &job));
+        }
+        let id = job["id"].as_str().unwrap_or_default().to_owned();
+        let shown = ProgressLine::new(global);
+        let ended = self.follow(&id, &shown, &stop);
+        shown.clear();
+        let job = ended?;
+        if let Some(error) = job["error"].as_str() {
+            return Err(match job["fault"].as_str() {
+                Some("user") => Failure::Usage(error.into()),
+                Some("bug") => Failure::Bug(error.into()),
+                _ => Failure::Environment(error.into()),
+            });
+        }
+        let stopped = job["state"] == "stopped";
+        let result = job["result"].clone();
+        Ok(Ended { report: result["report"].clone(), stopped, result })
+    }
+
+    fn follow(&self, id: &str, shown: &ProgressLine, stop: &AtomicBool) -> Result<Value, Failure> {
+        let path = format!("/v1/jobs/{id}");
+        let mut told = false;
+        loop {
+            let (status, job) = self.call("GET", &path, None)?;
+            if status != 200 {
+                return Err(refused(status, &job));
+            }
+            if !matches!(job["state"].as_str(), Some("waiting" | "running")) {
+                return Ok(job);
+            }
+            if job["progress"].is_object() {
+                let file = job["file"].as_str().unwrap_or_default();
+                shown.show(&progress(&job["progress"]), Path::new(file));
+            }
+            if stop.load(Ordering::Relaxed) && !told {
+                told = true;
+                self.call("DELETE", &path, None)?;
+            }
+            std::thread::sleep(PACE);
+        }
+    }
+}
+
+impl Ended {
+    /// One of the counts.
+    pub(crate) fn count(&self, name: &str) -> u64 {
+        self.report[name].as_u64().unwrap_or_default()
+    }
+
+    /// Items that were forgotten.
+    pub(crate) fn removed(&self) -> u64 {
+        self.result["removed"].as_u64().unwrap_or_default()
+    }
+
+    /// Folders around what was forgotten.
+    pub(crate) fn within(&self) -> Vec<String> {
+        texts_in(&self.result["within"])
+    }
+
+    /// As if it had been done here.
+    pub(crate) fn as_report(&self) -> IndexReport {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let failures = self.result["failures"].as_array().into_iter().flatten();
+        let failures = failures.map(|failure| FailedFile {
+            path: text(&failure["path"]).into(),
+            reason: text(&failure["reason"]),
+            at: 0,
+        });
+        IndexReport {
+            progress: progress(&self.report),
+            failures: failures.collect(),
+            unmatched: texts_in(&self.result["unmatched"]).into_iter().map(PathBuf::from).collect(),
+            stopped: self.stopped,
+            ..IndexReport::default()
+        }
+    }
+}
+
+fn refused(status: u16, problem: &Value) -> Failure {
+    let detail = problem["detail"].as_str().unwrap_or("it gave no reason").to_owned();
+    let said = format!("the server that holds the store refused: {detail}");
+    match status {
+        400 | 404 | 422 => Failure::Usage(said),
+        _ => Failure::Environment(said),
+    }
+}
+
+fn progress(value: &Value) -> Progress {
+    let count = |name: &str| value[name].as_u64().unwrap_or_default();
+    Progress {
+        seen: count("seen"),
+        indexed: count("indexed"),
+        unchanged: count("unchanged"),
+        removed: count("removed"),
+        failed: count("failed"),
+        still_failing: count("still_failing"),
+        reused: count("reused"),
+        moved: count("moved"),
+        waiting: count("waiting"),
+        eta_seconds: value["eta_seconds"].as_f64(),
+        seconds: value["seconds"].as_f64().unwrap_or_default(),
+    }
+}
+
+fn texts_in(list: &Value) -> Vec<String> {
+    let list = list.as_array().into_iter().flatten();
+    list.filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+}
+
+/// Paths as JSON can hold them.
+pub(crate) fn texts(paths: &[PathBuf]) -> Result<Vec<String>, Failure> {
+    let text = |path: &PathBuf| match path.to_str() {
+        Some(text) => Ok(text.to_owned()),
+        None => Err(Failure::Environment(format!(
+            "{} is no UTF-8, so the server that holds the store cannot be asked for it; end that \
+             server and try again",
+            path.display()
+        ))),
+    };
+    paths.iter().map(text).collect()
+}

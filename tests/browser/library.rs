@@ -1,0 +1,48 @@
+//! What the server has and does: status, jobs with live progress, failures, the model,
+//! how much searches miss.
+
+use super::*;
+
+#[test]
+fn jobs_failures_model_and_recall() {
+    if skipped() {
+        return;
+    }
+    let page = Page::with(&["cat_451x300.jpg", "rocket_640x427.jpg"], |home| {
+        fs_err::write(home.path().join("pictures/broken.jpg"), "no picture at all")
+            .expect("written");
+    });
+    let browser = &page.browser;
+    page.wait_for_tiles(2);
+    page.wait("document.querySelector('#status-text').innerText.includes('1 not read')");
+    browser.click("#library-button");
+    page.wait("document.querySelector('#library').open");
+    page.wait("document.querySelector('#l-roots').innerText.includes('/pictures')");
+    page.wait("document.querySelector('#l-numbers').innerText.includes('Pictures')");
+    page.wait("document.querySelector('#l-models').innerText.includes('lite')");
+    page.wait("document.querySelector('#l-recall-words').innerText.includes('nothing is missed') || document.querySelector('#l-recall-words').innerText.includes('ek recall')");
+    browser.click("#l-failures summary");
+    page.wait("document.querySelector('#l-failures-list').innerText.includes('broken.jpg')");
+
+    // A picture that is new is found by a job, which tells how far it is until its end.
+    let folder = page.home.path().join("pictures/new");
+    fs_err::create_dir(&folder).expect("created");
+    fs_err::copy(reference("images/coffee_300x600.webp"), folder.join("coffee.webp"))
+        .expect("copied");
+    browser.type_into("#j-path", &format!("{}\n", folder.display()));
+    page.wait("document.querySelector('.job')?.innerText.includes('Index: new')");
+    page.wait("document.querySelector('.job').dataset.state === 'done'");
+    page.wait("document.querySelector('.job').innerText.includes('1 file')");
+    page.wait("document.querySelector('#l-numbers').innerText.includes('3')");
+    // Not everywhere may be looked at: the server says so, beside the box.
+    browser.type_into("#j-path", "/etc\n");
+    page.wait("document.querySelector('#j-wrong').innerText.length > 10");
+    browser.click("#j-retry");
+    page.wait("document.querySelectorAll('.job').length === 2");
+    page.wait("document.querySelector('.job').innerText.includes('Try again')");
+    page.wait("document.querySelector('.job').dataset.state === 'done'");
+    browser.keys(Browser::ESCAPE);
+    page.wait("!document.querySelector('#library').open");
+    page.wait_for_tiles(3);
+    page.end_but(&["/v1/jobs"]);
+}

@@ -1,0 +1,405 @@
+//! Given folders to be indexed, who does it while requests go on? One thread, one
+//! job after the other; each can be asked how far it is, and stopped.
+
+use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use ekphrasis_engine::{Engine, EngineError, Fault, IndexOptions, IndexReport, Progress};
+
+use crate::date::rfc3339;
+use crate::problem::Problem;
+use crate::wire::{self, shown};
+
+/// Jobs that wait.
+const MOST_WAITING: usize = 100;
+/// Jobs that have ended and are remembered.
+const MOST_ENDED: usize = 100;
+/// Failures and unmatched captions that a job's result lists.
+const MOST_LISTED: usize = 1_000;
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Order {
+    /// Bring the store up to date with these folders or files.
+    Index { paths: Vec<PathBuf>, options: IndexOptions },
+    /// Try again what failed, below these paths or everywhere.
+    Retry { paths: Vec<PathBuf>, memory: Option<u64> },
+    /// Forget what is at or below these paths.
+    Remove { paths: Vec<PathBuf> },
+}
+
+impl Order {
+    fn action(&self) -> &'static str {
+        match self {
+            Self::Index { .. } => "index",
+            Self::Retry { .. } => "retry",
+            Self::Remove { .. } => "remove",
+        }
+    }
+
+    fn paths(&self) -> &[PathBuf] {
+        match self {
+            Self::Index { paths, .. } | Self::Retry { paths, .. } | Self::Remove { paths } => paths,
+        }
+    }
+}
+
+/// The jobs of a server.
+pub(crate) struct Jobs {
+    shared: Arc<Shared>,
+    worker: Mutex<Option<JoinHandle<()>>>,
+}
+
+struct Shared {
+    engine: Arc<Engine>,
+    list: Mutex<List>,
+    wake: Condvar,
+    closing: AtomicBool,
+}
+
+#[derive(Default)]
+struct List {
+    made: u64,
+    /// In the order in which they were asked for.
+    jobs: VecDeque<Arc<Job>>,
+}
+
+/// One job.
+pub(crate) struct Job {
+    id: String,
+    order: Order,
+    created: i64,
+    stop: AtomicBool,
+    /// Grows with every change.
+    version: AtomicU64,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    phase: Phase,
+    started: Option<i64>,
+    ended: Option<i64>,
+    progress: Option<Progress>,
+    file: Option<PathBuf>,
+    result: Option<wire::JobResult>,
+    error: Option<String>,
+    fault: Option<Fault>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Waiting,
+    Running,
+    Done,
+    Stopped,
+    Failed,
+}
+
+impl Phase {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Waiting => "waiting",
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+
+    fn has_ended(self) -> bool {
+        !matches!(self, Self::Waiting | Self::Running)
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn now() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
+}
+
+impl Jobs {
+    /// No jobs yet; the thread that does them starts with the first.
+    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+        let shared = Shared {
+            engine,
+            list: Mutex::default(),
+            wake: Condvar::new(),
+            closing: AtomicBool::new(false),
+        };
+        Self { shared: Arc::new(shared), worker: Mutex::new(None) }
+    }
+
+    /// Puts a job at the end of the queue.
+    ///
+    /// # Errors
+    /// 409 if the store is open for reading only or the server ends, 429 if too many wait.
+    pub(crate) fn add(&self, order: Order) -> Result<wire::Job, Problem> {
+        writable(&self.shared.engine)?;
+        let mut list = locked(&self.shared.list);
+        if self.shared.closing.load(Ordering::Relaxed) {
+            return Err(Problem::conflict("the server is about to end"));
+        }
+        let waiting = list.jobs.iter().filter(|job| job.phase() == Phase::Waiting).count();
+        if waiting >= MOST_WAITING {
+            return Err(Problem::too_busy(format!("{waiting} jobs are waiting already")));
+        }
+        let mut surplus = list
+            .jobs
+            .iter()
+            .filter(|job| job.phase().has_ended())
+            .count()
+            .saturating_sub(MOST_ENDED - 1);
+        list.jobs.retain(|job| {
+            let goes = surplus > 0 && job.phase().has_ended();
+            surplus -= usize::from(goes);
+            !goes
+        });
+        list.made += 1;
+        let job = Arc::new(Job {
+            // The time, so that no other run of the server had one of this name.
+            id: format!("{:x}-{}", now(), list.made),
+            order,
+            created: now(),
+            stop: AtomicBool::new(false),
+            version: AtomicU64::new(0),
+            state: Mutex::default(),
+        });
+        list.jobs.push_back(Arc::clone(&job));
+        drop(list);
+        self.shared.wake.notify_one();
+        let mut worker = locked(&self.worker);
+        if worker.is_none() {
+            let shared = Arc::clone(&self.shared);
+            let spawned =
+                std::thread::Builder::new().name("jobs".into()).spawn(move || work(&shared));
+            *worker = Some(spawned.map_err(|e| Problem::bug(format!("no thread for jobs: {e}")))?);
+        }
+        Ok(job.wire())
+    }
+
+    /// All that are remembered, the newest first.
+    pub(crate) fn list(&self) -> wire::JobList {
+        let list = locked(&self.shared.list);
+        wire::JobList { jobs: list.jobs.iter().rev().map(|job| job.wire()).collect() }
+    }
+
+    /// One of them.
+    ///
+    /// # Errors
+    /// 404 if there is no such job.
+    pub(crate) fn get(&self, id: &str) -> Result<Arc<Job>, Problem> {
+        let list = locked(&self.shared.list);
+        let found = list.jobs.iter().find(|job| job.id == id).cloned();
+        found.ok_or_else(|| {
+            Problem::not_found(format!("there is no job {id:?}; they end with the server"))
+        })
+    }
+
+    /// Ends a job: one that waits at once, one that runs after the files in flight. One
+    /// that has ended stays as it is.
+    ///
+    /// # Errors
+    /// 404 if there is no such job.
+    pub(crate) fn stop(&self, id: &str) -> Result<wire::Job, Problem> {
+        let job = self.get(id)?;
+        job.stop.store(true, Ordering::Relaxed);
+        job.change(|state| {
+            if state.phase == Phase::Waiting {
+                state.end(Phase::Stopped);
+            }
+        });
+        Ok(job.wire())
+    }
+
+    /// Whether the server is about to end, so that nobody should wait for anything.
+    pub(crate) fn is_closing(&self) -> bool {
+        self.shared.closing.load(Ordering::Relaxed)
+    }
+
+    /// Begins to end: every job is told to stop, nobody is kept waiting.
+    pub(crate) fn close(&self) {
+        let list = locked(&self.shared.list);
+        self.shared.closing.store(true, Ordering::Relaxed);
+        list.jobs.iter().for_each(|job| job.stop.store(true, Ordering::Relaxed));
+        drop(list);
+        self.shared.wake.notify_all();
+    }
+
+    /// Waits until the job that was running has put down what it had in flight.
+    pub(crate) fn join(&self) {
+        self.close();
+        let worker = locked(&self.worker).take();
+        // Its panic has been printed already.
+        let _ = worker.map(JoinHandle::join);
+    }
+}
+
+/// Insists that the store may be written.
+///
+/// # Errors
+/// 409 if it is open for reading only.
+pub(crate) fn writable(engine: &Engine) -> Result<(), Problem> {
+    if engine.is_writable() {
+        return Ok(());
+    }
+    Err(Problem::conflict(
+        "this server only reads the store; one started by `ek up` may write to it",
+    ))
+}
+
+impl Job {
+    fn phase(&self) -> Phase {
+        locked(&self.state).phase
+    }
+
+    /// Grows with every change.
+    pub(crate) fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.phase().has_ended()
+    }
+
+    fn change(&self, change: impl FnOnce(&mut State)) {
+        change(&mut locked(&self.state));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    /// As it is now.
+    pub(crate) fn wire(&self) -> wire::Job {
+        let state = locked(&self.state);
+        wire::Job {
+            id: self.id.clone(),
+            action: self.order.action(),
+            paths: self.order.paths().iter().map(|path| shown(path)).collect(),
+            state: state.phase.as_str(),
+            created: rfc3339(self.created),
+            started: state.started.map(rfc3339),
+            ended: state.ended.map(rfc3339),
+            progress: state.progress.as_ref().map(wire::Progress::from),
+            file: state.file.as_deref().map(shown),
+            result: state.result.clone(),
+            error: state.error.clone(),
+            fault: state.fault.map(fault_name),
+        }
+    }
+
+    /// Does it; whatever happens, it has ended then.
+    fn run(&self, engine: &Engine) {
+        let mut goes = false;
+        self.change(|state| {
+            goes = state.phase == Phase::Waiting;
+            if goes {
+                state.phase = Phase::Running;
+                state.started = Some(now());
+            }
+        });
+        if !goes {
+            return;
+        }
+        let done =
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.carry_out(engine)));
+        self.change(|state| match done {
+            Ok(Ok((result, stopped))) => {
+                state.result = Some(result);
+                state.end(if stopped { Phase::Stopped } else { Phase::Done });
+            }
+            Ok(Err(error)) => {
+                state.error = Some(error.to_string());
+                state.fault = Some(error.fault());
+                state.end(Phase::Failed);
+            }
+            Err(_) => {
+                state.error =
+                    Some("it was cut off by a panic, which is in the server's log".into());
+                state.fault = Some(Fault::Bug);
+                state.end(Phase::Failed);
+            }
+        });
+    }
+
+    fn carry_out(&self, engine: &Engine) -> Result<(wire::JobResult, bool), EngineError> {
+        let tell = |progress: &Progress, path: &Path| {
+            self.change(|state| {
+                state.progress = Some(progress.clone());
+                state.file = Some(path.into());
+            });
+        };
+        let report = match &self.order {
+            Order::Index { paths, options } => engine.index(paths, options, &tell, &self.stop)?,
+            Order::Retry { paths, memory } => engine.retry(paths, *memory, &tell, &self.stop)?,
+            Order::Remove { paths } => return Ok((removed(engine, paths)?, false)),
+        };
+        self.change(|state| state.progress = Some(report.progress.clone()));
+        Ok((result_of(&report), report.stopped))
+    }
+}
+
+impl State {
+    fn end(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.ended = Some(now());
+        self.file = None;
+    }
+}
+
+fn fault_name(fault: Fault) -> &'static str {
+    match fault {
+        Fault::User | Fault::NotFound => "user",
+        Fault::Busy => "busy",
+        Fault::Environment => "environment",
+        Fault::Bug => "bug",
+    }
+}
+
+fn removed(engine: &Engine, paths: &[PathBuf]) -> Result<wire::JobResult, EngineError> {
+    let removed = engine.remove(paths)?;
+    // A folder around what was forgotten would bring it back.
+    let roots = engine.roots()?.into_iter();
+    let within = roots.filter(|root| paths.iter().any(|path| path.starts_with(root)));
+    Ok(wire::JobResult {
+        removed: Some(removed),
+        within: within.map(|root| shown(&root)).collect(),
+        ..wire::JobResult::default()
+    })
+}
+
+fn result_of(report: &IndexReport) -> wire::JobResult {
+    let first = report.failures.len().min(MOST_LISTED);
+    wire::JobResult {
+        report: Some(report.into()),
+        failures: wire::FailureList::new(&report.failures[..first]).failures,
+        unmatched: report.unmatched.iter().take(MOST_LISTED).map(|path| shown(path)).collect(),
+        unmatched_count: report.unmatched.len(),
+        ..wire::JobResult::default()
+    }
+}
+
+/// Does one job after the other, until the server ends.
+fn work(shared: &Shared) {
+    loop {
+        let mut list = locked(&shared.list);
+        let job = loop {
+            if shared.closing.load(Ordering::Relaxed) {
+                return;
+            }
+            let next = list.jobs.iter().find(|job| job.phase() == Phase::Waiting);
+            if let Some(job) = next {
+                break Arc::clone(job);
+            }
+            list = shared.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
+        };
+        drop(list);
+        job.run(&shared.engine);
+    }
+}

@@ -1,0 +1,269 @@
+//! What may be sent, as types: read only by those who describe it. That the names
+//! are those that are really taken is tested (`crate::tests`).
+#![expect(dead_code, reason = "the description is made of these types, the reading of fields")]
+
+use utoipa::ToSchema;
+
+/// Bodies, and what is in them: nothing but these fields is taken.
+pub(super) const NAMES: &[&str] =
+    &["Search", "SearchPart", "Label", "Describe", "Embed", "Addition", "JobOrder"];
+
+/// Which rankings take part.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Mode {
+    Hybrid,
+    Vector,
+    Text,
+}
+
+/// What is to be found.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum For {
+    Images,
+    Texts,
+    All,
+}
+
+/// A search: at least one of text, image, id and parts.
+#[derive(ToSchema)]
+pub(super) struct Search {
+    /// Words to look for.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    text: Option<String>,
+    /// A picture to look for: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// An item to look for more like.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More to look for or to avoid. In a form, JSON text.
+    #[schema(max_items = 32)]
+    parts: Option<Vec<SearchPart>>,
+    /// Hits wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 10)]
+    k: Option<u32>,
+    /// Hits to skip.
+    #[schema(minimum = 0, maximum = 100_000, default = 0)]
+    offset: Option<u32>,
+    /// Which rankings take part; hybrid if nothing is said.
+    #[schema(inline)]
+    mode: Option<Mode>,
+    /// Only what fits, such as `taken:2019 tag:beach`.
+    #[schema(max_length = 10_000)]
+    filter: Option<String>,
+    /// What to find; pictures, or what the filter asks for, if nothing is said.
+    #[schema(inline)]
+    r#for: Option<For>,
+    /// Compare with every vector.
+    exact: Option<bool>,
+    /// Say of each hit which words found it.
+    explain: Option<bool>,
+    /// Of copies, give the best hit only.
+    collapse: Option<bool>,
+}
+
+/// One thing to look for: exactly one of text, image and id.
+#[derive(ToSchema)]
+struct SearchPart {
+    /// Words.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    text: Option<String>,
+    /// A picture: base64, also as a data: URL.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// An item.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// How much it counts; below zero it pushes away. Not zero.
+    #[schema(minimum = -1000, maximum = 1000, default = 1)]
+    weight: Option<f32>,
+}
+
+/// A search as a link: `q` or `id`.
+#[derive(ToSchema)]
+pub(super) struct SearchLink {
+    /// Words to look for.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S", nullable = false)]
+    q: Option<String>,
+    /// An item to look for more like.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
+    id: Option<String>,
+    /// Hits wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 10, nullable = false)]
+    k: Option<u32>,
+    /// Hits to skip.
+    #[schema(minimum = 0, maximum = 100_000, default = 0, nullable = false)]
+    offset: Option<u32>,
+    /// Which rankings take part.
+    #[schema(inline, nullable = false)]
+    mode: Option<Mode>,
+    /// Only what fits.
+    #[schema(max_length = 10_000, nullable = false)]
+    filter: Option<String>,
+    /// What to find.
+    #[schema(inline, nullable = false)]
+    r#for: Option<For>,
+    /// Compare with every vector.
+    #[schema(nullable = false)]
+    exact: Option<bool>,
+    /// Say of each hit which words found it.
+    #[schema(nullable = false)]
+    explain: Option<bool>,
+    /// Of copies, give the best hit only.
+    #[schema(nullable = false)]
+    collapse: Option<bool>,
+}
+
+/// By what to narrow.
+#[derive(ToSchema)]
+pub(super) struct Facets {
+    /// Only what fits.
+    #[schema(max_length = 10_000, nullable = false)]
+    filter: Option<String>,
+    /// Only these.
+    #[schema(inline, nullable = false)]
+    r#for: Option<For>,
+    /// Values for each property.
+    #[schema(minimum = 1, maximum = 1000, default = 20, nullable = false)]
+    limit: Option<u32>,
+}
+
+/// Which copies.
+#[derive(ToSchema)]
+pub(super) struct Duplicates {
+    /// Only identical files.
+    #[schema(nullable = false)]
+    exact: Option<bool>,
+    /// Only among what fits.
+    #[schema(max_length = 10_000, nullable = false)]
+    filter: Option<String>,
+    /// Groups wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Groups to skip.
+    #[schema(minimum = 0, maximum = 1_000_000, default = 0, nullable = false)]
+    offset: Option<u32>,
+}
+
+/// Which items.
+#[derive(ToSchema)]
+pub(super) struct Listing {
+    /// The last item of the stretch before: `next` of its answer.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
+    after: Option<String>,
+    /// Items wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 100, nullable = false)]
+    limit: Option<u32>,
+    /// Only these.
+    #[schema(inline, nullable = false)]
+    r#for: Option<For>,
+    /// Only what fits.
+    #[schema(max_length = 10_000, nullable = false)]
+    filter: Option<String>,
+}
+
+/// A picture (image or id) and the labels to judge it by.
+#[derive(ToSchema)]
+pub(super) struct Label {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// At least two different labels.
+    #[schema(min_items = 2, max_items = 1000)]
+    labels: Vec<String>,
+    /// How a label is put, with {} for it; the model's own ways if nothing is said.
+    #[schema(max_items = 100)]
+    templates: Option<Vec<String>>,
+}
+
+/// A picture (image or id) to find words for.
+#[derive(ToSchema)]
+pub(super) struct Describe {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// Texts wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 10)]
+    k: Option<u32>,
+}
+
+/// One of text, image and id.
+#[derive(ToSchema)]
+pub(super) struct Embed {
+    /// Words; the empty text has a vector, too.
+    #[schema(max_length = 10_000)]
+    text: Option<String>,
+    /// A picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+}
+
+/// Something new: text or image.
+#[derive(ToSchema)]
+pub(super) struct Addition {
+    /// A text of its own.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    text: Option<String>,
+    /// A picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// The picture's file name.
+    #[schema(max_length = 1000)]
+    name: Option<String>,
+    /// A caption of the picture; in a form, the way to say one with commas in it.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    caption: Option<String>,
+    /// Captions of the picture.
+    #[schema(max_items = 100)]
+    captions: Option<Vec<String>>,
+    /// Tags.
+    #[schema(max_items = 100)]
+    tags: Option<Vec<String>>,
+}
+
+/// What is to be done.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+enum Action {
+    Index,
+    Retry,
+    Remove,
+}
+
+/// Something to be done in the background.
+#[derive(ToSchema)]
+pub(super) struct JobOrder {
+    /// What; index if nothing is said.
+    #[schema(inline)]
+    action: Option<Action>,
+    /// A folder or file, as an absolute path on the server's machine.
+    #[schema(max_length = 10_000)]
+    path: Option<String>,
+    /// Folders or files. Nothing, for retry, means every file that failed.
+    #[schema(max_items = 100)]
+    paths: Option<Vec<String>>,
+    /// Globs to leave out, beside those that the owner left out.
+    #[schema(max_items = 1000)]
+    exclude: Option<Vec<String>>,
+    /// Follow symbolic links: only for who can read the store's folder.
+    follow_links: Option<bool>,
+    /// Read unchanged files, too.
+    check_content: Option<bool>,
+    /// A file with captions, as an absolute path on the server's machine.
+    #[schema(max_length = 10_000)]
+    captions: Option<String>,
+    /// Bytes that pictures may take while they are worked on.
+    #[schema(minimum = 128_000_000)]
+    memory: Option<u64>,
+}
