@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::support::{Home, Server, picture, reference};
 
@@ -438,7 +438,7 @@ fn a_drawing_is_for_saving_and_does_nothing() {
         assert!(head.contains("x-content-type-options: nosniff"), "{head}");
         assert!(head.contains("content-security-policy: default-src 'none'; sandbox"), "{head}");
         assert!(!head.contains("\r\nset-cookie"), "{head}");
-        let svg = item["meta"]["format"] == Value::from("svg");
+        let svg = item["meta"]["format"] == "svg";
         assert_eq!(head.contains("content-disposition: attachment"), svg, "{head}");
     }
 }

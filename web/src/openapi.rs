@@ -195,10 +195,10 @@ fn jobs(doc: &mut Doc) {
     doc.add("/v1/jobs/{id}/events", HttpMethod::Get, |_, op| {
         let op =
             op.summary(Some("Follow a job: server-sent events `progress` and, at last, `done`"));
-        let text = ObjectBuilder::new().schema_type(Type::String).build();
+        // A stream has no schema as a whole.
         let events = ResponseBuilder::new()
             .description("Events, each with the job as JSON")
-            .content("text/event-stream", Content::new(Some(text)));
+            .content("text/event-stream", Content::new(None::<RefOr<Schema>>));
         job_id(op).response("200", events.build())
     });
 }

@@ -10,6 +10,8 @@ use crate::problem::Problem;
 
 /// Characters a query, label or template may have.
 pub(crate) const TEXT_LIMIT: usize = 10_000;
+/// Characters of a query in an address, which may be some 64 kB long with all its escapes.
+const LINK_LIMIT: usize = 1_000;
 const PART_LIMIT: usize = 32;
 const LABEL_LIMIT: usize = 1_000;
 const TEMPLATE_LIMIT: usize = 100;
@@ -41,7 +43,7 @@ pub(crate) fn search(mut fields: Fields) -> Result<SearchRequest, Problem> {
 /// A search from an address: `q`, `id` and the plain options.
 pub(crate) fn search_link(mut fields: Fields) -> Result<SearchRequest, Problem> {
     let mut parts = Vec::new();
-    parts.extend(words(&mut fields, "q")?.map(PartQuery::Text));
+    parts.extend(words(&mut fields, "q", LINK_LIMIT)?.map(PartQuery::Text));
     parts.extend(fields.id("id")?.map(PartQuery::Id));
     let parts: Vec<_> = parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect();
     if parts.is_empty() {
@@ -92,14 +94,14 @@ fn asks_for_kind(filter: Option<&Expr>) -> bool {
 /// Those of text, image and id that are there.
 fn single_parts(fields: &mut Fields, text: &'static str) -> Result<Vec<Part>, Problem> {
     let mut parts = Vec::new();
-    parts.extend(words(fields, text)?.map(PartQuery::Text));
+    parts.extend(words(fields, text, TEXT_LIMIT)?.map(PartQuery::Text));
     parts.extend(fields.picture("image")?.map(PartQuery::Image));
     parts.extend(fields.id("id")?.map(PartQuery::Id));
     Ok(parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect())
 }
 
-fn words(fields: &mut Fields, name: &'static str) -> Result<Option<String>, Problem> {
-    match fields.text(name, TEXT_LIMIT)? {
+fn words(fields: &mut Fields, name: &'static str, limit: usize) -> Result<Option<String>, Problem> {
+    match fields.text(name, limit)? {
         Some(text) if text.trim().is_empty() => {
             Err(Problem::field(name, format!("{name} is empty")))
         }

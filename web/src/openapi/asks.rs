@@ -51,7 +51,7 @@ pub(super) struct Search {
     #[schema(inline)]
     mode: Option<Mode>,
     /// Only what fits, such as `taken:2019 tag:beach`.
-    #[schema(max_length = 10_000)]
+    #[schema(max_length = 4000)]
     filter: Option<String>,
     /// What to find; pictures, or what the filter asks for, if nothing is said.
     #[schema(inline)]
@@ -84,8 +84,8 @@ struct SearchPart {
 /// A search as a link: `q` or `id`.
 #[derive(ToSchema)]
 pub(super) struct SearchLink {
-    /// Words to look for.
-    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S", nullable = false)]
+    /// Words to look for; longer ones by POST.
+    #[schema(min_length = 1, max_length = 1000, pattern = r"\S", nullable = false)]
     q: Option<String>,
     /// An item to look for more like.
     #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
@@ -100,7 +100,7 @@ pub(super) struct SearchLink {
     #[schema(inline, nullable = false)]
     mode: Option<Mode>,
     /// Only what fits.
-    #[schema(max_length = 10_000, nullable = false)]
+    #[schema(max_length = 4000, nullable = false)]
     filter: Option<String>,
     /// What to find.
     #[schema(inline, nullable = false)]
@@ -120,7 +120,7 @@ pub(super) struct SearchLink {
 #[derive(ToSchema)]
 pub(super) struct Facets {
     /// Only what fits.
-    #[schema(max_length = 10_000, nullable = false)]
+    #[schema(max_length = 4000, nullable = false)]
     filter: Option<String>,
     /// Only these.
     #[schema(inline, nullable = false)]
@@ -137,7 +137,7 @@ pub(super) struct Duplicates {
     #[schema(nullable = false)]
     exact: Option<bool>,
     /// Only among what fits.
-    #[schema(max_length = 10_000, nullable = false)]
+    #[schema(max_length = 4000, nullable = false)]
     filter: Option<String>,
     /// Groups wanted.
     #[schema(minimum = 1, maximum = 1000, default = 100, nullable = false)]
@@ -160,7 +160,7 @@ pub(super) struct Listing {
     #[schema(inline, nullable = false)]
     r#for: Option<For>,
     /// Only what fits.
-    #[schema(max_length = 10_000, nullable = false)]
+    #[schema(max_length = 4000, nullable = false)]
     filter: Option<String>,
 }
 
