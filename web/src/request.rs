@@ -62,6 +62,10 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.exact = fields.flag("exact")?;
     request.explain = fields.flag("explain")?;
     request.collapse = fields.flag("collapse")?;
+    request.min_confidence = fields.number("min_confidence")?;
+    if request.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+        return Err(Problem::field("min_confidence", "min_confidence must be from 0 to 1"));
+    }
     fields.finish()?;
     if request.parts.is_empty() {
         return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));

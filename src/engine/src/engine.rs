@@ -10,6 +10,7 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
+use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
 use crate::thumbnails::Thumbnails;
 use crate::{EngineError, Progress, Source, Status, Told, Towers, ingest, pictures};
@@ -45,6 +46,8 @@ pub struct Engine {
     pub(crate) checked: AtomicBool,
     /// The copies that were found last.
     pub(crate) copies: Mutex<Option<(Asked, Arc<DuplicateReport>)>>,
+    /// What this library's scores are usually like.
+    pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
 }
 
@@ -67,6 +70,7 @@ impl Engine {
             indexing: Mutex::new(None),
             checked: AtomicBool::new(false),
             copies: Mutex::default(),
+            usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         })
     }
