@@ -5,6 +5,7 @@
 mod bad_files;
 mod browser;
 mod cluster;
+mod confidence;
 mod crash;
 mod duplicates;
 mod eval;

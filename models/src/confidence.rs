@@ -50,6 +50,13 @@ pub struct AnythingWeights {
     pub agreement: f64,
     /// Of the largest share of the query's words that a hit has.
     pub words: f64,
+    /// Of the share of the hits of which any words are known: then having none of the
+    /// query's speaks against them.
+    pub told: f64,
+    /// Of the best cosine itself.
+    pub cosine: f64,
+    /// Of how much the background's scores differ: for what means nothing, they do little.
+    pub spread: f64,
 }
 
 /// Weights for the logarithm of the odds that one hit fits.
@@ -69,6 +76,8 @@ pub struct HitWeights {
     pub anything: f64,
     /// Of the share of the query's words that it has.
     pub words: f64,
+    /// Whether any words are known of it.
+    pub told: f64,
 }
 
 impl Calibration {
@@ -76,21 +85,11 @@ impl Calibration {
     pub(crate) fn problem(&self) -> Option<String> {
         let finite = |name: &str, of: &Judgement| {
             let Judgement { anything: a, hit: h } = of;
-            let all = [
-                a.bias,
-                a.best,
-                a.three,
-                a.ten,
-                a.agreement,
-                a.words,
-                h.bias,
-                h.score,
-                h.rare,
-                h.rank,
-                h.anything,
-                h.words,
-            ];
-            all.iter().any(|v| !v.is_finite()).then(|| format!("a weight of {name} is not finite"))
+            let of_anything =
+                [a.bias, a.best, a.three, a.ten, a.agreement, a.words, a.told, a.cosine, a.spread];
+            let of_hit = [h.bias, h.score, h.rare, h.rank, h.anything, h.words, h.told];
+            let mut all = of_anything.iter().chain(&of_hit);
+            all.any(|v| !v.is_finite()).then(|| format!("a weight of {name} is not finite"))
         };
         finite("words", &self.words).or_else(|| finite("picture", &self.picture))
     }
@@ -155,7 +154,7 @@ mod tests {
 
     #[test]
     fn what_was_packed_comes_back_nearly() {
-        for dim in [7, 384] {
+        for dim in [7usize, 384] {
             let rows: Vec<Vec<f32>> = (0..120)
                 .map(|i| {
                     let row: Vec<f32> =

@@ -84,7 +84,7 @@ impl Engine {
             return Err(EngineError::Invalid(self.why_not_judged(request, mode)?));
         }
         if let Some(judged) = &mut judged {
-            rows.iter().take(10).for_each(|((_, item, _), _)| judged.hear(item));
+            judged.hear(rows.iter().map(|((_, item, _), _)| item));
         }
         let anything = match (&judged, &query.vector) {
             (Some(judged), _) => Some(judged.anything()),

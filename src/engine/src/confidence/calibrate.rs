@@ -8,8 +8,8 @@ use ekphrasis_metric::logistic::{Logistic, LogisticError};
 use ekphrasis_models::{
     AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
 };
-use rand::SeedableRng;
 use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::evidence::{anything_weights, hit_weights};
@@ -94,7 +94,7 @@ pub fn calibrate(
     let flat = unpack_background(dim, &background).map_err(EngineError::Invalid)?;
     let any = any_queries(towers)?;
     let zero =
-        Judgement { anything: anything_weights(0.0, &[0.0; 5]), hit: hit_weights(0.0, &[0.0; 5]) };
+        Judgement { anything: anything_weights(0.0, &[0.0; 8]), hit: hit_weights(0.0, &[0.0; 6]) };
     let mut calibration =
         Calibration { background: FILE.into(), about: String::new(), words: zero, picture: zero };
     let confidence = Confidence::new(calibration.clone(), Background::new(dim, flat), &any);
@@ -104,8 +104,11 @@ pub fn calibrate(
     let texts: BTreeMap<String, Embedding> =
         captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
     let material = Material::new(held, &texts, &confidence);
-    calibration.words = fit(&material, &confidence, Asked::Words, seed)?;
-    calibration.picture = fit(&material, &confidence, Asked::Picture, seed)?;
+    let mumbled = mumble(seed);
+    let texts: Vec<&str> = mumbled.iter().map(String::as_str).collect();
+    let mumbled = embed_texts(towers, &texts)?;
+    calibration.words = fit(&material, &confidence, Asked::Words, &mumbled, seed)?;
+    calibration.picture = fit(&material, &confidence, Asked::Picture, &[], seed)?;
     let fitted_on = (material.pictures(), material.captions(), material.groups());
     calibration.about = format!(
         "{} captions and {} pictures of {} concepts held out from training, half of the concepts \
@@ -116,6 +119,21 @@ pub fn calibrate(
         behind.len(),
     );
     Ok(Calibrated { calibration, background, background_pictures: behind.len(), fitted_on, failed })
+}
+
+/// Texts that mean nothing, for which nothing can be right.
+fn mumble(seed: u64) -> Vec<String> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let letters: Vec<char> = "abcdefghijklmnopqrstuvwxyz".chars().collect();
+    let mut word = || -> String {
+        (0..rng.random_range(3..10usize)).map(|_| letters[rng.random_range(0..26usize)]).collect()
+    };
+    // The empty text is what is left of a query of signs.
+    let mut texts = vec![String::new()];
+    texts.extend(
+        (0..39).map(|i| if i % 2 == 0 { word() } else { format!("{} {}", word(), word()) }),
+    );
+    texts
 }
 
 type Named = Vec<(std::path::PathBuf, Facts)>;
@@ -146,18 +164,23 @@ fn fit(
     material: &Material,
     confidence: &Confidence,
     asked: Asked,
+    mumbled: &[Embedding],
     seed: u64,
 ) -> Result<Judgement, EngineError> {
     let invalid = |e: LogisticError| EngineError::Invalid(format!("nothing to learn from: {e}"));
-    let mut examples = Vec::new();
+    let (mut examples, mut nonsense) = (Vec::new(), Vec::new());
     for draw in 0..LIBRARIES {
         let share = SHARES[draw as usize % SHARES.len()];
         // Half of the libraries know their pictures' keywords.
         let library = material.library(confidence, share, draw % 2 == 1, seed ^ (draw << 8));
         examples.extend(material.ask(&library, asked));
+        for text in mumbled.iter().skip(draw as usize % 4).step_by(4) {
+            nonsense.push(material.example_of(&library, "", text, confidence));
+        }
     }
-    let rows: Vec<Vec<f64>> = examples.iter().map(|e| e.evidence.figures()).collect();
-    let truth: Vec<bool> = examples.iter().map(|e| e.present).collect();
+    let all = || examples.iter().chain(&nonsense);
+    let rows: Vec<Vec<f64>> = all().map(|e| e.evidence.figures()).collect();
+    let truth: Vec<bool> = all().map(|e| e.present).collect();
     let fitted = Logistic::fit(&rows, &truth, PENALTY).map_err(invalid)?;
     let anything: AnythingWeights = anything_weights(fitted.bias, &fitted.weights);
 

@@ -26,6 +26,12 @@ pub(crate) struct Evidence {
     pub(crate) agreement: f64,
     /// The largest share of the query's words that one of the hits has, in 0..=1.
     pub(crate) words: f64,
+    /// The share of the hits of which any words are known.
+    pub(crate) told: f64,
+    /// The best cosine.
+    pub(crate) cosine: f64,
+    /// The deviation of the background's scores.
+    pub(crate) spread: f64,
 }
 
 /// Which means are compared.
@@ -67,19 +73,30 @@ impl Evidence {
     /// In the order of [`anything_weights`].
     pub(crate) fn figures(&self) -> Vec<f64> {
         let [best, three, ten] = self.excess;
-        vec![best, three, ten, self.agreement, self.words]
+        let words = [self.words, self.told];
+        [&[best, three, ten, self.agreement][..], &words, &[self.cosine, self.spread]].concat()
     }
 
     /// The logarithm of the odds that anything fits.
     pub(crate) fn logit(&self, w: &AnythingWeights) -> f64 {
-        let weights = [w.best, w.three, w.ten, w.agreement, w.words];
+        let weights = [w.best, w.three, w.ten, w.agreement, w.words, w.told, w.cosine, w.spread];
         w.bias + self.figures().iter().zip(weights).map(|(f, w)| f * w).sum::<f64>()
     }
 }
 
 /// The weights of a fit over [`Evidence::figures`].
 pub(crate) fn anything_weights(bias: f64, w: &[f64]) -> AnythingWeights {
-    AnythingWeights { bias, best: w[0], three: w[1], ten: w[2], agreement: w[3], words: w[4] }
+    AnythingWeights {
+        bias,
+        best: w[0],
+        three: w[1],
+        ten: w[2],
+        agreement: w[3],
+        words: w[4],
+        told: w[5],
+        cosine: w[6],
+        spread: w[7],
+    }
 }
 
 /// What tells whether one hit fits.
@@ -90,6 +107,7 @@ pub(crate) struct HitEvidence {
     rank: f64,
     anything: f64,
     words: f64,
+    told: f64,
 }
 
 impl HitEvidence {
@@ -100,7 +118,7 @@ impl HitEvidence {
         size: usize,
         expected: &Expected,
         anything: f64,
-        words: f64,
+        (words, told): (f64, bool),
     ) -> Self {
         Self {
             score: (f64::from(cosine) - expected.mean) / expected.deviation,
@@ -108,17 +126,18 @@ impl HitEvidence {
             rank: (rank.clamp(1, LOOKED_AT + 1) as f64).ln(),
             anything,
             words,
+            told: f64::from(u8::from(told)),
         }
     }
 
     /// In the order of [`hit_weights`].
     pub(crate) fn figures(&self) -> Vec<f64> {
-        vec![self.score, self.rare, self.rank, self.anything, self.words]
+        vec![self.score, self.rare, self.rank, self.anything, self.words, self.told]
     }
 
     /// The probability that the hit fits.
     pub(crate) fn probability(&self, w: &HitWeights) -> f64 {
-        let weights = [w.score, w.rare, w.rank, w.anything, w.words];
+        let weights = [w.score, w.rare, w.rank, w.anything, w.words, w.told];
         let sum = self.figures().iter().zip(weights).map(|(f, w)| f * w).sum::<f64>();
         sigmoid(w.bias + sum)
     }
@@ -126,7 +145,15 @@ impl HitEvidence {
 
 /// The weights of a fit over [`HitEvidence::figures`].
 pub(crate) fn hit_weights(bias: f64, w: &[f64]) -> HitWeights {
-    HitWeights { bias, score: w[0], rare: w[1], rank: w[2], anything: w[3], words: w[4] }
+    HitWeights {
+        bias,
+        score: w[0],
+        rare: w[1],
+        rank: w[2],
+        anything: w[3],
+        words: w[4],
+        told: w[5],
+    }
 }
 
 pub(crate) fn sigmoid(z: f64) -> f64 {

@@ -131,6 +131,9 @@ impl Engine {
             excess: excess(&best, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
             words: 0.0,
+            told: 0.0,
+            cosine: best.first().map_or(0.0, |&s| f64::from(s)),
+            spread: expected.deviation,
         };
         let usual = self.usual.get(&confidence, store, asked)?;
         Ok(Some(Judged {
@@ -213,10 +216,13 @@ const EVERYDAY: &[&str] = &[
 ];
 
 impl Judged {
-    /// Counts in which of the query's words an item has.
-    pub(crate) fn hear(&mut self, item: &Item) {
-        let share = self.share_of_words(item);
-        self.evidence.words = self.evidence.words.max(share);
+    /// Counts in which of the query's words the best hits have.
+    pub(crate) fn hear<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
+        let items: Vec<&Item> = items.filter(|i| i.kind == Kind::Image).take(LOOKED_AT).collect();
+        let share = |item: &&Item| self.share_of_words(item);
+        self.evidence.words = items.iter().map(share).fold(0.0, f64::max);
+        let told = items.iter().filter(|item| is_told_of(item)).count();
+        self.evidence.told = told as f64 / items.len().max(1) as f64;
     }
 
     fn share_of_words(&self, item: &Item) -> f64 {
@@ -260,10 +266,15 @@ impl Judged {
             self.size,
             &self.expected,
             self.evidence.logit(&judgement.anything),
-            self.share_of_words(item),
+            (self.share_of_words(item), is_told_of(item)),
         );
         Some(evidence.probability(&judgement.hit) as f32)
     }
+}
+
+/// Whether somebody said something of a picture; every file has a name.
+fn is_told_of(item: &Item) -> bool {
+    item.text.is_some() || !item.tags.is_empty() || !item.labels.is_empty()
 }
 
 /// Which share of `wanted` is in `there`; both sorted.

@@ -58,6 +58,7 @@ struct Candidate {
     cosine: f32,
     rank: usize,
     words: f64,
+    told: bool,
     /// Whether it is of the concept that was asked for.
     fits: bool,
 }
@@ -253,6 +254,7 @@ impl Material {
             .map(|(rank, &(cosine, i))| Candidate {
                 cosine,
                 rank: rank + 1,
+                told: library.keywords && !self.pictures[i].words.is_empty(),
                 words: if library.keywords {
                     share(&one.words, &self.pictures[i].words)
                 } else {
@@ -265,6 +267,9 @@ impl Material {
             excess: excess(&best, size, &one.expected),
             agreement: agreement(&vectors),
             words: hits.iter().map(|h| h.words).fold(0.0, f64::max),
+            told: hits.iter().filter(|h| h.told).count() as f64 / hits.len().max(1) as f64,
+            cosine: best.first().map_or(0.0, |&s| f64::from(s)),
+            spread: one.expected.deviation,
         };
         let first = best.first().map_or(0.0, |&s| f64::from(s));
         let fifth = best.get(4).or(best.last()).map_or(0.0, |&s| f64::from(s));
@@ -288,7 +293,7 @@ impl Material {
         };
         let expected = &asking[example.query].expected;
         let of = |hit: &Candidate| {
-            let (cosine, rank, words) = (hit.cosine, hit.rank, hit.words);
+            let (cosine, rank, words) = (hit.cosine, hit.rank, (hit.words, hit.told));
             let found = HitEvidence::new(cosine, rank, example.size, expected, anything, words);
             (found, f64::from(cosine), hit.fits)
         };
