@@ -91,6 +91,9 @@ impl Calibration {
             let mut all = of_anything.iter().chain(&of_hit);
             all.any(|v| !v.is_finite()).then(|| format!("a weight of {name} is not finite"))
         };
+        if self.about.trim().is_empty() {
+            return Some("nothing about what it was fitted on".into());
+        }
         finite("words", &self.words).or_else(|| finite("picture", &self.picture))
     }
 }

@@ -76,8 +76,7 @@ pub enum Padding {
 pub struct VocabularyFiles {
     /// One word or phrase a line, UTF-8.
     pub words: String,
-    /// `words × dim` half floats, little-endian, each row of unit norm; or as many signed
-    /// bytes, each row up to scale. The file's length tells which.
+    /// `words × dim` little-endian half floats of unit norm, or signed bytes up to scale.
     pub vectors: String,
 }
 
@@ -352,9 +351,8 @@ impl written::Manifest {
         }
         if let Some(confidence) = &self.confidence {
             listed("confidence.background", &confidence.background)?;
-            not_empty("confidence.about", &confidence.about)?;
             if let Some(problem) = confidence.problem() {
-                return Err(value("confidence", "finite weights", &problem));
+                return Err(value("confidence", "finite weights and a note", &problem));
             }
         }
         not_empty("name", &self.name)?;

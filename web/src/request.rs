@@ -312,6 +312,8 @@ mod tests {
             (r#"{"text":"a","for":"image"}"#, "for", "images or texts or all"),
             (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
             (r#"{"text":"a","filter":7}"#, "filter", "must be a string"),
+            (r#"{"text":"a","min_confidence":1.5}"#, "min_confidence", "from 0 to 1"),
+            (r#"{"text":"a","min_confidence":"x"}"#, "min_confidence", "finite"),
             (
                 r#"{"text":"a","filter":"widht:1"}"#,
                 "filter",

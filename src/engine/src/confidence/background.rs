@@ -27,7 +27,7 @@ impl Background {
     /// # Panics
     /// If there are not whole rows, or fewer than 100.
     pub fn new(dim: usize, rows: Vec<f32>) -> Self {
-        assert!(dim > 0 && rows.len() % dim == 0, "whole rows");
+        assert!(dim > 0 && rows.len().is_multiple_of(dim), "whole rows");
         assert!(rows.len() / dim >= 5 * TAIL, "enough for a tail");
         Self { dim, rows }
     }
