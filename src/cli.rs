@@ -228,6 +228,9 @@ pub(crate) struct SearchArgs {
     /// Show one of pictures that are copies of one another
     #[arg(long)]
     pub(crate) collapse: bool,
+    /// Only pictures that fit with at least this probability, from 0 to 1
+    #[arg(long, value_name = "P", allow_negative_numbers = true)]
+    pub(crate) min_confidence: Option<f32>,
 }
 
 #[derive(Debug, Args)]
@@ -317,6 +320,20 @@ pub(crate) enum ModelVerb {
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
+    /// Learn from captioned pictures how far a model's scores can be believed, and write that
+    /// into its folder
+    Calibrate {
+        /// Its folder, or the name it was imported by
+        #[arg(value_name = "DIR|NAME")]
+        model: PathBuf,
+        /// Captioned pictures: the background is of split train, the rest is learned from split
+        /// val; without splits, they are divided by concept
+        #[arg(long, required = true, value_name = "PAIRS")]
+        pairs: PathBuf,
+        /// Seed of every draw
+        #[arg(long, default_value_t = 0)]
+        seed: u64,
+    },
 }
 
 #[derive(Debug, Args)]
@@ -387,6 +404,13 @@ pub(crate) struct EvalArgs {
     /// Few-shot episodes for each number of examples
     #[arg(long, value_name = "N", default_value_t = 600, requires = "shots")]
     pub(crate) episodes: usize,
+    /// Only this: whether the probabilities that something matches can be believed, with half
+    /// of the concepts out of the library
+    #[arg(long, conflicts_with_all = ["verify", "shots", "seen_split", "template"])]
+    pub(crate) confidence: bool,
+    /// A page with the reliability diagrams
+    #[arg(long, value_name = "FILE.html", requires = "confidence")]
+    pub(crate) report: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

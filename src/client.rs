@@ -83,6 +83,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
         "exact": request.exact,
         "explain": request.explain,
         "collapse": request.collapse,
+        "min_confidence": request.min_confidence,
         "filter": request.filter.as_ref().map(ToString::to_string),
     }))
 }

@@ -6,6 +6,7 @@ mod attacks;
 mod bad_files;
 mod browser;
 mod cluster;
+mod confidence;
 mod crash;
 mod duplicates;
 mod eval;

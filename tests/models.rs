@@ -67,7 +67,7 @@ fn what_is_wrong_with_a_model_is_told_and_nothing_comes_in() {
     refused(&["model", "import", "empty"], 2, "model.toml");
 
     let damaged = copy(&home, "damaged");
-    let file = damaged.join("vocabulary.f16");
+    let file = damaged.join("vocabulary.i8");
     let mut bytes = fs_err::read(&file).expect("readable");
     bytes[1000] ^= 1;
     fs_err::write(&file, bytes).expect("written");
@@ -106,7 +106,7 @@ fn importing_again_repairs_a_copy() {
     copy(&home, "good");
     let import = || home.ek(&["model", "import", "good", "--name", "m", "--json"]).exits(0).json();
     assert_eq!(import()["was_there"], false);
-    let file = home.data().join("models/m/vocabulary.f16");
+    let file = home.data().join("models/m/vocabulary.i8");
     let whole = fs_err::read(&file).expect("readable");
     let mut flipped = whole.clone();
     flipped[1000] ^= 1;
@@ -121,7 +121,7 @@ fn importing_again_repairs_a_copy() {
     let own = file.parent().expect("a folder");
     let own_path = own.to_str().expect("UTF-8");
     let run = home.ek(&["model", "import", own_path, "--name", "m"]).exits(2);
-    assert!(run.stderr().contains("vocabulary.f16"), "{}", run.stderr());
+    assert!(run.stderr().contains("vocabulary.i8"), "{}", run.stderr());
     assert!(own.join("model.toml").is_file());
     import();
     assert!(fs_err::read(&file).expect("readable") == whole, "it is whole again");

@@ -11,7 +11,9 @@
 //!
 //! Only this crate knows that ONNX Runtime exists.
 
+mod amend;
 mod checked;
+mod confidence;
 mod decode;
 mod encoder;
 mod library;
@@ -21,7 +23,11 @@ mod runtime;
 mod thumbnail;
 mod vocabulary;
 
+pub use amend::AmendError;
 pub use checked::{FileError, FileProblem, sha256_hex};
+pub use confidence::{
+    AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
+};
 pub use decode::{
     Blocks, DecodeError, Decoded, Scaled, blocks, decode, decode_scaled, looks_like_picture,
     set_decode_memory,
@@ -34,4 +40,4 @@ pub use manifest::{
 pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
-pub use vocabulary::Vocabulary;
+pub use vocabulary::{Vocabulary, pack_vectors};

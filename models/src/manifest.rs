@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
+use crate::confidence::Calibration;
 use ekphrasis_embed::{Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError};
 
 /// The newest format this program reads, and the only one so far.
@@ -24,6 +25,7 @@ pub struct Manifest {
     logit_scale: f32,
     vocabulary: Option<VocabularyFiles>,
     training: Option<Training>,
+    confidence: Option<Calibration>,
     files: BTreeMap<String, FileEntry>,
 }
 
@@ -74,7 +76,7 @@ pub enum Padding {
 pub struct VocabularyFiles {
     /// One word or phrase a line, UTF-8.
     pub words: String,
-    /// `words × dim` half floats, little-endian, each row of unit norm.
+    /// `words × dim` little-endian half floats of unit norm, or signed bytes up to scale.
     pub vectors: String,
 }
 
@@ -218,6 +220,11 @@ impl Manifest {
         self.training.as_ref()
     }
 
+    /// How its scores become probabilities; none for a model that was not calibrated.
+    pub fn confidence(&self) -> Option<&Calibration> {
+        self.confidence.as_ref()
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
@@ -231,6 +238,7 @@ mod written {
     use serde::Deserialize;
 
     use super::{FileEntry, Padding, Training};
+    use crate::confidence::Calibration;
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -247,6 +255,7 @@ mod written {
         pub(super) labels: Labels,
         pub(super) vocabulary: Option<Vocabulary>,
         pub(super) training: Option<Training>,
+        pub(super) confidence: Option<Calibration>,
         pub(super) files: BTreeMap<String, FileEntry>,
     }
 
@@ -340,6 +349,12 @@ impl written::Manifest {
             listed("vocabulary.words", &vocabulary.words)?;
             listed("vocabulary.vectors", &vocabulary.vectors)?;
         }
+        if let Some(confidence) = &self.confidence {
+            listed("confidence.background", &confidence.background)?;
+            if let Some(problem) = confidence.problem() {
+                return Err(value("confidence", "finite weights and a note", &problem));
+            }
+        }
         not_empty("name", &self.name)?;
         not_empty("summary", &self.summary)?;
         not_empty("license", &self.license)?;
@@ -387,6 +402,7 @@ impl written::Manifest {
             templates: self.labels.templates,
             logit_scale: scale,
             training: self.training,
+            confidence: self.confidence,
             files: self.files,
         })
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use ekphrasis_embed::{ImageEncoder, Space, TextEncoder};
 
 use crate::checked::{self, FileError};
+use crate::confidence::read_background;
 use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
 use crate::manifest::{Manifest, ManifestError};
 use crate::runtime::Runtime;
@@ -82,6 +83,14 @@ pub enum ModelError {
     #[error("{}: {problem}", path.display())]
     Tokenizer {
         /// The tokenizer file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// A background that is none.
+    #[error("{}: {problem}", path.display())]
+    Background {
+        /// The file.
         path: PathBuf,
         /// What is wrong.
         problem: String,
@@ -205,6 +214,16 @@ impl Model {
     /// vectors do not go together.
     pub fn vocabulary(&self) -> Result<Option<Vocabulary>, ModelError> {
         self.manifest.vocabulary().map(|files| Vocabulary::read(self, files)).transpose()
+    }
+
+    /// The vectors of the background pictures that scores are compared with, one of unit
+    /// length after the other; `None` if the model is not calibrated.
+    ///
+    /// # Errors
+    /// `File` if the file is not the promised one, `Background` if it holds no vectors.
+    pub fn background(&self) -> Result<Option<Vec<f32>>, ModelError> {
+        let calibration = self.manifest.confidence();
+        calibration.map(|c| read_background(self, &c.background)).transpose()
     }
 
     /// Refuses a graph of another training than the manifest's.

@@ -29,21 +29,27 @@ impl Vocabulary {
             return Err(bad(&files.words, format!("expected a word in line {}", line + 1)));
         }
         let bytes = model.read(&files.vectors)?;
-        let expected = words.len() * space.dim() * 2;
-        if bytes.len() != expected {
+        let values = words.len() * space.dim();
+        let packed = bytes.len() == values;
+        if !packed && bytes.len() != values * 2 {
             let problem = format!(
-                "expected {expected} bytes for {} words of {space}, got {}",
+                "expected {values} bytes, or twice as many, for {} words of {space}, got {}",
                 words.len(),
                 bytes.len()
             );
             return Err(bad(&files.vectors, problem));
         }
-        let halves = bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]));
-        let mut rows: Vec<f32> = halves.map(half::f16::to_f32).collect();
+        let mut rows: Vec<f32> = if packed {
+            bytes.iter().map(|&b| f32::from(b as i8)).collect()
+        } else {
+            let halves = bytes.chunks_exact(2).map(|b| half::f16::from_le_bytes([b[0], b[1]]));
+            halves.map(half::f16::to_f32).collect()
+        };
         for (row, word) in rows.chunks_exact_mut(space.dim()).zip(&words) {
             let norm = dot(row, row).sqrt();
-            // Half floats keep a unit norm to about 1e-3.
-            if norm.is_nan() || (norm - 1.0).abs() >= 0.01 {
+            // Half floats keep a unit norm to about 1e-3; of bytes only the direction counts.
+            let sound = if packed { norm >= 1.0 } else { (norm - 1.0).abs() < 0.01 };
+            if !sound {
                 let problem = format!("expected unit vectors, got norm {norm} for {word:?}");
                 return Err(bad(&files.vectors, problem));
             }
@@ -89,4 +95,18 @@ impl Vocabulary {
         scored.truncate(k);
         Ok(scored.into_iter().map(|(i, score)| (self.words[i].as_str(), score)).collect())
     }
+}
+
+/// Vectors as signed bytes, the form that takes half the room of half floats.
+///
+/// # Panics
+/// If a vector is all zero.
+pub fn pack_vectors<'a>(rows: impl IntoIterator<Item = &'a [f32]>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    for row in rows {
+        let largest = row.iter().fold(0f32, |m, v| m.max(v.abs()));
+        assert!(largest > 0.0, "a vector of unit length has a largest coordinate");
+        bytes.extend(row.iter().map(|v| (v / largest * 127.0).round() as i8 as u8));
+    }
+    bytes
 }

@@ -2,13 +2,15 @@
 
 use std::io::IsTerminal;
 
+use ekphrasis_engine::Towers;
+use ekphrasis_engine::confidence::{ConfidenceOptions, measure_confidence};
 use ekphrasis_engine::eval::{
     AtGamma, Directions, EvalOptions, EvalReport, Generalised, Interval, PairScores,
     RetrievalScore, SameBy, ShotsScore, VerificationReport, evaluate,
 };
 use serde_json::{Map, Value, json};
 
-use super::{Done, config, cores, towers};
+use super::{Done, config, cores, eval_confidence, towers};
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
@@ -16,6 +18,9 @@ use crate::output::{self, count, printable};
 pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
     let config = config(global)?;
     let towers = towers(global, &config, cores())?;
+    if args.confidence {
+        return confidence(global, args, &*towers);
+    }
     let options = EvalOptions {
         split: args.split.clone(),
         templates: args.template.clone(),
@@ -50,8 +55,28 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
     Ok(if report.failed.is_empty() { Done::Well } else { Done::NothingOrPartly })
 }
 
+fn confidence(global: &Global, args: &EvalArgs, towers: &dyn Towers) -> Result<Done, Failure> {
+    let options =
+        ConfidenceOptions { split: args.split.clone(), seed: args.seed, ..Default::default() };
+    let show = !global.quiet && std::io::stderr().is_terminal();
+    let report = measure_confidence(towers, &args.pairs, &options, &|done, total| {
+        if show && (done % 50 == 0 || done == total) {
+            eprint_progress(done, total);
+        }
+    })?;
+    if let Some(to) = &args.report {
+        eval_confidence::page(&report, to)?;
+    }
+    if global.json {
+        output::json(&eval_confidence::as_json(&report))?;
+    } else {
+        eval_confidence::table(&report)?;
+    }
+    Ok(if report.failed == 0 { Done::Well } else { Done::NothingOrPartly })
+}
+
 #[expect(clippy::print_stderr, reason = "a line that is rewritten in place")]
-fn eprint_progress(done: usize, total: usize) {
+pub(super) fn eprint_progress(done: usize, total: usize) {
     eprint!("\r\x1b[K{done} of {total} pictures{}", if done == total { "\r\x1b[K" } else { "" });
 }
 

@@ -4,6 +4,7 @@ mod cluster;
 mod doctor;
 mod dupes;
 mod eval;
+mod eval_confidence;
 mod exchange;
 mod index;
 mod label;

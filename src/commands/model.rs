@@ -1,12 +1,14 @@
 //! `ek model`: which models are here, and how another one comes in.
 
+use std::io::IsTerminal;
 use std::path::Path;
 
-use ekphrasis_engine::{import_model, known_models};
+use ekphrasis_engine::{calibrate_model, import_model, known_models};
 use ekphrasis_web::wire;
 use serde_json::json;
 
-use super::{Done, config};
+use super::eval::eprint_progress;
+use super::{Done, config, cores, towers};
 use crate::cli::{Global, ModelVerb};
 use crate::failure::Failure;
 use crate::output;
@@ -16,6 +18,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::List => list(global),
         ModelVerb::Info { model } => info(global, model.as_deref()),
         ModelVerb::Import { dir, name } => import(global, dir, name.as_deref()),
+        ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
     }
 }
 
@@ -76,10 +79,39 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
             format!("from {base} by {}, training {}", training.loss, training.pair),
         ));
     }
+    let confidence = match manifest.confidence() {
+        Some(calibration) => calibration.about.clone(),
+        None => "not calibrated: hits have none; `ek model calibrate` learns it".into(),
+    };
+    lines.push(("confidence", confidence));
     for (name, value) in lines {
         output::line(&format!("{name:<10} {value}"))?;
     }
     Ok(Done::Well)
+}
+
+fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<Done, Failure> {
+    let global = &Global { model: Some(model.into()), ..global.clone() };
+    let config = config(global)?;
+    let towers = towers(global, &config, cores())?;
+    let show = !global.quiet && std::io::stderr().is_terminal();
+    let found = calibrate_model(&towers, pairs, seed, &|done, total| {
+        if show && (done % 50 == 0 || done == total) {
+            eprint_progress(done, total);
+        }
+    })?;
+    if global.json {
+        output::json(&json!({
+            "dir": towers.dir().to_string_lossy(), "about": found.calibration.about,
+            "background": found.background_pictures, "pictures": found.fitted_on.0,
+            "captions": found.fitted_on.1, "concepts": found.fitted_on.2,
+            "failed": found.failed, "seed": seed,
+        }))?;
+    } else {
+        output::line(&format!("{}: {}", towers.dir().display(), found.calibration.about))?;
+        output::note("see how good it is: ek eval PAIRS --split test --confidence");
+    }
+    Ok(if found.failed == 0 { Done::Well } else { Done::NothingOrPartly })
 }
 
 fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {

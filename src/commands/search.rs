@@ -35,6 +35,7 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         exact: args.exact,
         explain: args.explain,
         collapse: args.collapse,
+        min_confidence: args.min_confidence,
     };
     let reply = answer(global, &request)?;
     for warning in reply["warnings"].as_array().into_iter().flatten() {
@@ -47,10 +48,16 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         for hit in reply["hits"].as_array().into_iter().flatten() {
             show(hit, args.explain)?;
         }
+        if !global.quiet {
+            sum_up(&reply);
+        }
         if empty && !global.quiet {
             output::note(match reply["total_candidates"].as_u64() {
                 Some(0) if request.filter.is_some() => "the filter lets nothing through",
                 Some(0) => "the store has nothing of this kind yet; `ek index DIR` fills it",
+                _ if reply["below_confidence"].as_u64().is_some() => {
+                    "all that was found fits with less than --min-confidence"
+                }
                 _ => "nothing found",
             });
         }
@@ -74,6 +81,20 @@ fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
         .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))
 }
 
+/// Whether anything fits, in words. A good match needs none.
+fn sum_up(reply: &Value) {
+    let anything = &reply["anything"];
+    let verdict = anything["verdict"].as_str().unwrap_or_default();
+    if !matches!(verdict, "nothing" | "perhaps") {
+        return;
+    }
+    let words = anything["words"].as_str().unwrap_or_default();
+    output::note(&match anything["probability"].as_f64() {
+        Some(p) => format!("{words} (probability that anything does: {:.0} %)", p * 100.0),
+        None => format!("{words} (a guess: this model is not calibrated)"),
+    });
+}
+
 fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
     let number = |value: &Value| value.as_f64().unwrap_or_default();
     // A fused score orders but says nothing to a person; how near it is does.
@@ -86,6 +107,9 @@ fn show(hit: &Value, explain: bool) -> Result<(), Failure> {
     };
     let rank = number(&hit["rank"]);
     output::line(&format!("{rank:>3}  {near:.3}  {}{words}{copies}", name(hit)))?;
+    if let (true, Some(p)) = (explain, hit["confidence"].as_f64()) {
+        output::line(&format!("            fits with a probability of {:.0} %", p * 100.0))?;
+    }
     for part in hit["parts"].as_array().into_iter().flatten().filter(|_| explain) {
         let (score, weight) = (number(&part["score"]), number(&part["weight"]));
         let part = part["part"].as_str().unwrap_or_default();

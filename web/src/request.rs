@@ -64,6 +64,10 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.exact = fields.flag("exact")?;
     request.explain = fields.flag("explain")?;
     request.collapse = fields.flag("collapse")?;
+    request.min_confidence = fields.number("min_confidence")?;
+    if request.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+        return Err(Problem::field("min_confidence", "min_confidence must be from 0 to 1"));
+    }
     fields.finish()?;
     if request.parts.is_empty() {
         return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
@@ -331,6 +335,8 @@ mod tests {
             (r#"{"text":"a","for":"image"}"#, "for", "images or texts or all"),
             (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
             (r#"{"text":"a","filter":7}"#, "filter", "must be a string"),
+            (r#"{"text":"a","min_confidence":1.5}"#, "min_confidence", "from 0 to 1"),
+            (r#"{"text":"a","min_confidence":"x"}"#, "min_confidence", "finite"),
             (
                 r#"{"text":"a","filter":"widht:1"}"#,
                 "filter",

@@ -3,6 +3,7 @@
 //!
 //! Field names are a promise to scripts: add, but rename nothing.
 
+mod confidence;
 mod duplicates;
 mod facets;
 mod item;
@@ -16,6 +17,7 @@ use std::path::Path;
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
+pub use self::confidence::Anything;
 pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use self::facets::{Facet, FacetValue, Facets};
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
@@ -34,6 +36,11 @@ pub struct SearchReply {
     pub took_ms: f64,
     /// How many items could have been found.
     pub total_candidates: u64,
+    /// Whether anything fits; null where that cannot be told.
+    pub anything: Option<Anything>,
+    /// Hits of this page that `min_confidence` left out. Not there if there are none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub below_confidence: usize,
     /// The best first.
     pub hits: Vec<Hit>,
     /// What the store noticed to be wrong with itself, a sentence each: something may be
@@ -64,6 +71,14 @@ pub struct SearchQuery {
     /// Whether copies are left out. Not there if they are not.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub collapse: bool,
+    /// The least confidence that was asked for. Not there if none was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_confidence: Option<f32>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
+fn is_zero(n: &usize) -> bool {
+    *n == 0
 }
 
 /// One part of a query: exactly one of its fields but the weight is there.
@@ -349,6 +364,8 @@ impl SearchReply {
             query: SearchQuery::new(request, reply.mode),
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
+            anything: reply.anything.as_ref().map(Anything::from),
+            below_confidence: reply.below_confidence,
             hits: reply.hits.iter().map(|hit| Hit::new(hit, request)).collect(),
             warnings: reply.warnings.clone(),
         }
@@ -375,6 +392,7 @@ impl SearchQuery {
             filter: request.filter.as_ref().map(ToString::to_string),
             exact: request.exact,
             collapse: request.collapse,
+            min_confidence: request.min_confidence,
         }
     }
 }

@@ -9,6 +9,7 @@ mod bytes;
 pub mod cluster;
 mod detect;
 mod error;
+pub mod logistic;
 pub mod loss;
 pub mod mahalanobis;
 pub mod measure;

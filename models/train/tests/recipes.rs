@@ -197,7 +197,7 @@ fn a_run_that_was_stopped_publishes_the_same_model() {
     let weights = |done: &Done| done.history.iter().map(|r| r.loss).collect::<Vec<_>>();
     assert_eq!(weights(&whole), weights(&resumed));
     let bytes =
-        |name: &str| fs_err::read(place.out(name).join("vocabulary.f16")).expect("published");
+        |name: &str| fs_err::read(place.out(name).join("vocabulary.i8")).expect("published");
     assert!(bytes("whole") == bytes("parts"), "the same text side to the bit");
 }
 

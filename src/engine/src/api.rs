@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::confidence::Anything;
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind, Recall};
 
@@ -70,6 +71,8 @@ pub struct SearchRequest {
     pub explain: bool,
     /// Of pictures that are copies of one another, give the best hit only.
     pub collapse: bool,
+    /// Only pictures that fit with at least this probability, in 0..=1.
+    pub min_confidence: Option<f32>,
 }
 
 impl SearchRequest {
@@ -85,6 +88,7 @@ impl SearchRequest {
             exact: false,
             explain: false,
             collapse: false,
+            min_confidence: None,
         }
     }
 }
@@ -98,6 +102,11 @@ pub struct SearchReply {
     pub mode: Mode,
     /// How many items could have been found (the filter lets them through).
     pub total_candidates: u64,
+    /// Whether anything fits; `None` where that cannot be told: among texts, by words
+    /// alone, or of pictures by a model that is not calibrated.
+    pub anything: Option<Anything>,
+    /// Hits of this page that were left out because they fit too little.
+    pub below_confidence: usize,
     /// Milliseconds from request to reply, encoding included.
     pub took_ms: f64,
     /// What the store noticed to be wrong with itself, a sentence each.

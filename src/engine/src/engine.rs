@@ -10,6 +10,7 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
+use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
 use crate::meter::Meters;
 use crate::queries::KnownTexts;
@@ -54,6 +55,8 @@ pub struct Engine {
     pub(crate) meters: Meters,
     /// Where pictures are kept that were sent.
     pub(crate) uploads: PathBuf,
+    /// What this library's scores are usually like.
+    pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
 }
 
@@ -80,6 +83,7 @@ impl Engine {
             known_texts: KnownTexts::default(),
             meters: Meters::default(),
             uploads: additions::uploads(data),
+            usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         })
     }

@@ -5,6 +5,7 @@
 mod additions;
 mod api;
 pub mod cluster;
+pub mod confidence;
 mod config;
 mod doctor;
 mod duplicates;
@@ -33,6 +34,7 @@ pub use api::{
     Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
     SearchHit, SearchReply, SearchRequest, Source, Status, Told,
 };
+pub use confidence::{Anything, Confidence, Verdict};
 pub use config::{Config, ConfigError, Flags};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
@@ -44,7 +46,7 @@ pub use facts::facts_in;
 pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
-pub use models::{Known, import_model, known_models};
+pub use models::{Known, calibrate_model, import_model, known_models};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};

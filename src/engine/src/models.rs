@@ -4,8 +4,9 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{ImportError, Imported, Library, Manifest, Model};
+use ekphrasis_models::{AmendError, ImportError, Imported, Library, Manifest, Model};
 
+use crate::confidence;
 use crate::{Config, EngineError, OnnxTowers};
 
 /// A model that can be used.
@@ -48,6 +49,27 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
     }
     all.sort_by_key(|model| !model.chosen);
     Ok(all)
+}
+
+/// Learns from captioned pictures how far a model's scores can be believed, and writes
+/// that into its folder; see [`confidence::calibrate`].
+///
+/// # Errors
+/// If the pairs are wrong or too few, the model fails, or its folder cannot be written.
+pub fn calibrate_model(
+    towers: &OnnxTowers,
+    pairs: &Path,
+    seed: u64,
+    on_progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<confidence::Calibrated, EngineError> {
+    let found = confidence::calibrate(towers, pairs, seed, on_progress)?;
+    let model = Model::open(towers.dir())?;
+    model.amend(&found.calibration, &found.background).map_err(|e| match e {
+        AmendError::Model(e) => EngineError::from(e),
+        AmendError::Io(e) => EngineError::from(e),
+        other => EngineError::Invalid(other.to_string()),
+    })?;
+    Ok(found)
 }
 
 /// Takes a copy of the model in `from`, after checking all of it; see

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Balance, Filter, Hit, Item, ItemId, LocalStore, Query, StoreRead};
+use ekphrasis_index::{Balance, Filter, Hit, Item, ItemId, Kind, LocalStore, Query, StoreRead};
 
 use crate::duplicates::are_copies;
 use crate::{
@@ -76,18 +76,44 @@ impl Engine {
         } else {
             self.meters.rank.time(|| rows(store, &query))?.into_iter().map(|row| (row, 0)).collect()
         };
+        let mut judged = match &query.vector {
+            Some(vector) => self.judge(store, request, vector, query.words.as_deref())?,
+            None => None,
+        };
+        if request.min_confidence.is_some() && judged.is_none() {
+            return Err(EngineError::Invalid(self.why_not_judged(request, mode)?));
+        }
+        if let Some(judged) = &mut judged {
+            judged.hear(rows.iter().map(|((_, item, _), _)| item));
+        }
+        let anything = match (&judged, &query.vector) {
+            (Some(judged), _) => Some(judged.anything()),
+            (None, Some(vector)) if request.kind != Some(Kind::Text) => {
+                self.guess(store, vector, query.words.as_deref())?
+            }
+            (None, _) => None,
+        };
         let mut hits = Vec::with_capacity(rows.len());
-        for ((hit, item, embedding), copies) in rows {
+        let mut below_confidence = 0;
+        for (position, ((hit, item, embedding), copies)) in rows.into_iter().enumerate() {
+            let confidence = match (&judged, hit.cosine) {
+                (Some(judged), Some(cosine)) => judged.hit(&item, cosine),
+                _ => None,
+            };
+            if request.min_confidence.is_some_and(|least| confidence.is_none_or(|c| c < least)) {
+                below_confidence += 1;
+                continue;
+            }
             let mut explained = explain(&parts, embedding.as_ref())?;
             if let Some(bm25) = hit.bm25 {
                 explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
             }
             hits.push(SearchHit {
-                rank: request.offset + hits.len() + 1,
+                rank: request.offset + position + 1,
                 item,
                 score: hit.score,
                 cosine: hit.cosine,
-                confidence: None,
+                confidence,
                 via_vector: hit.via_vector,
                 via_text: hit.bm25.is_some(),
                 parts: explained,
@@ -99,9 +125,25 @@ impl Engine {
             hits,
             mode,
             total_candidates: store.count(&filter_of(request))?,
+            anything,
+            below_confidence,
             took_ms: start.elapsed().as_secs_f64() * 1e3,
             warnings,
         })
+    }
+
+    /// Why there is no confidence to ask for.
+    fn why_not_judged(&self, request: &SearchRequest, mode: Mode) -> Result<String, EngineError> {
+        let why = if mode == Mode::Text {
+            "a search by words alone has no confidence; leave text mode, or min_confidence"
+        } else if request.kind == Some(Kind::Text) {
+            "confidence is known for pictures, not for texts; leave min_confidence out"
+        } else if self.towers.confidence()?.is_none() {
+            "the model is not calibrated, so there is no confidence; `ek model calibrate` does it"
+        } else {
+            "there is no confidence for this search; leave min_confidence out"
+        };
+        Ok(why.into())
     }
 
     fn resolve(&self, request: &SearchRequest, mode: Mode) -> Result<Vec<Resolved>, EngineError> {
@@ -212,6 +254,11 @@ fn check(request: &SearchRequest) -> Result<(), EngineError> {
             "without copies, k and offset are at most {} together",
             MOST_COLLAPSED / 2
         ));
+    }
+    if let Some(least) = request.min_confidence
+        && !(0.0..=1.0).contains(&least)
+    {
+        return invalid(format!("min_confidence is 0 to 1, got {least}"));
     }
     if request.offset > MAX_OFFSET {
         return invalid(format!("offset is at most {MAX_OFFSET}, got {}", request.offset));

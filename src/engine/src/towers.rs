@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock};
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
 use ekphrasis_models::{Model, Runtime, RuntimeSearch, Vocabulary};
 
+use crate::confidence::{self, Background, Confidence};
 use crate::{Config, EngineError};
 
 /// How a model wants labels put, and how sharp its scores are.
@@ -49,6 +50,12 @@ pub trait Towers: Send + Sync {
     /// # Errors
     /// If the model has a vocabulary that cannot be read.
     fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError>;
+
+    /// How scores become probabilities; `None` for a model that was not calibrated.
+    ///
+    /// # Errors
+    /// If the model has a calibration that cannot be read.
+    fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError>;
 }
 
 /// Towers that somebody already has: encoders of one's own, or a fake in tests.
@@ -57,6 +64,7 @@ pub struct GivenTowers {
     image: Arc<dyn ImageEncoder>,
     text: Arc<dyn TextEncoder>,
     labels: LabelDefaults,
+    confidence: Option<Arc<Confidence>>,
 }
 
 impl GivenTowers {
@@ -74,7 +82,14 @@ impl GivenTowers {
             return Err(EmbeddingError::SpaceMismatch { left, right }.into());
         }
         let labels = LabelDefaults { templates: vec!["{}".into()], logit_scale: 40.0 };
-        Ok(Self { name: name.into(), image, text, labels })
+        Ok(Self { name: name.into(), image, text, labels, confidence: None })
+    }
+
+    /// The same towers with a calibration.
+    #[must_use]
+    pub fn calibrated(mut self, confidence: Confidence) -> Self {
+        self.confidence = Some(Arc::new(confidence));
+        self
     }
 }
 
@@ -105,6 +120,10 @@ impl Towers for GivenTowers {
 
     fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError> {
         Ok(None)
+    }
+
+    fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError> {
+        Ok(self.confidence.clone())
     }
 }
 
@@ -147,6 +166,7 @@ pub struct OnnxTowers {
     image: Lazy<Arc<dyn ImageEncoder>>,
     text: Lazy<Arc<dyn TextEncoder>>,
     vocabulary: Lazy<Option<Arc<Vocabulary>>>,
+    confidence: Lazy<Option<Arc<Confidence>>>,
 }
 
 impl OnnxTowers {
@@ -185,6 +205,7 @@ impl OnnxTowers {
             image: Lazy::new(),
             text: Lazy::new(),
             vocabulary: Lazy::new(),
+            confidence: Lazy::new(),
         })
     }
 
@@ -239,5 +260,18 @@ impl Towers for OnnxTowers {
 
     fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError> {
         self.vocabulary.get(|| Ok(self.model.vocabulary()?.map(Arc::new)))
+    }
+
+    fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError> {
+        self.confidence.get(|| {
+            let (Some(calibration), Some(rows)) =
+                (self.model.manifest().confidence(), self.model.background()?)
+            else {
+                return Ok(None);
+            };
+            let background = Background::new(self.space().dim(), rows);
+            let any = confidence::any_queries(self)?;
+            Ok(Some(Arc::new(Confidence::new(calibration.clone(), background, &any))))
+        })
     }
 }

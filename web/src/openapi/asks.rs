@@ -62,6 +62,9 @@ pub(super) struct Search {
     explain: Option<bool>,
     /// Of copies, give the best hit only.
     collapse: Option<bool>,
+    /// Only pictures that fit with at least this probability.
+    #[schema(minimum = 0, maximum = 1)]
+    min_confidence: Option<f32>,
 }
 
 /// One thing to look for: exactly one of text, image and id.
@@ -114,6 +117,9 @@ pub(super) struct SearchLink {
     /// Of copies, give the best hit only.
     #[schema(nullable = false)]
     collapse: Option<bool>,
+    /// Only pictures that fit with at least this probability.
+    #[schema(minimum = 0, maximum = 1, nullable = false)]
+    min_confidence: Option<f32>,
 }
 
 /// By what to narrow.

@@ -53,6 +53,8 @@ pub struct ModelFacts {
     pub bytes: u64,
     /// How it was trained, if here.
     pub training: Option<ModelTraining>,
+    /// By what its confidence was learned, if it was.
+    pub confidence: Option<String>,
 }
 
 /// How a model was trained.
@@ -109,6 +111,7 @@ impl From<&engine::Manifest> for ModelFacts {
             dim: manifest.space().dim(),
             bytes: manifest.files().values().map(|file| file.bytes).sum(),
             training,
+            confidence: manifest.confidence().map(|c| c.about.clone()),
         }
     }
 }

@@ -43,6 +43,11 @@ fn a_search_reply_has_the_promised_names() {
     let reply = engine::SearchReply {
         hits: vec![hit],
         total_candidates: 9,
+        anything: Some(engine::Anything {
+            probability: Some(0.123_456),
+            verdict: engine::Verdict::Nothing,
+        }),
+        below_confidence: 2,
         mode: engine::Mode::Hybrid,
         took_ms: 3.7512,
         warnings: vec!["something is missing".into()],
@@ -59,6 +64,9 @@ fn a_search_reply_has_the_promised_names() {
             "took_ms": 3.75,
             "warnings": ["something is missing"],
             "total_candidates": 9,
+            "anything": {"probability": 0.1235, "verdict": "nothing",
+                "words": "Nothing here seems to match", "calibrated": true},
+            "below_confidence": 2,
             "hits": [{
                 "rank": 1, "id": "ab".repeat(16), "kind": "image",
                 "path": "/pictures/a cat.jpg", "caption": null,

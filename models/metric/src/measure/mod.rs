@@ -5,6 +5,7 @@
 //! A model that says the same of everything scores nothing.
 
 mod bootstrap;
+mod calibration;
 mod clustering;
 mod episodes;
 mod generalised;
@@ -15,6 +16,7 @@ mod verification;
 mod zero_shot;
 
 pub use bootstrap::{Interval, bootstrap_mean};
+pub use calibration::{ReliabilityBin, area_under_roc, calibration_error, reliability};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use episodes::{EpisodeError, EpisodeOptions, EpisodeScore, few_shot};
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};

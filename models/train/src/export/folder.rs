@@ -14,7 +14,7 @@ pub(super) const IMAGE: &str = "image.onnx";
 pub(super) const TEXT: &str = "text.onnx";
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 pub(super) const WORDS: &str = "vocabulary.txt";
-pub(super) const VECTORS: &str = "vocabulary.f16";
+pub(super) const VECTORS: &str = "vocabulary.i8";
 pub(super) const CARD: &str = "CARD.md";
 
 /// The parts of a manifest that the towers decide.

@@ -1,7 +1,7 @@
 //! Given words and the text encoder just made, which vectors does the model ship?
 
 use ekphrasis_embed::TextEncoder;
-use half::f16;
+use ekphrasis_models::pack_vectors;
 use rayon::prelude::*;
 
 use super::error::ExportError;
@@ -10,13 +10,12 @@ use super::error::ExportError;
 /// the same neighbours and rounding does not depend on the machine.
 const CHUNK: usize = 64;
 
-/// `words × dim` half floats, little-endian.
+/// `words × dim` signed bytes, in half the room of half floats.
 pub(super) fn vectors(texts: &dyn TextEncoder, words: &[String]) -> Result<Vec<u8>, ExportError> {
     let parts = words.par_chunks(CHUNK).map(|chunk| {
         let chunk: Vec<&str> = chunk.iter().map(String::as_str).collect();
         let rows = texts.embed_texts(&chunk)?;
-        let halves = rows.iter().flat_map(|e| e.values().iter().map(|&v| f16::from_f32(v)));
-        Ok(halves.flat_map(f16::to_le_bytes).collect::<Vec<u8>>())
+        Ok(pack_vectors(rows.iter().map(|e| e.values())))
     });
     Ok(parts.collect::<Result<Vec<_>, ExportError>>()?.concat())
 }

@@ -13,13 +13,13 @@ mod zero_shot;
 use std::path::{Path, PathBuf};
 
 pub use ekphrasis_metric::measure::{
-    AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, RetrievalScore,
-    TooFewNegatives, VerificationError, ZeroShotScore, rank,
+    AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
+    RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
 };
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport};
 pub use retrieval::{Directions, Scored};
 
-pub(crate) use pictures::rows;
+pub(crate) use pictures::{Facts, Seen, embed_all, embed_texts, of_split, rows};
 
 use crate::{EngineError, Towers, pairs};
 
@@ -117,11 +117,11 @@ pub fn evaluate(
 ) -> Result<EvalReport, EngineError> {
     let invalid = |e: &dyn std::fmt::Display| EngineError::Invalid(e.to_string());
     let lines = pairs::read(file).map_err(|e| invalid(&e))?;
-    let wanted = pictures::of_split(&lines, options.split.as_deref());
+    let wanted = of_split(&lines, options.split.as_deref());
     if wanted.is_empty() {
         return Err(EngineError::Invalid(no_pictures(file, &lines, options.split.as_deref())));
     }
-    let (seen, mut failed) = pictures::embed_all(towers, wanted, on_progress)?;
+    let (seen, mut failed) = embed_all(towers, wanted, on_progress)?;
     if seen.is_empty() {
         let (path, reason) = &failed[0];
         return Err(EngineError::Invalid(format!(

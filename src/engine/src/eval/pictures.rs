@@ -14,36 +14,38 @@ use crate::{EngineError, Source, Towers, pictures};
 
 /// What is told of a picture; its lines put together.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Facts {
-    pub(super) captions: Vec<String>,
+pub(crate) struct Facts {
+    pub(crate) captions: Vec<String>,
+    pub(crate) tags: Vec<String>,
     /// The `class` column.
-    pub(super) class: Option<String>,
-    pub(super) group: Option<String>,
-    pub(super) style: Option<String>,
-    pub(super) subset: Option<String>,
+    pub(crate) class: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) style: Option<String>,
+    pub(crate) subset: Option<String>,
 }
 
 impl Facts {
     /// What zero-shot classification is to find: the class, or else the first caption.
-    pub(super) fn label(&self) -> &str {
+    pub(crate) fn label(&self) -> &str {
         self.class.as_deref().or(self.captions.first().map(String::as_str)).unwrap_or_default()
     }
 }
 
 /// A picture that could be read.
-pub(super) struct Seen {
-    pub(super) facts: Facts,
-    pub(super) embedding: Embedding,
+pub(crate) struct Seen {
+    pub(crate) facts: Facts,
+    pub(crate) embedding: Embedding,
 }
 
 /// One entry a captioned picture of the split, in the order of paths.
-pub(super) fn of_split(lines: &[Pair], split: Option<&str>) -> Vec<(PathBuf, Facts)> {
+pub(crate) fn of_split(lines: &[Pair], split: Option<&str>) -> Vec<(PathBuf, Facts)> {
     let mut merged: BTreeMap<&PathBuf, Facts> = BTreeMap::new();
     for line in lines {
         let in_split = split.is_none_or(|s| line.split.as_deref() == Some(s));
         if let (true, Some(path)) = (in_split, &line.path) {
             let facts = merged.entry(path).or_default();
             facts.captions.extend(line.texts.iter().cloned());
+            facts.tags.extend(line.tags.iter().cloned());
             let first = |known: &mut Option<String>, new: &Option<String>| {
                 if known.is_none() {
                     known.clone_from(new);
@@ -60,10 +62,10 @@ pub(super) fn of_split(lines: &[Pair], split: Option<&str>) -> Vec<(PathBuf, Fac
 }
 
 /// Pictures that could not be read, with the reason.
-pub(super) type Failed = Vec<(PathBuf, String)>;
+pub(crate) type Failed = Vec<(PathBuf, String)>;
 
 /// Embeds on all cores; the order stays.
-pub(super) fn embed_all(
+pub(crate) fn embed_all(
     towers: &dyn Towers,
     wanted: Vec<(PathBuf, Facts)>,
     on_progress: &(dyn Fn(usize, usize) + Sync),
@@ -102,7 +104,7 @@ const TEXT_BATCH: usize = 64;
 
 /// Embeds texts on all cores; the order stays. Those of about one length are encoded
 /// together, since a batch is padded to its longest.
-pub(super) fn embed_texts(
+pub(crate) fn embed_texts(
     towers: &dyn Towers,
     texts: &[&str],
 ) -> Result<Vec<Embedding>, EngineError> {
@@ -149,6 +151,6 @@ pub(crate) fn rows<'a>(embeddings: impl ExactSizeIterator<Item = &'a Embedding>)
 }
 
 /// The rows of pictures.
-pub(super) fn image_rows(seen: &[Seen]) -> Array2<f32> {
+pub(crate) fn image_rows(seen: &[Seen]) -> Array2<f32> {
     rows(seen.iter().map(|s| &s.embedding))
 }

@@ -245,6 +245,9 @@ impl Towers for Broken {
     fn vocabulary(&self) -> Result<Option<Arc<ekphrasis_engine::Vocabulary>>, EngineError> {
         Ok(None)
     }
+    fn confidence(&self) -> Result<Option<Arc<ekphrasis_engine::Confidence>>, EngineError> {
+        Ok(None)
+    }
 }
 
 #[test]

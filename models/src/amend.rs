@@ -1,0 +1,159 @@
+//! Given a model's folder and its calibration, how do they come together without a
+//! moment in which the folder is wrong? New files first, then the manifest in one step,
+//! then the old files go.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde::Serialize;
+
+use crate::checked::sha256_hex;
+use crate::confidence::Calibration;
+use crate::manifest::Manifest;
+use crate::model::{MANIFEST_FILE, Model, ModelError};
+use crate::vocabulary::pack_vectors;
+
+/// Why a calibration was not written. The model is as it was.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum AmendError {
+    /// There is no sound model.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// The manifest would not be read again.
+    #[error("the manifest with the calibration cannot be read: {0}")]
+    Manifest(String),
+    /// The disk.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}
+
+impl Model {
+    /// Writes how scores become probabilities into the model's folder, instead of what
+    /// it may have had; and makes a vocabulary of half floats one of bytes, which
+    /// takes half the room. The towers stay as they are.
+    ///
+    /// # Errors
+    /// As [`AmendError`] says.
+    pub fn amend(&self, calibration: &Calibration, background: &[u8]) -> Result<Self, AmendError> {
+        let dir = self.dir();
+        let mut text = fs_err::read_to_string(dir.join(MANIFEST_FILE))?;
+        // Named by its contents: as long as the old manifest counts, its file is there.
+        let name = format!("background-{}.i4", &sha256_hex(background)[..8]);
+        let mut old: Vec<String> = Vec::new();
+        if let Some(before) = self.manifest().confidence() {
+            text = without(&text, |section| {
+                section == "confidence" || section.starts_with("confidence.")
+            });
+            text = without(&text, |section| section == file_section(&before.background));
+            old.push(before.background.clone());
+        }
+        let calibration = Calibration { background: name.clone(), ..calibration.clone() };
+        #[derive(Serialize)]
+        struct Section<'a> {
+            confidence: &'a Calibration,
+        }
+        let section = toml::to_string(&Section { confidence: &calibration })
+            .map_err(|e| AmendError::Manifest(e.to_string()))?;
+        push(&mut text, &section);
+        push(&mut text, &entry(&name, background));
+        write(&dir.join(&name), background)?;
+
+        if let (Some(files), Some(vocabulary)) = (self.manifest().vocabulary(), self.vocabulary()?)
+        {
+            let dim = self.space().dim() as u64;
+            let words = vocabulary.words().len() as u64;
+            if self.manifest().files()[&files.vectors].bytes == 2 * dim * words {
+                let rows: Vec<_> =
+                    (0..vocabulary.words().len()).map(|i| vocabulary.embedding(i)).collect();
+                let packed = pack_vectors(rows.iter().map(|row| row.values()));
+                let name = "vocabulary.i8";
+                text = without(&text, |section| section == file_section(&files.vectors));
+                text = text.replace(
+                    &format!("vectors = {:?}", files.vectors),
+                    &format!("vectors = {name:?}"),
+                );
+                push(&mut text, &entry(name, &packed));
+                write(&dir.join(name), &packed)?;
+                old.push(files.vectors.clone());
+            }
+        }
+        let manifest = Manifest::parse(&text).map_err(|e| AmendError::Manifest(e.to_string()))?;
+        let mut file = tempfile::NamedTempFile::new_in(dir)?;
+        file.write_all(text.as_bytes())?;
+        file.as_file().sync_all()?;
+        readable(&file)?;
+        file.persist(dir.join(MANIFEST_FILE)).map_err(|e| e.error)?;
+        for gone in old.iter().filter(|gone| !manifest.files().contains_key(*gone)) {
+            fs_err::remove_file(dir.join(gone))?;
+        }
+        Ok(Self::open(dir)?)
+    }
+}
+
+/// A temporary file may be read by its owner only; a model by whoever could before.
+#[cfg(unix)]
+fn readable(file: &tempfile::NamedTempFile) -> io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn readable(_: &tempfile::NamedTempFile) -> io::Result<()> {
+    Ok(())
+}
+
+fn file_section(file: &str) -> String {
+    format!("files.{file:?}")
+}
+
+fn entry(file: &str, bytes: &[u8]) -> String {
+    format!("[files.{file:?}]\nbytes = {}\nsha256 = \"{}\"\n", bytes.len(), sha256_hex(bytes))
+}
+
+fn push(text: &mut String, section: &str) {
+    let kept = text.trim_end().len();
+    text.truncate(kept);
+    text.push_str("\n\n");
+    text.push_str(section);
+}
+
+/// The manifest without some of its sections.
+fn without(text: &str, leave_out: impl Fn(&str) -> bool) -> String {
+    let mut kept = String::new();
+    let mut out = false;
+    for line in text.lines() {
+        if let Some(section) = line.trim().strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            out = leave_out(section);
+        }
+        if !out {
+            kept.push_str(line);
+            kept.push('\n');
+        }
+    }
+    kept
+}
+
+fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut file = fs_err::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sections_are_left_out_whole() {
+        let text = "a = 1\n[b]\nc = [\n  2,\n]\n[b.d]\ne = 3\n[f.\"g.h\"]\ni = 4\n[j]\nk = 5\n";
+        assert_eq!(
+            without(text, |s| s == "b"),
+            "a = 1\n[b.d]\ne = 3\n[f.\"g.h\"]\ni = 4\n[j]\nk = 5\n"
+        );
+        assert_eq!(
+            without(text, |s| s == "f.\"g.h\"" || s.starts_with("b.")),
+            "a = 1\n[b]\nc = [\n  2,\n]\n[j]\nk = 5\n"
+        );
+    }
+}

@@ -1,0 +1,201 @@
+//! Given a model and captioned pictures, which weights turn its scores into
+//! probabilities?
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use ekphrasis_metric::logistic::{Logistic, LogisticError};
+use ekphrasis_models::{
+    AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
+};
+use rand::seq::SliceRandom;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use super::evidence::{anything_weights, hit_weights};
+use super::trial::{self, Material};
+use super::{Asked, Background, Confidence};
+use crate::eval::{Facts, embed_all, embed_texts, of_split};
+use crate::{Embedding, EngineError, Towers, pairs};
+
+/// Pictures of the background: they come with the model, so there is a bound.
+const BACKGROUND: usize = 2_000;
+/// The fewest captions and concepts of which anything can be learned.
+const FEWEST: (usize, usize) = (60, 20);
+/// The name of the file beside the manifest.
+const FILE: &str = "background.i4";
+/// Shares of the concepts that a library has: sizes differ from user to user.
+const SHARES: [f64; 6] = [1.0, 1.0, 0.6, 0.35, 1.0, 0.8];
+/// Libraries that are drawn.
+const LIBRARIES: u64 = 60;
+/// The penalty on weights, in examples.
+const PENALTY: f64 = 300.0;
+
+/// What a calibration came to.
+pub struct Calibrated {
+    /// What goes into the manifest.
+    pub calibration: Calibration,
+    /// What goes into the file that it names.
+    pub background: Vec<u8>,
+    /// Pictures of the background.
+    pub background_pictures: usize,
+    /// Pictures, captions and concepts that the weights were fitted on.
+    pub fitted_on: (usize, usize, usize),
+    /// Pictures that could not be read.
+    pub failed: usize,
+}
+
+/// Learns how far a model's scores can be believed. The background is of the split
+/// `train`, the weights are fitted on the split `val`; `test` is never looked at. Pairs
+/// without splits are divided by concept. Equal input gives equal weights.
+///
+/// # Errors
+/// `Invalid` if the pairs are wrong or too few; otherwise as the model fails.
+pub fn calibrate(
+    towers: &dyn Towers,
+    file: &Path,
+    seed: u64,
+    on_progress: &(dyn Fn(usize, usize) + Sync),
+) -> Result<Calibrated, EngineError> {
+    let lines = pairs::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?;
+    let (mut behind, held) = divide(&lines, seed);
+    let mut rng = Pcg64::seed_from_u64(seed);
+    behind.shuffle(&mut rng);
+    behind.truncate(BACKGROUND);
+    let few = |what: &str, got: usize, least: usize| {
+        Err(EngineError::Invalid(format!(
+            "{}: calibrating needs at least {least} {what}, got {got}; give more captioned pictures",
+            file.display()
+        )))
+    };
+    if behind.len() < 100 {
+        return few("pictures with captions to compare with (split \"train\")", behind.len(), 100);
+    }
+    let concepts: BTreeSet<&str> =
+        held.iter().map(|(_, f)| f.group.as_deref().unwrap_or(f.label())).collect();
+    let captions: BTreeSet<&str> =
+        held.iter().flat_map(|(_, f)| &f.captions).map(String::as_str).collect();
+    if captions.len() < FEWEST.0 {
+        return few("different captions (split \"val\")", captions.len(), FEWEST.0);
+    }
+    if concepts.len() < FEWEST.1 {
+        return few("concepts (split \"val\")", concepts.len(), FEWEST.1);
+    }
+    let (behind, failed) = embed_all(towers, behind, on_progress)?;
+    let (held, more) = embed_all(towers, held, on_progress)?;
+    let failed = failed.len() + more.len();
+    if behind.len() < 100 || held.is_empty() {
+        return few("pictures that can be read", behind.len().min(held.len()), 100);
+    }
+
+    // As it will be read: what four bits lose is part of what is learned.
+    let dim = towers.space().dim();
+    let background = pack_background(behind.iter().map(|s| s.embedding.values()));
+    let flat = unpack_background(dim, &background).map_err(EngineError::Invalid)?;
+    let any = any_queries(towers)?;
+    let zero =
+        Judgement { anything: anything_weights(0.0, &[0.0; 8]), hit: hit_weights(0.0, &[0.0; 6]) };
+    let mut calibration =
+        Calibration { background: FILE.into(), about: String::new(), words: zero, picture: zero };
+    let confidence = Confidence::new(calibration.clone(), Background::new(dim, flat), &any);
+
+    let captions = trial::captions(&held);
+    let vectors = embed_texts(towers, &captions)?;
+    let texts: BTreeMap<String, Embedding> =
+        captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
+    let material = Material::new(held, &texts, &confidence);
+    let mumbled = mumble(seed);
+    let texts: Vec<&str> = mumbled.iter().map(String::as_str).collect();
+    let mumbled = embed_texts(towers, &texts)?;
+    calibration.words = fit(&material, &confidence, Asked::Words, &mumbled, seed)?;
+    calibration.picture = fit(&material, &confidence, Asked::Picture, &[], seed)?;
+    let fitted_on = (material.pictures(), material.captions(), material.groups());
+    calibration.about = format!(
+        "{} captions and {} pictures of {} concepts held out from training, half of the concepts \
+         out of the library; {} pictures as background; seed {seed}",
+        fitted_on.1,
+        fitted_on.0,
+        fitted_on.2,
+        behind.len(),
+    );
+    Ok(Calibrated { calibration, background, background_pictures: behind.len(), fitted_on, failed })
+}
+
+/// Texts that mean nothing, for which nothing can be right.
+fn mumble(seed: u64) -> Vec<String> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let letters: Vec<char> = "abcdefghijklmnopqrstuvwxyz".chars().collect();
+    let mut word = || -> String {
+        (0..rng.random_range(3..10usize)).map(|_| letters[rng.random_range(0..26usize)]).collect()
+    };
+    // The empty text is what is left of a query of signs.
+    let mut texts = vec![String::new()];
+    texts.extend(
+        (0..39).map(|i| if i % 2 == 0 { word() } else { format!("{} {}", word(), word()) }),
+    );
+    texts
+}
+
+type Named = Vec<(std::path::PathBuf, Facts)>;
+
+/// The pictures to compare with, and those to learn from.
+fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named) {
+    let (behind, held) = (of_split(lines, Some("train")), of_split(lines, Some("val")));
+    if !behind.is_empty() && !held.is_empty() {
+        return (behind, held);
+    }
+    let all = of_split(lines, None);
+    let group = |f: &Facts| f.group.clone().unwrap_or_else(|| f.label().to_owned());
+    let groups: BTreeSet<String> = all.iter().map(|(_, f)| group(f)).collect();
+    let mut groups: Vec<String> = groups.into_iter().collect();
+    groups.shuffle(&mut Pcg64::seed_from_u64(seed));
+    let half: BTreeSet<String> = groups.drain(..groups.len() / 2).collect();
+    all.into_iter().partition(|(_, f)| half.contains(&group(f)))
+}
+
+/// Texts that stand for any query.
+pub(crate) fn any_queries(towers: &dyn Towers) -> Result<Vec<Embedding>, EngineError> {
+    Ok(towers.vocabulary()?.map_or_else(Vec::new, |vocabulary| {
+        (0..vocabulary.words().len()).map(|i| vocabulary.embedding(i)).collect()
+    }))
+}
+
+fn fit(
+    material: &Material,
+    confidence: &Confidence,
+    asked: Asked,
+    mumbled: &[Embedding],
+    seed: u64,
+) -> Result<Judgement, EngineError> {
+    let invalid = |e: LogisticError| EngineError::Invalid(format!("nothing to learn from: {e}"));
+    let (mut examples, mut nonsense) = (Vec::new(), Vec::new());
+    for draw in 0..LIBRARIES {
+        let share = SHARES[draw as usize % SHARES.len()];
+        // Half of the libraries know their pictures' keywords.
+        let library = material.library(confidence, share, draw % 2 == 1, seed ^ (draw << 8));
+        examples.extend(material.ask(&library, asked));
+        for text in mumbled.iter().skip(draw as usize % 4).step_by(4) {
+            nonsense.push(material.example_of(&library, "", text, confidence));
+        }
+    }
+    let all = || examples.iter().chain(&nonsense);
+    let rows: Vec<Vec<f64>> = all().map(|e| e.evidence.figures()).collect();
+    let truth: Vec<bool> = all().map(|e| e.present).collect();
+    let fitted = Logistic::fit(&rows, &truth, PENALTY).map_err(invalid)?;
+    // The drawn libraries have something for about half of the queries; the probability
+    // is to hold for half exactly, so the odds are put right.
+    let present = truth.iter().filter(|&&t| t).count() as f64;
+    let odds = present / (truth.len() as f64 - present);
+    let anything: AnythingWeights = anything_weights(fitted.bias - odds.ln(), &fitted.weights);
+
+    let (mut rows, mut truth) = (Vec::new(), Vec::new());
+    for example in &examples {
+        for (hit, _, fits) in material.judged(example, example.evidence.logit(&anything)) {
+            rows.push(hit.figures());
+            truth.push(fits);
+        }
+    }
+    let fitted = Logistic::fit(&rows, &truth, PENALTY).map_err(invalid)?;
+    let hit: HitWeights = hit_weights(fitted.bias, &fitted.weights);
+    Ok(Judgement { anything, hit })
+}

@@ -1,0 +1,284 @@
+//! Given a query's vector and a store, how probable is it that something fits, and
+//! that a hit does?
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+use ekphrasis_embed::{Embedding, dot};
+use ekphrasis_index::{Filter, Item, Kind, LocalStore, Query, StoreRead};
+
+use super::background::Expected;
+use super::evidence::{
+    Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
+};
+use super::{Anything, Asked, Confidence, Shared, Verdict};
+use crate::{Engine, EngineError, SearchRequest};
+
+/// Pictures of a library that tell what its scores are usually like.
+const SAMPLE: usize = 512;
+
+/// What a library scores for queries in general; the median over them, since some of them
+/// it may have something for.
+pub(super) fn usual<'a>(
+    queries: impl Iterator<Item = (&'a [f32], Option<usize>, &'a Expected)>,
+    library: &[&[f32]],
+) -> Usual {
+    let mut found: Vec<[f64; 3]> = Vec::new();
+    for (query, itself, expected) in queries {
+        let others = library.iter().enumerate().filter(|(i, _)| Some(*i) != itself);
+        let mut scores: Vec<f32> = others.map(|(_, row)| dot(row, query)).collect();
+        let size = scores.len();
+        scores.sort_unstable_by(|a, b| b.total_cmp(a));
+        scores.truncate(LOOKED_AT);
+        found.push(excess(&scores, size, expected));
+    }
+    if found.is_empty() || library.len() < 2 {
+        return Usual::default();
+    }
+    let median = |i: usize| {
+        let mut values: Vec<f64> = found.iter().map(|e| e[i]).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        values[values.len() / 2]
+    };
+    Usual { excess: [median(0), median(1), median(2)] }
+}
+
+/// What the library scores usually, kept until it has changed by a tenth.
+#[derive(Default)]
+pub(crate) struct LibraryUsual {
+    known: Mutex<HashMap<Asked, (u64, Usual)>>,
+    /// The best scores of everyday words, for a model without calibration.
+    everyday: Mutex<Option<(u64, Vec<f32>)>>,
+}
+
+/// Whether a count is still about what it was.
+fn about(now: u64, then: u64) -> bool {
+    now.abs_diff(then) <= then / 10
+}
+
+impl LibraryUsual {
+    fn get(
+        &self,
+        confidence: &Confidence,
+        store: &LocalStore,
+        asked: Asked,
+    ) -> Result<Usual, EngineError> {
+        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((then, usual)) = known.get(&asked)
+            && about(pictures, *then)
+        {
+            return Ok(*usual);
+        }
+        let sample = sample(store)?;
+        let usual = match asked {
+            Asked::Words => confidence.usual_for_words(&sample),
+            Asked::Picture => confidence.usual_for_pictures(&sample),
+        };
+        known.insert(asked, (pictures, usual));
+        Ok(usual)
+    }
+}
+
+/// Some pictures of the store. The order of ids is one of chance.
+fn sample(store: &LocalStore) -> Result<Vec<Embedding>, EngineError> {
+    let items = store.scan(None, SAMPLE, &Filter::of_kind(Kind::Image))?;
+    let ids: Vec<_> = items.iter().map(|item| item.id).collect();
+    Ok(store.embeddings(&ids)?.into_iter().flatten().collect())
+}
+
+/// What was found out about a query; hits are judged by it.
+pub(crate) struct Judged {
+    confidence: Shared,
+    asked: Asked,
+    expected: Expected,
+    evidence: Evidence,
+    /// The best cosines of the library.
+    best: Vec<f32>,
+    size: usize,
+    words: Vec<String>,
+}
+
+impl Engine {
+    /// Looks at a query's best hits among the pictures that its filter lets through.
+    /// `None` if the model is not calibrated, or no pictures are looked for.
+    pub(crate) fn judge(
+        &self,
+        store: &LocalStore,
+        request: &SearchRequest,
+        query: &Embedding,
+        words: Option<&str>,
+    ) -> Result<Option<Judged>, EngineError> {
+        let Some(confidence) = self.towers.confidence()? else { return Ok(None) };
+        if request.kind == Some(Kind::Text) {
+            return Ok(None);
+        }
+        let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
+        let size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
+        let best = store.search(&Query {
+            vector: Some(query.clone()),
+            k: LOOKED_AT,
+            filter,
+            exact: request.exact,
+            ..Query::default()
+        })?;
+        let ids: Vec<_> = best.iter().map(|hit| hit.id).collect();
+        let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
+        let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
+        let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
+        let expected = confidence.background.expected(query.values());
+        let evidence = Evidence {
+            excess: excess(&best, size, &expected),
+            agreement: agreement(&super::rows(&vectors)),
+            words: 0.0,
+            told: 0.0,
+            cosine: best.first().map_or(0.0, |&s| f64::from(s)),
+            spread: expected.deviation,
+        };
+        let usual = self.usual.get(&confidence, store, asked)?;
+        Ok(Some(Judged {
+            evidence: evidence.less(&usual),
+            confidence,
+            asked,
+            expected,
+            best,
+            size,
+            words: words.map(telling_words).unwrap_or_default(),
+        }))
+    }
+
+    /// Whether anything fits as far as an uncalibrated model can tell; `None` if it
+    /// cannot. Only for queries in words: others have not loaded the tower for texts.
+    pub(crate) fn guess(
+        &self,
+        store: &LocalStore,
+        query: &Embedding,
+        words: Option<&str>,
+    ) -> Result<Option<Anything>, EngineError> {
+        if words.is_none() {
+            return Ok(None);
+        }
+        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
+        let mut everyday = self.usual.everyday.lock().unwrap_or_else(PoisonError::into_inner);
+        let best = |query: &Embedding, sample: &[Embedding]| {
+            sample.iter().map(|e| dot(e.values(), query.values())).fold(f32::MIN, f32::max)
+        };
+        let known = match everyday.as_ref() {
+            Some((then, known)) if about(pictures, *then) => known.clone(),
+            _ => {
+                let sample = sample(store)?;
+                let words = self.towers.text()?.embed_texts(EVERYDAY)?;
+                let known: Vec<f32> = words.iter().map(|word| best(word, &sample)).collect();
+                *everyday = Some((pictures, known.clone()));
+                known
+            }
+        };
+        drop(everyday);
+        let found = store.search(&Query {
+            vector: Some(query.clone()),
+            k: 1,
+            filter: Filter::of_kind(Kind::Image),
+            ..Query::default()
+        })?;
+        let Some(found) = found.first().and_then(|hit| hit.cosine) else { return Ok(None) };
+        let under = known.iter().filter(|&&other| other < found).count();
+        let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
+        Ok(Some(Anything { probability: None, verdict }))
+    }
+}
+
+/// Words whose best scores tell what is usual in a library.
+const EVERYDAY: &[&str] = &[
+    "a dog",
+    "a tree",
+    "a house",
+    "a car",
+    "a person",
+    "food",
+    "a flower",
+    "a boat",
+    "a book",
+    "a chair",
+    "a bird",
+    "a mountain",
+    "a street",
+    "a cup",
+    "a train",
+    "a guitar",
+    "a fish",
+    "a clock",
+    "a bridge",
+    "a shoe",
+    "an apple",
+    "a horse",
+    "a computer",
+    "the sky",
+];
+
+impl Judged {
+    /// Counts in which of the query's words the best hits have.
+    pub(crate) fn hear<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
+        let items: Vec<&Item> = items.filter(|i| i.kind == Kind::Image).take(LOOKED_AT).collect();
+        let share = |item: &&Item| self.share_of_words(item);
+        self.evidence.words = items.iter().map(share).fold(0.0, f64::max);
+        let told = items.iter().filter(|item| is_told_of(item)).count();
+        self.evidence.told = told as f64 / items.len().max(1) as f64;
+    }
+
+    fn share_of_words(&self, item: &Item) -> f64 {
+        if self.words.is_empty() {
+            return 0.0;
+        }
+        let mut text = item.text.clone().unwrap_or_default();
+        for more in item.tags.iter().chain(&item.labels) {
+            text.push(' ');
+            text.push_str(more);
+        }
+        if let Some(path) = &item.path {
+            for name in [path.file_stem(), path.parent().and_then(|p| p.file_name())] {
+                text.push(' ');
+                text.push_str(&name.unwrap_or_default().to_string_lossy());
+            }
+        }
+        share(&self.words, &telling_words(&text))
+    }
+
+    /// Whether anything fits.
+    pub(crate) fn anything(&self) -> Anything {
+        let p = if self.size == 0 {
+            0.0
+        } else {
+            probability(&self.evidence, self.confidence.judgement(self.asked))
+        };
+        Anything { probability: Some(p), verdict: Verdict::of(p) }
+    }
+
+    /// The probability that a picture fits; `None` for a text.
+    pub(crate) fn hit(&self, item: &Item, cosine: f32) -> Option<f32> {
+        if item.kind != Kind::Image {
+            return None;
+        }
+        let judgement = self.confidence.judgement(self.asked);
+        let rank = 1 + self.best.iter().filter(|&&other| other > cosine).count();
+        let evidence = HitEvidence::new(
+            cosine,
+            rank,
+            self.size,
+            &self.expected,
+            self.evidence.logit(&judgement.anything),
+            (self.share_of_words(item), is_told_of(item)),
+        );
+        Some(evidence.probability(&judgement.hit) as f32)
+    }
+}
+
+/// Whether somebody said something of a picture; every file has a name.
+fn is_told_of(item: &Item) -> bool {
+    item.text.is_some() || !item.tags.is_empty() || !item.labels.is_empty()
+}
+
+/// Which share of `wanted` is in `there`; both sorted.
+pub(super) fn share(wanted: &[String], there: &[String]) -> f64 {
+    let found = wanted.iter().filter(|w| there.binary_search(w).is_ok()).count();
+    if wanted.is_empty() { 0.0 } else { found as f64 / wanted.len() as f64 }
+}

@@ -1,0 +1,195 @@
+//! Searches say whether anything fits, and models learn to say so.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, picture, reference, repository};
+
+fn indexed() -> Home {
+    let home = Home::new();
+    let pictures = home.folder("pictures");
+    for file in ["cat_451x300.jpg", "coffee_300x600.webp", "motorcycle_gray_370x250.png"] {
+        fs_err::copy(reference(&format!("images/{file}")), pictures.join(file)).expect("copied");
+    }
+    for i in 0..9u8 {
+        picture(&pictures.join(format!("plain-{i}.png")), [i * 28, 255 - i * 20, 90]);
+    }
+    fs_err::write(home.path().join("words.jsonl"), r#"{"text":"a text of its own"}"#)
+        .expect("written");
+    home.ek(&["index", "pictures", "--captions", "words.jsonl", "--quiet"]).exits(0);
+    home
+}
+
+fn probability(reply: &Value) -> f64 {
+    reply["anything"]["probability"].as_f64().unwrap_or_else(|| panic!("none: {reply}"))
+}
+
+#[test]
+fn what_is_there_is_believed_more_than_what_is_not() {
+    let home = indexed();
+    let ask = |args: &[&str]| home.ek(&[&["search", "--json"], args].concat()).exits(0).json();
+    let cat = ask(&["a photo of a tabby animal", "--mode", "vector"]);
+    let nonsense = ask(&["xqzt vorp", "--mode", "vector"]);
+    assert!(probability(&cat) > probability(&nonsense), "{cat}\n{nonsense}");
+    assert_eq!(cat["anything"]["calibrated"], true);
+    let hits = cat["hits"].as_array().expect("hits");
+    let confidence: Vec<f64> =
+        hits.iter().map(|h| h["confidence"].as_f64().expect("a picture's")).collect();
+    assert!(confidence.iter().all(|c| (0.0..=1.0).contains(c)), "{confidence:?}");
+    assert!(confidence[0] >= confidence[9], "{confidence:?}");
+    // A word that a picture's name has speaks for it.
+    let named = ask(&["motorcycle"]);
+    let unnamed = ask(&["motorcycle", "--mode", "vector", "--filter", "-name:motor*"]);
+    assert!(probability(&named) > probability(&unnamed), "{named}\n{unnamed}");
+    // A picture that is there finds itself, for certain.
+    let id = cat["hits"][0]["id"].as_str().expect("an id");
+    let itself = ask(&["--image", id]);
+    assert!(probability(&itself) > 0.5, "{itself}");
+    assert_eq!(itself["hits"][0]["id"], id);
+    // Of texts, and by words alone, nothing is promised.
+    assert!(ask(&["text", "--for", "texts"])["anything"].is_null());
+    let by_words = ask(&["motorcycle", "--mode", "text"]);
+    assert!(by_words["anything"].is_null() && by_words["hits"][0]["confidence"].is_null());
+}
+
+#[test]
+fn a_least_confidence_leaves_out_the_rest_and_says_so() {
+    let home = indexed();
+    let all = home.ek(&["search", "a cat", "--json"]).exits(0).json();
+    let confidence = |hit: &Value| hit["confidence"].as_f64().expect("a number");
+    let hits = all["hits"].as_array().expect("hits");
+    let best = hits.iter().map(confidence).fold(0.0, f64::max);
+    let least = (best - 1e-6).to_string();
+    let run = home.ek(&["search", "a cat", "--json", "--min-confidence", &least]).exits(0);
+    let some = run.json();
+    let left = some["hits"].as_array().expect("hits");
+    assert!(!left.is_empty() && left.iter().all(|h| confidence(h) >= best - 1e-6), "{some}");
+    assert_eq!(some["below_confidence"], hits.len() - left.len(), "{some}");
+    // Who is left keeps the rank that it has among all.
+    assert!(left.iter().all(|h| hits.contains(h)), "{some}");
+
+    let run = home.ek(&["search", "xqzt vorp", "--min-confidence", "1"]).exits(1);
+    assert_eq!(run.stdout(), "");
+    assert!(run.stderr().contains("--min-confidence"), "{}", run.stderr());
+    for wrong in ["1.5", "-1", "nan"] {
+        let run = home.ek(&["search", "a cat", "--min-confidence", wrong]).exits(2);
+        assert!(run.stderr().contains("0 to 1"), "{wrong}: {}", run.stderr());
+    }
+    let run = home.ek(&["search", "text", "--for", "texts", "--min-confidence", "0.5"]).exits(2);
+    assert!(run.stderr().contains("pictures"), "{}", run.stderr());
+}
+
+/// The default model without its calibration, as one from elsewhere.
+fn uncalibrated(home: &Home) -> PathBuf {
+    let dir = home.folder("uncalibrated");
+    for entry in fs_err::read_dir(repository().join("models/lite")).expect("the default model") {
+        let from = entry.expect("an entry").path();
+        fs_err::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
+    }
+    let manifest = dir.join("model.toml");
+    let text = fs_err::read_to_string(&manifest).expect("readable");
+    let mut table: toml::Table = text.parse().expect("TOML");
+    table.remove("confidence").expect("the default model is calibrated");
+    fs_err::write(manifest, table.to_string()).expect("written");
+    dir
+}
+
+#[test]
+fn a_model_without_calibration_says_so() {
+    let home = indexed();
+    let model = uncalibrated(&home);
+    let model = model.to_str().expect("UTF-8");
+    let ask = |args: &[&str]| home.ek(&[args, &["--model", model]].concat());
+    let reply = ask(&["search", "a cat", "--json"]).exits(0).json();
+    assert_eq!(reply["anything"]["calibrated"], false, "{reply}");
+    assert!(reply["anything"]["probability"].is_null() && reply["hits"][0]["confidence"].is_null());
+    assert_eq!(reply["anything"]["verdict"], "perhaps", "{reply}");
+    let run = ask(&["search", "a cat"]).exits(0);
+    assert!(run.stderr().contains("not calibrated"), "{}", run.stderr());
+    let run = ask(&["search", "a cat", "--min-confidence", "0.5"]).exits(2);
+    assert!(run.stderr().contains("ek model calibrate"), "{}", run.stderr());
+    let info = home.ek(&["model", "info", model]).exits(0);
+    assert!(info.stdout().contains("not calibrated"), "{}", info.stdout());
+    let run = home.ek(&["eval", "words.jsonl", "--confidence", "--model", model]).exits(2);
+    assert!(run.stderr().contains("not calibrated"), "{}", run.stderr());
+}
+
+/// Plain pictures with captions: 110 of one split, 66 of 22 concepts of the other.
+fn pairs(home: &Home) {
+    let folder = home.folder("plain");
+    let mut lines = Vec::new();
+    for i in 0..176u32 {
+        let (split, group) = if i < 110 { ("train", 1000 + i) } else { ("val", i % 22) };
+        let colour = [group * 37 % 256, group * 91 % 256, group * 53 % 256].map(|c| c as u8);
+        let name = format!("plain/{i}.png");
+        picture(&folder.join(format!("{i}.png")), colour);
+        lines.push(
+            json!({"path": name, "caption": format!("thing {group} number {i}"),
+                "tags": [format!("thing {group}")], "group": group.to_string(), "split": split})
+            .to_string(),
+        );
+    }
+    fs_err::write(home.path().join("pairs.jsonl"), lines.join("\n")).expect("written");
+}
+
+fn backgrounds(dir: &Path) -> Vec<String> {
+    let entries = fs_err::read_dir(dir).expect("readable");
+    let names = entries.map(|e| e.expect("an entry").file_name().to_string_lossy().into_owned());
+    names.filter(|name| name.ends_with(".i4")).collect()
+}
+
+#[test]
+fn a_model_learns_how_far_it_can_be_believed() {
+    let home = Home::new();
+    pairs(&home);
+    let model = uncalibrated(&home);
+    let calibrate = || {
+        let run =
+            home.ek(&["model", "calibrate", "uncalibrated", "--pairs", "pairs.jsonl", "--json"]);
+        run.exits(0).json()
+    };
+    let told = calibrate();
+    assert_eq!((&told["captions"], &told["concepts"]), (&json!(66), &json!(22)), "{told}");
+    assert_eq!(told["background"], 110, "{told}");
+    let first = fs_err::read_to_string(model.join("model.toml")).expect("readable");
+    // Again it is the same, and nothing old is left.
+    calibrate();
+    assert_eq!(fs_err::read_to_string(model.join("model.toml")).expect("readable"), first);
+    let left: Vec<String> = backgrounds(&model)
+        .into_iter()
+        .filter(|name| first.contains(&format!("background = {name:?}")))
+        .collect();
+    assert_eq!(left.len(), 1, "{:?}", backgrounds(&model));
+    let info = home.ek(&["model", "info", "uncalibrated", "--json"]).exits(0).json();
+    assert!(info["confidence"].as_str().expect("told").contains("66 captions"), "{info}");
+
+    let report = home
+        .ek(&[
+            "eval",
+            "pairs.jsonl",
+            "--split",
+            "val",
+            "--confidence",
+            "--json",
+            "--report",
+            "r.html",
+            "--model",
+            "uncalibrated",
+        ])
+        .exits(0)
+        .json();
+    let bins = report["anything"]["bins"].as_array().expect("bins");
+    assert_eq!(bins.len(), 15, "{report}");
+    assert!(report["anything"]["ece"].as_f64().expect("a number") <= 1.0);
+    assert_eq!(report["without_an_answer"].as_array().expect("rows").len(), 3, "{report}");
+    let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
+    assert_eq!(page.matches("<svg").count(), 4, "four diagrams");
+
+    // Too few to learn from: nothing changes.
+    fs_err::write(home.path().join("few.jsonl"), r#"{"path":"plain/0.png","caption":"a"}"#)
+        .expect("written");
+    let run = home.ek(&["model", "calibrate", "uncalibrated", "--pairs", "few.jsonl"]).exits(2);
+    assert!(run.stderr().contains("at least 100"), "{}", run.stderr());
+    assert_eq!(fs_err::read_to_string(model.join("model.toml")).expect("readable"), first);
+}
