@@ -249,11 +249,12 @@ fn who_may_not_write_reads_all_the_same() {
     assert_eq!(after, before);
 }
 
-/// `cargo test --release -p ekphrasis-index --test store opening_cost -- --ignored --nocapture`
+/// `EK_TEST_ITEMS=1000000 cargo test --release -p ekphrasis-index --test store opening_cost -- --ignored --nocapture`
 #[test]
-#[ignore = "a measurement: makes a store of 100,000 items"]
+#[ignore = "a measurement: makes a store of 100,000 items, or EK_TEST_ITEMS"]
 fn opening_cost() {
-    const ITEMS: usize = 100_000;
+    let items: usize =
+        std::env::var("EK_TEST_ITEMS").map_or(100_000, |n| n.parse().expect("a number"));
     let dir = tempfile::tempdir().expect("tempdir");
     let space = Space::new("opening", 384).expect("valid");
     let mut options = Options::default();
@@ -264,7 +265,7 @@ fn opening_cost() {
     };
     let mut random = Random(1);
     let store = open(writing());
-    for start in (0..ITEMS).step_by(2000) {
+    for start in (0..items).step_by(2000) {
         let records: Vec<_> = (start..start + 2000)
             .map(|name| {
                 let mut record = record(&mut random, name);
