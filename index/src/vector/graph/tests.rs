@@ -78,7 +78,7 @@ fn among_rows_that_a_filter_names() {
     let dir = tempfile::tempdir().expect("tempdir");
     let mut store = Store::new(dir.path(), 64);
     store.add(&vectors, IMAGES, &[3, 4]);
-    let graph = build(&store, 7, 2);
+    let graph = build(&store, 7, 1);
     type Names = fn(usize, usize) -> bool;
     // Row and query of the same cluster have the same remainder.
     // Of the far ones many are about as near: what is hard without a filter, too.
