@@ -32,6 +32,11 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     let cat = ask(&["a photo of a tabby animal", "--mode", "vector"]);
     let nonsense = ask(&["xqzt vorp", "--mode", "vector"]);
     assert!(probability(&cat) > probability(&nonsense), "{cat}\n{nonsense}");
+    // Neither the page nor the mode changes what is there.
+    let later = ask(&["a photo of a tabby animal", "--mode", "vector", "-k", "1"]);
+    assert_eq!(probability(&cat), probability(&later), "{later}");
+    let hybrid = ask(&["a photo of a tabby animal"]);
+    assert_eq!(probability(&cat), probability(&hybrid), "{hybrid}");
     assert_eq!(cat["anything"]["calibrated"], true);
     let hits = cat["hits"].as_array().expect("hits");
     let confidence: Vec<f64> =
@@ -42,13 +47,18 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     let named = ask(&["motorcycle"]);
     let unnamed = ask(&["motorcycle", "--mode", "vector", "--filter", "-name:motor*"]);
     assert!(probability(&named) > probability(&unnamed), "{named}\n{unnamed}");
-    // A picture that is there finds itself, for certain.
-    let id = cat["hits"][0]["id"].as_str().expect("an id");
+    // A picture that is there finds itself, and is judged by what else it finds.
+    let named = ask(&["motorcycle", "--filter", "name:motor*"]);
+    let id = named["hits"][0]["id"].as_str().expect("an id");
     let itself = ask(&["--image", id]);
-    assert!(probability(&itself) > 0.5, "{itself}");
     assert_eq!(itself["hits"][0]["id"], id);
+    let others = ask(&["--image", id, "--filter", "-name:motor*"]);
+    assert!((probability(&itself) - probability(&others)).abs() < 1e-6, "{itself}\n{others}");
     // Of texts, and by words alone, nothing is promised.
     assert!(ask(&["text", "--for", "texts"])["anything"].is_null());
+    let all = ["text", "--for", "all", "--filter", "kind:text"];
+    let texts = ask(&all);
+    assert!(texts["anything"].is_null() && texts["hits"][0]["kind"] == "text", "{texts}");
     let by_words = ask(&["motorcycle", "--mode", "text"]);
     assert!(by_words["anything"].is_null() && by_words["hits"][0]["confidence"].is_null());
 }

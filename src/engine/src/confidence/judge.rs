@@ -5,14 +5,14 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use ekphrasis_embed::{Embedding, dot};
-use ekphrasis_index::{Filter, Item, Kind, LocalStore, Query, StoreRead};
+use ekphrasis_index::{Filter, Item, ItemId, Kind, LocalStore, Query, StoreRead};
 
 use super::background::Expected;
 use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
-use crate::{Engine, EngineError, SearchRequest};
+use crate::{Engine, EngineError, PartQuery, SearchRequest};
 
 /// Pictures of a library that tell what its scores are usually like.
 const SAMPLE: usize = 512;
@@ -93,57 +93,73 @@ pub(crate) struct Judged {
     asked: Asked,
     expected: Expected,
     evidence: Evidence,
-    /// The best cosines of the library.
+    /// The best cosines of the library, but for those of pictures that ask.
     best: Vec<f32>,
     size: usize,
     words: Vec<String>,
 }
 
 impl Engine {
-    /// Looks at a query's best hits among the pictures that its filter lets through.
-    /// `None` if the model is not calibrated, or no pictures are looked for.
+    /// Looks at a query's best hits among the pictures that its filter lets through, but
+    /// for those that it asks by: they would fit themselves. `None` if texts are looked
+    /// for, too, and there are no pictures.
     pub(crate) fn judge(
         &self,
         store: &LocalStore,
+        confidence: &Shared,
         request: &SearchRequest,
         query: &Embedding,
         words: Option<&str>,
     ) -> Result<Option<Judged>, EngineError> {
-        let Some(confidence) = self.towers.confidence()? else { return Ok(None) };
-        if request.kind == Some(Kind::Text) {
+        let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
+        let mut size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
+        if size == 0 && request.kind != Some(Kind::Image) {
             return Ok(None);
         }
-        let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
-        let size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
-        let best = store.search(&Query {
+        let asking: Vec<ItemId> = request
+            .parts
+            .iter()
+            .filter_map(|part| match part.what {
+                PartQuery::Id(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        let mut best = store.search(&Query {
             vector: Some(query.clone()),
-            k: LOOKED_AT,
+            k: LOOKED_AT + asking.len(),
             filter,
             exact: request.exact,
             ..Query::default()
         })?;
-        let ids: Vec<_> = best.iter().map(|hit| hit.id).collect();
+        let all = best.len();
+        best.retain(|hit| !asking.contains(&hit.id));
+        size = size.saturating_sub(all - best.len());
+        best.truncate(LOOKED_AT);
+        let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
         let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
+        let items: Vec<Item> = store.items(&ids)?.into_iter().flatten().collect();
         let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
         let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
+        let words = words.map(telling_words).unwrap_or_default();
         let expected = confidence.background.expected(query.values());
+        let told = items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
             excess: excess(&best, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
-            words: 0.0,
-            told: 0.0,
+            words: items.iter().map(|item| share_of_words(&words, item)).fold(0.0, f64::max),
+            told: told as f64 / items.len().max(1) as f64,
             cosine: best.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
         };
-        let usual = self.usual.get(&confidence, store, asked)?;
+        let usual = self.usual.get(confidence, store, asked)?;
         Ok(Some(Judged {
             evidence: evidence.less(&usual),
-            confidence,
+            confidence: confidence.clone(),
             asked,
             expected,
             best,
             size,
-            words: words.map(telling_words).unwrap_or_default(),
+            words,
         }))
     }
 
@@ -216,33 +232,6 @@ const EVERYDAY: &[&str] = &[
 ];
 
 impl Judged {
-    /// Counts in which of the query's words the best hits have.
-    pub(crate) fn hear<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
-        let items: Vec<&Item> = items.filter(|i| i.kind == Kind::Image).take(LOOKED_AT).collect();
-        let share = |item: &&Item| self.share_of_words(item);
-        self.evidence.words = items.iter().map(share).fold(0.0, f64::max);
-        let told = items.iter().filter(|item| is_told_of(item)).count();
-        self.evidence.told = told as f64 / items.len().max(1) as f64;
-    }
-
-    fn share_of_words(&self, item: &Item) -> f64 {
-        if self.words.is_empty() {
-            return 0.0;
-        }
-        let mut text = item.text.clone().unwrap_or_default();
-        for more in item.tags.iter().chain(&item.labels) {
-            text.push(' ');
-            text.push_str(more);
-        }
-        if let Some(path) = &item.path {
-            for name in [path.file_stem(), path.parent().and_then(|p| p.file_name())] {
-                text.push(' ');
-                text.push_str(&name.unwrap_or_default().to_string_lossy());
-            }
-        }
-        share(&self.words, &telling_words(&text))
-    }
-
     /// Whether anything fits.
     pub(crate) fn anything(&self) -> Anything {
         let p = if self.size == 0 {
@@ -266,7 +255,7 @@ impl Judged {
             self.size,
             &self.expected,
             self.evidence.logit(&judgement.anything),
-            (self.share_of_words(item), is_told_of(item)),
+            (share_of_words(&self.words, item), is_told_of(item)),
         );
         Some(evidence.probability(&judgement.hit) as f32)
     }
@@ -275,6 +264,25 @@ impl Judged {
 /// Whether somebody said something of a picture; every file has a name.
 fn is_told_of(item: &Item) -> bool {
     item.text.is_some() || !item.tags.is_empty() || !item.labels.is_empty()
+}
+
+/// Which share of a query's words is in what is said of an item, or in its name.
+fn share_of_words(words: &[String], item: &Item) -> f64 {
+    if words.is_empty() {
+        return 0.0;
+    }
+    let mut text = item.text.clone().unwrap_or_default();
+    for more in item.tags.iter().chain(&item.labels) {
+        text.push(' ');
+        text.push_str(more);
+    }
+    if let Some(path) = &item.path {
+        for name in [path.file_stem(), path.parent().and_then(|p| p.file_name())] {
+            text.push(' ');
+            text.push_str(&name.unwrap_or_default().to_string_lossy());
+        }
+    }
+    share(words, &telling_words(&text))
 }
 
 /// Which share of `wanted` is in `there`; both sorted.
