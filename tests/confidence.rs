@@ -33,7 +33,7 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     let nonsense = ask(&["xqzt vorp", "--mode", "vector"]);
     assert!(probability(&cat) > probability(&nonsense), "{cat}\n{nonsense}");
     // Neither the page nor the mode changes what is there.
-    let later = ask(&["a photo of a tabby animal", "--mode", "vector", "-k", "1"]);
+    let later = ask(&["a photo of a tabby animal", "--mode", "vector", "-n", "1"]);
     assert_eq!(probability(&cat), probability(&later), "{later}");
     let hybrid = ask(&["a photo of a tabby animal"]);
     assert_eq!(probability(&cat), probability(&hybrid), "{hybrid}");
