@@ -175,7 +175,8 @@ async function run() {
   running = mine;
   const asked = query;
   if (asked.view === "duplicates") {
-    $("empty").hidden = true;
+    for (const id of ["empty", "note"]) $(id).hidden = true;
+    $("box").classList.remove("busy");
     $("summary").textContent = "Looking for copies…";
     tell("");
     duplicates.show(asked);
@@ -195,6 +196,7 @@ async function run() {
   } catch (error) {
     if (error.name === "AbortError" || running !== mine) return;
     $("summary").textContent = "";
+    $("note").hidden = true;
     tell(error.message);
   } finally {
     clearTimeout(late);
