@@ -23,6 +23,8 @@ let running = null;
 let opened = -1;
 /** Whether looking at it was a step of its own in the history. */
 let pushed = false;
+/** Counted up with everything that is asked for: a reply of before is late then. */
+let turn = 0;
 
 // ---- parts -----------------------------------------------------------------
 
@@ -170,6 +172,7 @@ function reflect() {
 
 /** Shows the results of `query`; a run that was overtaken by another is dropped. */
 async function run() {
+  turn += 1;
   running?.abort();
   const mine = new AbortController();
   running = mine;
@@ -299,8 +302,9 @@ function rangeTo(entry) {
 // ---- one entry -------------------------------------------------------------
 
 async function open(index) {
+  const mine = turn += 1;
   const entry = await grid.fetch(index).catch((error) => tell(error.message));
-  if (!entry) return;
+  if (!entry || mine !== turn) return;
   opened = index;
   viewer.open(entry, {
     previous: index > 0, next: index < grid.total - 1,
@@ -319,6 +323,7 @@ function remain(id) {
 
 /** Closes the viewer because something else is asked for. */
 function leave() {
+  turn += 1;
   [opened, pushed] = [-1, false];
   if (viewer.isOpen) viewer.dialog.close();
 }
@@ -336,12 +341,15 @@ async function look(id) {
     await open(index);
     return;
   }
+  const mine = turn += 1;
   try {
     const item = await ask(`/v1/items/${id}`);
+    if (mine !== turn) return;
     opened = -1;
     viewer.open({ item });
     remain(id);
   } catch (error) {
+    if (mine !== turn) return;
     tell(error.message);
     if (query.open === id) change({ open: null }, { keepResults: true });
   }
@@ -426,6 +434,7 @@ watchKeys({
 
 addEventListener("popstate", () => {
   const before = query;
+  turn += 1;
   query = fromAddress();
   reflect();
   if (!query.open) leave();
