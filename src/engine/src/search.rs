@@ -78,15 +78,16 @@ impl Engine {
         } else {
             self.meters.rank.time(|| rows(store, &query))?.into_iter().map(|row| (row, 0)).collect()
         };
-        let confidence = match self.towers.confidence() {
-            _ if query.vector.is_none() || request.kind == Some(Kind::Text) => None,
-            Ok(known) => known,
-            Err(e) if request.min_confidence.is_none() => {
-                warnings.push(format!("how well the hits fit cannot be told: {e}"));
-                None
+        let mut confidence = None;
+        if query.vector.is_some() && request.kind != Some(Kind::Text) {
+            match self.towers.confidence() {
+                Ok(known) => confidence = known,
+                Err(e) if request.min_confidence.is_none() => {
+                    warnings.push(format!("how well the hits fit cannot be told: {e}"));
+                }
+                Err(e) => return Err(e),
             }
-            Err(e) => return Err(e),
-        };
+        }
         let judged = match (&query.vector, &confidence) {
             (Some(vector), Some(confidence)) => {
                 self.judge(store, confidence, request, vector, told.as_deref())?
