@@ -233,7 +233,8 @@ function summarise() {
   const notes = [...(reply?.warnings ?? [])];
   const { anything } = reply ?? {};
   if (total && anything && anything.verdict !== "good") {
-    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}.`);
+    const guessed = anything.calibrated ? "" : " (a guess: this model is not calibrated)";
+    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}${guessed}.`);
   }
   $("note").hidden = !notes.length;
   $("note").textContent = notes.join(" ");

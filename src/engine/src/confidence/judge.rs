@@ -2,10 +2,10 @@
 //! that a hit does?
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ekphrasis_embed::{Embedding, dot};
-use ekphrasis_index::{Filter, Item, ItemId, Kind, LocalStore, Query, StoreRead};
+use ekphrasis_index::{Filter, Item, ItemId, Kind, LocalStore, Query, Seq, StoreRead};
 
 use super::background::Expected;
 use super::evidence::{
@@ -46,14 +46,36 @@ pub(super) fn usual<'a>(
 /// What the library scores usually, kept until it has changed by a tenth.
 #[derive(Default)]
 pub(crate) struct LibraryUsual {
-    known: Mutex<HashMap<Asked, (u64, Usual)>>,
+    known: Mutex<HashMap<Asked, (State, Usual)>>,
     /// The best scores of everyday words, for a model without calibration.
-    everyday: Mutex<Option<(u64, Vec<f32>)>>,
+    everyday: Mutex<Option<(State, Vec<f32>)>>,
 }
 
-/// Whether a count is still about what it was.
-fn about(now: u64, then: u64) -> bool {
-    now.abs_diff(then) <= then / 10
+/// How far a library had come.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    pictures: u64,
+    /// As many pictures may be others.
+    seq: Seq,
+}
+
+impl State {
+    fn of(store: &LocalStore) -> Result<Self, EngineError> {
+        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
+        Ok(Self { pictures, seq: store.seq() })
+    }
+
+    /// Whether it is still about what it was.
+    fn is_about(self, then: Self) -> bool {
+        let about = |now: u64, then: u64| now.abs_diff(then) <= then / 10;
+        about(self.pictures, then.pictures) && about(self.seq, then.seq)
+    }
+}
+
+/// Nothing that takes time is done while a lock is held: two who need the same may both
+/// find it out.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LibraryUsual {
@@ -63,19 +85,19 @@ impl LibraryUsual {
         store: &LocalStore,
         asked: Asked,
     ) -> Result<Usual, EngineError> {
-        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((then, usual)) = known.get(&asked)
-            && about(pictures, *then)
+        let now = State::of(store)?;
+        let known = lock(&self.known).get(&asked).copied();
+        if let Some((then, usual)) = known
+            && now.is_about(then)
         {
-            return Ok(*usual);
+            return Ok(usual);
         }
         let sample = sample(store)?;
         let usual = match asked {
             Asked::Words => confidence.usual_for_words(&sample),
             Asked::Picture => confidence.usual_for_pictures(&sample),
         };
-        known.insert(asked, (pictures, usual));
+        lock(&self.known).insert(asked, (now, usual));
         Ok(usual)
     }
 }
@@ -164,7 +186,9 @@ impl Engine {
     }
 
     /// Whether anything fits as far as an uncalibrated model can tell; `None` if it
-    /// cannot. Only for queries in words: others have not loaded the tower for texts.
+    /// cannot. The query and everyday words are asked of the same pictures: all of the
+    /// library, whatever the filter. Only for queries in words: others have not loaded the
+    /// tower for texts.
     pub(crate) fn guess(
         &self,
         store: &LocalStore,
@@ -174,33 +198,35 @@ impl Engine {
         if words.is_none() {
             return Ok(None);
         }
-        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
-        let mut everyday = self.usual.everyday.lock().unwrap_or_else(PoisonError::into_inner);
-        let best = |query: &Embedding, sample: &[Embedding]| {
-            sample.iter().map(|e| dot(e.values(), query.values())).fold(f32::MIN, f32::max)
-        };
-        let known = match everyday.as_ref() {
-            Some((then, known)) if about(pictures, *then) => known.clone(),
+        let now = State::of(store)?;
+        let known = lock(&self.usual.everyday).clone();
+        let known = match known {
+            Some((then, known)) if now.is_about(then) => known,
             _ => {
-                let sample = sample(store)?;
-                let words = self.towers.text()?.embed_texts(EVERYDAY)?;
-                let known: Vec<f32> = words.iter().map(|word| best(word, &sample)).collect();
-                *everyday = Some((pictures, known.clone()));
+                let everyday = self.towers.text()?.embed_texts(EVERYDAY)?;
+                let best: Result<Vec<_>, _> =
+                    everyday.iter().map(|word| best_score(store, word)).collect();
+                let known: Vec<f32> = best?.into_iter().flatten().collect();
+                *lock(&self.usual.everyday) = Some((now, known.clone()));
                 known
             }
         };
-        drop(everyday);
-        let found = store.search(&Query {
-            vector: Some(query.clone()),
-            k: 1,
-            filter: Filter::of_kind(Kind::Image),
-            ..Query::default()
-        })?;
-        let Some(found) = found.first().and_then(|hit| hit.cosine) else { return Ok(None) };
+        let Some(found) = best_score(store, query)? else { return Ok(None) };
         let under = known.iter().filter(|&&other| other < found).count();
         let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
         Ok(Some(Anything { probability: None, verdict }))
     }
+}
+
+/// The best cosine among all pictures of a library; `None` if it has none.
+fn best_score(store: &LocalStore, query: &Embedding) -> Result<Option<f32>, EngineError> {
+    let found = store.search(&Query {
+        vector: Some(query.clone()),
+        k: 1,
+        filter: Filter::of_kind(Kind::Image),
+        ..Query::default()
+    })?;
+    Ok(found.first().and_then(|hit| hit.cosine))
 }
 
 /// Words whose best scores tell what is usual in a library.
