@@ -90,13 +90,19 @@ fn a_least_confidence_leaves_out_the_rest_and_says_so() {
     assert!(run.stderr().contains("pictures"), "{}", run.stderr());
 }
 
-/// The default model without its calibration, as one from elsewhere.
-fn uncalibrated(home: &Home) -> PathBuf {
-    let dir = home.folder("uncalibrated");
+/// The default model, to be changed.
+fn copy_of_the_model(home: &Home, name: &str) -> PathBuf {
+    let dir = home.folder(name);
     for entry in fs_err::read_dir(repository().join("models/lite")).expect("the default model") {
         let from = entry.expect("an entry").path();
         fs_err::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
     }
+    dir
+}
+
+/// The default model without its calibration, as one from elsewhere.
+fn uncalibrated(home: &Home) -> PathBuf {
+    let dir = copy_of_the_model(home, "uncalibrated");
     let manifest = dir.join("model.toml");
     let text = fs_err::read_to_string(&manifest).expect("readable");
     let mut table: toml::Table = text.parse().expect("TOML");
@@ -123,6 +129,26 @@ fn a_model_without_calibration_says_so() {
     assert!(info.stdout().contains("not calibrated"), "{}", info.stdout());
     let run = home.ek(&["eval", "words.jsonl", "--confidence", "--model", model]).exits(2);
     assert!(run.stderr().contains("not calibrated"), "{}", run.stderr());
+}
+
+#[test]
+fn a_damaged_calibration_is_a_warning() {
+    let home = indexed();
+    let dir = copy_of_the_model(&home, "damaged");
+    for name in backgrounds(&dir) {
+        let path = dir.join(name);
+        let mut bytes = fs_err::read(&path).expect("readable");
+        bytes[0] ^= 1;
+        fs_err::write(path, bytes).expect("written");
+    }
+    let model = dir.to_str().expect("UTF-8");
+    let reply = home.ek(&["search", "a cat", "--json", "--model", model]).exits(0).json();
+    assert!(!reply["hits"].as_array().expect("hits").is_empty(), "{reply}");
+    let warnings = reply["warnings"].to_string();
+    assert!(warnings.contains("cannot be told"), "{reply}");
+    // Who asks for a confidence is not given hits without.
+    let run = home.ek(&["search", "a cat", "--min-confidence", "0.5", "--model", model]);
+    assert!(run.code() != 0 && run.stdout().is_empty(), "{}", run.stderr());
 }
 
 /// Plain pictures with captions: 110 of one split, 66 of 22 concepts of the other.
