@@ -32,6 +32,11 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     let cat = ask(&["a photo of a tabby animal", "--mode", "vector"]);
     let nonsense = ask(&["xqzt vorp", "--mode", "vector"]);
     assert!(probability(&cat) > probability(&nonsense), "{cat}\n{nonsense}");
+    // Neither the page nor the mode changes what is there.
+    let later = ask(&["a photo of a tabby animal", "--mode", "vector", "-n", "1"]);
+    assert_eq!(probability(&cat), probability(&later), "{later}");
+    let hybrid = ask(&["a photo of a tabby animal"]);
+    assert_eq!(probability(&cat), probability(&hybrid), "{hybrid}");
     assert_eq!(cat["anything"]["calibrated"], true);
     let hits = cat["hits"].as_array().expect("hits");
     let confidence: Vec<f64> =
@@ -42,13 +47,18 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     let named = ask(&["motorcycle"]);
     let unnamed = ask(&["motorcycle", "--mode", "vector", "--filter", "-name:motor*"]);
     assert!(probability(&named) > probability(&unnamed), "{named}\n{unnamed}");
-    // A picture that is there finds itself, for certain.
-    let id = cat["hits"][0]["id"].as_str().expect("an id");
+    // A picture that is there finds itself, and is judged by what else it finds.
+    let named = ask(&["motorcycle", "--filter", "name:motor*"]);
+    let id = named["hits"][0]["id"].as_str().expect("an id");
     let itself = ask(&["--image", id]);
-    assert!(probability(&itself) > 0.5, "{itself}");
     assert_eq!(itself["hits"][0]["id"], id);
+    let others = ask(&["--image", id, "--filter", "-name:motor*"]);
+    assert!((probability(&itself) - probability(&others)).abs() < 1e-6, "{itself}\n{others}");
     // Of texts, and by words alone, nothing is promised.
     assert!(ask(&["text", "--for", "texts"])["anything"].is_null());
+    let all = ["text", "--for", "all", "--filter", "kind:text"];
+    let texts = ask(&all);
+    assert!(texts["anything"].is_null() && texts["hits"][0]["kind"] == "text", "{texts}");
     let by_words = ask(&["motorcycle", "--mode", "text"]);
     assert!(by_words["anything"].is_null() && by_words["hits"][0]["confidence"].is_null());
 }
@@ -80,13 +90,19 @@ fn a_least_confidence_leaves_out_the_rest_and_says_so() {
     assert!(run.stderr().contains("pictures"), "{}", run.stderr());
 }
 
-/// The default model without its calibration, as one from elsewhere.
-fn uncalibrated(home: &Home) -> PathBuf {
-    let dir = home.folder("uncalibrated");
+/// The default model, to be changed.
+fn copy_of_the_model(home: &Home, name: &str) -> PathBuf {
+    let dir = home.folder(name);
     for entry in fs_err::read_dir(repository().join("models/lite")).expect("the default model") {
         let from = entry.expect("an entry").path();
         fs_err::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
     }
+    dir
+}
+
+/// The default model without its calibration, as one from elsewhere.
+fn uncalibrated(home: &Home) -> PathBuf {
+    let dir = copy_of_the_model(home, "uncalibrated");
     let manifest = dir.join("model.toml");
     let text = fs_err::read_to_string(&manifest).expect("readable");
     let mut table: toml::Table = text.parse().expect("TOML");
@@ -113,6 +129,26 @@ fn a_model_without_calibration_says_so() {
     assert!(info.stdout().contains("not calibrated"), "{}", info.stdout());
     let run = home.ek(&["eval", "words.jsonl", "--confidence", "--model", model]).exits(2);
     assert!(run.stderr().contains("not calibrated"), "{}", run.stderr());
+}
+
+#[test]
+fn a_damaged_calibration_is_a_warning() {
+    let home = indexed();
+    let dir = copy_of_the_model(&home, "damaged");
+    for name in backgrounds(&dir) {
+        let path = dir.join(name);
+        let mut bytes = fs_err::read(&path).expect("readable");
+        bytes[0] ^= 1;
+        fs_err::write(path, bytes).expect("written");
+    }
+    let model = dir.to_str().expect("UTF-8");
+    let reply = home.ek(&["search", "a cat", "--json", "--model", model]).exits(0).json();
+    assert!(!reply["hits"].as_array().expect("hits").is_empty(), "{reply}");
+    let warnings = reply["warnings"].to_string();
+    assert!(warnings.contains("cannot be told"), "{reply}");
+    // Who asks for a confidence is not given hits without.
+    let run = home.ek(&["search", "a cat", "--min-confidence", "0.5", "--model", model]);
+    assert!(run.code() != 0 && run.stdout().is_empty(), "{}", run.stderr());
 }
 
 /// Plain pictures with captions: 110 of one split, 66 of 22 concepts of the other.

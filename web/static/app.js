@@ -23,6 +23,8 @@ let running = null;
 let opened = -1;
 /** Whether looking at it was a step of its own in the history. */
 let pushed = false;
+/** Counted up with everything that is asked for: a reply of before is late then. */
+let turn = 0;
 
 // ---- parts -----------------------------------------------------------------
 
@@ -170,12 +172,14 @@ function reflect() {
 
 /** Shows the results of `query`; a run that was overtaken by another is dropped. */
 async function run() {
+  turn += 1;
   running?.abort();
   const mine = new AbortController();
   running = mine;
   const asked = query;
   if (asked.view === "duplicates") {
-    $("empty").hidden = true;
+    for (const id of ["empty", "note"]) $(id).hidden = true;
+    $("box").classList.remove("busy");
     $("summary").textContent = "Looking for copies…";
     tell("");
     duplicates.show(asked);
@@ -195,6 +199,7 @@ async function run() {
   } catch (error) {
     if (error.name === "AbortError" || running !== mine) return;
     $("summary").textContent = "";
+    $("note").hidden = true;
     tell(error.message);
   } finally {
     clearTimeout(late);
@@ -228,7 +233,8 @@ function summarise() {
   const notes = [...(reply?.warnings ?? [])];
   const { anything } = reply ?? {};
   if (total && anything && anything.verdict !== "good") {
-    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}.`);
+    const guessed = anything.calibrated ? "" : " (a guess: this model is not calibrated)";
+    notes.unshift(`${anything.words}${anything.verdict === "nothing" ? ": these are only the nearest" : ""}${guessed}.`);
   }
   $("note").hidden = !notes.length;
   $("note").textContent = notes.join(" ");
@@ -297,8 +303,9 @@ function rangeTo(entry) {
 // ---- one entry -------------------------------------------------------------
 
 async function open(index) {
+  const mine = turn += 1;
   const entry = await grid.fetch(index).catch((error) => tell(error.message));
-  if (!entry) return;
+  if (!entry || mine !== turn) return;
   opened = index;
   viewer.open(entry, {
     previous: index > 0, next: index < grid.total - 1,
@@ -317,6 +324,7 @@ function remain(id) {
 
 /** Closes the viewer because something else is asked for. */
 function leave() {
+  turn += 1;
   [opened, pushed] = [-1, false];
   if (viewer.isOpen) viewer.dialog.close();
 }
@@ -334,12 +342,15 @@ async function look(id) {
     await open(index);
     return;
   }
+  const mine = turn += 1;
   try {
     const item = await ask(`/v1/items/${id}`);
+    if (mine !== turn) return;
     opened = -1;
     viewer.open({ item });
     remain(id);
   } catch (error) {
+    if (mine !== turn) return;
     tell(error.message);
     if (query.open === id) change({ open: null }, { keepResults: true });
   }
@@ -424,6 +435,7 @@ watchKeys({
 
 addEventListener("popstate", () => {
   const before = query;
+  turn += 1;
   query = fromAddress();
   reflect();
   if (!query.open) leave();

@@ -32,9 +32,16 @@ export class Duplicates {
   }
 
   async more() {
-    if (!this.run || this.loading === this.run || this.groups.length >= this.total) return;
-    const { run } = this;
-    this.loading = run;
+    if (!this.run || this.groups.length >= this.total) return;
+    // Who asks while some are on their way waits for those.
+    if (this.loading !== this.run) {
+      this.loading = this.run;
+      this.coming = this.load(this.run);
+    }
+    await this.coming;
+  }
+
+  async load(run) {
     try {
       const given = new URLSearchParams({ limit: GROUPS, offset: this.groups.length });
       if (this.asked) given.set("filter", this.asked);

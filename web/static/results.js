@@ -9,6 +9,8 @@ import { closeness } from "./words.js";
 export const PAGE = 100;
 /** The server pages this deep and no deeper. */
 const DEEPEST = 100_000;
+/** Without copies, not even that: this many entries in all. */
+const DEEPEST_COLLAPSED = 2_000;
 
 /** First pages of the last searches, so that taking a letter back costs nothing. */
 const recent = new Map();
@@ -53,7 +55,7 @@ class Search {
     } else {
       this.total = found.total_candidates;
     }
-    this.total = Math.min(this.total, DEEPEST + PAGE);
+    this.total = Math.min(this.total, found.query.collapse ? DEEPEST_COLLAPSED : DEEPEST + PAGE);
     return found.hits.map((hit) => ({
       item: hit,
       rank: hit.rank,
@@ -106,7 +108,8 @@ class Listing {
   async page(offset, signal) {
     const place = offset / PAGE;
     if (place >= this.after.length) {
-      this.walking = this.walking.then(() => this.walk(place));
+      // One that failed is no reason for the next to fail.
+      this.walking = this.walking.catch(() => {}).then(() => this.walk(place));
       await this.walking;
       if (place >= this.after.length) return [];
     }

@@ -71,7 +71,7 @@ pub struct SearchRequest {
     pub explain: bool,
     /// Of pictures that are copies of one another, give the best hit only.
     pub collapse: bool,
-    /// Only pictures that fit with at least this probability, in 0..=1.
+    /// Only pictures that fit with at least this probability, in 0..=1; texts stay.
     pub min_confidence: Option<f32>,
 }
 
@@ -102,8 +102,8 @@ pub struct SearchReply {
     pub mode: Mode,
     /// How many items could have been found (the filter lets them through).
     pub total_candidates: u64,
-    /// Whether anything fits; `None` where that cannot be told: among texts, by words
-    /// alone, or of pictures by a model that is not calibrated.
+    /// Whether anything fits; `None` where that cannot be told: with texts among the hits,
+    /// by words alone, or of pictures by a model that is not calibrated.
     pub anything: Option<Anything>,
     /// Hits of this page that were left out because they fit too little.
     pub below_confidence: usize,

@@ -34,9 +34,11 @@ impl Engine {
     pub fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
         let start = Instant::now();
         check(request)?;
+        // Hits are judged by what is asked for, in words or not; ranked as the mode says.
+        let told = words(&request.parts);
         let words = match request.mode {
             Mode::Vector => None,
-            Mode::Hybrid | Mode::Text => words(&request.parts),
+            Mode::Hybrid | Mode::Text => told.clone(),
         };
         // There is nothing to fuse without words: scores are cosines then, and it is said so.
         let mode = match request.mode {
@@ -76,20 +78,32 @@ impl Engine {
         } else {
             self.meters.rank.time(|| rows(store, &query))?.into_iter().map(|row| (row, 0)).collect()
         };
-        let mut judged = match &query.vector {
-            Some(vector) => self.judge(store, request, vector, query.words.as_deref())?,
-            None => None,
+        let mut confidence = None;
+        if query.vector.is_some() && request.kind != Some(Kind::Text) {
+            match self.towers.confidence() {
+                Ok(known) => confidence = known,
+                Err(e) if request.min_confidence.is_none() => {
+                    warnings.push(format!("how well the hits fit cannot be told: {e}"));
+                }
+                Err(e) => return Err(e),
+            }
+        }
+        let judged = match (&query.vector, &confidence) {
+            (Some(vector), Some(confidence)) => {
+                self.judge(store, confidence, request, vector, told.as_deref())?
+            }
+            _ => None,
         };
         if request.min_confidence.is_some() && judged.is_none() {
             return Err(EngineError::Invalid(self.why_not_judged(request, mode)?));
         }
-        if let Some(judged) = &mut judged {
-            judged.hear(rows.iter().map(|((_, item, _), _)| item));
-        }
+        let has_texts = rows.iter().any(|((_, item, _), _)| item.kind == Kind::Text);
         let anything = match (&judged, &query.vector) {
+            // A text may fit although no picture does.
+            _ if has_texts => None,
             (Some(judged), _) => Some(judged.anything()),
-            (None, Some(vector)) if request.kind != Some(Kind::Text) => {
-                self.guess(store, vector, query.words.as_deref())?
+            (None, Some(vector)) if confidence.is_none() && request.kind != Some(Kind::Text) => {
+                self.guess(store, vector, told.as_deref())?
             }
             (None, _) => None,
         };
@@ -100,7 +114,10 @@ impl Engine {
                 (Some(judged), Some(cosine)) => judged.hit(&item, cosine),
                 _ => None,
             };
-            if request.min_confidence.is_some_and(|least| confidence.is_none_or(|c| c < least)) {
+            // Nothing is known of texts: they stay.
+            if item.kind == Kind::Image
+                && request.min_confidence.is_some_and(|least| confidence.is_none_or(|c| c < least))
+            {
                 below_confidence += 1;
                 continue;
             }
@@ -140,6 +157,8 @@ impl Engine {
             "confidence is known for pictures, not for texts; leave min_confidence out"
         } else if self.towers.confidence()?.is_none() {
             "the model is not calibrated, so there is no confidence; `ek model calibrate` does it"
+        } else if request.kind.is_none() {
+            "there are no pictures to search, and confidence is known for pictures only; leave min_confidence out"
         } else {
             "there is no confidence for this search; leave min_confidence out"
         };

@@ -266,7 +266,7 @@ impl Segment {
             if width.among == 0 {
                 break;
             }
-            let lets = |node| piece.names(named, self.head.first, node, trust);
+            let lets = |node| piece.lets(ask.rows, named, self.head.first, node, trust);
             walk_among(&piece.view, ask.codes, width.among, lets, &mut scratch, trust)?;
             let found = scratch.found().len();
             enough = found >= width.among || piece.has_no_more(found, lets)?;
@@ -405,21 +405,26 @@ pub(super) struct Piece<'a> {
 }
 
 impl Piece<'_> {
-    /// Whether a row of `node` is named. Rows are counted from `first`.
-    fn names(
+    /// Whether a row of `node` is named and lives. Rows are counted from `first`.
+    fn lets(
         &self,
+        rows: &Rows,
         named: &RowSet,
         first: u64,
         node: u32,
         trust: &impl Trust,
     ) -> Result<bool, Damaged> {
+        // The dead may still be named, and would take the places of those that live.
+        let lets = |row: u32| {
+            let row = first + u64::from(row);
+            named.contains(row) && rows.live(row).is_some()
+        };
         let row = &self.rows[node as usize..][..1];
         trust.in_words(row)?;
-        if named.contains(first + u64::from(row[0])) {
+        if lets(row[0]) {
             return Ok(true);
         }
-        let twins = self.twins_of(node, trust)?;
-        Ok(twins.iter().any(|twin| named.contains(first + u64::from(*twin))))
+        Ok(self.twins_of(node, trust)?.iter().any(|&twin| lets(twin)))
     }
 
     /// Whether no more than `found` nodes are such as `lets` admits.

@@ -78,7 +78,7 @@ fn among_rows_that_a_filter_names() {
     let dir = tempfile::tempdir().expect("tempdir");
     let mut store = Store::new(dir.path(), 64);
     store.add(&vectors, IMAGES, &[3, 4]);
-    let graph = build(&store, 7, 2);
+    let graph = build(&store, 7, 1);
     type Names = fn(usize, usize) -> bool;
     // Row and query of the same cluster have the same remainder.
     // Of the far ones many are about as near: what is hard without a filter, too.
@@ -112,6 +112,40 @@ fn among_rows_that_a_filter_names() {
         println!("{tie}: recall@10 {recall}, {crossed} of {} left to a scan", near.len());
         assert!(recall >= bound, "{tie}: {recall}");
         assert!(crossed <= near.len() / 10, "{tie}: {crossed} left to a scan");
+    }
+}
+
+/// Rows that died after the graph was built take no places of those that live.
+#[test]
+fn dead_rows_that_a_filter_names_do_not_fill_the_walk() {
+    let seed = 7;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let Clusters { vectors, near, .. } = clusters(&mut random, 3000);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let mut store = Store::new(dir.path(), 64);
+    store.add(&vectors, IMAGES, &[]);
+    let graph = build(&store, 7, 1);
+    let queries = &near[..3];
+    // More around each query than a walk keeps.
+    let mut dead: Vec<u64> =
+        queries.iter().flat_map(|query| exact(&store.rows, query, AMONG.among + 64)).collect();
+    dead.sort_unstable();
+    dead.dedup();
+    store.publish(0, IMAGES, &dead);
+    let mut named = RowSet::default();
+    named.extend_to(3000);
+    (0..3000).for_each(|row| named.insert(row));
+    let pass = Pass::new(None, Some(Arc::new(named)));
+    for query in queries {
+        let ask = Ask { rows: &store.rows, query, codes: &QueryCodes::of(query), pass: &pass };
+        // Where it knows that it saw too few, a scan answers.
+        if let Some(top) = graph.search(&ask, AMONG, TopK::new(10)).expect("undamaged") {
+            let exact = scan_tail(&store.rows, 0, query, 10, &pass).into_ranking();
+            let found = top.into_ranking();
+            let right = found.iter().filter(|s| exact.iter().any(|e| e.row == s.row)).count();
+            assert!(right > 5, "{right} of 10 found");
+        }
     }
 }
 

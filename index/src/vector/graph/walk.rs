@@ -257,7 +257,9 @@ pub(super) fn walk_among(
     // From everywhere: those admitted may all be far from where the layers lead.
     let (mut found, mut count) = (0, 0);
     for i in 1..=LOOKED {
-        let node = (i * SPREAD % view.nodes() as u64) as u32;
+        // The fraction of a multiple of the golden ratio, as a share of all nodes.
+        let share = u64::from((i * SPREAD) as u32);
+        let node = ((share * view.nodes() as u64) >> 32) as u32;
         if !lets(node)? || !scratch.visited.mark(node) {
             continue;
         }

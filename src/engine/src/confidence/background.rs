@@ -78,7 +78,7 @@ impl Expected {
     /// 0, since the background is only a sample.
     pub(crate) fn at_least(&self, score: f32, size: usize) -> f64 {
         let here = self.sorted.partition_point(|&s| s >= score);
-        (here as f64 + 0.5) * size as f64 / self.sorted.len() as f64
+        (here as f64 + 0.5) * size.max(1) as f64 / self.sorted.len() as f64
     }
 }
 
@@ -113,6 +113,7 @@ mod tests {
         assert!((e.at_least(0.895, 100) - 10.5).abs() < 1e-9);
         assert!((e.at_least(0.895, 1_000) - 105.0).abs() < 1e-9);
         assert!(e.at_least(2.0, 100) > 0.0);
+        assert!(e.at_least(0.895, 0) > 0.0);
         assert!((e.mean - 0.495).abs() < 1e-6);
     }
 }

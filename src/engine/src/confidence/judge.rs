@@ -2,17 +2,17 @@
 //! that a hit does?
 
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ekphrasis_embed::{Embedding, dot};
-use ekphrasis_index::{Filter, Item, Kind, LocalStore, Query, StoreRead};
+use ekphrasis_index::{Filter, Item, ItemId, Kind, LocalStore, Query, Seq, StoreRead};
 
 use super::background::Expected;
 use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
-use crate::{Engine, EngineError, SearchRequest};
+use crate::{Engine, EngineError, PartQuery, SearchRequest};
 
 /// Pictures of a library that tell what its scores are usually like.
 const SAMPLE: usize = 512;
@@ -46,14 +46,36 @@ pub(super) fn usual<'a>(
 /// What the library scores usually, kept until it has changed by a tenth.
 #[derive(Default)]
 pub(crate) struct LibraryUsual {
-    known: Mutex<HashMap<Asked, (u64, Usual)>>,
+    known: Mutex<HashMap<Asked, (State, Usual)>>,
     /// The best scores of everyday words, for a model without calibration.
-    everyday: Mutex<Option<(u64, Vec<f32>)>>,
+    everyday: Mutex<Option<(State, Vec<f32>)>>,
 }
 
-/// Whether a count is still about what it was.
-fn about(now: u64, then: u64) -> bool {
-    now.abs_diff(then) <= then / 10
+/// How far a library had come.
+#[derive(Clone, Copy, Debug)]
+struct State {
+    pictures: u64,
+    /// As many pictures may be others.
+    seq: Seq,
+}
+
+impl State {
+    fn of(store: &LocalStore) -> Result<Self, EngineError> {
+        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
+        Ok(Self { pictures, seq: store.seq() })
+    }
+
+    /// Whether it is still about what it was.
+    fn is_about(self, then: Self) -> bool {
+        let about = |now: u64, then: u64| now.abs_diff(then) <= then / 10;
+        about(self.pictures, then.pictures) && about(self.seq, then.seq)
+    }
+}
+
+/// Nothing that takes time is done while a lock is held: two who need the same may both
+/// find it out.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl LibraryUsual {
@@ -63,19 +85,19 @@ impl LibraryUsual {
         store: &LocalStore,
         asked: Asked,
     ) -> Result<Usual, EngineError> {
-        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((then, usual)) = known.get(&asked)
-            && about(pictures, *then)
+        let now = State::of(store)?;
+        let known = lock(&self.known).get(&asked).copied();
+        if let Some((then, usual)) = known
+            && now.is_about(then)
         {
-            return Ok(*usual);
+            return Ok(usual);
         }
         let sample = sample(store)?;
         let usual = match asked {
             Asked::Words => confidence.usual_for_words(&sample),
             Asked::Picture => confidence.usual_for_pictures(&sample),
         };
-        known.insert(asked, (pictures, usual));
+        lock(&self.known).insert(asked, (now, usual));
         Ok(usual)
     }
 }
@@ -93,62 +115,80 @@ pub(crate) struct Judged {
     asked: Asked,
     expected: Expected,
     evidence: Evidence,
-    /// The best cosines of the library.
+    /// The best cosines of the library, but for those of pictures that ask.
     best: Vec<f32>,
     size: usize,
     words: Vec<String>,
 }
 
 impl Engine {
-    /// Looks at a query's best hits among the pictures that its filter lets through.
-    /// `None` if the model is not calibrated, or no pictures are looked for.
+    /// Looks at a query's best hits among the pictures that its filter lets through, but
+    /// for those that it asks by: they would fit themselves. `None` if texts are looked
+    /// for, too, and there are no pictures.
     pub(crate) fn judge(
         &self,
         store: &LocalStore,
+        confidence: &Shared,
         request: &SearchRequest,
         query: &Embedding,
         words: Option<&str>,
     ) -> Result<Option<Judged>, EngineError> {
-        let Some(confidence) = self.towers.confidence()? else { return Ok(None) };
-        if request.kind == Some(Kind::Text) {
+        let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
+        let mut size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
+        if size == 0 && request.kind != Some(Kind::Image) {
             return Ok(None);
         }
-        let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
-        let size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
-        let best = store.search(&Query {
+        let asking: Vec<ItemId> = request
+            .parts
+            .iter()
+            .filter_map(|part| match part.what {
+                PartQuery::Id(id) => Some(id),
+                _ => None,
+            })
+            .collect();
+        let mut best = store.search(&Query {
             vector: Some(query.clone()),
-            k: LOOKED_AT,
+            k: LOOKED_AT + asking.len(),
             filter,
             exact: request.exact,
             ..Query::default()
         })?;
-        let ids: Vec<_> = best.iter().map(|hit| hit.id).collect();
+        let all = best.len();
+        best.retain(|hit| !asking.contains(&hit.id));
+        size = size.saturating_sub(all - best.len());
+        best.truncate(LOOKED_AT);
+        let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
         let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
+        let items: Vec<Item> = store.items(&ids)?.into_iter().flatten().collect();
         let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
         let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
+        let words = words.map(telling_words).unwrap_or_default();
         let expected = confidence.background.expected(query.values());
+        let told = items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
             excess: excess(&best, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
-            words: 0.0,
-            told: 0.0,
+            words: items.iter().map(|item| share_of_words(&words, item)).fold(0.0, f64::max),
+            told: told as f64 / items.len().max(1) as f64,
             cosine: best.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
         };
-        let usual = self.usual.get(&confidence, store, asked)?;
+        let usual = self.usual.get(confidence, store, asked)?;
         Ok(Some(Judged {
             evidence: evidence.less(&usual),
-            confidence,
+            confidence: confidence.clone(),
             asked,
             expected,
             best,
             size,
-            words: words.map(telling_words).unwrap_or_default(),
+            words,
         }))
     }
 
     /// Whether anything fits as far as an uncalibrated model can tell; `None` if it
-    /// cannot. Only for queries in words: others have not loaded the tower for texts.
+    /// cannot. The query and everyday words are asked of the same pictures: all of the
+    /// library, whatever the filter. Only for queries in words: others have not loaded the
+    /// tower for texts.
     pub(crate) fn guess(
         &self,
         store: &LocalStore,
@@ -158,33 +198,35 @@ impl Engine {
         if words.is_none() {
             return Ok(None);
         }
-        let pictures = store.count(&Filter::of_kind(Kind::Image))?;
-        let mut everyday = self.usual.everyday.lock().unwrap_or_else(PoisonError::into_inner);
-        let best = |query: &Embedding, sample: &[Embedding]| {
-            sample.iter().map(|e| dot(e.values(), query.values())).fold(f32::MIN, f32::max)
-        };
-        let known = match everyday.as_ref() {
-            Some((then, known)) if about(pictures, *then) => known.clone(),
+        let now = State::of(store)?;
+        let known = lock(&self.usual.everyday).clone();
+        let known = match known {
+            Some((then, known)) if now.is_about(then) => known,
             _ => {
-                let sample = sample(store)?;
-                let words = self.towers.text()?.embed_texts(EVERYDAY)?;
-                let known: Vec<f32> = words.iter().map(|word| best(word, &sample)).collect();
-                *everyday = Some((pictures, known.clone()));
+                let everyday = self.towers.text()?.embed_texts(EVERYDAY)?;
+                let best: Result<Vec<_>, _> =
+                    everyday.iter().map(|word| best_score(store, word)).collect();
+                let known: Vec<f32> = best?.into_iter().flatten().collect();
+                *lock(&self.usual.everyday) = Some((now, known.clone()));
                 known
             }
         };
-        drop(everyday);
-        let found = store.search(&Query {
-            vector: Some(query.clone()),
-            k: 1,
-            filter: Filter::of_kind(Kind::Image),
-            ..Query::default()
-        })?;
-        let Some(found) = found.first().and_then(|hit| hit.cosine) else { return Ok(None) };
+        let Some(found) = best_score(store, query)? else { return Ok(None) };
         let under = known.iter().filter(|&&other| other < found).count();
         let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
         Ok(Some(Anything { probability: None, verdict }))
     }
+}
+
+/// The best cosine among all pictures of a library; `None` if it has none.
+fn best_score(store: &LocalStore, query: &Embedding) -> Result<Option<f32>, EngineError> {
+    let found = store.search(&Query {
+        vector: Some(query.clone()),
+        k: 1,
+        filter: Filter::of_kind(Kind::Image),
+        ..Query::default()
+    })?;
+    Ok(found.first().and_then(|hit| hit.cosine))
 }
 
 /// Words whose best scores tell what is usual in a library.
@@ -216,33 +258,6 @@ const EVERYDAY: &[&str] = &[
 ];
 
 impl Judged {
-    /// Counts in which of the query's words the best hits have.
-    pub(crate) fn hear<'a>(&mut self, items: impl Iterator<Item = &'a Item>) {
-        let items: Vec<&Item> = items.filter(|i| i.kind == Kind::Image).take(LOOKED_AT).collect();
-        let share = |item: &&Item| self.share_of_words(item);
-        self.evidence.words = items.iter().map(share).fold(0.0, f64::max);
-        let told = items.iter().filter(|item| is_told_of(item)).count();
-        self.evidence.told = told as f64 / items.len().max(1) as f64;
-    }
-
-    fn share_of_words(&self, item: &Item) -> f64 {
-        if self.words.is_empty() {
-            return 0.0;
-        }
-        let mut text = item.text.clone().unwrap_or_default();
-        for more in item.tags.iter().chain(&item.labels) {
-            text.push(' ');
-            text.push_str(more);
-        }
-        if let Some(path) = &item.path {
-            for name in [path.file_stem(), path.parent().and_then(|p| p.file_name())] {
-                text.push(' ');
-                text.push_str(&name.unwrap_or_default().to_string_lossy());
-            }
-        }
-        share(&self.words, &telling_words(&text))
-    }
-
     /// Whether anything fits.
     pub(crate) fn anything(&self) -> Anything {
         let p = if self.size == 0 {
@@ -266,7 +281,7 @@ impl Judged {
             self.size,
             &self.expected,
             self.evidence.logit(&judgement.anything),
-            (self.share_of_words(item), is_told_of(item)),
+            (share_of_words(&self.words, item), is_told_of(item)),
         );
         Some(evidence.probability(&judgement.hit) as f32)
     }
@@ -275,6 +290,25 @@ impl Judged {
 /// Whether somebody said something of a picture; every file has a name.
 fn is_told_of(item: &Item) -> bool {
     item.text.is_some() || !item.tags.is_empty() || !item.labels.is_empty()
+}
+
+/// Which share of a query's words is in what is said of an item, or in its name.
+fn share_of_words(words: &[String], item: &Item) -> f64 {
+    if words.is_empty() {
+        return 0.0;
+    }
+    let mut text = item.text.clone().unwrap_or_default();
+    for more in item.tags.iter().chain(&item.labels) {
+        text.push(' ');
+        text.push_str(more);
+    }
+    if let Some(path) = &item.path {
+        for name in [path.file_stem(), path.parent().and_then(|p| p.file_name())] {
+            text.push(' ');
+            text.push_str(&name.unwrap_or_default().to_string_lossy());
+        }
+    }
+    share(words, &telling_words(&text))
 }
 
 /// Which share of `wanted` is in `there`; both sorted.

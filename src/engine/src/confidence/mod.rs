@@ -139,8 +139,8 @@ impl Verdict {
 pub struct Anything {
     /// The calibrated probability; `None` if the model is not calibrated.
     pub probability: Option<f64>,
-    /// What that amounts to. Without calibration: nothing, if the best score is under
-    /// those of half of some everyday words in this library, else perhaps.
+    /// What that amounts to. Without calibration: nothing, if the best score among all
+    /// pictures is not over those of half of some everyday words there, else perhaps.
     pub verdict: Verdict,
 }
 
