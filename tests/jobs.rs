@@ -75,6 +75,31 @@ fn a_folder_of_the_owner_is_indexed_over_http_and_others_are_not() {
 }
 
 #[test]
+fn what_the_owner_left_out_stays_left_out_over_http() {
+    let home = Home::new();
+    let around = home.folder("around");
+    let (one, two) = (home.folder("around/one"), home.folder("around/two"));
+    picture(&one.join("red.png"), [255, 0, 0]);
+    picture(&home.folder("around/one/private").join("green.png"), [0, 255, 0]);
+    picture(&home.folder("around/one/.hidden").join("blue.png"), [0, 0, 255]);
+    picture(&two.join("white.png"), [255, 255, 255]);
+    home.ek(&["index", "around/one", "--exclude", "private"]).exits(0);
+    home.ek(&["index", "around/two"]).exits(0);
+    let server = Server::start(&home, &["up", "--allow", "around"]);
+    for within in ["", "private", ".hidden", "private/green.png"] {
+        let (status, job) = server.post("/v1/jobs", &json!({ "paths": [one.join(within)] }));
+        assert_eq!(status, 202, "{job}");
+        let job = ended(&server, job["id"].as_str().expect("a name"));
+        assert_eq!((&job["state"], &job["paths"]), (&json!("done"), &json!([one])), "{job}");
+    }
+    assert_eq!(server.post("/v1/jobs", &json!({ "paths": [around] })).0, 403);
+    let (status, problem) = server.post("/v1/jobs", &json!({ "paths": [one, two] }));
+    assert_eq!((status, &problem["field"]), (400, &json!("paths")), "{problem}");
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(2), &json!([one, two])), "{status}");
+}
+
+#[test]
 fn a_job_is_followed_as_it_goes() {
     let (home, server) = with_another_folder();
     let known = home.path().join("known");
