@@ -95,6 +95,11 @@ fn what_the_owner_left_out_stays_left_out_over_http() {
     assert_eq!(server.post("/v1/jobs", &json!({ "paths": [around] })).0, 403);
     let (status, problem) = server.post("/v1/jobs", &json!({ "paths": [one, two] }));
     assert_eq!((status, &problem["field"]), (400, &json!("paths")), "{problem}");
+    // Options are remembered a line each; a glob cannot bring one in.
+    let order = json!({ "paths": [one], "exclude": ["a\nfollow-links"] });
+    let (_, job) = server.post("/v1/jobs", &order);
+    let job = ended(&server, job["id"].as_str().expect("a name"));
+    assert_eq!((&job["state"], &job["fault"]), (&json!("failed"), &json!("user")), "{job}");
     let (_, status) = server.get("/v1/status");
     assert_eq!((&status["images"], &status["roots"]), (&json!(2), &json!([one, two])), "{status}");
 }
@@ -171,6 +176,29 @@ fn verbs_that_write_are_carried_out_by_the_server() {
     assert!(!home.data().join("server.key").exists());
     let report = home.ek(&["index", "other", "--json"]).exits(0).json();
     assert_eq!(report["indexed"], 1, "green is wanted again: {report}");
+}
+
+#[test]
+fn a_folder_that_was_forgotten_is_not_watched_any_more() {
+    let home = Home::new();
+    let (kept, gone) = (home.folder("kept"), home.folder("gone"));
+    picture(&kept.join("red.png"), [255, 0, 0]);
+    picture(&gone.join("green.png"), [0, 255, 0]);
+    let server = Server::start(&home, &["up", "kept", "gone"]);
+    server.wait_for_images(2);
+    // Both folders are watched from here on.
+    picture(&kept.join("yellow.png"), [255, 255, 0]);
+    server.wait_for_images(3);
+    let removed = home.ek(&["remove", "gone", "--json"]).exits(0).json();
+    assert_eq!(removed["removed"], 1, "{removed}");
+    // Changes are taken up in the order of the folders; what comes after shows that both were seen.
+    picture(&gone.join("blue.png"), [0, 0, 255]);
+    picture(&kept.join("white.png"), [255, 255, 255]);
+    server.wait_for_images(3);
+    picture(&kept.join("black.png"), [0, 0, 0]);
+    server.wait_for_images(4);
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(4), &json!([kept])), "{status}");
 }
 
 #[test]

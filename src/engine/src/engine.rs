@@ -198,12 +198,15 @@ impl Engine {
         Ok((path, bytes, format))
     }
 
-    /// Forgets the items at or below these paths; files are never touched.
-    /// Returns how many items were there.
+    /// Forgets the items at or below these paths; the user's files are never touched, the
+    /// copies of pictures that were sent go along. Waits for a run that goes on. Returns how
+    /// many items were there.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub fn remove(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
+        // A run that goes on would bring back what is forgotten here.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
         let mut ids = Vec::new();
         let failing = self.store.failures()?;
         for path in paths {
