@@ -251,6 +251,11 @@ fn items_are_added_and_forgotten() {
     let (status, gone) = server.delete(&format!("/v1/items/{id}"));
     assert_eq!((status, &gone["removed"]), (200, &json!(1)), "{gone}");
     assert!(!std::path::Path::new(&path).exists(), "the store's own copy goes along");
+    // So it does with the folder that it lies in.
+    assert_eq!(server.post("/v1/items", &body).0, 201);
+    let uploads = home.data().join("uploads");
+    home.ek(&["remove", uploads.to_str().expect("UTF-8")]).exits(0);
+    assert!(!std::path::Path::new(&path).exists(), "the store's own copy goes along");
     assert_eq!(server.delete(&format!("/v1/items/{id}")).0, 404);
     // A file of the user's stays, and it is said that its folder brings it back.
     let (_, red) = server.get("/v1/items?filter=name:red*");
