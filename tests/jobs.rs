@@ -61,6 +61,8 @@ fn a_folder_of_the_owner_is_indexed_over_http_and_others_are_not() {
         (json!({ "paths": [known], "follow_links": true }), 403),
         (json!({ "paths": [known], "captions": "/etc/passwd" }), 403),
         (json!({ "paths": [known], "memory": 5 }), 400),
+        (json!({ "paths": [known], "memory": 1_000_000_000 }), 403),
+        (json!({ "action": "retry", "memory": 1_000_000_000 }), 403),
         (json!({ "action": "explode", "paths": [known] }), 400),
         (json!({ "action": "remove", "paths": ["/etc"] }), 403),
     ] {

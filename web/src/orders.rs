@@ -63,6 +63,11 @@ pub(crate) fn job(
             "following links may lead out of the folders that may be looked at; only `ek index --follow-links` does it",
         ));
     }
+    if memory.is_some() && !owner {
+        return Err(Problem::not_allowed(
+            "how much memory a run may take is for the server's owner to say, by `ek index --memory`",
+        ));
+    }
     let captions = match captions {
         Some(file) if !owner => Some(allowed.real(engine, &file)?),
         captions => captions,
