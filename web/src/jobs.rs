@@ -186,10 +186,19 @@ impl Jobs {
         Ok(job.wire())
     }
 
-    /// All that are remembered, the newest first.
+    /// All that are remembered, the newest first, without their lists of files.
     pub(crate) fn list(&self) -> wire::JobList {
         let list = locked(&self.shared.list);
-        wire::JobList { jobs: list.jobs.iter().rev().map(|job| job.wire()).collect() }
+        let brief = |job: &Arc<Job>| {
+            let mut job = job.wire();
+            // A hundred jobs with a thousand failures each would be megabytes.
+            if let Some(result) = &mut job.result {
+                result.failures.clear();
+                result.unmatched.clear();
+            }
+            job
+        };
+        wire::JobList { jobs: list.jobs.iter().rev().map(brief).collect() }
     }
 
     /// One of them.
