@@ -80,7 +80,7 @@ pub(crate) fn job(
                 IndexOptions { captions, exclude, follow_links, check_content, workers: 0, memory };
             let (paths, options) =
                 if owner { (paths, given) } else { as_the_owner_did(engine, &paths, given)? };
-            Order::Index { paths, options }
+            Order::Index { paths, options, only_there: !owner }
         }
     })
 }
