@@ -147,7 +147,11 @@ fn verbs_that_write_are_carried_out_by_the_server() {
     assert_eq!(server.get("/v1/status").1["images"], 3);
     // The list of jobs is short: their files are told by the job itself.
     let job = server.get("/v1/jobs").1["jobs"][0].clone();
-    assert_eq!((&job["result"]["report"]["failed"], &job["result"]["failures"]), (&json!(1), &json!([])), "{job}");
+    assert_eq!(
+        (&job["result"]["report"]["failed"], &job["result"]["failures"]),
+        (&json!(1), &json!([])),
+        "{job}"
+    );
     let job = ended(&server, job["id"].as_str().expect("a name"));
     assert_eq!(job["result"]["failures"].as_array().map(Vec::len), Some(1), "{job}");
     let again = ek(&["index", "other"]).exits(1);
