@@ -61,6 +61,8 @@ fn a_folder_of_the_owner_is_indexed_over_http_and_others_are_not() {
         (json!({ "paths": [known], "follow_links": true }), 403),
         (json!({ "paths": [known], "captions": "/etc/passwd" }), 403),
         (json!({ "paths": [known], "memory": 5 }), 400),
+        (json!({ "paths": [known], "memory": 1_000_000_000 }), 403),
+        (json!({ "action": "retry", "memory": 1_000_000_000 }), 403),
         (json!({ "action": "explode", "paths": [known] }), 400),
         (json!({ "action": "remove", "paths": ["/etc"] }), 403),
     ] {
@@ -72,6 +74,36 @@ fn a_folder_of_the_owner_is_indexed_over_http_and_others_are_not() {
     assert_eq!(server.get("/v1/jobs/none").0, 404);
     assert_eq!(server.delete("/v1/jobs/none").0, 404);
     assert_eq!(server.get("/v1/jobs/none/events").0, 404);
+}
+
+#[test]
+fn what_the_owner_left_out_stays_left_out_over_http() {
+    let home = Home::new();
+    let around = home.folder("around");
+    let (one, two) = (home.folder("around/one"), home.folder("around/two"));
+    picture(&one.join("red.png"), [255, 0, 0]);
+    picture(&home.folder("around/one/private").join("green.png"), [0, 255, 0]);
+    picture(&home.folder("around/one/.hidden").join("blue.png"), [0, 0, 255]);
+    picture(&two.join("white.png"), [255, 255, 255]);
+    home.ek(&["index", "around/one", "--exclude", "private"]).exits(0);
+    home.ek(&["index", "around/two"]).exits(0);
+    let server = Server::start(&home, &["up", "--allow", "around"]);
+    for within in ["", "private", ".hidden", "private/green.png"] {
+        let (status, job) = server.post("/v1/jobs", &json!({ "paths": [one.join(within)] }));
+        assert_eq!(status, 202, "{job}");
+        let job = ended(&server, job["id"].as_str().expect("a name"));
+        assert_eq!((&job["state"], &job["paths"]), (&json!("done"), &json!([one])), "{job}");
+    }
+    assert_eq!(server.post("/v1/jobs", &json!({ "paths": [around] })).0, 403);
+    let (status, problem) = server.post("/v1/jobs", &json!({ "paths": [one, two] }));
+    assert_eq!((status, &problem["field"]), (400, &json!("paths")), "{problem}");
+    // Options are remembered a line each; a glob cannot bring one in.
+    let order = json!({ "paths": [one], "exclude": ["a\nfollow-links"] });
+    let (_, job) = server.post("/v1/jobs", &order);
+    let job = ended(&server, job["id"].as_str().expect("a name"));
+    assert_eq!((&job["state"], &job["fault"]), (&json!("failed"), &json!("user")), "{job}");
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(2), &json!([one, two])), "{status}");
 }
 
 #[test]
@@ -113,6 +145,15 @@ fn verbs_that_write_are_carried_out_by_the_server() {
         assert!(!report[name].is_null(), "{name} in {report}");
     }
     assert_eq!(server.get("/v1/status").1["images"], 3);
+    // The list of jobs is short: their files are told by the job itself.
+    let job = server.get("/v1/jobs").1["jobs"][0].clone();
+    assert_eq!(
+        (&job["result"]["report"]["failed"], &job["result"]["failures"]),
+        (&json!(1), &json!([])),
+        "{job}"
+    );
+    let job = ended(&server, job["id"].as_str().expect("a name"));
+    assert_eq!(job["result"]["failures"].as_array().map(Vec::len), Some(1), "{job}");
     let again = ek(&["index", "other"]).exits(1);
     assert!(again.stdout().contains("2 unchanged"), "{}", again.stdout());
     assert!(again.stderr().contains("bad.jpg"), "{}", again.stderr());
@@ -146,6 +187,29 @@ fn verbs_that_write_are_carried_out_by_the_server() {
     assert!(!home.data().join("server.key").exists());
     let report = home.ek(&["index", "other", "--json"]).exits(0).json();
     assert_eq!(report["indexed"], 1, "green is wanted again: {report}");
+}
+
+#[test]
+fn a_folder_that_was_forgotten_is_not_watched_any_more() {
+    let home = Home::new();
+    let (kept, gone) = (home.folder("kept"), home.folder("gone"));
+    picture(&kept.join("red.png"), [255, 0, 0]);
+    picture(&gone.join("green.png"), [0, 255, 0]);
+    let server = Server::start(&home, &["up", "kept", "gone"]);
+    server.wait_for_images(2);
+    // Both folders are watched from here on.
+    picture(&kept.join("yellow.png"), [255, 255, 0]);
+    server.wait_for_images(3);
+    let removed = home.ek(&["remove", "gone", "--json"]).exits(0).json();
+    assert_eq!(removed["removed"], 1, "{removed}");
+    // Changes are taken up in the order of the folders; what comes after shows that both were seen.
+    picture(&gone.join("blue.png"), [0, 0, 255]);
+    picture(&kept.join("white.png"), [255, 255, 255]);
+    server.wait_for_images(3);
+    picture(&kept.join("black.png"), [0, 0, 0]);
+    server.wait_for_images(4);
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(4), &json!([kept])), "{status}");
 }
 
 #[test]
@@ -197,6 +261,11 @@ fn items_are_added_and_forgotten() {
 
     let (status, gone) = server.delete(&format!("/v1/items/{id}"));
     assert_eq!((status, &gone["removed"]), (200, &json!(1)), "{gone}");
+    assert!(!std::path::Path::new(&path).exists(), "the store's own copy goes along");
+    // So it does with the folder that it lies in.
+    assert_eq!(server.post("/v1/items", &body).0, 201);
+    let uploads = home.data().join("uploads");
+    home.ek(&["remove", uploads.to_str().expect("UTF-8")]).exits(0);
     assert!(!std::path::Path::new(&path).exists(), "the store's own copy goes along");
     assert_eq!(server.delete(&format!("/v1/items/{id}")).0, 404);
     // A file of the user's stays, and it is said that its folder brings it back.

@@ -24,15 +24,16 @@ fn jobs_failures_model_and_recall() {
     browser.click("#l-failures summary");
     page.wait("document.querySelector('#l-failures-list').innerText.includes('broken.jpg')");
 
-    // A picture that is new is found by a job, which tells how far it is until its end.
+    // A picture that is new is found by a job over the folder that its own lies in, which
+    // tells how far it is until its end.
     let folder = page.home.path().join("pictures/new");
     fs_err::create_dir(&folder).expect("created");
     fs_err::copy(reference("images/coffee_300x600.webp"), folder.join("coffee.webp"))
         .expect("copied");
     browser.type_into("#j-path", &format!("{}\n", folder.display()));
-    page.wait("document.querySelector('.job')?.innerText.includes('Index: new')");
+    page.wait("document.querySelector('.job')?.innerText.includes('Index: pictures')");
     page.wait("document.querySelector('.job').dataset.state === 'done'");
-    page.wait("document.querySelector('.job').innerText.includes('1 file')");
+    page.wait("document.querySelector('.job').innerText.includes('files')");
     page.wait("document.querySelector('#l-numbers').innerText.includes('3')");
     // Not everywhere may be looked at: the server says so, beside the box.
     browser.type_into("#j-path", "/etc\n");

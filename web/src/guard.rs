@@ -80,9 +80,9 @@ impl Guard {
     }
 }
 
-/// Whether everyone may see it: liveness, and the page (not what it shows).
+/// Whether everyone may see it: liveness, and the pages (not what they show).
 fn is_public(path: &str) -> bool {
-    path == "/healthz" || (path != "/docs" && assets::find(path).is_some())
+    path == "/healthz" || assets::find(path).is_some()
 }
 
 /// Whether `authority` (`host` or `host:port`) names this machine and no other.

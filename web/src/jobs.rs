@@ -25,7 +25,12 @@ const MOST_LISTED: usize = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) enum Order {
     /// Bring the store up to date with these folders or files.
-    Index { paths: Vec<PathBuf>, options: IndexOptions },
+    Index {
+        paths: Vec<PathBuf>,
+        options: IndexOptions,
+        /// Who asked may look at these very places and at nothing else.
+        only_there: bool,
+    },
     /// Try again what failed, below these paths or everywhere.
     Retry { paths: Vec<PathBuf>, memory: Option<u64> },
     /// Forget what is at or below these paths.
@@ -186,10 +191,19 @@ impl Jobs {
         Ok(job.wire())
     }
 
-    /// All that are remembered, the newest first.
+    /// All that are remembered, the newest first, without their lists of files.
     pub(crate) fn list(&self) -> wire::JobList {
         let list = locked(&self.shared.list);
-        wire::JobList { jobs: list.jobs.iter().rev().map(|job| job.wire()).collect() }
+        let brief = |job: &Arc<Job>| {
+            let mut job = job.wire();
+            // A hundred jobs with a thousand failures each would be megabytes.
+            if let Some(result) = &mut job.result {
+                result.failures.clear();
+                result.unmatched.clear();
+            }
+            job
+        };
+        wire::JobList { jobs: list.jobs.iter().rev().map(brief).collect() }
     }
 
     /// One of them.
@@ -336,7 +350,13 @@ impl Job {
             });
         };
         let report = match &self.order {
-            Order::Index { paths, options } => engine.index(paths, options, &tell, &self.stop)?,
+            Order::Index { paths, options, only_there } => {
+                if *only_there {
+                    paths.iter().chain(&options.captions).try_for_each(|path| unmoved(path))?;
+                    paths.iter().try_for_each(|path| as_left_out(engine, path, options))?;
+                }
+                engine.index(paths, options, &tell, &self.stop)?
+            }
             Order::Retry { paths, memory } => engine.retry(paths, *memory, &tell, &self.stop)?,
             Order::Remove { paths } => return Ok((removed(engine, paths)?, false)),
         };
@@ -360,6 +380,31 @@ fn fault_name(fault: Fault) -> &'static str {
         Fault::Environment => "environment",
         Fault::Bug => "bug",
     }
+}
+
+/// Insists that a path, which was a real one when it was asked for, has not become a link
+/// since: that may lead anywhere.
+fn unmoved(path: &Path) -> Result<(), EngineError> {
+    if fs_err::canonicalize(path)? == path {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "{} is not where it was when this was asked for: it, or a folder around it, is a link now",
+        path.display()
+    )))
+}
+
+/// Insists that the owner has not indexed a folder with other options since it was asked for.
+fn as_left_out(engine: &Engine, path: &Path, options: &IndexOptions) -> Result<(), EngineError> {
+    let now = engine.options_of(path)?;
+    let all = now.exclude.iter().all(|glob| options.exclude.contains(glob));
+    if all && now.follow_links == options.follow_links {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "{} was indexed with other options since this was asked for; ask again",
+        path.display()
+    )))
 }
 
 fn removed(engine: &Engine, paths: &[PathBuf]) -> Result<wire::JobResult, EngineError> {
@@ -401,5 +446,25 @@ fn work(shared: &Shared) {
         };
         drop(list);
         job.run(&shared.engine);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[cfg(unix)]
+    #[test]
+    fn a_place_that_became_a_link_is_another_place() {
+        let dir = tempfile::tempdir().expect("tempdir");
+        let home = fs_err::canonicalize(dir.path()).expect("there");
+        let (folder, other) = (home.join("folder"), home.join("other"));
+        fs_err::create_dir_all(folder.join("sub")).expect("made");
+        fs_err::create_dir_all(other.join("sub")).expect("made");
+        unmoved(&folder.join("sub")).expect("where it was");
+        fs_err::remove_dir_all(&folder).expect("removed");
+        std::os::unix::fs::symlink(&other, &folder).expect("linked");
+        let refused = unmoved(&folder.join("sub")).expect_err("elsewhere");
+        assert_eq!(refused.fault(), Fault::User, "{refused}");
     }
 }

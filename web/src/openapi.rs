@@ -178,8 +178,10 @@ fn jobs(doc: &mut Doc) {
     doc.add("/v1/jobs", HttpMethod::Post, |doc, op| {
         op.summary(Some("Index folders, try failed files again, or forget folders"))
             .description(Some(
-                "Only below folders that the server's owner has indexed or allowed. Jobs are done \
-                 one after the other.",
+                "Only below folders that the server's owner has indexed or allowed. What lies in a \
+                 folder that was indexed is indexed with all of it, as the owner did; a folder \
+                 around one that was indexed is refused, and so are folders with different options \
+                 in one job. Jobs are done one after the other.",
             ))
             .request_body(Some(doc.body::<asks::JobOrder>()))
             .response("202", doc.json::<wire::Job>("It will be done"))

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ekphrasis_engine::{Engine, EngineError, IndexOptions, NewWords, Source};
+use ekphrasis_engine::{Engine, IndexOptions, NewWords, Source};
 
 use crate::allowed::Allowed;
 use crate::fields::Fields;
@@ -63,6 +63,11 @@ pub(crate) fn job(
             "following links may lead out of the folders that may be looked at; only `ek index --follow-links` does it",
         ));
     }
+    if memory.is_some() && !owner {
+        return Err(Problem::not_allowed(
+            "how much memory a run may take is for the server's owner to say, by `ek index --memory`",
+        ));
+    }
     let captions = match captions {
         Some(file) if !owner => Some(allowed.real(engine, &file)?),
         captions => captions,
@@ -74,8 +79,8 @@ pub(crate) fn job(
             let given =
                 IndexOptions { captions, exclude, follow_links, check_content, workers: 0, memory };
             let (paths, options) =
-                if owner { (paths, given) } else { as_the_owner_did(engine, paths, given)? };
-            Order::Index { paths, options }
+                if owner { (paths, given) } else { as_the_owner_did(engine, &paths, given)? };
+            Order::Index { paths, options, only_there: !owner }
         }
     })
 }
@@ -87,30 +92,62 @@ enum Action {
     Remove,
 }
 
-/// The same with what the owner left out of these folders left out. What lies in a folder
-/// with such exceptions is indexed as a part of that folder.
+/// The folders that the owner indexed around these paths, with the owner's options: what was
+/// left out there stays left out, whatever path within is named. A folder that is new takes
+/// the defaults.
+///
+/// # Errors
+/// 403 for a folder that has indexed ones below it, whose exceptions would not hold; 400 if
+/// the folders were indexed with different options.
 fn as_the_owner_did(
     engine: &Engine,
-    paths: Vec<PathBuf>,
+    paths: &[PathBuf],
     given: IndexOptions,
-) -> Result<(Vec<PathBuf>, IndexOptions), EngineError> {
+) -> Result<(Vec<PathBuf>, IndexOptions), Problem> {
     let roots = engine.roots()?;
-    let (mut whole, mut options) = (Vec::new(), given);
+    let mut whole: Vec<PathBuf> = Vec::new();
     for path in paths {
         let around = roots.iter().filter(|root| path.starts_with(root));
-        let Some(root) = around.max_by_key(|root| root.components().count()) else {
-            whole.push(path);
-            continue;
-        };
-        let before = engine.options_of(root)?;
-        whole.push(if before.exclude.is_empty() { path } else { root.clone() });
-        options.follow_links |= before.follow_links;
-        options.exclude.extend(before.exclude);
+        let innermost = around.max_by_key(|root| root.components().count());
+        if innermost.is_none()
+            && let Some(below) = roots.iter().find(|root| root.starts_with(path))
+        {
+            return Err(Problem::not_allowed(format!(
+                "{} lies around {}, which was indexed with options of its own; only `ek index` \
+                 takes the folder around it",
+                path.display(),
+                below.display()
+            )));
+        }
+        whole.push(innermost.unwrap_or(path).clone());
+    }
+    whole.sort();
+    whole.dedup();
+    let mut before: Option<(&PathBuf, IndexOptions)> = None;
+    for path in &whole {
+        let own = engine.options_of(path)?;
+        match &before {
+            Some((first, others))
+                if (others.follow_links, &others.exclude) != (own.follow_links, &own.exclude) =>
+            {
+                let detail = format!(
+                    "{} and {} were indexed with different options; ask for each in a job of its own",
+                    first.display(),
+                    path.display()
+                );
+                return Err(Problem::field("paths", detail));
+            }
+            Some(_) => {}
+            None => before = Some((path, own)),
+        }
+    }
+    let mut options = given;
+    if let Some((_, own)) = before {
+        options.follow_links = own.follow_links;
+        options.exclude.extend(own.exclude);
     }
     options.exclude.sort();
     options.exclude.dedup();
-    whole.sort();
-    whole.dedup();
     Ok((whole, options))
 }
 

@@ -10,6 +10,18 @@ const make = (name, content = "", attributes = {}) => {
 
 let description = {};
 
+/** The key that was given on the page of pictures in this tab, for a server that needs one. */
+const key = () => {
+  try {
+    return sessionStorage.getItem("ekphrasis-key") ?? "";
+  } catch {
+    return "";
+  }
+};
+
+/** What goes with every request. */
+const headers = () => (key() ? { authorization: `Bearer ${key()}` } : {});
+
 /** What a reference stands for. */
 const resolve = (schema) => {
   if (!schema?.$ref) return schema ?? {};
@@ -110,10 +122,10 @@ const tryIt = (path, method, operation) => {
       if (parameter.in === "path") address = address.replace(`{${parameter.name}}`, encodeURIComponent(input.value));
       else if (input.value !== "") query.append(parameter.name, input.value);
     }
-    const options = { method };
+    const options = { method, headers: headers() };
     if (schema) {
       options.body = body.value;
-      options.headers = { "content-type": "application/json" };
+      options.headers["content-type"] = "application/json";
     }
     answer.textContent = "…";
     try {
@@ -145,7 +157,12 @@ const block = (path, method, operation) => {
 const start = async () => {
   const state = document.getElementById("state");
   try {
-    const reply = await fetch("openapi.json");
+    const reply = await fetch("openapi.json", { headers: headers() });
+    if (reply.status === 401) {
+      const page = make("a", "page of pictures", { href: "./" });
+      state.replaceChildren("This server needs its key. Enter it on the ", page, ", then come back here in the same tab.");
+      return;
+    }
     if (!reply.ok) throw new Error(`status ${reply.status}`);
     description = await reply.json();
   } catch (error) {

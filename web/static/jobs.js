@@ -1,5 +1,6 @@
 // Given folders, how are they indexed from here, and how far is it? Jobs of the
-// server, each followed live while it goes on.
+// server: the one that runs is followed live, the others are asked for now and then
+// (a browser has few connections to a server, and one that is followed holds one).
 
 import { $, action, baseName, count, duration, make, number, toast } from "./dom.js";
 import { ask, follow } from "./api.js";
@@ -7,14 +8,20 @@ import { ask, follow } from "./api.js";
 const STATES = { waiting: "waits its turn", running: "running", done: "done", stopped: "stopped", failed: "failed" };
 const ACTIONS = { index: "Index", retry: "Try again", remove: "Forget" };
 const SHOWN = 6;
+/** Milliseconds until the list is asked for again, while a job has not ended. */
+const PACE = 1000;
 
 export class Jobs {
   /** `on` has changed(): a job has begun or ended. */
   constructor(on) {
     this.on = on;
-    /** Jobs that are followed, by id. */
-    this.followed = new Map();
+    this.jobs = [];
     this.rows = new Map();
+    /** The ids of the rows that are there, in their order. */
+    this.drawn = "";
+    /** Whether the job that runs is followed. */
+    this.follows = false;
+    this.timer = null;
     $("j-form").onsubmit = (event) => {
       event.preventDefault();
       const path = $("j-path").value.trim();
@@ -28,14 +35,14 @@ export class Jobs {
     try {
       const job = await ask("/v1/jobs", { body: order });
       $("j-path").value = "";
-      this.draw([job, ...this.jobs ?? []]);
+      this.draw([job, ...this.jobs]);
       this.on.changed();
     } catch (error) {
       $("j-wrong").textContent = error.message;
     }
   }
 
-  /** Asks which jobs there are, and follows those that go on. */
+  /** Asks which jobs there are, and follows the one that runs. */
   async refresh() {
     try {
       const { jobs } = await ask("/v1/jobs");
@@ -46,26 +53,41 @@ export class Jobs {
   }
 
   draw(jobs) {
+    const open = new Set(this.jobs.filter((job) => !job.ended).map((job) => job.id));
     this.jobs = jobs;
     const shown = jobs.slice(0, SHOWN);
-    $("j-list").replaceChildren(...shown.map((job) => {
-      const row = make("li", { className: "job" });
-      this.rows.set(job.id, row);
-      this.update(job);
-      return row;
-    }));
-    for (const job of shown) if (!job.ended) this.follow(job.id);
+    const ids = shown.map((job) => job.id).join(" ");
+    // The same rows stay, and what has the focus in them keeps it.
+    if (ids !== this.drawn) {
+      this.drawn = ids;
+      this.rows = new Map(shown.map((job) => [job.id, make("li", { className: "job" })]));
+      $("j-list").replaceChildren(...this.rows.values());
+    }
+    for (const job of shown) this.update(job);
+    if (jobs.some((job) => job.ended && open.has(job.id))) this.on.changed();
+    const running = jobs.find((job) => job.state === "running");
+    if (running) this.follow(running.id);
+    if (jobs.some((job) => !job.ended)) this.later();
+  }
+
+  /** Asks again in a moment. */
+  later() {
+    this.timer ??= setTimeout(() => {
+      this.timer = null;
+      this.refresh();
+    }, PACE);
   }
 
   async follow(id) {
-    if (this.followed.has(id)) return;
-    const stop = new AbortController();
-    this.followed.set(id, stop);
+    if (this.follows) return;
+    this.follows = true;
     try {
-      await follow(`/v1/jobs/${id}/events`, (job) => this.update(job), stop.signal);
+      await follow(`/v1/jobs/${id}/events`, (job) => this.update(job));
     } catch { /* the status line says whether the server is there */ }
-    this.followed.delete(id);
+    this.follows = false;
     this.on.changed();
+    // The next one may run by now.
+    this.later();
   }
 
   update(job) {

@@ -4,7 +4,9 @@
 //! is deleted there. Files of the user are never touched.
 
 use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
+use std::sync::PoisonError;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ekphrasis_index::{FileFacts, Item, ItemId, Kind, Record, StoreRead, StoreWrite};
 use ekphrasis_models::decode_scaled;
@@ -15,6 +17,8 @@ use crate::{Engine, EngineError, Source, facts, ingest, pictures};
 const UPLOADS: &str = "uploads";
 /// Bytes that a name may have; file systems take 255, an ending included.
 const NAME_LIMIT: usize = 200;
+/// Files that were begun, so that each has a name of its own.
+static NUMBER: AtomicU64 = AtomicU64::new(0);
 
 /// What is said of a new item.
 #[derive(Clone, Debug, Default)]
@@ -81,7 +85,15 @@ impl Engine {
         let embedding =
             time.time(|| encoder.embed_images(std::slice::from_ref(&tensor)))?.swap_remove(0);
 
+        let captions: Vec<String> =
+            words.captions.iter().map(|text| text.replace(['\n', '\r'], " ")).collect();
+        let mut texts = Vec::with_capacity(captions.len());
+        for caption in &captions {
+            let embedding = self.embed_text(caption)?;
+            texts.push(Record { item: Item::of_text(caption), embedding });
+        }
         let content = blake3::hash(bytes);
+        let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let folder = self.uploads.join(&content.to_hex()[..32]);
         let path = folder.join(file_name(name, &format));
         keep(&folder, &path, bytes)?;
@@ -94,19 +106,12 @@ impl Engine {
             height,
             format,
         };
-        let captions: Vec<String> =
-            words.captions.iter().map(|text| text.replace(['\n', '\r'], " ")).collect();
         let item = Item {
             text: (!captions.is_empty()).then(|| captions.join("\n")),
             tags: words.tags,
             facts: Some(facts::of_bytes(&path, bytes, looks)),
             ..Item::of_picture(path, file)
         };
-        let mut texts = Vec::with_capacity(captions.len());
-        for caption in &captions {
-            let embedding = self.embed_text(caption)?;
-            texts.push(Record { item: Item::of_text(caption), embedding });
-        }
         let new = self.item(item.id)?.is_none();
         let record = Record { item: item.clone(), embedding };
         self.store.upsert_captioned(&[record], &[(item.id, texts)])?;
@@ -120,6 +125,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be written.
     pub fn remove_item(&self, id: ItemId) -> Result<bool, EngineError> {
+        let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let item = self.store.items(&[id])?.pop().flatten();
         let removed = self.forget(&[id])? > 0;
         if let Some(path) = item.filter(|item| item.kind == Kind::Image).and_then(|i| i.path) {
@@ -131,11 +137,13 @@ impl Engine {
 
     /// Whether this is a picture that was sent, kept in the store's own folder.
     pub(crate) fn is_upload(&self, path: &Path) -> bool {
-        path.starts_with(&self.uploads)
+        // Compared by name, so a name must not lead out again.
+        let leads_up = path.components().any(|part| part == Component::ParentDir);
+        !leads_up && path.starts_with(&self.uploads)
     }
 
     /// Deletes the copy of a picture that was sent, if `path` is one. One that cannot be
-    /// deleted is a file too many, and no reason to keep the item.
+    /// deleted is a file too many, and no reason to keep the item. Whoever calls holds `sent`.
     pub(crate) fn drop_upload(&self, path: &Path) {
         if self.is_upload(path) && fs_err::remove_file(path).is_ok() {
             // Fails if the same content is there under another name.
@@ -177,14 +185,23 @@ fn keep(folder: &Path, path: &Path, bytes: &[u8]) -> Result<(), EngineError> {
         _ => {}
     }
     fs_err::create_dir_all(folder)?;
-    let beside = folder.join(".new");
-    let mut file = fs_err::File::create(&beside)?;
-    file.write_all(bytes)?;
-    file.sync_all()?;
-    fs_err::rename(&beside, path)?;
+    let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+    let beside = folder.join(format!(".new-{}-{number}", std::process::id()));
+    let written = write(&beside, bytes).and_then(|()| fs_err::rename(&beside, path));
+    if let Err(error) = written {
+        // What is left of it is of no use to anybody.
+        let _ = fs_err::remove_file(&beside);
+        return Err(error.into());
+    }
     #[cfg(unix)]
     fs_err::File::open(folder)?.sync_all()?;
     Ok(())
+}
+
+fn write(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let mut file = fs_err::File::create(path)?;
+    file.write_all(bytes)?;
+    file.sync_all()
 }
 
 #[cfg(test)]

@@ -55,6 +55,9 @@ pub struct Engine {
     pub(crate) meters: Meters,
     /// Where pictures are kept that were sent.
     pub(crate) uploads: PathBuf,
+    /// Held while a picture that was sent and its item come or go, so that neither is
+    /// there without the other. Taken after `turn` by whoever needs both.
+    pub(crate) sent: Mutex<()>,
     /// What this library's scores are usually like.
     pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
@@ -83,6 +86,7 @@ impl Engine {
             known_texts: KnownTexts::default(),
             meters: Meters::default(),
             uploads: additions::uploads(data),
+            sent: Mutex::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         })
@@ -198,21 +202,29 @@ impl Engine {
         Ok((path, bytes, format))
     }
 
-    /// Forgets the items at or below these paths; files are never touched.
-    /// Returns how many items were there.
+    /// Forgets the items at or below these paths; the user's files are never touched, the
+    /// copies of pictures that were sent go along. Waits for a run that goes on. Returns how
+    /// many items were there.
     ///
     /// # Errors
     /// If the store cannot be written.
     pub fn remove(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
-        let mut ids = Vec::new();
+        // A run that goes on would bring back what is forgotten here.
+        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
+        let (mut ids, mut uploads) = (Vec::new(), Vec::new());
         let failing = self.store.failures()?;
         for path in paths {
             // `ek up` must not take up again what was just forgotten.
             self.store.remove_root(path)?;
-            ids.extend(self.store.files_under(path)?.into_iter().map(|f| f.id));
+            for file in self.store.files_under(path)? {
+                ids.push(file.id);
+                if self.is_upload(&file.path) {
+                    uploads.push(file.path);
+                }
+            }
         }
         let below = |f: &Failure| paths.iter().any(|p| f.path.starts_with(p));
-        let uploads: Vec<PathBuf> = paths.iter().filter(|p| self.is_upload(p)).cloned().collect();
         let told: Vec<PathBuf> = failing.into_iter().filter(below).map(|f| f.path).collect();
         self.store.clear_failures(&told)?;
         let removed = self.forget(&ids)?;

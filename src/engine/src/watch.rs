@@ -35,7 +35,7 @@ pub enum WatchEvent {
 }
 
 /// Keeps `roots` indexed until `stop` is raised, each with the options it was
-/// indexed with last.
+/// indexed with last; one that [`Engine::remove`] forgets is left alone from then on.
 ///
 /// # Errors
 /// If the system's change notices cannot be had at all.
@@ -98,10 +98,7 @@ pub fn watch(
             continue;
         }
         for root in touched {
-            let result = engine
-                .options_of(&root)
-                .and_then(|options| engine.index(&[root], &options, &|_, _| {}, stop));
-            match result {
+            match engine.follow(&root, stop) {
                 Ok(report) => {
                     let p = &report.progress;
                     if p.indexed + p.removed + p.failed > 0 {

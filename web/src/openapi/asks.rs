@@ -269,7 +269,8 @@ pub(super) struct JobOrder {
     /// A file with captions, as an absolute path on the server's machine.
     #[schema(max_length = 10_000)]
     captions: Option<String>,
-    /// Bytes that pictures may take while they are worked on.
+    /// Bytes that pictures may take while they are worked on: only for who can read the
+    /// store's folder.
     #[schema(minimum = 128_000_000)]
     memory: Option<u64>,
 }

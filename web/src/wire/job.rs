@@ -40,9 +40,11 @@ pub struct Job {
 pub struct JobResult {
     /// Of `index` and `retry`: the counts.
     pub report: Option<Indexed>,
-    /// Files of this run that are not in the store, and why; the first thousand.
+    /// Files of this run that are not in the store, and why; the first thousand. Empty in the
+    /// list of jobs; the job itself has them.
     pub failures: Vec<Failure>,
-    /// Files that the captions name and the store does not have; the first thousand.
+    /// Files that the captions name and the store does not have; the first thousand. Empty in
+    /// the list of jobs, too.
     pub unmatched: Vec<String>,
     /// How many of those there are in all.
     pub unmatched_count: usize,

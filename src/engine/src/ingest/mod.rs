@@ -131,32 +131,55 @@ impl Engine {
         stop: &AtomicBool,
     ) -> Result<IndexReport, EngineError> {
         let roots = resolve(roots)?;
+        one_line_each(&options.exclude)?;
         let captions = match &options.captions {
             Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
             None => Captions::default(),
         };
-        let bases = roots.clone();
-        let spare = self.roots_within(&roots)?;
-        let walker = Walker::new(&roots, &bases, spare, options, &self.data)?;
-        for root in &roots {
+        self.running(stop, || self.in_turn(&roots, &captions, options, on_progress, stop))
+    }
+
+    /// [`Engine::index`] for a folder that is watched, with the options it was indexed with
+    /// last. One that was forgotten meanwhile stays so.
+    pub(crate) fn follow(
+        &self,
+        root: &Path,
+        stop: &AtomicBool,
+    ) -> Result<IndexReport, EngineError> {
+        let roots = resolve(&[root.to_path_buf()])?;
+        self.running(stop, || {
+            let known = self.store.roots()?;
+            let mut report = IndexReport::default();
+            for root in roots.iter().filter(|root| known.contains(root)) {
+                let (only, options) = (std::slice::from_ref(root), self.options_of(root)?);
+                report = self.in_turn(only, &Captions::default(), &options, &|_, _| {}, stop)?;
+            }
+            Ok(report)
+        })
+    }
+
+    /// What is to be done is found out when it is done: a run before, or `remove`, may have
+    /// changed it.
+    fn in_turn(
+        &self,
+        roots: &[PathBuf],
+        captions: &Captions,
+        options: &IndexOptions,
+        on_progress: OnProgress<'_>,
+        stop: &AtomicBool,
+    ) -> Result<IndexReport, EngineError> {
+        let spare = self.roots_within(roots)?;
+        let walker = Walker::new(roots, roots, spare, options, &self.data)?;
+        for root in roots {
             self.store.add_root(root)?;
             let (key, now) = (setting(root), options.remembered());
             if self.store.get_setting(&key)?.as_deref() != Some(&now) {
                 self.store.set_setting(&key, Some(&now))?;
             }
         }
-        self.running(stop, || {
-            let judged = self.judged(&roots)?;
-            let plan = run::Plan {
-                roots: &roots,
-                walker,
-                judged,
-                captions: &captions,
-                options,
-                whole: true,
-            };
-            self.run(plan, on_progress, &Stop::new(stop))
-        })
+        let judged = self.judged(roots)?;
+        let plan = run::Plan { roots, walker, judged, captions, options, whole: true };
+        self.run(plan, on_progress, &Stop::new(stop))
     }
 
     /// How a folder was indexed last; the defaults if it never was.
@@ -199,6 +222,17 @@ impl Engine {
             self.meters.note_run(report);
         }
         result
+    }
+}
+
+/// Insists that no glob has a line break: options are remembered a line each, and a glob of
+/// two lines would set what nobody allowed.
+fn one_line_each(globs: &[String]) -> Result<(), EngineError> {
+    match globs.iter().find(|glob| glob.contains(['\n', '\r'])) {
+        Some(glob) => {
+            Err(EngineError::Invalid(format!("--exclude {glob:?} is no glob: it has a line break")))
+        }
+        None => Ok(()),
     }
 }
 

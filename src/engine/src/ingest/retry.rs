@@ -31,6 +31,16 @@ impl Engine {
         on_progress: OnProgress<'_>,
         stop: &AtomicBool,
     ) -> Result<IndexReport, EngineError> {
+        self.running(stop, || self.retry_in_turn(paths, memory, on_progress, stop))
+    }
+
+    fn retry_in_turn(
+        &self,
+        paths: &[PathBuf],
+        memory: Option<u64>,
+        on_progress: OnProgress<'_>,
+        stop: &AtomicBool,
+    ) -> Result<IndexReport, EngineError> {
         let mut failures = self.store.failures()?;
         if !paths.is_empty() {
             failures.retain(|f| paths.iter().any(|path| f.path.starts_with(path)));
@@ -53,18 +63,15 @@ impl Engine {
             let options = IndexOptions { memory, ..self.options_of(&base)? };
             let spare = self.roots_within(&paths)?;
             let walker = Walker::only(&paths, base, spare, &options, &self.data)?;
-            let report = self.running(stop, || {
-                let plan = run::Plan {
-                    roots: &paths,
-                    walker,
-                    judged: HashMap::new(),
-                    captions: &Captions::default(),
-                    options: &options,
-                    whole: false,
-                };
-                self.run(plan, on_progress, &Stop::new(stop))
-            })?;
-            add(&mut whole, report);
+            let plan = run::Plan {
+                roots: &paths,
+                walker,
+                judged: HashMap::new(),
+                captions: &Captions::default(),
+                options: &options,
+                whole: false,
+            };
+            add(&mut whole, self.run(plan, on_progress, &Stop::new(stop))?);
             if whole.stopped {
                 break;
             }
