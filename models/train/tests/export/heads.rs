@@ -132,7 +132,8 @@ fn on_the_shipped_towers_once_and_again() {
     for (i, e) in
         encoder.embed_texts(&["cat", "dog", "fire engine"]).expect("texts").iter().enumerate()
     {
-        assert!(dot(e.values(), words.embedding(i).values()) > 0.99999, "{i}");
+        // A byte a number.
+        assert!(dot(e.values(), words.embedding(i).values()) > 0.9999, "{i}");
     }
 
     // The other outputs are still there and give what they gave.
