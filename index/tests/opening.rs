@@ -10,6 +10,7 @@ use ekphrasis_index::{
     StoreWrite,
 };
 
+use crate::files::asked;
 use crate::{open, writing};
 
 #[test]
@@ -253,8 +254,7 @@ fn who_may_not_write_reads_all_the_same() {
 #[test]
 #[ignore = "a measurement: makes a store of 100,000 items, or EK_TEST_ITEMS"]
 fn opening_cost() {
-    let items: usize =
-        std::env::var("EK_TEST_ITEMS").map_or(100_000, |n| n.parse().expect("a number"));
+    let items = asked("EK_TEST_ITEMS", 100_000) as usize;
     let dir = tempfile::tempdir().expect("tempdir");
     let space = Space::new("opening", 384).expect("valid");
     let mut options = Options::default();
