@@ -171,7 +171,7 @@ fn confidence_is_said_in_words() {
            if (path !== '/v1/search') return real(path, options);
            const reply = await (await real(path, options)).json();
            reply.hits.forEach((hit, i) => { hit.confidence = [0.95, 0.72, 0.5, 0.3, 0.02][i]; });
-           reply.anything = { probability: 0.1, verdict: 'nothing', words: 'Nothing here seems to match', calibrated: true };
+           reply.anything = { probability: 0.1, verdict: 'nothing', words: 'Perhaps nothing here matches', calibrated: true };
            return new Response(JSON.stringify(reply), { headers: { 'content-type': 'application/json' } });
          };",
     );
@@ -181,7 +181,7 @@ fn confidence_is_said_in_words() {
            'almost certainly,very likely,likely,perhaps,hardly'",
     );
     page.wait(
-        "document.querySelector('#note').innerText.startsWith('Nothing here seems to match')",
+        "document.querySelector('#note').innerText.startsWith('Perhaps nothing here matches')",
     );
     page.browser.run("document.querySelector('#grid .entry').click()");
     page.wait("document.querySelector('#v-sure').innerText.includes('almost certainly')");

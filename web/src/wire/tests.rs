@@ -65,7 +65,7 @@ fn a_search_reply_has_the_promised_names() {
             "warnings": ["something is missing"],
             "total_candidates": 9,
             "anything": {"probability": 0.1235, "verdict": "nothing",
-                "words": "Nothing here seems to match", "calibrated": true},
+                "words": "Perhaps nothing here matches", "calibrated": true},
             "below_confidence": 2,
             "hits": [{
                 "rank": 1, "id": "ab".repeat(16), "kind": "image",

@@ -97,7 +97,7 @@ pub(crate) enum Asked {
 /// What can be said to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Nothing here seems to match.
+    /// Perhaps nothing here matches.
     Nothing,
     /// Perhaps.
     Perhaps,
@@ -129,7 +129,7 @@ impl Verdict {
         match self {
             Self::Good => "Good match",
             Self::Perhaps => "Perhaps",
-            Self::Nothing => "Nothing here seems to match",
+            Self::Nothing => "Perhaps nothing here matches",
         }
     }
 }
