@@ -31,22 +31,33 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
+/// A driver and the port it took. It takes a free one of IPv4 and wants the same of
+/// IPv6: where another process has that, it ends, and `None` is returned.
+fn driver() -> Option<(Child, String)> {
+    let mut driver = Command::new("chromedriver")
+        .arg("--port=0")
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("chromedriver is installed (EK_SKIP_BROWSER=1 leaves the page's tests out)");
+    let lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
+    let mut said = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        if let Some((_, port)) = line.split_once("successfully on port ") {
+            return Some((driver, port.trim_end_matches('.').to_owned()));
+        }
+        said.push(line);
+    }
+    let status = driver.wait().expect("chromedriver ended");
+    eprintln!("chromedriver ended ({status}) after saying {said:?}");
+    None
+}
+
 impl Browser {
     pub(crate) fn start() -> Self {
-        let mut driver = Command::new("chromedriver")
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("chromedriver is installed (EK_SKIP_BROWSER=1 leaves the page's tests out)");
-        let lines = BufReader::new(driver.stdout.take().expect("piped")).lines();
-        let port = lines
-            .map_while(Result::ok)
-            .find_map(|line| {
-                let (_, port) = line.split_once("successfully on port ")?;
-                Some(port.trim_end_matches('.').to_owned())
-            })
-            .expect("chromedriver says its port");
+        let (driver, port) = (0..5)
+            .find_map(|_| driver())
+            .expect("chromedriver says its port; five times it ended without");
         let profile = tempfile::tempdir().expect("a temporary folder");
         let mut args: Vec<String> = [
             "--headless",
