@@ -8,6 +8,8 @@ mod eval_confidence;
 mod exchange;
 mod index;
 mod label;
+mod manual;
+mod mcp;
 mod model;
 mod recall;
 mod remove;
@@ -57,6 +59,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
+        Verb::Mcp => mcp::mcp(global),
+        Verb::Completions(args) => manual::completions(args),
+        Verb::Man(args) => manual::man(args),
     }
 }
 
