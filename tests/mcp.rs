@@ -125,7 +125,10 @@ fn use_all_tools(client: &mut Client, cat: &str) {
     assert_eq!(content.len(), 3, "{result}");
     let name = content[1]["text"].as_str().expect("a name");
     assert!(name.starts_with("1. /") && name.ends_with("coffee_300x600.webp"), "{name}");
-    assert_eq!((&content[2]["type"], &content[2]["mimeType"]), (&json!("image"), &json!("image/jpeg")));
+    assert_eq!(
+        (&content[2]["type"], &content[2]["mimeType"]),
+        (&json!("image"), &json!("image/jpeg"))
+    );
     let jpeg = BASE64_STANDARD.decode(content[2]["data"].as_str().expect("base64"));
     let jpeg = image::load_from_memory(&jpeg.expect("base64")).expect("a picture");
     assert_eq!((jpeg.width(), jpeg.height()), (200, 400), "its longer side is bounded");
@@ -134,7 +137,8 @@ fn use_all_tools(client: &mut Client, cat: &str) {
     let like = client.call("search", &like);
     assert_eq!(told(&like)["hits"][0]["id"], hit["id"]);
     assert_eq!(like["content"].as_array().expect("content").len(), 1);
-    let by_file = client.told("search", &json!({ "image": cat, "limit": 1, "filter": "format:jpeg" }));
+    let by_file =
+        client.told("search", &json!({ "image": cat, "limit": 1, "filter": "format:jpeg" }));
     assert_eq!(by_file["hits"][0]["path"], cat, "{by_file}");
     assert_eq!(by_file["query"]["parts"][0]["image"], cat, "{by_file}");
     let nothing = client.told("search", &json!({ "query": "a cat", "filter": "width:>9000" }));
@@ -173,7 +177,8 @@ fn an_assistant_uses_every_tool() {
     let words = client.told("describe", &json!({ "image": cat }));
     assert_eq!(words["images"][0]["descriptions"].as_array().expect("words").len(), 10);
     for tool in ["search", "status"] {
-        let result = client.call(tool, &if tool == "search" { json!({ "query": "a" }) } else { json!({}) });
+        let result =
+            client.call(tool, &if tool == "search" { json!({ "query": "a" }) } else { json!({}) });
         assert!(refused(&result).contains("ek index"), "{result}");
     }
     assert!(!home.data().exists(), "reading makes nothing");
@@ -249,7 +254,8 @@ fn what_is_wrong_is_told_and_harms_nothing() {
         assert!(answer["error"]["code"].is_number(), "{params}: {answer}");
     }
     assert_eq!(client.ask("no/such/method", &json!({}))["error"]["code"], -32601);
-    for garbage in ["", "garbage", "{", "[1,2", "\u{0}", "null", "7", "[]", "{\"jsonrpc\":\"2.0\"}"] {
+    for garbage in ["", "garbage", "{", "[1,2", "\u{0}", "null", "7", "[]", "{\"jsonrpc\":\"2.0\"}"]
+    {
         client.send(garbage);
     }
     let deep = "[".repeat(100_000);
@@ -293,7 +299,10 @@ fn it_ends_with_its_input() {
     assert!(run.stderr().contains("nowhere") && run.stdout().is_empty(), "{}", run.stderr());
 }
 
+/// Half a minute of installing the first time, so not among the usual tests:
+/// `cargo test --workspace --features train,parquet --test ek -- --ignored client_library`
 #[test]
+#[ignore = "installs packages from PyPI"]
 fn a_client_library_not_written_here_lists_and_calls_the_tools() {
     let (home, cat) = with_two();
     home.ek(&["index", "pictures", "--quiet"]).exits(0);

@@ -38,7 +38,10 @@ fn shells_complete_what_is_typed() {
     let script = home.path().join("ek.bash");
     fs_err::write(&script, home.ek(&["completions", "bash"]).stdout()).expect("written");
     let mut bash = Command::new("bash");
-    bash.args(["-euc", "source \"$1\"; COMP_WORDS=(ek sea); COMP_CWORD=1; _ek ek sea ek; echo \"${COMPREPLY[@]}\""]);
+    bash.args([
+        "-euc",
+        "source \"$1\"; COMP_WORDS=(ek sea); COMP_CWORD=1; _ek ek sea ek; echo \"${COMPREPLY[@]}\"",
+    ]);
     assert_eq!(output(bash.arg("bash").arg(script)).trim(), "search");
 }
 
@@ -109,7 +112,12 @@ fn an_archive_runs_where_nothing_else_is() {
     let archive = output(&mut script);
     let archive = Path::new(archive.trim());
     assert_eq!(archive.parent(), Some(&*out));
-    output(Command::new("sha256sum").arg("-c").arg(format!("{}.sha256", archive.display())).current_dir(&out));
+    output(
+        Command::new("sha256sum")
+            .arg("-c")
+            .arg(format!("{}.sha256", archive.display()))
+            .current_dir(&out),
+    );
     let left = fs_err::read_dir(&out).expect("readable").count();
     assert_eq!(left, 2, "nothing half made is left");
     output(Command::new("tar").arg("-xzf").arg(archive).arg("-C").arg(&bare));
@@ -138,7 +146,8 @@ fn an_archive_runs_where_nothing_else_is() {
 
     // Three pictures are enough to see that it is this gallery.
     let gallery = root.join("web/gallery/pictures");
-    let pictures = fs_err::read_dir(&gallery).expect("readable").map(|entry| entry.expect("one").path());
+    let pictures =
+        fs_err::read_dir(&gallery).expect("readable").map(|entry| entry.expect("one").path());
     let mut pictures: Vec<_> = pictures.collect();
     pictures.sort();
     assert!(pictures.len() > 150, "{}", pictures.len());
@@ -167,7 +176,9 @@ fn an_archive_runs_where_nothing_else_is() {
     let found: serde_json::Value = serde_json::from_str(&found).expect("JSON");
     let mut paths: Vec<_> = found["hits"].as_array().expect("hits").iter().collect();
     assert_eq!(paths.len(), 3, "{found}");
-    paths.retain(|hit| !hit["path"].as_str().is_some_and(|path| Path::new(path).starts_with(&gallery)));
+    paths.retain(|hit| {
+        !hit["path"].as_str().is_some_and(|path| Path::new(path).starts_with(&gallery))
+    });
     assert!(paths.is_empty(), "{paths:?}");
     let checks = output(ek(&root, &bare).args(["doctor", "--json"]));
     assert!(checks.contains(lib.to_str().expect("UTF-8")), "{checks}");

@@ -215,7 +215,8 @@ mod tests {
     fn what_is_described_is_taken_and_nothing_else() {
         for tool in &TOOLS {
             let all = examples(tool);
-            tool.read(Arguments::new(all.clone())).unwrap_or_else(|e| panic!("{}: {e:?}", tool.name));
+            tool.read(Arguments::new(all.clone()))
+                .unwrap_or_else(|e| panic!("{}: {e:?}", tool.name));
             for name in tool.required {
                 let mut without = all.clone();
                 without.remove(*name);

@@ -73,7 +73,9 @@ fn main() -> Result<()> {
 
     let server = Server::start(home, &pictures)?;
     println!("server over {} pictures\n", server.pictures);
-    println!("| clients | queries/s | p50 ms | p99 ms | worst ms | refused | failed | clients' share |");
+    println!(
+        "| clients | queries/s | p50 ms | p99 ms | worst ms | refused | failed | clients' share |"
+    );
     println!("|---|---|---|---|---|---|---|---|");
     let mut best = 0.0f64;
     for &clients in &args.clients {
@@ -85,7 +87,10 @@ fn main() -> Result<()> {
     }
     let after = encoder.rate(cores, time)?;
     let alone = f64::midpoint(before, after);
-    println!("\ntext encoder alone again: {after:.1}/s; the server at best: {:.2} of their mean", best / alone);
+    println!(
+        "\ntext encoder alone again: {after:.1}/s; the server at best: {:.2} of their mean",
+        best / alone
+    );
 
     let offered = OVERLOAD * best;
     println!("\noverload: {offered:.0} queries a second over {SENDERS} connections");
@@ -94,7 +99,10 @@ fn main() -> Result<()> {
     let seen = open(&server, offered, time)?;
     println!("| answered | {}", seen.row(time));
     let refused = percentiles(&mut seen.refused.clone());
-    println!("refused: p50 {:.1} ms, p99 {:.1} ms; without Retry-After: {}", refused.0, refused.1, seen.mute);
+    println!(
+        "refused: p50 {:.1} ms, p99 {:.1} ms; without Retry-After: {}",
+        refused.0, refused.1, seen.mute
+    );
     println!("good ones: {:.2} of what it answered at best", seen.rate(time) / best);
     let calm = closed(&server, 1, Duration::from_secs(2))?;
     println!("one client afterwards: p50 {:.1} ms", percentiles(&mut calm.good.clone()).0);

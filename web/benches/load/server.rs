@@ -51,8 +51,13 @@ impl Server {
         let url = said["listening"].as_str().ok_or("it does not listen")?.to_owned();
         let mut this = Self { child, url, pictures: 0, _data: data };
         loop {
-            let status: Value =
-                this.client().agent.get(format!("{}/v1/status", this.url)).call()?.body_mut().read_json()?;
+            let status: Value = this
+                .client()
+                .agent
+                .get(format!("{}/v1/status", this.url))
+                .call()?
+                .body_mut()
+                .read_json()?;
             this.pictures = status["images"].as_u64().unwrap_or_default();
             if this.pictures > 0 && status["indexing"].is_null() {
                 return Ok(this);
@@ -91,7 +96,8 @@ impl Client {
     pub(crate) fn search(&self, text: &str) -> Ended {
         let url = format!("{}/v1/search?k=10&q={}", self.url, text.replace(' ', "+"));
         let Ok(mut reply) = self.agent.get(url).call() else { return Ended::Failed };
-        let (status, retry_after) = (reply.status().as_u16(), reply.headers().contains_key("retry-after"));
+        let (status, retry_after) =
+            (reply.status().as_u16(), reply.headers().contains_key("retry-after"));
         let body = reply.body_mut().read_to_string().unwrap_or_default();
         match status {
             200 if body.contains("\"rank\":1,") => Ended::Answered,
