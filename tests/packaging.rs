@@ -21,9 +21,9 @@ fn verbs(home: &Home) -> BTreeSet<String> {
     let list = help.split_once("Commands:\n").expect("a list").1;
     let list = list.split_once("\n\n").expect("its end").0;
     // A line that goes on is indented more.
-    let verb = |line: &str| line.strip_prefix("  ").filter(|rest| !rest.starts_with(' '));
-    let verbs = list.lines().filter_map(verb).filter_map(|line| line.split(' ').next());
-    verbs.filter(|verb| *verb != "help").map(str::to_owned).collect()
+    let lines = list.lines().filter_map(|line| line.strip_prefix("  "));
+    let first = lines.filter(|line| !line.starts_with(' ')).filter_map(|l| l.split(' ').next());
+    first.filter(|verb| *verb != "help").map(str::to_owned).collect()
 }
 
 #[test]

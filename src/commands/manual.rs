@@ -40,6 +40,7 @@ fn write(folder: &Path, command: &clap::Command) -> Result<(), Failure> {
 fn page(command: clap::Command) -> Result<Vec<u8>, Failure> {
     let mut text = Vec::new();
     Man::new(command)
+        .source(concat!("ek ", env!("CARGO_PKG_VERSION")))
         .render(&mut text)
         .map_err(|e| Failure::Bug(format!("the manual page cannot be made: {e}")))?;
     Ok(text)

@@ -43,21 +43,22 @@ pub(super) struct Answers {
 }
 
 /// What was opened in this process.
-#[derive(Default)]
 struct Here {
     /// The model of this folder.
-    towers: Option<(PathBuf, Arc<OnnxTowers>)>,
+    towers: (PathBuf, Arc<OnnxTowers>),
     engine: Option<Arc<Engine>>,
 }
 
 impl Answers {
-    /// Opens nothing yet.
+    /// Loads nothing yet.
     ///
     /// # Errors
     /// If there is no model or no place for a store: then no tool could ever answer.
     pub(super) fn new(global: &Global) -> Result<Self, Failure> {
-        config(global)?;
-        Ok(Self { global: global.clone(), here: Mutex::default() })
+        let config = config(global)?;
+        let towers = towers(global, &config, 1)?;
+        let here = Here { towers: (config.model, towers), engine: None };
+        Ok(Self { global: global.clone(), here: Mutex::new(here) })
     }
 
     /// What `tool` answers.
@@ -82,15 +83,11 @@ impl Answers {
     }
 
     fn towers(&self, config: &Config, here: &mut Here) -> Result<Arc<OnnxTowers>, Failure> {
-        match &here.towers {
-            Some((dir, towers)) if *dir == config.model => Ok(Arc::clone(towers)),
-            // None yet, or a store was made meanwhile with another one.
-            _ => {
-                let opened = towers(&self.global, config, 1)?;
-                here.towers = Some((config.model.clone(), Arc::clone(&opened)));
-                Ok(opened)
-            }
+        // A store may have been made meanwhile with another model.
+        if here.towers.0 != config.model {
+            here.towers = (config.model.clone(), towers(&self.global, config, 1)?);
         }
+        Ok(Arc::clone(&here.towers.1))
     }
 
     fn engine(&self, config: &Config) -> Result<Arc<Engine>, Failure> {
