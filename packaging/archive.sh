@@ -7,22 +7,25 @@
 #   packaging/archive.sh --executable FILE   takes one that was built before
 #   packaging/archive.sh --onnxruntime WHEEL packs ONNX Runtime, too, so that nothing is fetched
 #   packaging/archive.sh --to DIR            puts the archive there [default: target/archive]
+#   packaging/archive.sh --fast              packs with less effort
 #
 # Prints the archive's path. The same inputs give the same bytes.
 set -euo pipefail
 
 usage() {
-  echo "archive.sh: $1; usage: packaging/archive.sh [--executable FILE] [--onnxruntime WHEEL] [--to DIR]" >&2
+  echo "archive.sh: $1; usage: packaging/archive.sh [--executable FILE] [--onnxruntime WHEEL] [--to DIR] [--fast]" >&2
   exit 2
 }
 executable=
 wheel=
 to=
+effort=-9
 while [ $# -gt 0 ]; do
   case $1 in
     --executable) [ $# -gt 1 ] || usage "--executable needs a file"; executable=$(realpath -- "$2"); shift 2 ;;
     --onnxruntime) [ $# -gt 1 ] || usage "--onnxruntime needs a file"; wheel=$(realpath -- "$2"); shift 2 ;;
     --to) [ $# -gt 1 ] || usage "--to needs a folder"; mkdir -p -- "$2"; to=$(realpath -- "$2"); shift 2 ;;
+    --fast) effort=-1; shift ;;
     *) usage "there is no option $1" ;;
   esac
 done
@@ -81,7 +84,7 @@ epoch=${SOURCE_DATE_EPOCH:-$(git log -1 --format=%ct 2>/dev/null || echo 0)}
 chmod -R u=rwX,go=rX "$root"
 archive=$to/$name.tar.gz
 tar -C "$work" --sort=name --mtime="@$epoch" --owner=0 --group=0 --numeric-owner -cf - "$name" |
-  gzip -n >"$work/archive"
+  gzip -n $effort >"$work/archive"
 mv "$work/archive" "$archive"
 (cd "$to" && sha256sum "$name.tar.gz" >"$name.tar.gz.sha256")
 echo "$archive"

@@ -89,7 +89,8 @@ fn the_unit_and_the_container_say_what_ek_understands() {
     // It listens beyond its own loopback, so it must not start without a key.
     let run = home.ek(&["up", "--bind", "0.0.0.0", "--port", "0"]).exits(2);
     assert!(run.stderr().contains("EK_API_KEY"), "{}", run.stderr());
-    assert!(!container.contains("EK_API_KEY="), "no key that all have");
+    let mut orders = container.lines().filter(|line| !line.starts_with('#'));
+    assert!(!orders.any(|line| line.contains("EK_API_KEY")), "no key that all have");
 }
 
 /// `ek` out of an unpacked archive, with nothing in its environment but a home.
@@ -108,7 +109,13 @@ fn an_archive_runs_where_nothing_else_is() {
     let mut strip = Command::new("strip");
     output(strip.arg("--strip-debug").arg("-o").arg(&small).arg(env!("CARGO_BIN_EXE_ek")));
     let mut script = Command::new(repository().join("packaging/archive.sh"));
-    script.env("CARGO", env!("CARGO")).arg("--executable").arg(&small).arg("--to").arg(&out);
+    script
+        .env("CARGO", env!("CARGO"))
+        .arg("--executable")
+        .arg(&small)
+        .arg("--to")
+        .arg(&out)
+        .arg("--fast");
     let archive = output(&mut script);
     let archive = Path::new(archive.trim());
     assert_eq!(archive.parent(), Some(&*out));

@@ -172,7 +172,7 @@ impl Tool {
         let ask = (self.read)(&mut arguments)?;
         let properties = (self.properties)();
         let known = properties.as_object().map(|all| all.keys().map(String::as_str).collect());
-        arguments.finish(&known.unwrap_or_else(Vec::new))?;
+        arguments.finish(&known.unwrap_or_default())?;
         Ok(ask)
     }
 }
