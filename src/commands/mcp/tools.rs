@@ -171,8 +171,8 @@ impl Tool {
     pub(super) fn read(&self, mut arguments: Arguments) -> Result<Ask, Failure> {
         let ask = (self.read)(&mut arguments)?;
         let properties = (self.properties)();
-        let known = properties.as_object().map(|all| all.keys().map(String::as_str).collect());
-        arguments.finish(&known.unwrap_or_default())?;
+        let known = properties.as_object().into_iter().flat_map(Map::keys);
+        arguments.finish(&known.map(String::as_str).collect::<Vec<_>>())?;
         Ok(ask)
     }
 }
