@@ -82,8 +82,8 @@ fn main() -> Result<()> {
         // Connections are made and the model is warm before it counts.
         closed(&server, clients, Duration::from_secs(1))?;
         let seen = closed(&server, clients, time)?;
-        println!("| {clients} | {}", seen.row(time));
-        best = best.max(seen.rate(time));
+        println!("| {clients} | {}", seen.row());
+        best = best.max(seen.rate());
     }
     let after = encoder.rate(cores, time)?;
     let alone = f64::midpoint(before, after);
@@ -97,13 +97,13 @@ fn main() -> Result<()> {
     println!("| | queries/s | p50 ms | p99 ms | worst ms | refused | failed | clients' share |");
     println!("|---|---|---|---|---|---|---|---|");
     let seen = open(&server, offered, time)?;
-    println!("| answered | {}", seen.row(time));
+    println!("| answered | {}", seen.row());
     let refused = percentiles(&mut seen.refused.clone());
     println!(
         "refused: p50 {:.1} ms, p99 {:.1} ms; without Retry-After: {}",
         refused.0, refused.1, seen.mute
     );
-    println!("good ones: {:.2} of what it answered at best", seen.rate(time) / best);
+    println!("good ones: {:.2} of what it answered at best", seen.rate() / best);
     let calm = closed(&server, 1, Duration::from_secs(2))?;
     println!("one client afterwards: p50 {:.1} ms", percentiles(&mut calm.good.clone()).0);
 
@@ -170,20 +170,23 @@ struct Seen {
     /// Refused without being told when to come back.
     mute: usize,
     failed: usize,
+    /// From the first query to the last answer.
+    seconds: f64,
     /// Processor time of this process, as a share of all cores.
     share: f64,
 }
 
 impl Seen {
-    fn rate(&self, time: Duration) -> f64 {
-        self.good.len() as f64 / time.as_secs_f64()
+    /// Answers a second.
+    fn rate(&self) -> f64 {
+        self.good.len() as f64 / self.seconds
     }
 
-    fn row(&self, time: Duration) -> String {
+    fn row(&self) -> String {
         let (p50, p99, worst) = percentiles(&mut self.good.clone());
         format!(
             "{:.1} | {p50:.1} | {p99:.1} | {worst:.1} | {} | {} | {:.0} % |",
-            self.rate(time),
+            self.rate(),
             self.refused.len(),
             self.failed,
             100.0 * self.share
@@ -267,7 +270,8 @@ fn together(threads: usize, work: impl Fn(usize, Instant) -> Seen + Sync) -> Res
     let mut all = all.into_inner()?;
     let cores = std::thread::available_parallelism()?.get() as f64;
     let busy = server::processor_seconds("self")? - busy;
-    all.share = busy / start.elapsed().as_secs_f64() / cores;
+    all.seconds = start.elapsed().as_secs_f64();
+    all.share = busy / all.seconds / cores;
     Ok(all)
 }
 
