@@ -11,6 +11,7 @@ use crate::checked::sha256_hex;
 use crate::confidence::Calibration;
 use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
+use crate::verification::Verification;
 use crate::vocabulary::pack_vectors;
 
 /// Why a calibration was not written. The model is as it was.
@@ -29,13 +30,19 @@ pub enum AmendError {
 }
 
 impl Model {
-    /// Writes how scores become probabilities into the model's folder, instead of what
-    /// it may have had; and makes a vocabulary of half floats one of bytes, which
+    /// Writes how scores become probabilities, and from which score on pictures show the
+    /// same, into the model's folder, instead of what it may have had; without
+    /// `verification`, what it has of that stays. Makes a vocabulary of half floats one of bytes, which
     /// takes half the room. The towers stay as they are.
     ///
     /// # Errors
     /// As [`AmendError`] says.
-    pub fn amend(&self, calibration: &Calibration, background: &[u8]) -> Result<Self, AmendError> {
+    pub fn amend(
+        &self,
+        calibration: &Calibration,
+        background: &[u8],
+        verification: Option<&Verification>,
+    ) -> Result<Self, AmendError> {
         let dir = self.dir();
         let mut text = fs_err::read_to_string(dir.join(MANIFEST_FILE))?;
         // Named by its contents: as long as the old manifest counts, its file is there.
@@ -57,6 +64,18 @@ impl Model {
             .map_err(|e| AmendError::Manifest(e.to_string()))?;
         push(&mut text, &section);
         push(&mut text, &entry(&name, background));
+        if let Some(verification) = verification {
+            text = without(&text, |section| {
+                section == "verification" || section.starts_with("verification.")
+            });
+            #[derive(Serialize)]
+            struct Section<'a> {
+                verification: &'a Verification,
+            }
+            let section = toml::to_string(&Section { verification })
+                .map_err(|e| AmendError::Manifest(e.to_string()))?;
+            push(&mut text, &section);
+        }
         write(&dir.join(&name), background)?;
 
         if let (Some(files), Some(vocabulary)) = (self.manifest().vocabulary(), self.vocabulary()?)
@@ -124,7 +143,9 @@ fn without(text: &str, leave_out: impl Fn(&str) -> bool) -> String {
     let mut out = false;
     for line in text.lines() {
         if let Some(section) = line.trim().strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            out = leave_out(section);
+            // One of several has its name in two pairs of brackets.
+            let several = section.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
+            out = leave_out(several.unwrap_or(section));
         }
         if !out {
             kept.push_str(line);
@@ -155,5 +176,7 @@ mod tests {
             without(text, |s| s == "f.\"g.h\"" || s.starts_with("b.")),
             "a = 1\n[b]\nc = [\n  2,\n]\n[j]\nk = 5\n"
         );
+        let several = "[b]\nc = 1\n\n[[b.d]]\ne = 2\n\n[[b.d]]\ne = 3\n\n[f]\ng = 4\n";
+        assert_eq!(without(several, |s| s == "b" || s.starts_with("b.")), "[f]\ng = 4\n");
     }
 }

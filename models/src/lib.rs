@@ -21,6 +21,7 @@ mod manifest;
 mod model;
 mod runtime;
 mod thumbnail;
+mod verification;
 mod vocabulary;
 
 pub use amend::AmendError;
@@ -40,4 +41,5 @@ pub use manifest::{
 pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
+pub use verification::{AcceptRate, Verification};
 pub use vocabulary::{Vocabulary, pack_vectors};
