@@ -364,9 +364,7 @@ impl written::Manifest {
                 return Err(value("confidence", "finite weights and a note", &problem));
             }
         }
-        if let Some(problem) =
-            self.verification.as_ref().and_then(|v| v.problem(&self.space.id))
-        {
+        if let Some(problem) = self.verification.as_ref().and_then(|v| v.problem(&self.space.id)) {
             return Err(value("verification", "rates that were measured in this space", &problem));
         }
         not_empty("name", &self.name)?;

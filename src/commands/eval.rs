@@ -10,7 +10,7 @@ use ekphrasis_engine::eval::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Done, config, cores, eval_confidence, towers};
+use super::{Done, config, cores, eval_confidence, eval_recognition, towers};
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
@@ -34,6 +34,7 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
             SameByArg::Group => SameBy::Group,
             SameByArg::Caption => SameBy::Caption,
         }),
+        identify: args.identify,
         shots: args.shots.clone(),
         ways: args.ways,
         episodes: args.episodes,
@@ -119,6 +120,9 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
                 Err(e) => json!({"refused": e.to_string()}),
             }),
         });
+    }
+    if let Some(recognition) = &report.recognition {
+        all["recognition"] = eval_recognition::as_json(recognition);
     }
     if !report.few_shot.is_empty() {
         let of = |(shots, score): &ShotsScore| match score {
@@ -221,6 +225,9 @@ fn table(report: &EvalReport, options: &EvalOptions) -> Result<(), Failure> {
     }
     if let Some(v) = &report.verification {
         verification_table(v)?;
+    }
+    if let Some(recognition) = &report.recognition {
+        eval_recognition::table(recognition)?;
     }
     for (shots, score) in &report.few_shot {
         let ways = options.ways;

@@ -45,7 +45,7 @@ fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
 
 /// Separates what worked from what did not, which is told. If nothing worked,
 /// the first failure is the command's.
-fn keep_good<T>(
+pub(super) fn keep_good<T>(
     files: &[PathBuf],
     results: Vec<Result<T, EngineError>>,
 ) -> Result<Vec<(PathBuf, T)>, Failure> {

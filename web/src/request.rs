@@ -134,7 +134,7 @@ pub(crate) enum Picture {
     Stored(ItemId),
 }
 
-fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
+pub(crate) fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
     match (fields.picture("image")?, fields.id("id")?) {
         (Some(source), None) => Ok(Picture::Sent(source)),
         (None, Some(id)) => Ok(Picture::Stored(id)),

@@ -1,6 +1,7 @@
 //! Given a method and an address, who answers? The table of routes and the
 //! handlers, each of which asks the engine on a thread that may block.
 
+mod identities;
 mod items;
 mod jobs;
 mod operation;
@@ -101,6 +102,20 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::head().to(search_link))
                 .route(web::post().to(search)),
         )
+        .service(read(
+            "/v1/identities",
+            web::get().to(identities::list),
+            web::head().to(identities::list),
+        ))
+        .service(
+            resource("/v1/identities/{name}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(identities::one))
+                .route(web::head().to(identities::one))
+                .route(web::put().to(identities::put))
+                .route(web::delete().to(identities::remove)),
+        )
+        .service(resource("/v1/verify", "POST").route(web::post().to(identities::verify)))
+        .service(resource("/v1/identify", "POST").route(web::post().to(identities::identify)))
         .service(resource("/v1/label", "POST").route(web::post().to(label)))
         .service(resource("/v1/describe", "POST").route(web::post().to(describe)))
         .service(resource("/v1/embed", "POST").route(web::post().to(embed)))

@@ -6,6 +6,7 @@
 mod confidence;
 mod duplicates;
 mod facets;
+mod identity;
 mod item;
 mod job;
 mod model;
@@ -20,6 +21,10 @@ use serde::Serialize;
 pub use self::confidence::Anything;
 pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use self::facets::{Facet, FacetValue, Facets};
+pub use self::identity::{
+    Candidate, Enrolment, Forgotten, IdentifiedImage, IdentifyReply, Identity, IdentityList,
+    KnownExample, NotTaken, Operating, VerifyReply,
+};
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
 pub use self::job::{Job, JobList, JobResult};
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};

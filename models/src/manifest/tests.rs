@@ -46,8 +46,7 @@ vectors = "v.f16"
 #[test]
 fn training_is_read_and_checked() {
     let with = |pair: &str| {
-        let section =
-            format!("[training]\npair = {pair:?}\nloss = \"triplet\"\ndata = \"x\"\n");
+        let section = format!("[training]\npair = {pair:?}\nloss = \"triplet\"\ndata = \"x\"\n");
         Manifest::parse(&good().replace("[vocabulary]", &format!("{section}[vocabulary]")))
     };
     let pair = "0123456789abcdef";

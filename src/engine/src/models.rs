@@ -64,7 +64,8 @@ pub fn calibrate_model(
 ) -> Result<confidence::Calibrated, EngineError> {
     let found = confidence::calibrate(towers, pairs, seed, on_progress)?;
     let model = Model::open(towers.dir())?;
-    model.amend(&found.calibration, &found.background).map_err(|e| match e {
+    let verification = found.verification.as_ref().ok();
+    model.amend(&found.calibration, &found.background, verification).map_err(|e| match e {
         AmendError::Model(e) => EngineError::from(e),
         AmendError::Io(e) => EngineError::from(e),
         other => EngineError::Invalid(other.to_string()),

@@ -5,8 +5,18 @@
 use utoipa::ToSchema;
 
 /// Bodies, and what is in them: nothing but these fields is taken.
-pub(super) const NAMES: &[&str] =
-    &["Search", "SearchPart", "Label", "Describe", "Embed", "Addition", "JobOrder"];
+pub(super) const NAMES: &[&str] = &[
+    "Search",
+    "SearchPart",
+    "Label",
+    "Describe",
+    "Embed",
+    "Addition",
+    "JobOrder",
+    "Enrol",
+    "Verify",
+    "Identify",
+];
 
 /// Which rankings take part.
 #[derive(ToSchema)]
@@ -273,4 +283,69 @@ pub(super) struct JobOrder {
     /// store's folder.
     #[schema(minimum = 128_000_000)]
     memory: Option<u64>,
+}
+
+/// Pictures that something is to be known by: at least one.
+#[derive(ToSchema)]
+pub(super) struct Enrol {
+    /// A picture: base64, also as a data: URL, or an upload; in a form, again for more.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// More pictures.
+    #[schema(max_items = 1000)]
+    images: Option<Vec<String>>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More pictures of the store.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<String>>,
+    /// Files, as absolute paths on the server's machine: only for who can read the store's
+    /// folder.
+    #[schema(max_items = 1000)]
+    paths: Option<Vec<String>>,
+    /// Beside the examples that are known, and not instead of them.
+    add: Option<bool>,
+}
+
+/// A picture (image or id) and the name that it is held against.
+#[derive(ToSchema)]
+pub(super) struct Verify {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// Whom it is to show.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The least score, a cosine, instead of a rate.
+    #[schema(minimum = -1, maximum = 1)]
+    threshold: Option<f64>,
+    /// The share of comparisons with something else that may be taken for the same, at most.
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
+    false_accept_rate: Option<f64>,
+}
+
+/// A picture (image or id) to be named.
+#[derive(ToSchema)]
+pub(super) struct Identify {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// Candidates wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 5)]
+    k: Option<u32>,
+    /// It is one of them for sure: name the best.
+    closed: Option<bool>,
+    /// The least score, a cosine, instead of a rate.
+    #[schema(minimum = -1, maximum = 1)]
+    threshold: Option<f64>,
+    /// The share of strangers who may get some name, at most.
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
+    false_accept_rate: Option<f64>,
 }

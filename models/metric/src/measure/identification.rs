@@ -46,7 +46,9 @@ pub struct NobodyToIdentify {
 
 /// A false identification rate that so few strangers cannot show.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
-#[error("TPIR at FPIR {fpir} needs at least {needed} pictures of strangers (10 / FPIR), got {strangers}")]
+#[error(
+    "TPIR at FPIR {fpir} needs at least {needed} pictures of strangers (10 / FPIR), got {strangers}"
+)]
 pub struct TooFewStrangers {
     /// The rate asked for.
     pub fpir: f64,

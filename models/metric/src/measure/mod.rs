@@ -22,9 +22,7 @@ pub use calibration::{ReliabilityBin, area_under_roc, calibration_error, reliabi
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use episodes::{EpisodeError, EpisodeOptions, EpisodeScore, few_shot};
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
-pub use identification::{
-    Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers,
-};
+pub use identification::{Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers};
 pub use operating::{OperatingPoint, UnknownRate, operating_points};
 pub use rank::{QueryScore, rank, score_query};
 pub use relevance::{Relevance, RelevanceError};

@@ -7,6 +7,7 @@
 
 mod identity;
 mod pictures;
+mod recognition;
 mod retrieval;
 mod zero_shot;
 
@@ -17,6 +18,9 @@ pub use ekphrasis_metric::measure::{
     RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
 };
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport};
+pub use recognition::{
+    AtRule, AtStated, Compared, Enrolled, MeanAndSpread, RecognitionReport, StatedRates,
+};
 pub use retrieval::{Directions, Scored};
 
 pub(crate) use pictures::{Facts, Seen, embed_all, embed_texts, of_split, rows};
@@ -43,6 +47,8 @@ pub struct EvalOptions {
     /// What makes two pictures the same thing, for verification and episodes;
     /// `None`: the class if the file has classes, else the group, else the caption.
     pub same_by: Option<SameBy>,
+    /// Whether things are enrolled and others are to be told from them.
+    pub identify: bool,
     /// Few-shot episodes with so many examples of each class.
     pub shots: Vec<usize>,
     /// Classes in an episode.
@@ -62,6 +68,7 @@ impl Default for EvalOptions {
             gamma: None,
             verify: false,
             same_by: None,
+            identify: false,
             shots: Vec::new(),
             ways: 5,
             episodes: 600,
@@ -92,6 +99,8 @@ pub struct EvalReport {
     pub generalised: Option<Generalised>,
     /// Same thing or not, if asked for.
     pub verification: Option<VerificationReport>,
+    /// Enrolled by examples and found again, if asked for.
+    pub recognition: Option<RecognitionReport>,
     /// For each number of shots that was asked for.
     pub few_shot: Vec<ShotsScore>,
 }
@@ -132,6 +141,11 @@ pub fn evaluate(
     }
     // What the data do not allow is said before the text tower is at work.
     let verification = if options.verify { Some(identity::verify(&seen, options)?) } else { None };
+    let recognition = if options.identify {
+        Some(recognition::measure(towers, &seen, options.seed)?)
+    } else {
+        None
+    };
     let few_shot = identity::episodes(&seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
     let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
@@ -155,6 +169,7 @@ pub fn evaluate(
         zero_shot,
         generalised,
         verification,
+        recognition,
         few_shot,
     })
 }

@@ -248,6 +248,9 @@ impl Towers for Broken {
     fn confidence(&self) -> Result<Option<Arc<ekphrasis_engine::Confidence>>, EngineError> {
         Ok(None)
     }
+    fn verification(&self) -> Option<&ekphrasis_engine::Verification> {
+        None
+    }
 }
 
 #[test]
