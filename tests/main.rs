@@ -14,6 +14,7 @@ mod exchange;
 mod filters;
 mod gallery;
 mod house;
+mod identities;
 mod incremental;
 mod jobs;
 mod models;
