@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub(crate) use self::naming::{
-    AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, VerifyArgs,
+    AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
+    VerifyArgs,
 };
 
 /// Search pictures by phrase, find the words for a picture.
@@ -58,6 +59,8 @@ pub(crate) enum Verb {
     Describe(DescribeArgs),
     /// Classify pictures against words of your choice
     Label(LabelArgs),
+    /// Keep lists of labels: create, add, list, show, delete
+    Labels(LabelsArgs),
     /// Keep pictures of something under a name, to know it again
     Enrol(EnrolArgs),
     /// Say whether a picture shows the one of a name (exit code 0: the same, 1: not)
@@ -277,14 +280,17 @@ pub(crate) struct LabelArgs {
         long,
         value_delimiter = ',',
         value_name = "A,B,C",
-        required_unless_present = "labels_file"
+        required_unless_present_any = ["labels_file", "set"]
     )]
     pub(crate) labels: Vec<String>,
     /// A file with one label a line
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     pub(crate) labels_file: Option<PathBuf>,
+    /// A label set of the store; see `ek labels`
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
+    pub(crate) set: Option<String>,
     /// How a label is put, with {} for it (again for more) [default: the model's own]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "set")]
     pub(crate) template: Vec<String>,
 }
 

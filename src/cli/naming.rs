@@ -85,3 +85,63 @@ pub(crate) enum IdentitiesVerb {
         names: Vec<String>,
     },
 }
+
+#[derive(Debug, Args)]
+pub(crate) struct LabelsArgs {
+    #[command(subcommand)]
+    pub(crate) verb: LabelsVerb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum LabelsVerb {
+    /// Keep labels under a name
+    Create {
+        /// What the set is called
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Its labels, known by themselves as words
+        #[arg(value_name = "LABEL", required_unless_present = "labels_file")]
+        labels: Vec<String>,
+        /// A file with one label a line
+        #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+        labels_file: Option<PathBuf>,
+        /// Instead of a set of that name
+        #[arg(long)]
+        replace: bool,
+    },
+    /// Add a label to a set, or more that it is known by
+    Add {
+        /// The set; a new one if there is none
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// What is answered
+        #[arg(value_name = "LABEL")]
+        label: String,
+        /// Pictures of it; they are not needed afterwards
+        #[arg(value_name = "FILE")]
+        files: Vec<PathBuf>,
+        /// What is compared with [default: what is known, or the label itself]
+        #[arg(long, value_name = "TEXT")]
+        words: Option<String>,
+        /// No words: it is known by its pictures only
+        #[arg(long, conflicts_with = "words")]
+        no_words: bool,
+    },
+    /// All sets
+    List,
+    /// The labels of one
+    Show {
+        /// The set
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
+    /// Forget a set, or labels of it; no file is touched
+    Delete {
+        /// The set
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Only these labels
+        #[arg(value_name = "LABEL")]
+        labels: Vec<String>,
+    },
+}

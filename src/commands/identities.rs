@@ -141,7 +141,7 @@ pub(super) fn identify(global: &Global, args: &IdentifyArgs) -> Result<Done, Fai
     if let Some((_, first)) = found.first() {
         for name in &first.not_comparable {
             output::note(&format!(
-                "{} was enrolled with another model and was not compared; enrol it again",
+                "{} was not compared: it was enrolled with another model, or is damaged; enrol it again",
                 printable(name)
             ));
         }
@@ -195,7 +195,7 @@ fn list(global: &Global) -> Result<Done, Failure> {
     } else {
         for identity in &all {
             let note =
-                if identity.comparable { "" } else { "  (of another model: enrol it again)" };
+                if identity.comparable { "" } else { "  (cannot be compared any more: enrol it again)" };
             output::line(&format!(
                 "{}  {}{note}",
                 printable(&identity.name),

@@ -10,6 +10,7 @@ mod exchange;
 mod identities;
 mod index;
 mod label;
+mod labels;
 mod model;
 mod recall;
 mod remove;
@@ -46,6 +47,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Search(args) => search::search(global, args),
         Verb::Describe(args) => label::describe(global, args),
         Verb::Label(args) => label::label(global, args),
+        Verb::Labels(args) => labels::labels(global, &args.verb),
         Verb::Enrol(args) => identities::enrol(global, args),
         Verb::Verify(args) => identities::verify(global, args),
         Verb::Identify(args) => identities::identify(global, args),

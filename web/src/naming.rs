@@ -3,7 +3,9 @@
 
 use std::path::PathBuf;
 
-use ekphrasis_engine::{Accepting, Example, IdentifyOptions, ItemId, Source};
+use ekphrasis_engine::{
+    Accepting, Example, IdentifyOptions, ItemId, LabelWords, NewLabel, Source, Writing,
+};
 
 use crate::fields::Fields;
 use crate::orders::From;
@@ -116,4 +118,52 @@ pub(crate) fn identify(mut fields: Fields) -> Result<(Example, IdentifyOptions),
         return Err(Problem::field("closed", detail));
     }
     Ok((picture, IdentifyOptions { accepting: (!closed).then_some(given), k }))
+}
+
+/// Labels of one request.
+const LABEL_LIMIT: usize = 2_000;
+
+/// Labels from the body of a PUT: `labels`, `entries`, `add`, `create`.
+pub(crate) fn label_set(
+    mut fields: Fields,
+    from: From,
+) -> Result<(Vec<NewLabel>, Writing), Problem> {
+    let mut new: Vec<NewLabel> = limited(&mut fields, "labels", LABEL_LIMIT)?
+        .iter()
+        .map(|label| NewLabel::of_words(label))
+        .collect();
+    for mut entry in fields.objects("entries")? {
+        let label = entry.text("label", TEXT_LIMIT)?;
+        let words = match (entry.text("words", TEXT_LIMIT)?, entry.flag("wordless")?) {
+            (None, false) => LabelWords::AsKnown,
+            (None, true) => LabelWords::Nothing,
+            (Some(words), false) if !words.trim().is_empty() => LabelWords::Text(words),
+            (Some(_), wordless) => {
+                let field = format!("{}.words", entry.whole_name());
+                let what = if wordless { "are given and denied at once" } else { "are empty" };
+                return Err(Problem::field(&field, format!("{field} {what}")));
+            }
+        };
+        let examples = examples(&mut entry, from)?;
+        let field = format!("{}.label", entry.whole_name());
+        entry.finish()?;
+        let label =
+            label.ok_or_else(|| Problem::field(&field, format!("{field} is missing")))?;
+        new.push(NewLabel { label, words, examples });
+    }
+    let writing = match (fields.flag("add")?, fields.flag("create")?) {
+        (false, false) => Writing::Replace,
+        (true, false) => Writing::Add,
+        (false, true) => Writing::Create,
+        (true, true) => return Err(Problem::field("add", "give add or create, not both")),
+    };
+    fields.finish()?;
+    if new.is_empty() {
+        return Err(Problem::field("labels", "no labels: give labels or entries"));
+    }
+    if new.len() > LABEL_LIMIT {
+        let detail = format!("{LABEL_LIMIT} labels at most, got {}", new.len());
+        return Err(Problem::field("labels", detail));
+    }
+    Ok((new, writing))
 }

@@ -50,6 +50,7 @@ fn describe() -> OpenApi {
     search(&mut doc);
     pictures(&mut doc);
     identities(&mut doc);
+    label_sets(&mut doc);
     items(&mut doc);
     jobs(&mut doc);
     operation(&mut doc);
@@ -169,6 +170,40 @@ fn identities(doc: &mut Doc) {
             ))
             .request_body(Some(doc.body::<asks::Identify>()))
             .response("200", doc.json::<wire::IdentifyReply>("A name or nobody, and the nearest"))
+    });
+}
+
+fn label_sets(doc: &mut Doc) {
+    doc.add("/v1/label-sets", HttpMethod::Get, |doc, op| {
+        op.summary(Some("Lists of labels that the store keeps"))
+            .response("200", doc.json::<wire::LabelSetList>("Label sets in the order of names"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Get, |doc, op| {
+        let op = op.summary(Some("The labels of one"));
+        named(op).response("200", doc.json::<wire::LabelSet>("The label set"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Put, |doc, op| {
+        let op = op
+            .summary(Some("Keep labels under a name"))
+            .description(Some(
+                "Instead of what is known of that name; with `add`, beside it: then words replace \
+                 words, and pictures are added to pictures. A label is known by words, by pictures, \
+                 or by both. The pictures are not kept, only their vectors.",
+            ))
+            .request_body(Some(doc.body::<asks::LabelSet>()));
+        named(op)
+            .response("200", doc.json::<wire::ChangedLabelSet>("The name was known"))
+            .response("201", doc.json::<wire::ChangedLabelSet>("The name is new"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Delete, |doc, op| {
+        let op = op.summary(Some("Forget one"));
+        named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
+    });
+    doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
+        let op = named(op.summary(Some("Forget one label; a set without labels goes")));
+        let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200));
+        in_path(op, "label", "The label", label.build())
+            .response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
 }
 

@@ -4,6 +4,7 @@
 mod identities;
 mod items;
 mod jobs;
+mod label_sets;
 mod operation;
 
 use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
@@ -113,6 +114,22 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::head().to(identities::one))
                 .route(web::put().to(identities::put))
                 .route(web::delete().to(identities::remove)),
+        )
+        .service(read(
+            "/v1/label-sets",
+            web::get().to(label_sets::list),
+            web::head().to(label_sets::list),
+        ))
+        .service(
+            resource("/v1/label-sets/{name}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(label_sets::one))
+                .route(web::head().to(label_sets::one))
+                .route(web::put().to(label_sets::put))
+                .route(web::delete().to(label_sets::remove)),
+        )
+        .service(
+            resource("/v1/label-sets/{name}/labels/{label}", "DELETE")
+                .route(web::delete().to(label_sets::remove_label)),
         )
         .service(resource("/v1/verify", "POST").route(web::post().to(identities::verify)))
         .service(resource("/v1/identify", "POST").route(web::post().to(identities::identify)))

@@ -9,6 +9,7 @@ mod facets;
 mod identity;
 mod item;
 mod job;
+mod label_set;
 mod model;
 mod recall;
 
@@ -27,6 +28,7 @@ pub use self::identity::{
 };
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
 pub use self::job::{Job, JobList, JobResult};
+pub use self::label_set::{ChangedLabelSet, LabelSet, LabelSetList, SetLabel};
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;

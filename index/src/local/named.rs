@@ -21,16 +21,22 @@ impl LocalStore {
         self.inner.read(|c| c.named(kind, name))
     }
 
-    /// All names of a kind with what stands for them, in order of names: one state of
-    /// the store.
+    /// All names of a kind with what stands for them, in order of names; then the names of
+    /// which that is not as it was written. One state of the store.
     ///
     /// # Errors
-    /// As [`LocalStore::named`]; the first that is not as written counts.
-    pub fn all_named(&self, kind: NameKind) -> Result<Vec<Named>, StoreError> {
+    /// As reading the catalogue fails.
+    pub fn all_named(&self, kind: NameKind) -> Result<(Vec<Named>, Vec<String>), StoreError> {
         self.inner.read(|c| {
-            let names = c.names(kind)?;
-            let all = names.iter().map(|name| c.named(kind, name));
-            Ok(all.collect::<Result<Vec<_>, _>>()?.into_iter().flatten().collect())
+            let (mut all, mut damaged) = (Vec::new(), Vec::new());
+            for name in c.names(kind)? {
+                match c.named(kind, &name) {
+                    Ok(named) => all.extend(named),
+                    Err(StoreError::Corrupt { .. }) => damaged.push(name),
+                    Err(e) => return Err(e),
+                }
+            }
+            Ok((all, damaged))
         })
     }
 

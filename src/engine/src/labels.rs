@@ -131,15 +131,20 @@ pub(crate) fn label_vectors(
     labels: &[String],
     templates: &[String],
 ) -> Result<Vec<Embedding>, EngineError> {
+    let used = if templates.is_empty() { &towers.labels().templates } else { templates };
+    few_enough(labels, used)?;
+    check(labels, used)?;
+    prompt_vectors(towers, labels, templates)
+}
+
+/// The same without asking whether the labels can be told apart.
+pub(crate) fn prompt_vectors(
+    towers: &dyn Towers,
+    labels: &[String],
+    templates: &[String],
+) -> Result<Vec<Embedding>, EngineError> {
     let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
-    if labels.len().saturating_mul(templates.len()) > MAX_PROMPTS {
-        return Err(EngineError::Invalid(format!(
-            "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
-            labels.len(),
-            templates.len()
-        )));
-    }
-    check(labels, templates)?;
+    few_enough(labels, templates)?;
     let encoder = towers.text()?;
     let mut vectors = Vec::with_capacity(labels.len());
     // As many labels at once as make a good batch, so that prompts never pile up.
@@ -155,6 +160,17 @@ pub(crate) fn label_vectors(
         }
     }
     Ok(vectors)
+}
+
+fn few_enough(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+    if labels.len().saturating_mul(templates.len()) <= MAX_PROMPTS {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
+        labels.len(),
+        templates.len()
+    )))
 }
 
 /// Prompts encoded at once.

@@ -17,6 +17,7 @@ mod facets;
 mod facts;
 mod identities;
 pub mod ingest;
+mod label_sets;
 mod labels;
 mod meter;
 mod models;
@@ -50,6 +51,9 @@ pub use identities::{
     Verified,
 };
 pub use ingest::{IndexOptions, IndexReport, Stages};
+pub use label_sets::{
+    ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing,
+};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, calibrate_model, import_model, known_models};

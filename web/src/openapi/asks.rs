@@ -14,6 +14,8 @@ pub(super) const NAMES: &[&str] = &[
     "Addition",
     "JobOrder",
     "Enrol",
+    "LabelSetOrder",
+    "LabelSetEntry",
     "Verify",
     "Identify",
 ];
@@ -348,4 +350,50 @@ pub(super) struct Identify {
     /// The share of strangers who may get some name, at most.
     #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
     false_accept_rate: Option<f64>,
+}
+
+/// Labels: at least one.
+#[derive(ToSchema)]
+#[schema(as = LabelSetOrder)]
+pub(super) struct LabelSet {
+    /// Labels known by themselves as words.
+    #[schema(max_items = 2000)]
+    labels: Option<Vec<String>>,
+    /// Labels with words or pictures of their own. In a form, JSON text.
+    #[schema(max_items = 2000)]
+    entries: Option<Vec<LabelSetEntry>>,
+    /// Beside what is known of that name, and not instead of it.
+    add: Option<bool>,
+    /// Only if the name is not known.
+    create: Option<bool>,
+}
+
+/// A label, and by what it is known.
+#[derive(ToSchema)]
+struct LabelSetEntry {
+    /// What is answered.
+    #[schema(min_length = 1, max_length = 200)]
+    label: String,
+    /// What is compared with, put into the model's templates; the label itself for a new
+    /// one, if nothing is said.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    words: Option<String>,
+    /// No words: it is known by pictures only.
+    wordless: Option<bool>,
+    /// A picture: base64, also as a data: URL.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// More pictures.
+    #[schema(max_items = 1000)]
+    images: Option<Vec<String>>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More pictures of the store.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<String>>,
+    /// Files, as absolute paths on the server's machine: only for who can read the store's
+    /// folder.
+    #[schema(max_items = 1000)]
+    paths: Option<Vec<String>>,
 }

@@ -26,7 +26,8 @@ pub struct Identity {
     pub examples: Vec<KnownExample>,
     /// Id of the space that the examples were embedded in.
     pub space: String,
-    /// Whether that is the store's. If not, it has to be enrolled again.
+    /// Whether that is the store's, and all is as it was written. If not, it has to be
+    /// enrolled again.
     pub comparable: bool,
     /// When it was last changed, RFC 3339 in UTC.
     pub at: String,
@@ -136,8 +137,8 @@ pub struct IdentifiedImage {
     /// Of pictures of strangers, at most this share gets some name; null where that is not
     /// known.
     pub strangers_named: Option<f64>,
-    /// Names that could not be compared: enrolled with another model. Left out if there are
-    /// none.
+    /// Names that could not be compared: enrolled with another model, or damaged. Left out
+    /// if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub not_comparable: Vec<String>,
 }

@@ -26,7 +26,8 @@ pub struct Identity {
     pub examples: Vec<KnownExample>,
     /// Id of the space that the examples were embedded in.
     pub space: String,
-    /// Whether that is the store's space. If not, it has to be enrolled again.
+    /// Whether that is the store's space, and all is as it was written. If not, it has to be
+    /// enrolled again.
     pub comparable: bool,
     /// When it was last changed, seconds since 1970 UTC.
     pub at: i64,
@@ -74,7 +75,7 @@ pub struct Identified {
     /// Of pictures of strangers, at most this share gets some name; `None` where that is
     /// not known.
     pub strangers_named: Option<f64>,
-    /// Names that could not be compared, since they were enrolled in another space.
+    /// Names that could not be compared: enrolled in another space, or damaged.
     pub not_comparable: Vec<String>,
 }
 
@@ -161,8 +162,18 @@ impl Engine {
     /// # Errors
     /// If the store cannot be read.
     pub fn identities(&self) -> Result<Vec<Identity>, EngineError> {
-        let all = self.fresh()?.all_named(NameKind::Identity)?;
-        Ok(all.iter().map(|named| self.identity_of(named)).collect())
+        let (all, damaged) = self.fresh()?.all_named(NameKind::Identity)?;
+        let mut all: Vec<Identity> = all.iter().map(|named| self.identity_of(named)).collect();
+        // Known to be there, and no more: it has to be enrolled again, or forgotten.
+        all.extend(damaged.into_iter().map(|name| Identity {
+            name,
+            examples: vec![],
+            space: String::new(),
+            comparable: false,
+            at: 0,
+        }));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(all)
     }
 
     /// One of them.
@@ -218,16 +229,21 @@ impl Engine {
         if !(1..=1000).contains(&options.k) {
             return Err(EngineError::Invalid(format!("k is 1 to 1000, got {}", options.k)));
         }
-        let all = self.fresh()?.all_named(NameKind::Identity)?;
-        if all.is_empty() {
+        let (all, mut not_comparable) = self.fresh()?.all_named(NameKind::Identity)?;
+        if all.is_empty() && not_comparable.is_empty() {
             return Err(EngineError::NotFound(
                 "nobody is enrolled yet; `ek enrol NAME FILE…` begins".into(),
             ));
         }
         let (known, others): (Vec<_>, Vec<_>) =
             all.iter().partition(|named| self.same_space(named).is_ok());
+        not_comparable.extend(others.iter().map(|named| named.name.clone()));
         if known.is_empty() {
-            self.same_space(others[0])?;
+            return Err(EngineError::Invalid(format!(
+                "none of those who are enrolled can be compared ({}): they were enrolled with \
+                 another model, or what is known of them is damaged; enrol them again",
+                not_comparable.join(", ")
+            )));
         }
         let enrolled = known.len();
         let operating = options
@@ -252,7 +268,7 @@ impl Engine {
             strangers_named: operating.as_ref().and_then(|o| o.strangers_named(enrolled)),
             operating,
             enrolled,
-            not_comparable: others.iter().map(|named| named.name.clone()).collect(),
+            not_comparable,
         })
     }
 
