@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::checked::sha256_hex;
 use crate::confidence::Calibration;
+use crate::label_sets::LabelCalibration;
 use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
 use crate::verification::Verification;
@@ -29,20 +30,28 @@ pub enum AmendError {
     Io(#[from] io::Error),
 }
 
+/// What was learned of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Amendment<'a> {
+    /// How scores become probabilities.
+    pub calibration: &'a Calibration,
+    /// The file that it names.
+    pub background: &'a [u8],
+    /// From which score on pictures show the same thing.
+    pub verification: Option<&'a Verification>,
+    /// How labels are compared that are known by pictures.
+    pub label_sets: Option<&'a LabelCalibration>,
+}
+
 impl Model {
-    /// Writes how scores become probabilities, and from which score on pictures show the
-    /// same, into the model's folder, instead of what it may have had; without
-    /// `verification`, what it has of that stays. Makes a vocabulary of half floats one of bytes, which
-    /// takes half the room. The towers stay as they are.
+    /// Writes what was learned of a model into its folder, instead of what it may have had;
+    /// what is not given stays. Makes a vocabulary of half floats one of bytes, which takes
+    /// half the room. The towers stay as they are.
     ///
     /// # Errors
     /// As [`AmendError`] says.
-    pub fn amend(
-        &self,
-        calibration: &Calibration,
-        background: &[u8],
-        verification: Option<&Verification>,
-    ) -> Result<Self, AmendError> {
+    pub fn amend(&self, amendment: &Amendment<'_>) -> Result<Self, AmendError> {
+        let Amendment { calibration, background, verification, label_sets } = *amendment;
         let dir = self.dir();
         let mut text = fs_err::read_to_string(dir.join(MANIFEST_FILE))?;
         // Named by its contents: as long as the old manifest counts, its file is there.
@@ -60,21 +69,25 @@ impl Model {
         struct Section<'a> {
             confidence: &'a Calibration,
         }
-        let section = toml::to_string(&Section { confidence: &calibration })
-            .map_err(|e| AmendError::Manifest(e.to_string()))?;
-        push(&mut text, &section);
+        push(&mut text, &written(&Section { confidence: &calibration })?);
         push(&mut text, &entry(&name, background));
+        let named =
+            |name: &'static str| move |section: &str| section.split('.').next() == Some(name);
         if let Some(verification) = verification {
-            text = without(&text, |section| {
-                section == "verification" || section.starts_with("verification.")
-            });
             #[derive(Serialize)]
             struct Section<'a> {
                 verification: &'a Verification,
             }
-            let section = toml::to_string(&Section { verification })
-                .map_err(|e| AmendError::Manifest(e.to_string()))?;
-            push(&mut text, &section);
+            text = without(&text, named("verification"));
+            push(&mut text, &written(&Section { verification })?);
+        }
+        if let Some(label_sets) = label_sets {
+            #[derive(Serialize)]
+            struct Section<'a> {
+                label_sets: &'a LabelCalibration,
+            }
+            text = without(&text, named("label_sets"));
+            push(&mut text, &written(&Section { label_sets })?);
         }
         write(&dir.join(&name), background)?;
 
@@ -108,6 +121,10 @@ impl Model {
         }
         Ok(Self::open(dir)?)
     }
+}
+
+fn written(section: &impl Serialize) -> Result<String, AmendError> {
+    toml::to_string(section).map_err(|e| AmendError::Manifest(e.to_string()))
 }
 
 /// A temporary file may be read by its owner only; a model by whoever could before.

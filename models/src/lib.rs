@@ -16,6 +16,7 @@ mod checked;
 mod confidence;
 mod decode;
 mod encoder;
+mod label_sets;
 mod library;
 mod manifest;
 mod model;
@@ -24,7 +25,7 @@ mod thumbnail;
 mod verification;
 mod vocabulary;
 
-pub use amend::AmendError;
+pub use amend::{AmendError, Amendment};
 pub use checked::{FileError, FileProblem, sha256_hex};
 pub use confidence::{
     AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
@@ -34,6 +35,7 @@ pub use decode::{
     set_decode_memory,
 };
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
+pub use label_sets::{AnyLabelWeights, LabelCalibration};
 pub use library::{ImportError, Imported, Library};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use crate::confidence::Calibration;
+use crate::label_sets::LabelCalibration;
 use crate::verification::Verification;
 use ekphrasis_embed::{Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError};
 
@@ -28,6 +29,7 @@ pub struct Manifest {
     training: Option<Training>,
     confidence: Option<Calibration>,
     verification: Option<Verification>,
+    label_sets: Option<LabelCalibration>,
     files: BTreeMap<String, FileEntry>,
 }
 
@@ -232,6 +234,12 @@ impl Manifest {
         self.verification.as_ref()
     }
 
+    /// How labels are compared that are known by pictures; none for a model that was not
+    /// calibrated for it.
+    pub fn label_sets(&self) -> Option<&LabelCalibration> {
+        self.label_sets.as_ref()
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
@@ -246,6 +254,7 @@ mod written {
 
     use super::{FileEntry, Padding, Training};
     use crate::confidence::Calibration;
+    use crate::label_sets::LabelCalibration;
     use crate::verification::Verification;
 
     #[derive(Deserialize)]
@@ -265,6 +274,7 @@ mod written {
         pub(super) training: Option<Training>,
         pub(super) confidence: Option<Calibration>,
         pub(super) verification: Option<Verification>,
+        pub(super) label_sets: Option<LabelCalibration>,
         pub(super) files: BTreeMap<String, FileEntry>,
     }
 
@@ -367,6 +377,9 @@ impl written::Manifest {
         if let Some(problem) = self.verification.as_ref().and_then(|v| v.problem(&self.space.id)) {
             return Err(value("verification", "rates that were measured in this space", &problem));
         }
+        if let Some(problem) = self.label_sets.as_ref().and_then(LabelCalibration::problem) {
+            return Err(value("label_sets", "finite weights and a note", &problem));
+        }
         not_empty("name", &self.name)?;
         not_empty("summary", &self.summary)?;
         not_empty("license", &self.license)?;
@@ -416,6 +429,7 @@ impl written::Manifest {
             training: self.training,
             confidence: self.confidence,
             verification: self.verification,
+            label_sets: self.label_sets,
             files: self.files,
         })
     }

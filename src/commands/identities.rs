@@ -194,8 +194,11 @@ fn list(global: &Global) -> Result<Done, Failure> {
         output::json(&wire::IdentityList::new(&all))?;
     } else {
         for identity in &all {
-            let note =
-                if identity.comparable { "" } else { "  (cannot be compared any more: enrol it again)" };
+            let note = if identity.comparable {
+                ""
+            } else {
+                "  (cannot be compared any more: enrol it again)"
+            };
             output::line(&format!(
                 "{}  {}{note}",
                 printable(&identity.name),

@@ -130,7 +130,8 @@ fn list(global: &Global) -> Result<Done, Failure> {
         output::json(&wire::LabelSetList::new(&all))?;
     } else {
         for set in &all {
-            let note = if set.comparable { "" } else { "  (cannot be used any more: make it again)" };
+            let note =
+                if set.comparable { "" } else { "  (cannot be used any more: make it again)" };
             output::line(&format!(
                 "{}  {}{note}",
                 printable(&set.name),

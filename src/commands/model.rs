@@ -118,6 +118,10 @@ fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<D
             "captions": found.fitted_on.1, "concepts": found.fitted_on.2,
             "failed": found.failed, "seed": seed,
             "verification": verification(&found),
+            "label_sets": found.label_sets.as_ref().map_or_else(
+                |e| json!({"refused": e.to_string()}),
+                |known| json!({"about": known.about, "words_weight": known.words_weight}),
+            ),
         }))?;
     } else {
         output::line(&format!("{}: {}", towers.dir().display(), found.calibration.about))?;
@@ -135,6 +139,13 @@ fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<D
                 }
             }
             Err(e) => output::note(&format!("the same thing or not: not measured: {e}")),
+        }
+        match &found.label_sets {
+            Ok(known) => output::line(&format!(
+                "label sets: words count {} beside pictures; {}",
+                known.words_weight, known.about
+            ))?,
+            Err(e) => output::note(&format!("label sets: not measured: {e}")),
         }
         output::note("see how good it is: ek eval PAIRS --split test --confidence");
     }

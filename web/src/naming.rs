@@ -147,8 +147,7 @@ pub(crate) fn label_set(
         let examples = examples(&mut entry, from)?;
         let field = format!("{}.label", entry.whole_name());
         entry.finish()?;
-        let label =
-            label.ok_or_else(|| Problem::field(&field, format!("{field} is missing")))?;
+        let label = label.ok_or_else(|| Problem::field(&field, format!("{field} is missing")))?;
         new.push(NewLabel { label, words, examples });
     }
     let writing = match (fields.flag("add")?, fields.flag("create")?) {

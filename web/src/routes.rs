@@ -16,7 +16,7 @@ use crate::body;
 use crate::fields::Fields;
 use crate::gate::GATE;
 use crate::problem::Problem;
-use crate::request::{self, Embeddable, Picture};
+use crate::request::{self, Embeddable, Labels, Picture};
 use crate::{assets, wire};
 
 /// Adds every route. The app's data must hold an [`Engine`].
@@ -244,9 +244,14 @@ async fn label(
 ) -> Result<Json<wire::LabelReply>, Problem> {
     let raw = body::receive(&request, payload).await?;
     block(move || {
-        let (picture, request) = request::label(Fields::from_body(raw)?)?;
+        let (picture, labels) = request::label(Fields::from_body(raw)?)?;
         let source = source(&engine, picture)?;
-        let reply = engine.label(&source, &request)?;
+        let reply = match labels {
+            Labels::Words(request) => engine.label(&source, &request)?,
+            Labels::Set(set) => {
+                engine.label_by_set(std::slice::from_ref(&source), &set)?.swap_remove(0)?
+            }
+        };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
         Ok(Json(wire::LabelReply { images }))
     })

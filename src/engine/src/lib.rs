@@ -51,9 +51,7 @@ pub use identities::{
     Verified,
 };
 pub use ingest::{IndexOptions, IndexReport, Stages};
-pub use label_sets::{
-    ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing,
-};
+pub use label_sets::{ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, calibrate_model, import_model, known_models};
@@ -69,4 +67,6 @@ pub use ekphrasis_index::{
     Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder,
     Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
-pub use ekphrasis_models::{AcceptRate, Imported, Manifest, Verification, Vocabulary};
+pub use ekphrasis_models::{
+    AcceptRate, Imported, LabelCalibration, Manifest, Verification, Vocabulary,
+};

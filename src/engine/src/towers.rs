@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
-use ekphrasis_models::{Model, Runtime, RuntimeSearch, Verification, Vocabulary};
+use ekphrasis_models::{LabelCalibration, Model, Runtime, RuntimeSearch, Verification, Vocabulary};
 
 use crate::confidence::{self, Background, Confidence};
 use crate::{Config, EngineError};
@@ -60,6 +60,10 @@ pub trait Towers: Send + Sync {
     /// From which score on pictures show the same thing; `None` for a model of which that
     /// was not measured.
     fn verification(&self) -> Option<&Verification>;
+
+    /// How labels are compared that are known by pictures; `None` for a model that was not
+    /// calibrated for it.
+    fn label_sets(&self) -> Option<&LabelCalibration>;
 }
 
 /// Towers that somebody already has: encoders of one's own, or a fake in tests.
@@ -141,6 +145,10 @@ impl Towers for GivenTowers {
 
     fn verification(&self) -> Option<&Verification> {
         self.verification.as_ref()
+    }
+
+    fn label_sets(&self) -> Option<&LabelCalibration> {
+        None
     }
 }
 
@@ -294,5 +302,9 @@ impl Towers for OnnxTowers {
 
     fn verification(&self) -> Option<&Verification> {
         self.model.manifest().verification()
+    }
+
+    fn label_sets(&self) -> Option<&LabelCalibration> {
+        self.model.manifest().label_sets()
     }
 }

@@ -191,9 +191,12 @@ pub(super) struct Label {
     /// A picture of the store.
     #[schema(pattern = "^[0-9a-fA-F]{32}$")]
     id: Option<String>,
-    /// At least two different labels.
+    /// At least two different labels; or a set.
     #[schema(min_items = 2, max_items = 1000)]
-    labels: Vec<String>,
+    labels: Option<Vec<String>>,
+    /// A label set of the store.
+    #[schema(min_length = 1, max_length = 200)]
+    set: Option<String>,
     /// How a label is put, with {} for it; the model's own ways if nothing is said.
     #[schema(max_items = 100)]
     templates: Option<Vec<String>>,

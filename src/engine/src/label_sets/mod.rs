@@ -1,6 +1,7 @@
 //! Lists of labels that the store keeps: each label is known by words, by pictures, or by
 //! both. The words' vectors are kept, too, so that labelling loads no tower for texts.
 
+mod calibrate;
 mod classify;
 
 use std::sync::PoisonError;
@@ -10,6 +11,7 @@ use ekphrasis_index::{NameKind, Named, NamedVector, Origin};
 use crate::naming::{self, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
 
+pub(crate) use self::calibrate::fit;
 pub(crate) use self::classify::LabelVectors;
 
 /// Labels of one set.
@@ -156,9 +158,8 @@ impl Engine {
         vectors: &mut Vec<NamedVector>,
         new: &[NewLabel],
     ) -> Result<(), EngineError> {
-        let is_words = |v: &NamedVector, label: &str| {
-            v.part == label && matches!(v.origin, Origin::Words(_))
-        };
+        let is_words =
+            |v: &NamedVector, label: &str| v.part == label && matches!(v.origin, Origin::Words(_));
         let mut wanted: Vec<(&str, &str)> = Vec::new();
         for one in new {
             let label = one.label.trim();
@@ -256,7 +257,7 @@ impl Engine {
             ))
         })?;
         self.same_space(&named)?;
-        LabelVectors::of_set(&named, self.towers.space())
+        LabelVectors::of_set(&*self.towers, &named)
     }
 
     fn label_set_of(&self, named: &Named) -> LabelSet {

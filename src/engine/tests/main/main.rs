@@ -251,6 +251,9 @@ impl Towers for Broken {
     fn verification(&self) -> Option<&ekphrasis_engine::Verification> {
         None
     }
+    fn label_sets(&self) -> Option<&ekphrasis_engine::LabelCalibration> {
+        None
+    }
 }
 
 #[test]
