@@ -422,6 +422,9 @@ pub(crate) struct EvalArgs {
     /// Few-shot episodes with so many examples of each class
     #[arg(long, value_delimiter = ',', value_name = "K,…")]
     pub(crate) shots: Vec<usize>,
+    /// The same episodes also by the words of classes, alone and beside the examples
+    #[arg(long, requires = "shots")]
+    pub(crate) with_words: bool,
     /// Classes in a few-shot episode
     #[arg(long, value_name = "C", default_value_t = 5, requires = "shots")]
     pub(crate) ways: usize,

@@ -17,6 +17,7 @@ mod house;
 mod identities;
 mod incremental;
 mod jobs;
+mod label_sets;
 mod models;
 mod museum;
 mod server;

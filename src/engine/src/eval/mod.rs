@@ -17,7 +17,7 @@ pub use ekphrasis_metric::measure::{
     AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
     RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
 };
-pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport};
+pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
 pub use recognition::{
     AtRule, AtStated, Compared, Enrolled, MeanAndSpread, RecognitionReport, StatedRates,
 };
@@ -51,6 +51,8 @@ pub struct EvalOptions {
     pub identify: bool,
     /// Few-shot episodes with so many examples of each class.
     pub shots: Vec<usize>,
+    /// Whether the episodes are tried with the words of classes, too.
+    pub with_words: bool,
     /// Classes in an episode.
     pub ways: usize,
     /// Episodes for each number of shots.
@@ -70,6 +72,7 @@ impl Default for EvalOptions {
             same_by: None,
             identify: false,
             shots: Vec::new(),
+            with_words: false,
             ways: 5,
             episodes: 600,
         }
@@ -103,6 +106,8 @@ pub struct EvalReport {
     pub recognition: Option<RecognitionReport>,
     /// For each number of shots that was asked for.
     pub few_shot: Vec<ShotsScore>,
+    /// The same episodes with words, if that was asked for.
+    pub with_words: Option<WithWords>,
 }
 
 impl EvalReport {
@@ -146,7 +151,7 @@ pub fn evaluate(
     } else {
         None
     };
-    let few_shot = identity::episodes(&seen, options)?;
+    let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
     let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
     let generalised = match options.seen_split.as_deref() {
@@ -171,6 +176,7 @@ pub fn evaluate(
         verification,
         recognition,
         few_shot,
+        with_words,
     })
 }
 

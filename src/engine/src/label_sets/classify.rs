@@ -19,6 +19,11 @@ use crate::{EngineError, LabelReply, LabelScore, Towers};
 /// was best for the default model.
 const WORDS_WEIGHT: f64 = 0.4;
 
+/// How much words count beside the pictures of a label.
+pub(crate) fn words_weight(towers: &dyn Towers) -> f64 {
+    towers.label_sets().map_or(WORDS_WEIGHT, |c| c.words_weight)
+}
+
 /// What pictures are compared with.
 pub(crate) struct LabelVectors {
     labels: Vec<One>,
@@ -146,7 +151,7 @@ impl LabelVectors {
     /// # Errors
     /// `Invalid` for a set of one label: there is nothing to choose.
     pub(crate) fn of_set(towers: &dyn Towers, named: &Named) -> Result<Self, EngineError> {
-        let weight = towers.label_sets().map_or(WORDS_WEIGHT, |c| c.words_weight);
+        let weight = words_weight(towers);
         let mut labels = Vec::new();
         for of in named.vectors.chunk_by(|a, b| a.part == b.part) {
             let is_words = |v: &&ekphrasis_index::NamedVector| matches!(v.origin, Origin::Words(_));

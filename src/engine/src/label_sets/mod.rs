@@ -12,7 +12,7 @@ use crate::naming::{self, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
 
 pub(crate) use self::calibrate::fit;
-pub(crate) use self::classify::LabelVectors;
+pub(crate) use self::classify::{LabelVectors, words_weight};
 
 /// Labels of one set.
 const MOST_LABELS: usize = 2_000;
