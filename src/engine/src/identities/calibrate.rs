@@ -71,7 +71,8 @@ impl Pairs {
                 let ((name, group), (other, others)) = (numbered[i], numbered[j]);
                 let same = name == other;
                 let one_hand = pairs.styles.len() > 1 && a.facts.style == b.facts.style;
-                if if same { one_hand } else { group == others } {
+                let unclear = if same { one_hand } else { group == others };
+                if unclear {
                     continue;
                 }
                 pairs.scores.push(dot(a.embedding.values(), b.embedding.values()));
