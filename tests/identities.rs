@@ -163,9 +163,9 @@ fn the_right_one_is_named_and_nobody_for_a_stranger() {
     let first = &found["images"][0];
     assert_eq!(first["enrolled"], 2, "{first}");
     assert_eq!(first["candidates"].as_array().map(Vec::len), Some(2), "{first}");
-    // Two comparisons may go wrong, so each has half of the usual rate at most.
+    // Two comparisons may go wrong.
     let each = first["operating"]["false_accept_rate"].as_f64().expect("a rate");
-    assert!(each <= 0.05, "{first}");
+    assert_eq!(each, 0.01, "{first}");
     assert!((first["strangers_named"].as_f64().expect("a bound") - 2.0 * each).abs() < 1e-9);
 
     let run = home.ek(&["identify", &original(ROCKET)]).exits(1);

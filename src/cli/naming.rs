@@ -29,8 +29,8 @@ pub(crate) struct AcceptingArgs {
     )]
     pub(crate) threshold: Option<f64>,
     /// How often it may be wrong, at most: of comparisons with something else for `verify`
-    /// [default: 0.01], of strangers for `identify` [default: 0.1]; only rates that were
-    /// measured for the model
+    /// [default: 0.01], of strangers for `identify` [default: 0.1, and 0.01 of comparisons];
+    /// only rates that were measured for the model
     #[arg(long, value_name = "RATE")]
     pub(crate) false_accept_rate: Option<f64>,
 }

@@ -190,7 +190,7 @@ fn label_sets(doc: &mut Doc) {
                  words, and pictures are added to pictures. A label is known by words, by pictures, \
                  or by both. The pictures are not kept, only their vectors.",
             ))
-            .request_body(Some(doc.body::<asks::LabelSet>()));
+            .request_body(Some(doc.body::<asks::LabelSetOrder>()));
         named(op)
             .response("200", doc.json::<wire::ChangedLabelSet>("The name was known"))
             .response("201", doc.json::<wire::ChangedLabelSet>("The name is new"))

@@ -58,7 +58,7 @@ impl<'a> Written<'a> {
     }
 
     fn hash(&self, kind: NameKind, name: &str, place: i64) -> i64 {
-        let content = self.content.as_ref().map_or(&[][..], |content| content);
+        let content = self.content.as_ref().map_or(&[][..], |content| &content[..]);
         hash(&[
             &code(kind).to_le_bytes(),
             name.as_bytes(),

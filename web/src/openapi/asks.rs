@@ -357,8 +357,8 @@ pub(super) struct Identify {
 
 /// Labels: at least one.
 #[derive(ToSchema)]
-#[schema(as = LabelSetOrder)]
-pub(super) struct LabelSet {
+
+pub(super) struct LabelSetOrder {
     /// Labels known by themselves as words.
     #[schema(max_items = 2000)]
     labels: Option<Vec<String>>,

@@ -8,8 +8,8 @@ use crate::EngineError;
 /// What is to count as the same thing.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub enum Accepting {
-    /// What is usual: in a comparison one false accept in a hundred; in a search one
-    /// stranger in ten who gets some name.
+    /// What is usual: one false accept in a hundred comparisons, and in a search no more
+    /// than one stranger in ten who gets some name.
     #[default]
     Usual,
     /// At most this share of false accepts: of comparisons, or, in a search, of strangers.
@@ -76,6 +76,8 @@ impl Operating {
         };
         let known = measured(known)?;
         let each = wanted / enrolled.max(1) as f64;
+        // With few enrolled a search is no laxer than a comparison.
+        let each = if accepting == Accepting::Usual { each.min(USUAL) } else { each };
         match (at_most(known, each), known.rates.last()) {
             (Some(rate), _) => Ok(Self::of(known, rate)),
             // The strictest there is; what it comes to is told with the answer.
@@ -206,8 +208,9 @@ mod tests {
     fn the_more_are_enrolled_the_stricter_is_each_comparison() {
         let known = known();
         let at = |enrolled| Operating::for_search(Some(&known), Accepting::Usual, enrolled);
-        assert_eq!([1, 10, 11, 100].map(|n| threshold(at(n))), [0.3, 0.5, 0.7, 0.7]);
+        assert_eq!([1, 10, 11, 100].map(|n| threshold(at(n))), [0.5, 0.5, 0.7, 0.7]);
         assert_eq!(at(10).expect("found").strangers_named(10), Some(0.1));
+        assert_eq!(at(1).expect("found").strangers_named(1), Some(0.01));
         // Beyond what was measured: the strictest, and what can be said of it.
         let many = at(500).expect("found");
         assert_eq!((many.threshold, many.strangers_named(500)), (0.7, Some(0.5)));

@@ -2,6 +2,7 @@
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
 mod known;
+mod names;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
