@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A server on this machine that does not answer a connection by then is not there.
 const CONNECT: Duration = Duration::from_millis(300);
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// Pictures over this are looked at here and not sent.
 const PICTURE_LIMIT: usize = 8 << 20;
 

@@ -10,7 +10,7 @@ use ekphrasis_engine::{Config, Engine, Failure as FailedFile, IndexReport, Progr
 use serde_json::Value;
 
 use crate::cli::Global;
-use crate::client::agent;
+use crate::client::{ANSWER, agent};
 use crate::commands::stop_on_interrupt;
 use crate::failure::Failure;
 use crate::output::{self, ProgressLine};
@@ -42,7 +42,7 @@ impl Forward {
     pub(crate) fn to_holder(config: &Config) -> Option<Self> {
         let address = Engine::server(&config.data)?;
         let secret = StoreSecret::of(&config.data)?;
-        let this = Self { address, secret, agent: agent(ORDER) };
+        let this = Self { address, secret, agent: agent(ANSWER) };
         // One that was killed left its secret and nobody who answers.
         this.call("GET", "/v1/jobs", None).ok().filter(|(status, _)| *status == 200)?;
         Some(this)
@@ -85,7 +85,13 @@ impl Forward {
         if !global.quiet {
             output::note(&format!("the server at {} holds the store and does it", self.address));
         }
-        match self.call(method, path, body)? {
+        // Pictures that are named in it are all looked at, which may take long.
+        let patient = Self {
+            address: self.address.clone(),
+            secret: self.secret.clone(),
+            agent: agent(ORDER),
+        };
+        match patient.call(method, path, body)? {
             (200..=299, reply) => Ok(Some(reply)),
             (404, _) if method == "DELETE" => Ok(None),
             (status, problem) => Err(refused(status, &problem)),

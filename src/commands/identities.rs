@@ -1,6 +1,6 @@
 //! `ek enrol`, `ek verify`, `ek identify` and `ek identities`.
 
-use ekphrasis_engine::{Accepting, Engine, Example, IdentifyOptions, OpenFor, Source};
+use ekphrasis_engine::{Accepting, Engine, Example, IdentifyOptions, OpenFor, Source, Verified};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
@@ -66,37 +66,49 @@ pub(super) fn verify(global: &Global, args: &VerifyArgs) -> Result<Done, Failure
     let engine = open_to_read(global)?;
     let picture = Example::Picture(Source::Path(args.file.clone()));
     let found = engine.verify(&args.name, &picture, accepting(&args.accepting))?;
-    if global.json {
-        output::json(&wire::VerifyReply::new(Some(&args.file), &found))?;
-    } else {
-        let (is, sign) = if found.same { ("the same as", "≥") } else { ("not", "<") };
-        let rate = found.operating.rate.map_or_else(String::new, |rate| {
-            format!(
-                ", at which at most {} of other things are taken for the same",
-                percent(rate.false_accept)
-            )
-        });
-        output::line(&format!(
-            "{is} {}: score {:.3} {sign} threshold {:.3}{rate}",
-            printable(&found.name),
-            found.score,
-            found.operating.threshold
-        ))?;
-        measured_on(global, found.operating.about.as_deref());
+    match tell_verified(global, args, &found) {
+        // Who only wants the exit code may close the output: the decision stays what it is.
+        Ok(()) | Err(Failure::ReaderGone) => {}
+        Err(e) => return Err(e),
     }
     Ok(if found.same { Done::Well } else { Done::NothingOrPartly })
+}
+
+fn tell_verified(global: &Global, args: &VerifyArgs, found: &Verified) -> Result<(), Failure> {
+    if global.json {
+        return output::json(&wire::VerifyReply::new(Some(&args.file), found));
+    }
+    let (is, sign) = if found.same { ("the same as", "≥") } else { ("not", "<") };
+    let rate = found.operating.rate.map_or_else(String::new, |rate| {
+        format!(
+            ", at which about {} of other things are taken for the same (95 %: {} to {})",
+            percent(rate.false_accept),
+            percent(rate.low),
+            percent(rate.high)
+        )
+    });
+    output::line(&format!(
+        "{is} {}: score {:.3} {sign} threshold {:.3}{rate}",
+        printable(&found.name),
+        found.score,
+        found.operating.threshold
+    ))?;
+    measured_on(global, found.operating.about.as_deref());
+    Ok(())
 }
 
 /// Says where the rate comes from, since it need not hold for other pictures.
 fn measured_on(global: &Global, about: Option<&str>) {
     if let (false, Some(about)) = (global.quiet, about) {
-        output::note(&format!("measured on {about}; other kinds of pictures may differ"));
+        output::note(&format!(
+            "measured with one example, on {about}; other kinds of pictures may differ"
+        ));
     }
 }
 
 /// `1 %`, `0.1 %`.
 fn percent(share: f64) -> String {
-    let text = format!("{:.4}", share * 100.0);
+    let text = format!("{:.2}", share * 100.0);
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
@@ -155,7 +167,7 @@ fn explain(global: &Global, found: &ekphrasis_engine::Identified) {
     let Some(operating) = found.operating.as_ref().filter(|_| !global.quiet) else { return };
     let strangers = match (found.strangers_named, operating.rate) {
         (Some(share), _) => {
-            format!("; at most {} of strangers get some name", percent(share))
+            format!("; by that rate at most {} of strangers get some name", percent(share))
         }
         (None, Some(rate)) => format!(
             "; with so many enrolled nothing is known of how many strangers get some name (each \
