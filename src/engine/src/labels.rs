@@ -21,8 +21,8 @@ impl Engine {
         label_all(&*self.towers, std::slice::from_ref(picture), request)?.swap_remove(0)
     }
 
-    /// Classifies pictures by a label set of the store. Labels known by words are compared
-    /// as [`label_all`] does; if any is known by pictures, all are compared by how far they
+    /// Classifies pictures by a label set of the store. Labels of one kind (words, pictures,
+    /// both) are compared as [`label_all`] does; labels of different kinds by how far they
     /// lie over what background pictures score for them.
     ///
     /// # Errors

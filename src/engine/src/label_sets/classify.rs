@@ -36,7 +36,9 @@ pub(crate) struct LabelVectors {
 struct One {
     label: String,
     vector: Embedding,
-    /// Whether it is known by pictures, too.
+    /// Whether it is known by words.
+    words: bool,
+    /// Whether it is known by pictures.
     pictures: bool,
 }
 
@@ -141,6 +143,7 @@ impl LabelVectors {
         let one = |(label, vector): (&String, Embedding)| One {
             label: label.clone(),
             vector,
+            words: true,
             pictures: false,
         };
         Self::new(towers, labels.iter().zip(vectors).map(one).collect())
@@ -161,6 +164,7 @@ impl LabelVectors {
             labels.push(One {
                 label: of[0].part.clone(),
                 vector: mixed(words, &pictures, weight)?,
+                words: words.is_some(),
                 pictures: !pictures.is_empty(),
             });
         }
@@ -190,7 +194,9 @@ impl LabelVectors {
     pub(crate) fn classify(&self, image: &Embedding) -> Result<LabelReply, EngineError> {
         let cosines: Vec<f32> =
             self.labels.iter().map(|l| l.vector.cosine(image)).collect::<Result<_, _>>()?;
-        let by_pictures = self.labels.iter().any(|l| l.pictures);
+        // Labels of one kind can be compared as they are.
+        let kind = |l: &One| (l.words, l.pictures);
+        let differ = self.labels.windows(2).any(|w| kind(&w[0]) != kind(&w[1]));
         let (mut strength, mut scale, mut none) = (cosines.clone(), self.logit_scale, None);
         if let Some(judge) = &self.judge {
             let expected: Vec<&Expected> = judge.expected.iter().collect();
@@ -200,7 +206,7 @@ impl LabelVectors {
                 false => &judge.calibration.words,
             };
             none = Some((1.0 - evidence.probability(weights)) as f32);
-            if by_pictures {
+            if differ {
                 strength = deviations(&cosines, &expected).into_iter().map(|d| d as f32).collect();
                 scale = judge.calibration.sharpness as f32;
             }
