@@ -17,7 +17,7 @@ use crate::{EngineError, LabelReply, LabelScore, Towers};
 
 /// How much words count beside pictures for a model of which that was not measured: what
 /// was best for the default model.
-const WORDS_WEIGHT: f64 = 0.4;
+const WORDS_WEIGHT: f64 = 0.5;
 
 /// How much words count beside the pictures of a label.
 pub(crate) fn words_weight(towers: &dyn Towers) -> f64 {
