@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 /// A server on this machine that does not answer a connection by then is not there.
 const CONNECT: Duration = Duration::from_millis(300);
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// Pictures over this are looked at here and not sent.
 const PICTURE_LIMIT: usize = 8 << 20;
 
@@ -21,7 +21,7 @@ const PICTURE_LIMIT: usize = 8 << 20;
 pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> {
     let address = Engine::server(&config.data)?;
     let body = body(request)?;
-    let mut call = agent().post(format!("{address}/v1/search"));
+    let mut call = agent(ANSWER).post(format!("{address}/v1/search"));
     if let Some(key) = &config.api_key {
         call = call.header("Authorization", format!("Bearer {key}"));
     }
@@ -36,14 +36,14 @@ pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> 
     reply["hits"].is_array().then_some(reply)
 }
 
-/// What asks a server on this machine.
-pub(crate) fn agent() -> ureq::Agent {
+/// What asks a server on this machine and waits so long for each answer.
+pub(crate) fn agent(answer: Duration) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // It is on this machine; whatever proxy is set is for the world outside.
         .proxy(None)
         .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(ANSWER));
+        .timeout_global(Some(answer));
     config.build().into()
 }
 

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{AmendError, ImportError, Imported, Library, Manifest, Model};
+use ekphrasis_models::{AmendError, Amendment, ImportError, Imported, Library, Manifest, Model};
 
 use crate::confidence;
 use crate::{Config, EngineError, OnnxTowers};
@@ -64,7 +64,13 @@ pub fn calibrate_model(
 ) -> Result<confidence::Calibrated, EngineError> {
     let found = confidence::calibrate(towers, pairs, seed, on_progress)?;
     let model = Model::open(towers.dir())?;
-    model.amend(&found.calibration, &found.background).map_err(|e| match e {
+    let amendment = Amendment {
+        calibration: &found.calibration,
+        background: &found.background,
+        verification: found.verification.as_ref().ok(),
+        label_sets: found.label_sets.as_ref().ok(),
+    };
+    model.amend(&amendment).map_err(|e| match e {
         AmendError::Model(e) => EngineError::from(e),
         AmendError::Io(e) => EngineError::from(e),
         other => EngineError::Invalid(other.to_string()),

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use ekphrasis_metric::logistic::{Logistic, LogisticError};
 use ekphrasis_models::{
-    AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
+    AnythingWeights, Calibration, HitWeights, Judgement, LabelCalibration, Verification,
+    pack_background, unpack_background,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +17,7 @@ use super::evidence::{anything_weights, hit_weights};
 use super::trial::{self, Material};
 use super::{Asked, Background, Confidence};
 use crate::eval::{Facts, embed_all, embed_texts, of_split};
-use crate::{Embedding, EngineError, Towers, pairs};
+use crate::{Embedding, EngineError, Towers, identities, label_sets, pairs};
 
 /// Pictures of the background: they come with the model, so there is a bound.
 const BACKGROUND: usize = 2_000;
@@ -41,6 +42,10 @@ pub struct Calibrated {
     pub background_pictures: usize,
     /// Pictures, captions and concepts that the weights were fitted on.
     pub fitted_on: (usize, usize, usize),
+    /// From which score on pictures show the same thing; or why that cannot be said.
+    pub verification: Result<Verification, EngineError>,
+    /// How labels are compared that are known by pictures; or why that cannot be said.
+    pub label_sets: Result<LabelCalibration, EngineError>,
     /// Pictures that could not be read.
     pub failed: usize,
 }
@@ -99,10 +104,12 @@ pub fn calibrate(
         Calibration { background: FILE.into(), about: String::new(), words: zero, picture: zero };
     let confidence = Confidence::new(calibration.clone(), Background::new(dim, flat), &any);
 
+    let verification = identities::measure(&held, towers.space(), seed);
     let captions = trial::captions(&held);
     let vectors = embed_texts(towers, &captions)?;
     let texts: BTreeMap<String, Embedding> =
         captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
+    let label_sets = label_sets::fit(towers, &held, &confidence, seed);
     let material = Material::new(held, &texts, &confidence);
     let mumbled = mumble(seed);
     let texts: Vec<&str> = mumbled.iter().map(String::as_str).collect();
@@ -118,7 +125,15 @@ pub fn calibrate(
         fitted_on.2,
         behind.len(),
     );
-    Ok(Calibrated { calibration, background, background_pictures: behind.len(), fitted_on, failed })
+    Ok(Calibrated {
+        calibration,
+        background,
+        background_pictures: behind.len(),
+        fitted_on,
+        verification,
+        label_sets,
+        failed,
+    })
 }
 
 /// Texts that mean nothing, for which nothing can be right.
