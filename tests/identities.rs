@@ -162,10 +162,12 @@ fn the_right_one_is_named_and_nobody_for_a_stranger() {
     let first = &found["images"][0];
     assert_eq!(first["enrolled"], 2, "{first}");
     assert_eq!(first["candidates"].as_array().map(Vec::len), Some(2), "{first}");
-    // Two comparisons may go wrong.
+    // Two comparisons may go wrong, each as often as the upper end of the rate says.
     let each = first["operating"]["false_accept_rate"].as_f64().expect("a rate");
     assert_eq!(each, 0.01, "{first}");
-    assert!((first["strangers_named"].as_f64().expect("a bound") - 2.0 * each).abs() < 1e-9);
+    let most = first["operating"]["false_accept_interval"][1].as_f64().expect("an interval");
+    assert!(most > each, "{first}");
+    assert!((first["strangers_named"].as_f64().expect("a bound") - 2.0 * most).abs() < 1e-9);
 
     let run = home.ek(&["identify", &original(ROCKET)]).exits(1);
     assert!(run.stdout().starts_with("nobody who is enrolled\n"), "{}", run.stdout());

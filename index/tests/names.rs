@@ -89,6 +89,16 @@ fn a_name_that_was_tampered_with_is_told() {
         "UPDATE named SET at = at + 1 WHERE name = 'b'",
         "UPDATE named_vectors SET place = 5 WHERE name = 'b' AND place = 0",
         "UPDATE named_vectors SET space = 'Not A Space' WHERE name = 'b' AND place = 0",
+        // What such a column never holds.
+        "UPDATE named_vectors SET content = x'0102' WHERE name = 'b' AND place = 1",
+        "UPDATE named_vectors SET content = 'text' WHERE name = 'b' AND place = 1",
+        "UPDATE named_vectors SET content = NULL WHERE name = 'b' AND place = 1",
+        "UPDATE named_vectors SET source = x'00ff' WHERE name = 'b' AND place = 0",
+        "UPDATE named_vectors SET part = CAST(x'ff' AS TEXT) WHERE name = 'b' AND place = 0",
+        "UPDATE named_vectors SET vector = 'text' WHERE name = 'b' AND place = 0",
+        "UPDATE named_vectors SET hash = 'text' WHERE name = 'b' AND place = 1",
+        "UPDATE named SET at = 'text' WHERE name = 'b'",
+        "UPDATE named SET hash = 0.5 WHERE name = 'b'",
     ] {
         let dir = tempfile::tempdir().expect("tempdir");
         let store = open(dir.path(), writing()).expect("opened");

@@ -44,8 +44,10 @@ pub struct Amendment<'a> {
 }
 
 impl Model {
-    /// Writes what was learned of a model into its folder, instead of what it may have had;
-    /// what is not given stays. Makes a vocabulary of half floats one of bytes, which takes
+    /// Writes what was learned of a model into its folder, instead of what it may have had.
+    /// Rates that are not given stay, since they need no background; how labels are compared
+    /// stays only if the background does, since it counts in deviations from that. Makes a
+    /// vocabulary of half floats one of bytes, which takes
     /// half the room. The towers stay as they are.
     ///
     /// # Errors
@@ -81,12 +83,15 @@ impl Model {
             text = without(&text, named("verification"));
             push(&mut text, &written(&Section { verification })?);
         }
+        let stays = self.manifest().confidence().is_some_and(|before| before.background == name);
+        if label_sets.is_some() || !stays {
+            text = without(&text, named("label_sets"));
+        }
         if let Some(label_sets) = label_sets {
             #[derive(Serialize)]
             struct Section<'a> {
                 label_sets: &'a LabelCalibration,
             }
-            text = without(&text, named("label_sets"));
             push(&mut text, &written(&Section { label_sets })?);
         }
         write(&dir.join(&name), background)?;

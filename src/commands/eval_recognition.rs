@@ -1,5 +1,6 @@
 //! `ek eval --identify`: is the right one named, and nobody for a stranger?
 
+use ekphrasis_engine::Scoring;
 use ekphrasis_engine::eval::{Compared, Enrolled, MeanAndSpread, RecognitionReport};
 use serde_json::{Value, json};
 
@@ -83,13 +84,14 @@ pub(super) fn table(r: &RecognitionReport) -> Result<(), Failure> {
         let name = format!("enrolled by {}, {}", e.examples, e.scoring.as_str());
         match &e.found {
             Err(why) => output::line(&format!("{name}: not measured: {why}"))?,
-            Ok(c) => compared(&name, c)?,
+            Ok(c) => compared(&name, c, e.scoring == Scoring::USED)?,
         }
     }
     Ok(())
 }
 
-fn compared(name: &str, c: &Compared) -> Result<(), Failure> {
+/// `used`: scored as `ek identify` does it.
+fn compared(name: &str, c: &Compared, used: bool) -> Result<(), Failure> {
     let shown = |m: &MeanAndSpread| format!("{:.3} ± {:.3}", m.mean, m.sd);
     output::line(&format!(
         "{name}: {:.0} known, {:.0} pictures of them, {:.0} of strangers, {} draws (± sd over them)",
@@ -102,7 +104,7 @@ fn compared(name: &str, c: &Compared) -> Result<(), Failure> {
             Err(why) => format!("  not measured: {why}"),
         })?;
     }
-    if let Some(at) = &c.at_rule {
+    if let Some(at) = c.at_rule.as_ref().filter(|_| used) {
         let promised = at
             .promised
             .map_or_else(|| "no promise".to_owned(), |p| format!("at most {p:.3} promised"));

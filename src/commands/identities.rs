@@ -112,6 +112,11 @@ fn percent(share: f64) -> String {
     format!("{} %", text.trim_end_matches('0').trim_end_matches('.'))
 }
 
+/// As [`percent`], rounded up.
+fn at_most(share: f64) -> String {
+    percent((share * 1e4 - 1e-6).ceil() / 1e4)
+}
+
 pub(super) fn identify(global: &Global, args: &IdentifyArgs) -> Result<Done, Failure> {
     let engine = open_to_read(global)?;
     let options = IdentifyOptions {
@@ -153,7 +158,7 @@ pub(super) fn identify(global: &Global, args: &IdentifyArgs) -> Result<Done, Fai
     if let Some((_, first)) = found.first() {
         for name in &first.not_comparable {
             output::note(&format!(
-                "{} was not compared: it was enrolled with another model, or is damaged; enrol it again",
+                "{} was not compared: it was enrolled with another model, or is damaged; enrol it again (`--replace`)",
                 printable(name)
             ));
         }
@@ -167,12 +172,12 @@ fn explain(global: &Global, found: &ekphrasis_engine::Identified) {
     let Some(operating) = found.operating.as_ref().filter(|_| !global.quiet) else { return };
     let strangers = match (found.strangers_named, operating.rate) {
         (Some(share), _) => {
-            format!("; by that rate at most {} of strangers get some name", percent(share))
+            format!("; by that rate at most {} of strangers get some name", at_most(share))
         }
         (None, Some(rate)) => format!(
             "; with so many enrolled nothing is known of how many strangers get some name (each \
              comparison goes wrong for at most {})",
-            percent(rate.false_accept)
+            at_most(rate.high)
         ),
         (None, None) => String::new(),
     };
@@ -209,7 +214,7 @@ fn list(global: &Global) -> Result<Done, Failure> {
             let note = if identity.comparable {
                 ""
             } else {
-                "  (cannot be compared any more: enrol it again)"
+                "  (cannot be compared any more: `ek enrol --replace` it)"
             };
             output::line(&format!(
                 "{}  {}{note}",
@@ -270,4 +275,16 @@ fn forget(global: &Global, names: &[String]) -> Result<Done, Failure> {
         }
     }
     Ok(if forgotten.len() == names.len() { Done::Well } else { Done::NothingOrPartly })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_at_most_so_much_is_never_rounded_down() {
+        for (share, shown) in [(0.035_112, "3.52 %"), (0.02, "2 %"), (0.000_01, "0.01 %")] {
+            assert_eq!(at_most(share), shown);
+        }
+    }
 }

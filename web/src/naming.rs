@@ -12,7 +12,7 @@ use crate::orders::From;
 use crate::problem::Problem;
 use crate::request::{self, Picture, TEXT_LIMIT, limited};
 
-/// Pictures of one request.
+/// Pictures of one request, whatever they are examples of.
 const PICTURE_LIMIT: usize = 1_000;
 
 /// What a name is to be known by.
@@ -132,7 +132,14 @@ pub(crate) fn label_set(
         .iter()
         .map(|label| NewLabel::of_words(label))
         .collect();
-    for mut entry in fields.objects("entries")? {
+    let entries = fields.objects("entries")?;
+    let labels = new.len() + entries.len();
+    if labels > LABEL_LIMIT {
+        let detail = format!("{LABEL_LIMIT} labels at most, got {labels}");
+        return Err(Problem::field("labels", detail));
+    }
+    let mut pictures = 0;
+    for mut entry in entries {
         let label = entry.text("label", TEXT_LIMIT)?;
         let words = match (entry.text("words", TEXT_LIMIT)?, entry.flag("wordless")?) {
             (None, false) => LabelWords::AsKnown,
@@ -145,6 +152,14 @@ pub(crate) fn label_set(
             }
         };
         let examples = examples(&mut entry, from)?;
+        pictures += examples.len();
+        if pictures > PICTURE_LIMIT {
+            let detail = format!(
+                "{PICTURE_LIMIT} pictures at most in one request, of all entries together; give \
+                 the others in another one, with add"
+            );
+            return Err(Problem::field("entries", detail));
+        }
         let field = format!("{}.label", entry.whole_name());
         entry.finish()?;
         let label = label.ok_or_else(|| Problem::field(&field, format!("{field} is missing")))?;
@@ -160,9 +175,36 @@ pub(crate) fn label_set(
     if new.is_empty() {
         return Err(Problem::field("labels", "no labels: give labels or entries"));
     }
-    if new.len() > LABEL_LIMIT {
-        let detail = format!("{LABEL_LIMIT} labels at most, got {}", new.len());
-        return Err(Problem::field("labels", detail));
-    }
     Ok((new, writing))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::body::Raw;
+
+    fn asked(body: &Value) -> Result<(Vec<NewLabel>, Writing), Problem> {
+        let fields = Fields::from_body(Raw::Json(body.to_string().into())).expect("an object");
+        label_set(fields, From::Client)
+    }
+
+    #[test]
+    fn pictures_and_labels_are_counted_over_all_entries() {
+        let entry = |label: &str, pictures: usize| {
+            let ids: Vec<String> = (1..=pictures).map(|n| format!("{n:032x}")).collect();
+            json!({"label": label, "ids": ids})
+        };
+        let (new, _) = asked(&json!({"entries": [entry("a", 400), entry("b", 600)]}))
+            .expect("as many as there may be");
+        assert_eq!(new.iter().map(|one| one.examples.len()).sum::<usize>(), PICTURE_LIMIT);
+        let error = asked(&json!({"entries": [entry("a", 400), entry("b", 601)]}));
+        let told = format!("{:?}", error.expect_err("one more"));
+        assert!(told.contains("1000 pictures") && told.contains("\"entries\""), "{told}");
+        let labels: Vec<String> = (0..LABEL_LIMIT).map(|n| n.to_string()).collect();
+        let error = asked(&json!({"labels": labels, "entries": [entry("a", 0)]}));
+        let told = format!("{:?}", error.expect_err("one more"));
+        assert!(told.contains("got 2001"), "{told}");
+    }
 }

@@ -78,6 +78,26 @@ fn head(kind: NameKind, name: &str, at: i64, vectors: &[i64]) -> i64 {
     hash(&[&code(kind).to_le_bytes(), name.as_bytes(), &at.to_le_bytes(), &vectors])
 }
 
+/// What was read; `None` if a column holds what is never written there, such as text
+/// where a number belongs. That costs the name whose row it is, and no other.
+fn or_damaged<T>(read: rusqlite::Result<Option<T>>) -> rusqlite::Result<Option<T>> {
+    use rusqlite::Error;
+    match read {
+        Err(
+            Error::InvalidColumnType(..)
+            | Error::FromSqlConversionFailure(..)
+            | Error::IntegralValueOutOfRange(..)
+            | Error::Utf8Error(..),
+        ) => Ok(None),
+        other => other,
+    }
+}
+
+/// When a name was changed, and its hash.
+fn read_head(row: &Row<'_>) -> rusqlite::Result<Option<(i64, i64)>> {
+    Ok(Some((row.get(0)?, row.get(1)?)))
+}
+
 /// A row of `named_vectors` and its hash; `None` if it is not as written.
 fn read(row: &Row<'_>, kind: NameKind, name: &str) -> rusqlite::Result<Option<(NamedVector, i64)>> {
     let place: i64 = row.get(0)?;
@@ -127,27 +147,31 @@ impl Catalogue {
         if !self.has_named()? {
             return Ok(None);
         }
-        let known: Option<(i64, i64)> = self.sql(|c| {
+        let known = self.sql(|c| {
             c.prepare_cached("SELECT at, hash FROM named WHERE kind = ? AND name = ?")?
-                .query_row(params![code(kind), name], |r| Ok((r.get(0)?, r.get(1)?)))
+                .query_row(params![code(kind), name], |r| or_damaged(read_head(r)))
                 .optional()
         })?;
-        let Some((at, found)) = known else { return Ok(None) };
+        let Some(known) = known else { return Ok(None) };
         let rows: Vec<Option<(NamedVector, i64)>> = self.sql(|c| {
             let mut statement = c.prepare_cached(
                 "SELECT place, part, source, content, space, vector, hash FROM named_vectors \
                  WHERE kind = ? AND name = ? ORDER BY place",
             )?;
-            let rows = statement.query_map(params![code(kind), name], |r| read(r, kind, name))?;
+            let rows = statement
+                .query_map(params![code(kind), name], |r| or_damaged(read(r, kind, name)))?;
             rows.collect()
         })?;
         let rows: Option<Vec<(NamedVector, i64)>> = rows.into_iter().collect();
         let (vectors, hashes): (Vec<_>, Vec<_>) = rows.unwrap_or_default().into_iter().unzip();
-        if head(kind, name, at, &hashes) != found || vectors.is_empty() {
+        let sound = known
+            .filter(|&(at, found)| !vectors.is_empty() && head(kind, name, at, &hashes) == found);
+        let Some((at, _)) = sound else {
             return Err(self.corrupt(format!(
-                "what is known of {name:?} is not as written; forget that name and give it again"
+                "what is known of {name:?} is not as written; forget that name, or give it again \
+                 in place of what is there"
             )));
-        }
+        };
         Ok(Some(Named { name: name.into(), at, vectors }))
     }
 

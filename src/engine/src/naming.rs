@@ -1,11 +1,12 @@
 //! What names have in common that the store keeps beside items: what may be one, and how
 //! a picture becomes an example that needs its file no more.
 
+use std::collections::HashSet;
 use std::path::Path;
-use std::sync::PoisonError;
+use std::sync::{MutexGuard, PoisonError};
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{ItemId, Kind, NameKind, Named, NamedVector, Origin, StoreRead};
+use ekphrasis_index::{ItemId, Kind, NameKind, Named, NamedVector, Origin, StoreError, StoreRead};
 
 use crate::{Engine, EngineError, Source, pictures};
 
@@ -37,6 +38,17 @@ pub struct NotTaken {
     pub source: String,
     /// Why.
     pub error: EngineError,
+}
+
+/// What stood for a name before it is changed.
+#[derive(Debug)]
+pub(crate) enum Before {
+    /// Nothing: the name is new.
+    Nothing,
+    /// As it was written.
+    Known(Named),
+    /// Not as it was written: it can be replaced, but nothing can be added to it.
+    Damaged(StoreError),
 }
 
 /// What it is called in messages and lists.
@@ -91,15 +103,13 @@ pub(crate) fn examples<'a>(
 /// added again. Returns how many were new.
 pub(crate) fn add_new(vectors: &mut Vec<NamedVector>, new: Vec<NamedVector>) -> usize {
     let before = vectors.len();
+    let picture = |v: &NamedVector| match &v.origin {
+        Origin::Picture { content, .. } => Some((v.part.clone(), *content)),
+        Origin::Words(_) => None,
+    };
+    let mut known: HashSet<(String, [u8; 32])> = vectors.iter().filter_map(picture).collect();
     for vector in new {
-        let content = |v: &NamedVector| match &v.origin {
-            Origin::Picture { content, .. } => Some(*content),
-            Origin::Words(_) => None,
-        };
-        let known = vectors.iter().any(|v| {
-            v.part == vector.part && content(v).is_some() && content(v) == content(&vector)
-        });
-        if !known {
+        if picture(&vector).is_none_or(|picture| known.insert(picture)) {
             vectors.push(vector);
         }
     }
@@ -163,17 +173,51 @@ impl Engine {
         Ok((taken, not_taken))
     }
 
-    /// Changes what stands for a name, as one step: nobody else's change comes between.
+    /// To be held while what stands for a name is read and changed: nobody else's change
+    /// comes between.
+    pub(crate) fn hold_names(&self) -> MutexGuard<'_, ()> {
+        self.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Changes what stands for a name, as one step.
     pub(crate) fn change_named<T>(
         &self,
         kind: NameKind,
         name: &str,
-        change: impl FnOnce(Option<Named>) -> Result<(Named, T), EngineError>,
+        change: impl FnOnce(Before) -> Result<(Named, T), EngineError>,
     ) -> Result<(Named, T), EngineError> {
-        let _names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        let (named, result) = change(self.store.named(kind, name)?)?;
+        let _names = self.hold_names();
+        let before = match self.store.named(kind, name) {
+            Ok(None) => Before::Nothing,
+            Ok(Some(named)) => Before::Known(named),
+            Err(damage @ StoreError::Corrupt { .. }) => Before::Damaged(damage),
+            Err(error) => return Err(error.into()),
+        };
+        let (named, result) = change(before)?;
         self.store.put_named(kind, &named)?;
         Ok((named, result))
+    }
+
+    /// The vectors that others are added to.
+    ///
+    /// # Errors
+    /// `Invalid` if they are of another space; the store's own if they are damaged.
+    pub(crate) fn to_add_to(&self, before: Before) -> Result<Vec<NamedVector>, EngineError> {
+        match before {
+            Before::Nothing => Ok(vec![]),
+            Before::Known(named) => {
+                self.same_space(&named)?;
+                Ok(named.vectors)
+            }
+            Before::Damaged(damage) => Err(damage.into()),
+        }
+    }
+
+    /// Forgets a name. False if it was not known. Waits for a change that is being made:
+    /// otherwise it would write back what is forgotten here.
+    pub(crate) fn forget_named(&self, kind: NameKind, name: &str) -> Result<bool, EngineError> {
+        let _names = self.hold_names();
+        Ok(self.store.remove_named(kind, name.trim())?)
     }
 
     /// Insists that what is known was made in the store's space: vectors of two spaces
@@ -183,7 +227,8 @@ impl Engine {
             None => Ok(()),
             Some(other) => Err(EngineError::Invalid(format!(
                 "{:?} was given with the model of space {}, but the store's is {} now: their vectors \
-                 cannot be compared; give its pictures again",
+                 cannot be compared; give its pictures or words again in place of those that are \
+                 there (`--replace`; over HTTP a PUT without `add`)",
                 named.name,
                 other.embedding.space().id(),
                 self.towers.space().id()
@@ -208,5 +253,23 @@ mod tests {
             let error = checked_name(bad).expect_err(bad).to_string();
             assert!(error.contains("cannot be a name"), "{error}");
         }
+    }
+
+    #[test]
+    fn a_picture_is_added_once_to_each_part() {
+        let space = ekphrasis_embed::Space::new("three-1", 3).expect("a space");
+        let vector = |part: &str, origin: Origin| NamedVector {
+            part: part.into(),
+            origin,
+            embedding: Embedding::new(&space, vec![1.0, 2.0, 3.0]).expect("a direction"),
+        };
+        let picture = |part: &str, n: u8| {
+            vector(part, Origin::Picture { content: [n; 32], source: "upload".into() })
+        };
+        let mut vectors = vec![vector("cat", Origin::Words("cat".into())), picture("cat", 1)];
+        let new = vec![picture("cat", 1), picture("dog", 1), picture("cat", 2), picture("cat", 2)];
+        assert_eq!(add_new(&mut vectors, new), 2);
+        let parts: Vec<&str> = vectors.iter().map(|v| v.part.as_str()).collect();
+        assert_eq!(parts, ["cat", "cat", "dog", "cat"]);
     }
 }

@@ -25,7 +25,7 @@ pub use episodes::{
 };
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
 pub use identification::{Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers};
-pub use operating::{OperatingPoint, UnknownRate, operating_points};
+pub use operating::{OperatingPoint, Stated, UnknownRate, operating_points};
 pub use rank::{QueryScore, rank, score_query};
 pub use relevance::{Relevance, RelevanceError};
 pub use retrieval::{RetrievalScore, class_means, retrieve};

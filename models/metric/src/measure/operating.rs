@@ -1,6 +1,8 @@
 //! Given pairs with a score each, from which score on are pairs of different things
 //! taken for the same at a stated rate; and do the pairs allow to state it?
 
+use std::collections::BTreeSet;
+
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -39,6 +41,30 @@ pub enum UnknownRate {
         /// Pairs of different things.
         pairs: usize,
     },
+    /// An interval over few things says nothing, however many pairs they make.
+    #[error(
+        "a false accept rate of {far} needs pairs of at least {needed} things that do not hang together, got {things}"
+    )]
+    TooFewThings {
+        /// The rate asked for.
+        far: f64,
+        /// 30.
+        needed: usize,
+        /// Things that pairs of different things come from.
+        things: usize,
+    },
+    /// So many pairs have one score that the threshold lies far above the rate's place.
+    #[error(
+        "a false accept rate of {far} needs at least {needed} false accepts to be known by, got {accepted}: too many pairs have the same score"
+    )]
+    TooFewAccepted {
+        /// The rate asked for.
+        far: f64,
+        /// 30.
+        needed: usize,
+        /// Pairs of different things above the threshold.
+        accepted: usize,
+    },
     /// Many pairs, but of few things.
     #[error(
         "a false accept rate of {far} is not known well enough: on other things it may be {high:.4} (more than twice as much), since the pairs come from only {things} things"
@@ -59,8 +85,14 @@ pub enum UnknownRate {
     },
 }
 
+/// A rate that was asked for, and where it is kept or why it cannot be stated.
+pub type Stated = (f64, Result<OperatingPoint, UnknownRate>);
+
 /// Errors that have to be seen for a rate to be stated.
-const THIRTY: f64 = 30.0;
+const THIRTY: usize = 30;
+/// Things that have to be there: of fewer, a bootstrap's interval is too narrow (of two
+/// things, every draw that has a pair of both is the same).
+const FEWEST: usize = 30;
 /// How much larger than stated a rate may be.
 const MOST: f64 = 2.0;
 const RESAMPLES: usize = 500;
@@ -69,7 +101,8 @@ const LEVEL: f64 = 0.95;
 /// For each of `rates`, the lowest threshold at which at most that share of the different
 /// pairs is taken for the same, or why that rate cannot be stated. `things` says of each
 /// pair which things its sides belong to, as numbers below `count`: what is drawn again
-/// and again for the intervals. Equal seeds give equal intervals.
+/// and again for the intervals. A draw without a pair of different things counts as if all
+/// its pairs were taken for the same. Equal seeds give equal intervals.
 ///
 /// # Shapes
 /// `scores`, `same`, `things`: one entry a pair.
@@ -86,7 +119,7 @@ pub fn operating_points(
     count: usize,
     rates: &[f64],
     seed: u64,
-) -> Result<Vec<(f64, Result<OperatingPoint, UnknownRate>)>, VerificationError> {
+) -> Result<Vec<Stated>, VerificationError> {
     assert_eq!(scores.len(), things.len(), "two things a pair");
     let verification = Verification::new(scores, same)?;
     let draws = draws(count, seed);
@@ -94,12 +127,19 @@ pub fn operating_points(
     // How often each draw has a pair, and all of them together.
     let weight = |draw: &[u16], p: usize| {
         let (a, b) = things[p];
-        u64::from(draw[a]) * u64::from(draw[b])
+        // A pair within one thing comes with it; copies of the thing are not paired.
+        if a == b { u64::from(draw[a]) } else { u64::from(draw[a]) * u64::from(draw[b]) }
     };
+    let present: BTreeSet<usize> =
+        different.iter().flat_map(|&p| [things[p].0, things[p].1]).collect();
+    let present = present.len();
     let all: Vec<u64> =
         draws.iter().map(|draw| different.iter().map(|&p| weight(draw, p)).sum()).collect();
     let of = |far: f64| {
-        let needed = (THIRTY / far - 1e-6).ceil() as usize;
+        if present < FEWEST {
+            return Err(UnknownRate::TooFewThings { far, needed: FEWEST, things: present });
+        }
+        let needed = (THIRTY as f64 / far - 1e-6).ceil() as usize;
         if verification.negatives() < needed {
             let pairs = verification.negatives();
             return Err(UnknownRate::TooFewPairs { far, needed, pairs });
@@ -114,12 +154,16 @@ pub fn operating_points(
         let threshold = f64::midpoint(roc[at].threshold, below.threshold);
         let accepted: Vec<usize> =
             different.iter().copied().filter(|&p| f64::from(scores[p]) >= threshold).collect();
+        if accepted.len() < THIRTY {
+            let accepted = accepted.len();
+            return Err(UnknownRate::TooFewAccepted { far, needed: THIRTY, accepted });
+        }
         let mut seen: Vec<f64> = draws
             .iter()
             .zip(&all)
-            .filter(|(_, all)| **all > 0)
-            .map(|(draw, &all)| {
-                accepted.iter().map(|&p| weight(draw, p)).sum::<u64>() as f64 / all as f64
+            .map(|(draw, &all)| match all {
+                0 => 1.0,
+                _ => accepted.iter().map(|&p| weight(draw, p)).sum::<u64>() as f64 / all as f64,
             })
             .collect();
         seen.sort_by(f64::total_cmp);
@@ -130,7 +174,7 @@ pub fn operating_points(
         let interval =
             Interval { low: quantile((1.0 - LEVEL) / 2.0), high: quantile((1.0 + LEVEL) / 2.0) };
         if interval.high > MOST * far {
-            return Err(UnknownRate::TooWide { far, high: interval.high, things: count });
+            return Err(UnknownRate::TooWide { far, high: interval.high, things: present });
         }
         Ok(OperatingPoint { far, threshold, interval, tar: roc[at].tar })
     };
@@ -219,9 +263,37 @@ mod tests {
 
     #[test]
     fn scores_that_say_nothing_have_no_threshold() {
-        let (_, same, things) = pairs(20, 0);
+        let (_, same, things) = pairs(30, 0);
         let scores = vec![0.5; same.len()];
-        let found = operating_points(&scores, &same, &things, 20, &[0.1], 1).expect("both kinds");
+        let found = operating_points(&scores, &same, &things, 30, &[0.1], 1).expect("both kinds");
         assert_eq!(found[0].1, Err(UnknownRate::NoThreshold { far: 0.1 }));
+        // A threshold between two heaps, at which nothing was falsely accepted, shows no rate.
+        let scores: Vec<f32> = same.iter().map(|&same| if same { 0.9 } else { 0.5 }).collect();
+        let found = operating_points(&scores, &same, &things, 30, &[0.1], 1).expect("both kinds");
+        let refused = UnknownRate::TooFewAccepted { far: 0.1, needed: 30, accepted: 0 };
+        assert_eq!(found[0].1, Err(refused));
+    }
+
+    #[test]
+    fn few_things_state_no_rate_however_many_pictures_they_have() {
+        let mut rng = Pcg64::seed_from_u64(5);
+        let (mut scores, mut same, mut of) = (vec![], vec![], vec![]);
+        for a in 0..80 {
+            for b in 0..a {
+                scores.push(rng.random_range(-1f32..1.0));
+                same.push(a % 2 == b % 2);
+                of.push((a % 2, b % 2));
+            }
+        }
+        let found = operating_points(&scores, &same, &of, 2, &[0.1], 1).expect("both kinds");
+        let refused = found[0].1.expect_err("two things");
+        assert_eq!(refused, UnknownRate::TooFewThings { far: 0.1, needed: 30, things: 2 });
+        assert!(refused.to_string().contains("at least 30 things"), "{refused}");
+        // Numbers that no pair has are no things.
+        let found = operating_points(&scores, &same, &of, 50, &[0.1], 1).expect("both kinds");
+        assert_eq!(found[0].1, Err(refused));
+        let (scores, same, of) = pairs(29, 0);
+        let found = operating_points(&scores, &same, &of, 29, &[0.1], 1).expect("both kinds");
+        assert!(matches!(found[0].1, Err(UnknownRate::TooFewThings { things: 29, .. })));
     }
 }

@@ -63,7 +63,12 @@ pub fn calibrate(
     on_progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Calibrated, EngineError> {
     let lines = pairs::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?;
-    let (mut behind, held) = divide(&lines, seed);
+    let (mut behind, held, named) = divide(&lines, seed);
+    // A half that the seed made may have been trained on.
+    let from = match named {
+        true => "held out from training",
+        false => "in a half drawn by the seed (they may have been trained on)",
+    };
     let mut rng = Pcg64::seed_from_u64(seed);
     behind.shuffle(&mut rng);
     behind.truncate(BACKGROUND);
@@ -104,12 +109,12 @@ pub fn calibrate(
         Calibration { background: FILE.into(), about: String::new(), words: zero, picture: zero };
     let confidence = Confidence::new(calibration.clone(), Background::new(dim, flat), &any);
 
-    let verification = identities::measure(&held, towers.space(), seed);
+    let verification = identities::measure(&held, towers.space(), from, seed);
     let captions = trial::captions(&held);
     let vectors = embed_texts(towers, &captions)?;
     let texts: BTreeMap<String, Embedding> =
         captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
-    let label_sets = label_sets::fit(towers, &held, &confidence, seed);
+    let label_sets = label_sets::fit(towers, &held, &confidence, from, seed);
     let material = Material::new(held, &texts, &confidence);
     let mumbled = mumble(seed);
     let texts: Vec<&str> = mumbled.iter().map(String::as_str).collect();
@@ -118,8 +123,8 @@ pub fn calibrate(
     calibration.picture = fit(&material, &confidence, Asked::Picture, &[], seed)?;
     let fitted_on = (material.pictures(), material.captions(), material.groups());
     calibration.about = format!(
-        "{} captions and {} pictures of {} concepts held out from training, half of the concepts \
-         out of the library; {} pictures as background; seed {seed}",
+        "{} captions and {} pictures of {} concepts {from}, half of the concepts out of the \
+         library; {} pictures as background; seed {seed}",
         fitted_on.1,
         fitted_on.0,
         fitted_on.2,
@@ -153,11 +158,12 @@ fn mumble(seed: u64) -> Vec<String> {
 
 type Named = Vec<(std::path::PathBuf, Facts)>;
 
-/// The pictures to compare with, and those to learn from.
-fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named) {
+/// The pictures to compare with, those to learn from, and whether the file names both
+/// splits.
+fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named, bool) {
     let (behind, held) = (of_split(lines, Some("train")), of_split(lines, Some("val")));
     if !behind.is_empty() && !held.is_empty() {
-        return (behind, held);
+        return (behind, held, true);
     }
     let all = of_split(lines, None);
     let group = |f: &Facts| f.group.clone().unwrap_or_else(|| f.label().to_owned());
@@ -165,7 +171,8 @@ fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named) {
     let mut groups: Vec<String> = groups.into_iter().collect();
     groups.shuffle(&mut Pcg64::seed_from_u64(seed));
     let half: BTreeSet<String> = groups.drain(..groups.len() / 2).collect();
-    all.into_iter().partition(|(_, f)| half.contains(&group(f)))
+    let (behind, held) = all.into_iter().partition(|(_, f)| half.contains(&group(f)));
+    (behind, held, false)
 }
 
 /// Texts that stand for any query.

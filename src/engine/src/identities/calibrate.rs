@@ -5,6 +5,8 @@
 //! pairs of two styles count. Different things are of any styles, since whoever enrols a
 //! photograph compares it with photographs: within a style they are taken for one another
 //! more often, and a rate that leaves them out would promise too much.
+//!
+//! For intervals, what has a class or a group in common is drawn as a whole.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -27,8 +29,9 @@ const MOST: usize = 2000;
 pub(crate) struct Pairs {
     pub(crate) scores: Vec<f32>,
     pub(crate) same: Vec<bool>,
-    /// What is drawn as a whole for intervals: what hangs together is one.
+    /// What is drawn as a whole for intervals: see [`units`].
     things: Vec<(usize, usize)>,
+    /// Such wholes.
     count: usize,
     pictures: usize,
     named: usize,
@@ -56,12 +59,18 @@ impl Pairs {
                 (name, *groups.entry(group).or_insert(next))
             })
             .collect();
+        let hanging: Vec<(Option<&str>, usize)> = used
+            .iter()
+            .zip(&numbered)
+            .map(|(s, &(_, group))| (s.facts.class.as_deref(), group))
+            .collect();
+        let (units, count) = units(&hanging, groups.len());
         let styles: BTreeSet<String> = used.iter().filter_map(|s| s.facts.style.clone()).collect();
         let mut pairs = Self {
             scores: vec![],
             same: vec![],
             things: vec![],
-            count: groups.len(),
+            count,
             pictures: used.len(),
             named: names.len(),
             styles,
@@ -77,7 +86,7 @@ impl Pairs {
                 }
                 pairs.scores.push(dot(a.embedding.values(), b.embedding.values()));
                 pairs.same.push(same);
-                pairs.things.push((group, others));
+                pairs.things.push((units[i], units[j]));
             }
         }
         pairs
@@ -94,7 +103,7 @@ impl Pairs {
         Roc::new(&self.scores, &self.same).map_err(|e| EngineError::Invalid(e.to_string()))
     }
 
-    fn about(&self, seed: u64) -> String {
+    fn about(&self, held: &str, seed: u64) -> String {
         let (same, different) = self.counts();
         let styles: Vec<&str> = self.styles.iter().map(String::as_str).collect();
         let (by, of) = match styles.len() {
@@ -103,19 +112,53 @@ impl Pairs {
         };
         format!(
             "{same} pairs of the same thing{by} and {different} pairs of different things, of {} \
-             pictures of {} things held out from training{of}; seed {seed}",
-            self.pictures, self.named
+             pictures of {} things ({} that have no class or group in common) {held}{of}; seed \
+             {seed}",
+            self.pictures, self.named, self.count
         )
     }
 }
 
-/// The thresholds at the rates that these pictures allow to state.
+/// Of each picture the number of what it hangs together with over classes and groups, in
+/// the order of first appearance, and how many there are. Where no picture has a class,
+/// that is the group.
+fn units(pictures: &[(Option<&str>, usize)], groups: usize) -> (Vec<usize>, usize) {
+    let mut parent: Vec<usize> = (0..groups).collect();
+    let mut of_class: HashMap<&str, usize> = HashMap::new();
+    for &(class, group) in pictures {
+        let Some(class) = class else { continue };
+        // The first group of a class stands for it.
+        let first = *of_class.entry(class).or_insert(group);
+        let (a, b) = (root(&parent, first), root(&parent, group));
+        parent[a.max(b)] = a.min(b);
+    }
+    let mut numbers: HashMap<usize, usize> = HashMap::new();
+    let units = pictures
+        .iter()
+        .map(|&(_, group)| {
+            let next = numbers.len();
+            *numbers.entry(root(&parent, group)).or_insert(next)
+        })
+        .collect();
+    (units, numbers.len())
+}
+
+fn root(parent: &[usize], mut of: usize) -> usize {
+    while parent[of] != of {
+        of = parent[of];
+    }
+    of
+}
+
+/// The thresholds at the rates that these pictures allow to state. `held` says in a few
+/// words what the pictures have to do with training.
 ///
 /// # Errors
 /// `Invalid` if no two pictures show the same thing, or all do.
 pub(crate) fn measure(
     seen: &[Seen],
     space: &Space,
+    held: &str,
     seed: u64,
 ) -> Result<Verification, EngineError> {
     let pairs = Pairs::of(seen, seed);
@@ -136,5 +179,23 @@ pub(crate) fn measure(
         }
     }
     let space = space.id().to_owned();
-    Ok(Verification { space, about: pairs.about(seed), refused, rates })
+    Ok(Verification { space, about: pairs.about(held, seed), refused, rates })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_a_class_or_a_group_in_common_is_one_whole() {
+        let without = [(None, 0), (None, 1), (None, 0), (None, 2)];
+        assert_eq!(units(&without, 3), (vec![0, 1, 0, 2], 3), "without classes it is the group");
+        // Class a joins groups 1 and 3, class b groups 3 and 0; group 2 stands alone.
+        let joined =
+            [(None, 0), (Some("a"), 1), (None, 2), (Some("a"), 3), (Some("b"), 3), (Some("b"), 0)];
+        assert_eq!(units(&joined, 4), (vec![0, 0, 1, 0, 0, 0], 2));
+        // One class over many groups is one whole, however many pictures there are.
+        let one: Vec<_> = (0..50).map(|group| (Some("a"), group)).collect();
+        assert_eq!(units(&one, 50).1, 1);
+    }
 }

@@ -11,7 +11,7 @@ use ekphrasis_index::{NameKind, Named};
 pub(crate) use self::calibrate::{Pairs, measure};
 pub use self::operating::{Accepting, Operating};
 pub use self::scoring::Scoring;
-use crate::naming::{self, Example, KnownExample, NotTaken, checked_name};
+use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError};
 
 /// Examples of one identity: more tell nothing new, and each is compared every time.
@@ -27,7 +27,7 @@ pub struct Identity {
     /// Id of the space that the examples were embedded in.
     pub space: String,
     /// Whether that is the store's space, and all is as it was written. If not, it has to be
-    /// enrolled again.
+    /// enrolled again, in place of what is there.
     pub comparable: bool,
     /// When it was last changed, seconds since 1970 UTC.
     pub at: i64,
@@ -107,13 +107,13 @@ impl Default for IdentifyOptions {
 
 impl Engine {
     /// Keeps examples of something under a name, beside those that are known of it, or
-    /// instead of them. What cannot be read is told and left out. The files are not needed
-    /// afterwards.
+    /// instead of them, be those damaged or of another space. What cannot be read is told
+    /// and left out. The files are not needed afterwards.
     ///
     /// # Errors
     /// `Invalid` for a name that cannot be one, no example, more than 1,000, or examples
     /// beside those of another space; the first example's own error if none can be read;
-    /// where model or store fail.
+    /// where model or store fail, or examples are to stand beside damaged ones.
     pub fn enrol(
         &self,
         name: &str,
@@ -128,14 +128,8 @@ impl Engine {
         }
         let (vectors, not_taken) = self.examples_of("", examples)?;
         let (named, (new, added)) = self.change_named(NameKind::Identity, name, |before| {
-            let new = before.is_none();
-            let mut kept = match before {
-                Some(before) if !replace => {
-                    self.same_space(&before)?;
-                    before.vectors
-                }
-                _ => vec![],
-            };
+            let new = matches!(before, Before::Nothing);
+            let mut kept = if replace { vec![] } else { self.to_add_to(before)? };
             let added = naming::add_new(&mut kept, vectors);
             if kept.len() > MOST_EXAMPLES {
                 return Err(EngineError::Invalid(format!(
@@ -154,7 +148,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be written.
     pub fn forget_identity(&self, name: &str) -> Result<bool, EngineError> {
-        Ok(self.store.remove_named(NameKind::Identity, name.trim())?)
+        self.forget_named(NameKind::Identity, name)
     }
 
     /// All that is known, in the order of names.
@@ -241,7 +235,8 @@ impl Engine {
         if known.is_empty() {
             return Err(EngineError::Invalid(format!(
                 "none of those who are enrolled can be compared ({}): they were enrolled with \
-                 another model, or what is known of them is damaged; enrol them again",
+                 another model, or what is known of them is damaged; enrol them again with \
+                 `ek enrol NAME FILE… --replace` (over HTTP a PUT without `add`)",
                 not_comparable.join(", ")
             )));
         }

@@ -84,13 +84,16 @@ impl Operating {
             (None, Some(smallest)) if accepting == Accepting::Usual => {
                 Ok(Self::of(known, *smallest))
             }
-            (None, Some(smallest)) => Err(EngineError::Invalid(format!(
-                "with {enrolled} enrolled, at most {wanted} of strangers can be promised only if at \
-                 most {each:.2e} of single comparisons go wrong, and the smallest rate that was \
-                 measured is {}; allow {:.2} or more, or give a threshold",
-                smallest.false_accept,
-                (smallest.false_accept * enrolled as f64).min(1.0),
-            ))),
+            (None, Some(smallest)) => {
+                let allow = rounded_up(smallest.false_accept * enrolled as f64)
+                    .map_or_else(String::new, |rate| format!("allow {rate} or more, or "));
+                Err(EngineError::Invalid(format!(
+                    "with {enrolled} enrolled, a rate of {wanted} of strangers needs a rate of at \
+                     most {each:.2e} of single comparisons, and the smallest one that can be stated \
+                     is {}; {allow}give a threshold",
+                    smallest.false_accept,
+                )))
+            }
             (None, None) => Err(cannot_state(known, each)),
         }
     }
@@ -109,10 +112,11 @@ impl Operating {
     }
 
     /// At most that share of strangers gets some name, among `enrolled`: no more than all
-    /// comparisons together go wrong, however they hang together. `None` where the rate of
-    /// one is not known, or the bound says nothing.
+    /// comparisons together go wrong, however they hang together; each by the upper end of
+    /// its rate's interval. `None` where the rate of one is not known, or the bound says
+    /// nothing.
     pub(crate) fn strangers_named(&self, enrolled: usize) -> Option<f64> {
-        let bound = self.rate?.false_accept * enrolled as f64;
+        let bound = self.rate?.high * enrolled as f64;
         (bound < 1.0).then_some(bound)
     }
 
@@ -125,6 +129,19 @@ impl Operating {
 /// The largest rate that is at most `wanted`, which accepts most.
 fn at_most(known: &Verification, wanted: f64) -> Option<AcceptRate> {
     known.rates.iter().find(|rate| rate.false_accept <= wanted * (1.0 + 1e-9)).copied()
+}
+
+/// Two significant digits, never less than the value; `None` where no rate is so large.
+fn rounded_up(value: f64) -> Option<String> {
+    if !(value > 0.0 && value < 1.0) {
+        return None;
+    }
+    let places = 1 - value.log10().floor() as i32;
+    let scale = 10f64.powi(places);
+    // What 0.1 and the like lack in binary is no reason to go up.
+    let rounded = (value * scale - 1e-9).ceil() / scale;
+    let places = usize::try_from(places).unwrap_or(0);
+    (rounded < 1.0).then(|| format!("{rounded:.places$}"))
 }
 
 fn share(rate: f64) -> Result<f64, EngineError> {
@@ -146,7 +163,11 @@ fn measured(known: Option<&Verification>) -> Result<&Verification, EngineError> 
 }
 
 fn cannot_state(known: &Verification, wanted: f64) -> EngineError {
-    let why = known.refused.iter().map(String::as_str).next().unwrap_or("it was not measured");
+    // The largest first: of those that would keep the one that is wanted, the easiest to
+    // state; for what is smaller than all that were tried, the smallest.
+    let keeps = |why: &&String| refused_rate(why).is_some_and(|r| r <= wanted * (1.0 + 1e-9));
+    let why = known.refused.iter().find(keeps).or(known.refused.last());
+    let why = why.map_or("it was not measured", String::as_str);
     let stated: Vec<String> = known.rates.iter().map(|r| r.false_accept.to_string()).collect();
     let stated = match stated.is_empty() {
         true => "no rate can be stated for this model".into(),
@@ -156,6 +177,11 @@ fn cannot_state(known: &Verification, wanted: f64) -> EngineError {
         "a false accept rate of {wanted} cannot be stated; {stated} ({why}); give a threshold \
          instead, or measure on more things with `ek model calibrate`"
     ))
+}
+
+/// The rate that a reason is about: the first number in it.
+fn refused_rate(why: &str) -> Option<f64> {
+    why.split_whitespace().find_map(|word| word.trim_end_matches([':', ',']).parse().ok())
 }
 
 #[cfg(test)]
@@ -193,6 +219,19 @@ mod tests {
         assert_eq!(at(Accepting::Threshold(0.4)).expect("given").rate, None);
         let error = at(Accepting::Rate(1e-4)).expect_err("not measured").to_string();
         assert!(error.contains("0.1, 0.01, 0.001") && error.contains("needs more"), "{error}");
+        // The reason is that of the rate that was asked for.
+        let reasons = [
+            "a false accept rate of 0.0005 is not known well enough",
+            "no threshold keeps a false accept rate of 0.0002: too many pairs",
+            "a false accept rate of 0.0001 needs more",
+        ];
+        let several =
+            Verification { refused: Vec::from(reasons.map(str::to_owned)), ..known.clone() };
+        for (rate, reason) in [(5e-4, 0), (3e-4, 1), (2e-4, 1), (1e-4, 2), (1e-7, 2)] {
+            let error = Operating::for_comparison(Some(&several), Accepting::Rate(rate));
+            let error = error.expect_err("not stated").to_string();
+            assert!(error.contains(reasons[reason]), "{rate}: {error}");
+        }
         for bad in [Accepting::Rate(0.0), Accepting::Rate(f64::NAN), Accepting::Threshold(2.0)] {
             at(bad).expect_err("out of range");
         }
@@ -209,15 +248,31 @@ mod tests {
         let known = known();
         let at = |enrolled| Operating::for_search(Some(&known), Accepting::Usual, enrolled);
         assert_eq!([1, 10, 11, 100].map(|n| threshold(at(n))), [0.5, 0.5, 0.7, 0.7]);
-        assert_eq!(at(10).expect("found").strangers_named(10), Some(0.1));
-        assert_eq!(at(1).expect("found").strangers_named(1), Some(0.01));
+        // At most: by the upper ends of the intervals.
+        assert_eq!(at(10).expect("found").strangers_named(10), Some(0.15));
+        assert_eq!(at(1).expect("found").strangers_named(1), Some(0.015));
         // Beyond what was measured: the strictest, and what can be said of it.
         let many = at(500).expect("found");
-        assert_eq!((many.threshold, many.strangers_named(500)), (0.7, Some(0.5)));
+        assert_eq!((many.threshold, many.strangers_named(500)), (0.7, Some(0.75)));
         assert_eq!(many.strangers_named(1000), None);
         let rate = |r, n| Operating::for_search(Some(&known), Accepting::Rate(r), n);
         assert_eq!(threshold(rate(0.5, 500)), 0.7);
         let error = rate(0.1, 500).expect_err("cannot be kept").to_string();
         assert!(error.contains("allow 0.50 or more"), "{error}");
+        // What is advised is taken, and nothing is advised that is no rate.
+        for enrolled in [201, 333, 457, 989] {
+            let error = rate(0.1, enrolled).expect_err("cannot be kept").to_string();
+            let (_, advice) = error.split_once("allow ").expect("advice");
+            let advice = advice.split(' ').next().expect("a word");
+            let advice = advice.parse::<f64>().expect("a number");
+            assert_eq!(threshold(rate(advice, enrolled)), 0.7, "{error}");
+        }
+        for enrolled in [995, 1000, 5000] {
+            let error = rate(0.1, enrolled).expect_err("cannot be kept").to_string();
+            assert!(!error.contains("allow") && error.contains("give a threshold"), "{error}");
+        }
+        assert_eq!(rounded_up(0.000_041).as_deref(), Some("0.000041"));
+        assert_eq!(rounded_up(0.001_21).as_deref(), Some("0.0013"));
+        assert_eq!(rounded_up(0.1).as_deref(), Some("0.10"));
     }
 }

@@ -1,7 +1,7 @@
 //! Given pictures of held-out things, how much do words count beside pictures, how sharp
 //! are deviations, and when does no label fit?
 //!
-//! Sets of 3 to 20 labels are drawn, known by words, by one picture each, by both, or some
+//! Sets of 3 to 20 labels (half of the things at most) are drawn, known by words, by one picture each, by both, or some
 //! by each; as many things again are left out of the set. So half of the pictures that are
 //! shown have a label that fits.
 
@@ -23,7 +23,9 @@ use crate::{EngineError, Towers, labels};
 const WEIGHTS: [f64; 7] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8];
 /// Multiples of deviations that are tried.
 const SHARPNESS: [f64; 7] = [0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0];
-const WAYS: [usize; 4] = [3, 5, 10, 20];
+/// Labels of a set, if there are twice as many things.
+const WAYS: [usize; 4] = [3, 5, 10, MOST_WAYS];
+const MOST_WAYS: usize = 20;
 const DRAWS: u64 = 400;
 /// Pictures that are shown of each thing.
 const SHOWN: usize = 3;
@@ -55,7 +57,7 @@ struct Drawn<'a> {
     shown: Vec<(&'a Embedding, Option<usize>)>,
 }
 
-/// Fits all three.
+/// Fits all three. `held` says in a few words what the pictures have to do with training.
 ///
 /// # Errors
 /// `Invalid` for fewer than 20 things with two pictures; otherwise as the model fails.
@@ -63,6 +65,7 @@ pub(crate) fn fit(
     towers: &dyn Towers,
     seen: &[Seen],
     confidence: &Confidence,
+    held: &str,
     seed: u64,
 ) -> Result<LabelCalibration, EngineError> {
     let things = things(towers, seen)?;
@@ -106,8 +109,10 @@ pub(crate) fn fit(
     let sharpest = (0..SHARPNESS.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
     Ok(LabelCalibration {
         about: format!(
-            "{DRAWS} drawn sets of 3 to 20 labels out of {} things held out from training, half of \
-             the pictures without a label that fits; seed {seed}",
+            "{DRAWS} drawn sets of {} to {} labels out of {} things {held}, half of the pictures \
+             without a label that fits; seed {seed}",
+            WAYS[0],
+            ways_of(MOST_WAYS, things.len()),
             things.len()
         ),
         words_weight,
@@ -141,11 +146,12 @@ fn things<'a>(towers: &dyn Towers, seen: &'a [Seen]) -> Result<Vec<Thing<'a>>, E
     Ok(things.map(|((group, pictures, _), words)| Thing { group, words, pictures }).collect())
 }
 
-/// The weight with which one picture and words name most pictures rightly, among 20 labels.
+/// The weight with which one picture and words name most pictures rightly, among up to 20
+/// labels.
 fn best_weight(things: &[Thing<'_>], seed: u64) -> Result<f64, EngineError> {
     let mut right = [0usize; WEIGHTS.len()];
     for draw in 0..DRAWS {
-        let drawn = draw_of(things, draw, seed, 20, Some(Known::Both));
+        let drawn = draw_of(things, draw, seed, MOST_WAYS, Some(Known::Both));
         for (right, weight) in right.iter_mut().zip(WEIGHTS) {
             let vectors = drawn.vectors(weight)?;
             for (picture, own) in &drawn.shown {
@@ -166,6 +172,11 @@ fn draw_set<'a>(things: &'a [Thing<'a>], draw: u64, seed: u64) -> Drawn<'a> {
     draw_of(things, draw, seed, ways, known[(draw as usize / WAYS.len()) % known.len()])
 }
 
+/// How many labels a set has: as many things again are left out of it.
+fn ways_of(wanted: usize, things: usize) -> usize {
+    wanted.min(things / 2)
+}
+
 /// A set of `ways` labels known so, or each its own way; and as many things without one.
 fn draw_of<'a>(
     things: &'a [Thing<'a>],
@@ -177,7 +188,7 @@ fn draw_of<'a>(
     let mut rng = Pcg64::seed_from_u64(seed ^ (draw << 8));
     let mut order: Vec<&Thing<'_>> = things.iter().collect();
     order.shuffle(&mut rng);
-    let ways = ways.min(order.len() / 2);
+    let ways = ways_of(ways, order.len());
     let groups: HashMap<&str, ()> = order[..ways].iter().map(|t| (t.group, ())).collect();
     let mut drawn = Drawn { known: vec![], words: vec![], pictures: vec![], shown: vec![] };
     let (mut inside, mut outside) = (0usize, 0usize);

@@ -4,11 +4,11 @@
 mod calibrate;
 mod classify;
 
-use std::sync::PoisonError;
+use std::collections::{HashMap, HashSet};
 
 use ekphrasis_index::{NameKind, Named, NamedVector, Origin};
 
-use crate::naming::{self, Example, KnownExample, NotTaken, checked_name};
+use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
 
 pub(crate) use self::calibrate::fit;
@@ -18,8 +18,12 @@ pub(crate) use self::classify::{LabelVectors, words_weight};
 const MOST_LABELS: usize = 2_000;
 /// Pictures of one label: more tell nothing new.
 const MOST_EXAMPLES: usize = 1_000;
+/// Pictures of all labels of one set: all their vectors are read whenever it is used.
+const MOST_SET_EXAMPLES: usize = 20_000;
 /// Characters of a label.
 const LABEL_LIMIT: usize = 200;
+/// Characters of a label's words, as of any text that a server is asked.
+const WORDS_LIMIT: usize = 10_000;
 
 /// A list of labels.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -101,12 +105,17 @@ pub enum Writing {
 }
 
 impl Engine {
-    /// Keeps labels under a name.
+    /// Keeps labels under a name. What is given twice is taken in turn: pictures add up, and
+    /// of words the last are kept. Pictures that cannot be read are told and left out as long
+    /// as others were given beside them that can.
     ///
     /// # Errors
-    /// `Invalid` for a name or label that cannot be one, no label, too many, a label without
-    /// words and pictures, or one that is to be created and is there; if a picture cannot be
-    /// read and nothing else stands for its label; where model or store fail.
+    /// All are the whole call's, and nothing is written. `Invalid` for a name, label or words
+    /// that cannot be such, no label, more than 2,000 labels, 1,000 pictures of one or 20,000
+    /// of all, a label without words and pictures, one that is to be created and is there, or
+    /// labels beside those of another space; the first picture's own error if an entry has
+    /// pictures and none of them can be read, whatever its words; where model or store fail,
+    /// or labels are to stand beside damaged ones.
     pub fn write_label_set(
         &self,
         name: &str,
@@ -119,32 +128,27 @@ impl Engine {
         }
         for one in new {
             check_label(&one.label)?;
+            check_words(one)?;
         }
+        check_pictures(name, new.iter().map(|one| one.examples.len()).sum())?;
         // Pictures first, outside of the lock: they take long.
         let (mut pictures, mut not_taken) = (Vec::new(), Vec::new());
         for one in new {
             let (vectors, failed) = self.examples_of(one.label.trim(), &one.examples)?;
-            pictures.push(vectors);
+            pictures.extend(vectors);
             not_taken.extend(failed);
         }
         let (named, new) = self.change_named(NameKind::LabelSet, name, |before| {
-            let is_new = before.is_none();
-            let mut vectors = match (before, writing) {
-                (Some(_), Writing::Create) => {
-                    return Err(EngineError::Invalid(format!(
-                        "there is a label set {name:?} already; add to it, or replace it"
-                    )));
-                }
-                (Some(before), Writing::Add) => {
-                    self.same_space(&before)?;
-                    before.vectors
-                }
-                _ => vec![],
-            };
-            self.write_words(&mut vectors, new)?;
-            for pictures in pictures {
-                naming::add_new(&mut vectors, pictures);
+            let is_new = matches!(before, Before::Nothing);
+            if !is_new && writing == Writing::Create {
+                return Err(EngineError::Invalid(format!(
+                    "there is a label set {name:?} already; add to it, or replace it"
+                )));
             }
+            let mut vectors =
+                if writing == Writing::Add { self.to_add_to(before)? } else { vec![] };
+            self.write_words(&mut vectors, new)?;
+            naming::add_new(&mut vectors, pictures);
             check_size(name, &vectors, new)?;
             let named = Named { name: name.into(), at: naming::now(), vectors: sorted(vectors) };
             Ok((named, is_new))
@@ -158,33 +162,29 @@ impl Engine {
         vectors: &mut Vec<NamedVector>,
         new: &[NewLabel],
     ) -> Result<(), EngineError> {
-        let is_words =
-            |v: &NamedVector, label: &str| v.part == label && matches!(v.origin, Origin::Words(_));
-        let mut wanted: Vec<(&str, &str)> = Vec::new();
-        for one in new {
-            let label = one.label.trim();
-            match &one.words {
-                LabelWords::Nothing => vectors.retain(|v| !is_words(v, label)),
-                LabelWords::Text(words) => wanted.push((label, words.trim())),
-                LabelWords::AsKnown => {
-                    let known = vectors.iter().any(|v| v.part == label)
-                        || wanted.iter().any(|(other, _)| *other == label);
-                    if !known {
-                        wanted.push((label, label));
-                    }
-                }
-            }
-        }
+        let is_words = |v: &NamedVector| matches!(v.origin, Origin::Words(_));
+        let wanted = words_wanted(vectors, new);
+        let wordless: HashSet<&str> =
+            wanted.iter().filter(|(_, words)| words.is_none()).map(|(label, _)| *label).collect();
+        vectors.retain(|v| !(is_words(v) && wordless.contains(v.part.as_str())));
+        let wanted: Vec<(&str, &str)> =
+            wanted.into_iter().filter_map(|(label, words)| Some((label, words?))).collect();
         if wanted.is_empty() {
             return Ok(());
         }
         let words: Vec<String> = wanted.iter().map(|(_, words)| (*words).to_owned()).collect();
         let embedded = labels::prompt_vectors(&*self.towers, &words, &[])?;
+        let places: HashMap<String, usize> = vectors
+            .iter()
+            .enumerate()
+            .filter(|(_, v)| is_words(v))
+            .map(|(place, v)| (v.part.clone(), place))
+            .collect();
         for ((label, words), embedding) in wanted.into_iter().zip(embedded) {
             let new =
                 NamedVector { part: label.into(), origin: Origin::Words(words.into()), embedding };
-            match vectors.iter_mut().find(|v| is_words(v, label)) {
-                Some(old) => *old = new,
+            match places.get(label) {
+                Some(&place) => vectors[place] = new,
                 None => vectors.push(new),
             }
         }
@@ -196,7 +196,7 @@ impl Engine {
     /// # Errors
     /// If the store cannot be written.
     pub fn forget_label_set(&self, name: &str) -> Result<bool, EngineError> {
-        Ok(self.store.remove_named(NameKind::LabelSet, name.trim())?)
+        self.forget_named(NameKind::LabelSet, name)
     }
 
     /// Forgets one label of a set; a set without labels goes. False if there is no such
@@ -206,7 +206,7 @@ impl Engine {
     /// If the store cannot be written.
     pub fn forget_label(&self, name: &str, label: &str) -> Result<bool, EngineError> {
         let (name, label) = (name.trim(), label.trim());
-        let _names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let _names = self.hold_names();
         let Some(mut named) = self.store.named(NameKind::LabelSet, name)? else {
             return Ok(false);
         };
@@ -284,13 +284,13 @@ impl Engine {
 
 /// The different parts, in order of their first vectors.
 fn parts(vectors: &[NamedVector]) -> Vec<&str> {
-    let mut seen = std::collections::HashSet::new();
+    let mut seen = HashSet::new();
     vectors.iter().map(|v| v.part.as_str()).filter(|part| seen.insert(*part)).collect()
 }
 
 /// What belongs to one label one after the other, in the order of their first vectors.
 fn sorted(vectors: Vec<NamedVector>) -> Vec<NamedVector> {
-    let order: std::collections::HashMap<String, usize> =
+    let order: HashMap<String, usize> =
         parts(&vectors).into_iter().map(str::to_owned).zip(0..).collect();
     let mut vectors = vectors;
     vectors.sort_by_key(|v| order[&v.part]);
@@ -311,26 +311,165 @@ fn check_label(label: &str) -> Result<(), EngineError> {
     }
 }
 
-fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
+fn check_words(one: &NewLabel) -> Result<(), EngineError> {
+    let LabelWords::Text(words) = &one.words else { return Ok(()) };
+    let label = one.label.trim();
+    let length = words.trim().chars().count();
+    if length == 0 {
+        return Err(EngineError::Invalid(format!(
+            "the words of the label {label:?} are empty; give some, or say that it has none \
+             (`--no-words`; over HTTP `wordless`)"
+        )));
+    }
+    if length > WORDS_LIMIT {
+        return Err(EngineError::Invalid(format!(
+            "words of a label have at most {WORDS_LIMIT} characters; those of {label:?} have \
+             {length}"
+        )));
+    }
+    Ok(())
+}
+
+/// What labels that are given are to be called in words, each label once; `None`: not at
+/// all. The last words that are given for a label are meant. Labels that keep those they
+/// have are left out.
+fn words_wanted<'a>(
+    vectors: &[NamedVector],
+    new: &'a [NewLabel],
+) -> Vec<(&'a str, Option<&'a str>)> {
+    let known: HashSet<&str> = vectors.iter().map(|v| v.part.as_str()).collect();
+    let mut wanted: Vec<(&'a str, Option<&'a str>)> = Vec::new();
+    let mut places: HashMap<&'a str, usize> = HashMap::new();
     for one in new {
         let label = one.label.trim();
-        let count = vectors.iter().filter(|v| v.part == label).count();
-        if count == 0 {
+        let place = places.get(label).copied();
+        let words = match &one.words {
+            LabelWords::Nothing => None,
+            LabelWords::Text(words) => Some(words.trim()),
+            LabelWords::AsKnown if place.is_some() || known.contains(label) => continue,
+            LabelWords::AsKnown => Some(label),
+        };
+        match place {
+            Some(place) => wanted[place].1 = words,
+            None => {
+                places.insert(label, wanted.len());
+                wanted.push((label, words));
+            }
+        }
+    }
+    wanted
+}
+
+fn check_pictures(name: &str, count: usize) -> Result<(), EngineError> {
+    if count <= MOST_SET_EXAMPLES {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "a label set has at most {MOST_SET_EXAMPLES} pictures; {name:?} would have {count}"
+    )))
+}
+
+fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
+    // Of each label, be it known by words only.
+    let mut pictures: HashMap<&str, usize> = HashMap::new();
+    for vector in vectors {
+        let picture = matches!(vector.origin, Origin::Picture { .. });
+        *pictures.entry(vector.part.as_str()).or_default() += usize::from(picture);
+    }
+    for one in new {
+        let label = one.label.trim();
+        let Some(&count) = pictures.get(label) else {
             return Err(EngineError::Invalid(format!(
                 "the label {label:?} needs words or pictures to be known by"
             )));
-        }
+        };
         if count > MOST_EXAMPLES {
             return Err(EngineError::Invalid(format!(
                 "a label has at most {MOST_EXAMPLES} pictures; {label:?} would have {count}"
             )));
         }
     }
-    let labels = parts(vectors).len();
+    let labels = pictures.len();
     if labels > MOST_LABELS {
         return Err(EngineError::Invalid(format!(
             "a label set has at most {MOST_LABELS} labels; {name:?} would have {labels}"
         )));
     }
-    Ok(())
+    check_pictures(name, pictures.values().sum())
+}
+
+#[cfg(test)]
+mod tests {
+    use ekphrasis_embed::{Embedding, Space};
+
+    use super::*;
+
+    fn vectors(label: &str, words: bool, pictures: usize) -> Vec<NamedVector> {
+        let space = Space::new("three-1", 3).expect("a space");
+        let picture = Origin::Picture { content: [0; 32], source: "upload".into() };
+        let words = words.then(|| Origin::Words(label.into()));
+        words
+            .into_iter()
+            .chain(std::iter::repeat_n(picture, pictures))
+            .map(|origin| NamedVector {
+                part: label.into(),
+                origin,
+                embedding: Embedding::new(&space, vec![1.0, 2.0, 3.0]).expect("a direction"),
+            })
+            .collect()
+    }
+
+    fn label(label: &str, words: LabelWords) -> NewLabel {
+        NewLabel { words, ..NewLabel::of_words(label) }
+    }
+
+    fn text(words: &str) -> LabelWords {
+        LabelWords::Text(words.into())
+    }
+
+    #[test]
+    fn words_that_say_nothing_or_too_much_are_refused_with_their_label() {
+        assert!(check_words(&label("x", text(&"ü".repeat(WORDS_LIMIT)))).is_ok());
+        for (words, told) in [(" ".to_owned(), "empty"), ("ü".repeat(WORDS_LIMIT + 1), "10000")] {
+            let error = check_words(&label("x", text(&words))).expect_err(told).to_string();
+            assert!(error.contains("\"x\"") && error.contains(told), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_last_words_of_a_label_are_meant() {
+        let new = [
+            label("x", text("a")),
+            label("y", LabelWords::Nothing),
+            label("z", LabelWords::AsKnown),
+            label(" x ", LabelWords::Nothing),
+            label("y", text(" b ")),
+            label("z", LabelWords::AsKnown),
+            label("x", LabelWords::AsKnown),
+            label("known", LabelWords::AsKnown),
+        ];
+        let wanted = words_wanted(&vectors("known", false, 1), &new);
+        assert_eq!(wanted, [("x", None), ("y", Some("b")), ("z", Some("z"))]);
+    }
+
+    #[test]
+    fn only_pictures_count_as_pictures() {
+        let new = [label("x", LabelWords::AsKnown)];
+        let most = vectors("x", true, MOST_EXAMPLES);
+        check_size("set", &most, &new).expect("as many as there may be, and words");
+        check_size("set", &vectors("x", true, 0), &new).expect("known by words");
+        let more = vectors("x", false, MOST_EXAMPLES + 1);
+        let error = check_size("set", &more, &new).expect_err("one more").to_string();
+        assert!(error.contains("1001"), "{error}");
+        let error = check_size("set", &vectors("y", true, 0), &new).expect_err("nothing");
+        assert!(error.to_string().contains("\"x\" needs words or pictures"), "{error}");
+        // Of all labels together.
+        let labels = MOST_SET_EXAMPLES / MOST_EXAMPLES;
+        let mut full: Vec<NamedVector> =
+            (0..labels).flat_map(|n| vectors(&n.to_string(), true, MOST_EXAMPLES)).collect();
+        check_size("set", &full, &[]).expect("as many as there may be");
+        full.extend(vectors("x", false, 1));
+        let error = check_size("set", &full, &new).expect_err("one more").to_string();
+        assert!(error.contains("20001") && error.contains("\"set\""), "{error}");
+    }
 }
