@@ -1,10 +1,17 @@
 //! What can be typed after `ek`. The names are a promise to scripts.
 
+mod naming;
+
 use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+
+pub(crate) use self::naming::{
+    AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
+    VerifyArgs,
+};
 
 /// Search pictures by phrase, find the words for a picture.
 #[derive(Debug, Parser)]
@@ -53,6 +60,16 @@ pub(crate) enum Verb {
     Describe(DescribeArgs),
     /// Classify pictures against words of your choice
     Label(LabelArgs),
+    /// Keep lists of labels: create, add, list, show, delete
+    Labels(LabelsArgs),
+    /// Keep pictures of something under a name, to know it again
+    Enrol(EnrolArgs),
+    /// Say whether a picture shows the one of a name (exit code 0: the same, 1: not)
+    Verify(VerifyArgs),
+    /// Say which of those that are enrolled pictures show, if any
+    Identify(IdentifyArgs),
+    /// List those that are enrolled, look at one, or forget one
+    Identities(IdentitiesArgs),
     /// Show what is in the store
     Status(StatusArgs),
     /// Try again to index what could not be indexed
@@ -270,14 +287,17 @@ pub(crate) struct LabelArgs {
         long,
         value_delimiter = ',',
         value_name = "A,B,C",
-        required_unless_present = "labels_file"
+        required_unless_present_any = ["labels_file", "set"]
     )]
     pub(crate) labels: Vec<String>,
     /// A file with one label a line
     #[arg(long, value_name = "FILE", conflicts_with = "labels")]
     pub(crate) labels_file: Option<PathBuf>,
+    /// A label set of the store; see `ek labels`
+    #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
+    pub(crate) set: Option<String>,
     /// How a label is put, with {} for it (again for more) [default: the model's own]
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", conflicts_with = "set")]
     pub(crate) template: Vec<String>,
 }
 
@@ -416,9 +436,16 @@ pub(crate) struct EvalArgs {
     /// What makes two pictures the same thing [default: class, else group, else caption]
     #[arg(long, value_enum, value_name = "COLUMN")]
     pub(crate) same_by: Option<SameByArg>,
+    /// Enrol half of the things by one and two pictures each, and see who the other pictures
+    /// are taken for; and what the model's thresholds do on these pictures
+    #[arg(long)]
+    pub(crate) identify: bool,
     /// Few-shot episodes with so many examples of each class
     #[arg(long, value_delimiter = ',', value_name = "K,…")]
     pub(crate) shots: Vec<usize>,
+    /// The same episodes also by the words of classes, alone and beside the examples
+    #[arg(long, requires = "shots")]
+    pub(crate) with_words: bool,
     /// Classes in a few-shot episode
     #[arg(long, value_name = "C", default_value_t = 5, requires = "shots")]
     pub(crate) ways: usize,
@@ -427,7 +454,7 @@ pub(crate) struct EvalArgs {
     pub(crate) episodes: usize,
     /// Only this: whether the probabilities that something matches can be believed, with half
     /// of the concepts out of the library
-    #[arg(long, conflicts_with_all = ["verify", "shots", "seen_split", "template"])]
+    #[arg(long, conflicts_with_all = ["verify", "identify", "shots", "seen_split", "template"])]
     pub(crate) confidence: bool,
     /// A page with the reliability diagrams
     #[arg(long, value_name = "FILE.html", requires = "confidence")]

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 /// A server on this machine that does not answer a connection by then is not there.
 const CONNECT: Duration = Duration::from_millis(300);
-const ANSWER: Duration = Duration::from_secs(30);
+pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// Pictures over this are looked at here and not sent.
 const PICTURE_LIMIT: u64 = 8 << 20;
 
@@ -32,7 +32,7 @@ impl<'a> Server<'a> {
     /// What it answers to a POST of `body`, or to a GET if there is none; `None` for
     /// anything but a plain success, since asking here finds the right words for it.
     pub(crate) fn ask(&self, path: &str, body: Option<&Value>) -> Option<Vec<u8>> {
-        let (url, agent) = (format!("{}{path}", self.address), agent());
+        let (url, agent) = (format!("{}{path}", self.address), agent(ANSWER));
         let key = self.key.map(|key| format!("Bearer {key}"));
         let reply = match body {
             Some(body) => with_key(agent.post(url), key).send_json(body),
@@ -75,14 +75,14 @@ pub(crate) fn picture(path: &Path) -> Option<String> {
     Some(BASE64_STANDARD.encode(fs_err::read(path).ok()?))
 }
 
-/// What asks a server on this machine.
-pub(crate) fn agent() -> ureq::Agent {
+/// What asks a server on this machine and waits so long for each answer.
+pub(crate) fn agent(answer: Duration) -> ureq::Agent {
     let config = ureq::Agent::config_builder()
         .http_status_as_error(false)
         // It is on this machine; whatever proxy is set is for the world outside.
         .proxy(None)
         .timeout_connect(Some(CONNECT))
-        .timeout_global(Some(ANSWER));
+        .timeout_global(Some(answer));
     config.build().into()
 }
 

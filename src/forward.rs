@@ -10,13 +10,16 @@ use ekphrasis_engine::{Config, Engine, Failure as FailedFile, IndexReport, Progr
 use serde_json::Value;
 
 use crate::cli::Global;
-use crate::client::agent;
+use crate::client::{ANSWER, agent};
 use crate::commands::stop_on_interrupt;
 use crate::failure::Failure;
 use crate::output::{self, ProgressLine};
 
 /// How often a job is asked how far it is.
 const PACE: Duration = Duration::from_millis(200);
+
+/// How long one order may take: pictures that are named in it are all looked at.
+const ORDER: Duration = Duration::from_secs(600);
 
 /// A server that writes to the store for us.
 pub(crate) struct Forward {
@@ -39,7 +42,7 @@ impl Forward {
     pub(crate) fn to_holder(config: &Config) -> Option<Self> {
         let address = Engine::server(&config.data)?;
         let secret = StoreSecret::of(&config.data)?;
-        let this = Self { address, secret, agent: agent() };
+        let this = Self { address, secret, agent: agent(ANSWER) };
         // One that was killed left its secret and nobody who answers.
         this.call("GET", "/v1/jobs", None).ok().filter(|(status, _)| *status == 200)?;
         Some(this)
@@ -60,6 +63,7 @@ impl Forward {
         let url = format!("{}{path}", self.address);
         let key = ("x-ekphrasis-store-key", &self.secret);
         let reply = match (method, body) {
+            ("PUT", Some(body)) => self.agent.put(url).header(key.0, key.1).send_json(body),
             (_, Some(body)) => self.agent.post(url).header(key.0, key.1).send_json(body),
             ("DELETE", None) => self.agent.delete(url).header(key.0, key.1).call(),
             _ => self.agent.get(url).header(key.0, key.1).call(),
@@ -67,6 +71,31 @@ impl Forward {
         let mut reply = reply.map_err(gone)?;
         let value = reply.body_mut().read_json().map_err(gone)?;
         Ok((reply.status().as_u16(), value))
+    }
+
+    /// Has one thing done that takes no job: the answer, or `None` if what it is about is
+    /// not there.
+    pub(crate) fn order(
+        &self,
+        global: &Global,
+        method: &str,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<Option<Value>, Failure> {
+        if !global.quiet {
+            output::note(&format!("the server at {} holds the store and does it", self.address));
+        }
+        // Pictures that are named in it are all looked at, which may take long.
+        let patient = Self {
+            address: self.address.clone(),
+            secret: self.secret.clone(),
+            agent: agent(ORDER),
+        };
+        match patient.call(method, path, body)? {
+            (200..=299, reply) => Ok(Some(reply)),
+            (404, _) if method == "DELETE" => Ok(None),
+            (status, problem) => Err(refused(status, &problem)),
+        }
     }
 
     /// Has a job done and waits for its end; Ctrl-C stops it there.
@@ -184,6 +213,14 @@ fn progress(value: &Value) -> Progress {
 fn texts_in(list: &Value) -> Vec<String> {
     let list = list.as_array().into_iter().flatten();
     list.filter_map(|text| Some(text.as_str()?.to_owned())).collect()
+}
+
+/// A name as a part of an address.
+pub(crate) fn segment(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_~".contains(&b);
+    name.bytes()
+        .map(|b| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") })
+        .collect()
 }
 
 /// Paths as JSON can hold them.

@@ -190,7 +190,13 @@ fn a_model_learns_how_far_it_can_be_believed() {
     let told = calibrate();
     assert_eq!((&told["captions"], &told["concepts"]), (&json!(66), &json!(22)), "{told}");
     assert_eq!(told["background"], 110, "{told}");
+    // These pictures measure neither: rates stay, what belongs to another background goes.
+    let rates = told["verification"]["refused"][0].as_str().expect("a reason");
+    assert!(rates.contains("former rates are kept"), "{told}");
+    let labels = told["label_sets"]["refused"].as_str().expect("a reason");
+    assert!(labels.contains("former figures are dropped"), "{told}");
     let first = fs_err::read_to_string(model.join("model.toml")).expect("readable");
+    assert!(first.contains("[verification]") && !first.contains("[label_sets"), "{first}");
     // Again it is the same, and nothing old is left.
     calibrate();
     assert_eq!(fs_err::read_to_string(model.join("model.toml")).expect("readable"), first);

@@ -25,7 +25,7 @@ fn an_imported_model_goes_with_the_store() {
     let home = Home::new();
     let from = copy(&home, "elsewhere");
     // Another space, so that it is told apart from the default model.
-    edit(&from.join("model.toml"), "id = \"lite-", "id = \"mine-");
+    edit(&from.join("model.toml"), "\"lite-", "\"mine-");
     let imported =
         home.ek(&["model", "import", "elsewhere", "--name", "mine", "--json"]).exits(0).json();
     assert_eq!(imported["name"], "mine");

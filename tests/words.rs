@@ -48,3 +48,36 @@ fn words_in_files_and_beside_them_are_found() {
     assert_eq!(meta["texts"][0], "Zeppelin", "{hit}");
     assert_eq!((&meta["keywords"][0], &meta["colors"][0]), (&"airship".into(), &"blue".into()));
 }
+
+/// Photo programs write sidecars long after the picture, and do not touch that.
+#[test]
+fn what_changes_beside_a_picture_is_noticed() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    picture(&folder.join("red.png"), [220, 10, 10]);
+    picture(&folder.join("green.png"), [10, 220, 10]);
+    let index = || {
+        let report = home.ek(&["index", "pictures", "--json"]).exits(0).json();
+        (report["indexed"].clone(), report["unchanged"].clone())
+    };
+    let finds = |words: &str, found: bool| {
+        let code = i32::from(!found);
+        let hits = home.ek(&["search", words, "--mode", "text", "--json"]).exits(code).paths();
+        assert_eq!(names(&hits), if found { vec!["red.png"] } else { vec![] }, "{words}");
+    };
+    let (one, none) = ((1.into(), 1.into()), (0.into(), 2.into()));
+    assert_eq!(index(), (2.into(), 0.into()));
+    assert_eq!(index(), none);
+    let sidecar = folder.join("red.png.txt");
+    for (words, other) in [("lighthouse", "zeppelin"), ("zeppelin", "lighthouse")] {
+        fs_err::write(&sidecar, format!("A {words} at dawn")).expect("written");
+        assert_eq!(index(), one);
+        finds(words, true);
+        finds(other, false);
+        assert_eq!(index(), none);
+    }
+    fs_err::remove_file(&sidecar).expect("removed");
+    assert_eq!(index(), one);
+    finds("zeppelin", false);
+    assert_eq!(index(), none);
+}

@@ -12,6 +12,7 @@ mod counts;
 mod facets;
 mod filter;
 mod item;
+mod named;
 mod tables;
 mod told;
 #[cfg(test)]

@@ -28,6 +28,9 @@ pub struct Facts {
     pub colours: Vec<Colour>,
     /// What it looks like in 64 bits: pictures of the same thing differ in few.
     pub look: Option<u64>,
+    /// Which files lay beside the picture that may say something of it, and how they were;
+    /// another number when one came, went or changed.
+    pub beside: Option<u64>,
     /// Which way of looking found this: [`Facts::VERSION`] now, 0 the first.
     pub version: u32,
 }

@@ -29,6 +29,7 @@ mod filter;
 mod fusion;
 mod local;
 mod lock;
+mod named;
 mod oracle;
 mod store;
 mod text;
@@ -47,6 +48,7 @@ pub use local::{
     Access, Facet, FacetCounts, Judged, KnownFile, LocalStore, Options, Probe, Recall, Report, Side,
 };
 pub use lock::{Holder, HolderInfo};
+pub use named::{NameKind, Named, NamedVector, Origin};
 pub use oracle::MemoryStore;
 pub use store::{
     Balance, Failure, FileFacts, Filter, Hit, Item, ItemId, Kind, ParseIdError, Query, Record, Seq,

@@ -10,6 +10,7 @@ mod filters;
 mod formats;
 mod full;
 mod kills;
+mod names;
 mod opening;
 mod readers;
 mod recall;

@@ -9,8 +9,10 @@ use serde::Serialize;
 
 use crate::checked::sha256_hex;
 use crate::confidence::Calibration;
+use crate::label_sets::LabelCalibration;
 use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
+use crate::verification::Verification;
 use crate::vocabulary::pack_vectors;
 
 /// Why a calibration was not written. The model is as it was.
@@ -28,14 +30,30 @@ pub enum AmendError {
     Io(#[from] io::Error),
 }
 
+/// What was learned of a model.
+#[derive(Clone, Copy, Debug)]
+pub struct Amendment<'a> {
+    /// How scores become probabilities.
+    pub calibration: &'a Calibration,
+    /// The file that it names.
+    pub background: &'a [u8],
+    /// From which score on pictures show the same thing.
+    pub verification: Option<&'a Verification>,
+    /// How labels are compared that are known by pictures.
+    pub label_sets: Option<&'a LabelCalibration>,
+}
+
 impl Model {
-    /// Writes how scores become probabilities into the model's folder, instead of what
-    /// it may have had; and makes a vocabulary of half floats one of bytes, which
-    /// takes half the room. The towers stay as they are.
+    /// Writes what was learned of a model into its folder, instead of what it may have had.
+    /// Rates that are not given stay, since they need no background; how labels are compared
+    /// stays only if the background does, since it counts in deviations from that. Makes a
+    /// vocabulary of half floats one of bytes, which takes
+    /// half the room. The towers stay as they are.
     ///
     /// # Errors
     /// As [`AmendError`] says.
-    pub fn amend(&self, calibration: &Calibration, background: &[u8]) -> Result<Self, AmendError> {
+    pub fn amend(&self, amendment: &Amendment<'_>) -> Result<Self, AmendError> {
+        let Amendment { calibration, background, verification, label_sets } = *amendment;
         let dir = self.dir();
         let mut text = fs_err::read_to_string(dir.join(MANIFEST_FILE))?;
         // Named by its contents: as long as the old manifest counts, its file is there.
@@ -53,10 +71,29 @@ impl Model {
         struct Section<'a> {
             confidence: &'a Calibration,
         }
-        let section = toml::to_string(&Section { confidence: &calibration })
-            .map_err(|e| AmendError::Manifest(e.to_string()))?;
-        push(&mut text, &section);
+        push(&mut text, &written(&Section { confidence: &calibration })?);
         push(&mut text, &entry(&name, background));
+        let named =
+            |name: &'static str| move |section: &str| section.split('.').next() == Some(name);
+        if let Some(verification) = verification {
+            #[derive(Serialize)]
+            struct Section<'a> {
+                verification: &'a Verification,
+            }
+            text = without(&text, named("verification"));
+            push(&mut text, &written(&Section { verification })?);
+        }
+        let stays = self.manifest().confidence().is_some_and(|before| before.background == name);
+        if label_sets.is_some() || !stays {
+            text = without(&text, named("label_sets"));
+        }
+        if let Some(label_sets) = label_sets {
+            #[derive(Serialize)]
+            struct Section<'a> {
+                label_sets: &'a LabelCalibration,
+            }
+            push(&mut text, &written(&Section { label_sets })?);
+        }
         write(&dir.join(&name), background)?;
 
         if let (Some(files), Some(vocabulary)) = (self.manifest().vocabulary(), self.vocabulary()?)
@@ -89,6 +126,10 @@ impl Model {
         }
         Ok(Self::open(dir)?)
     }
+}
+
+fn written(section: &impl Serialize) -> Result<String, AmendError> {
+    toml::to_string(section).map_err(|e| AmendError::Manifest(e.to_string()))
 }
 
 /// A temporary file may be read by its owner only; a model by whoever could before.
@@ -124,7 +165,9 @@ fn without(text: &str, leave_out: impl Fn(&str) -> bool) -> String {
     let mut out = false;
     for line in text.lines() {
         if let Some(section) = line.trim().strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
-            out = leave_out(section);
+            // One of several has its name in two pairs of brackets.
+            let several = section.strip_prefix('[').and_then(|s| s.strip_suffix(']'));
+            out = leave_out(several.unwrap_or(section));
         }
         if !out {
             kept.push_str(line);
@@ -155,5 +198,7 @@ mod tests {
             without(text, |s| s == "f.\"g.h\"" || s.starts_with("b.")),
             "a = 1\n[b]\nc = [\n  2,\n]\n[j]\nk = 5\n"
         );
+        let several = "[b]\nc = 1\n\n[[b.d]]\ne = 2\n\n[[b.d]]\ne = 3\n\n[f]\ng = 4\n";
+        assert_eq!(without(several, |s| s == "b" || s.starts_with("b.")), "[f]\ng = 4\n");
     }
 }

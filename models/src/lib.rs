@@ -16,14 +16,16 @@ mod checked;
 mod confidence;
 mod decode;
 mod encoder;
+mod label_sets;
 mod library;
 mod manifest;
 mod model;
 mod runtime;
 mod thumbnail;
+mod verification;
 mod vocabulary;
 
-pub use amend::AmendError;
+pub use amend::{AmendError, Amendment};
 pub use checked::{FileError, FileProblem, sha256_hex};
 pub use confidence::{
     AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
@@ -33,6 +35,7 @@ pub use decode::{
     set_decode_memory,
 };
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
+pub use label_sets::{AnyLabelWeights, LabelCalibration};
 pub use library::{ImportError, Imported, Library};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,
@@ -40,4 +43,5 @@ pub use manifest::{
 pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
+pub use verification::{AcceptRate, Verification};
 pub use vocabulary::{Vocabulary, pack_vectors};

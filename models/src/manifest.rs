@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use crate::confidence::Calibration;
+use crate::label_sets::LabelCalibration;
+use crate::verification::Verification;
 use ekphrasis_embed::{Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError};
 
 /// The newest format this program reads, and the only one so far.
@@ -26,6 +28,8 @@ pub struct Manifest {
     vocabulary: Option<VocabularyFiles>,
     training: Option<Training>,
     confidence: Option<Calibration>,
+    verification: Option<Verification>,
+    label_sets: Option<LabelCalibration>,
     files: BTreeMap<String, FileEntry>,
 }
 
@@ -225,6 +229,17 @@ impl Manifest {
         self.confidence.as_ref()
     }
 
+    /// How often it takes one thing for another; none for a model that was not measured.
+    pub fn verification(&self) -> Option<&Verification> {
+        self.verification.as_ref()
+    }
+
+    /// How labels are compared that are known by pictures; none for a model that was not
+    /// calibrated for it.
+    pub fn label_sets(&self) -> Option<&LabelCalibration> {
+        self.label_sets.as_ref()
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
@@ -239,6 +254,8 @@ mod written {
 
     use super::{FileEntry, Padding, Training};
     use crate::confidence::Calibration;
+    use crate::label_sets::LabelCalibration;
+    use crate::verification::Verification;
 
     #[derive(Deserialize)]
     #[serde(deny_unknown_fields)]
@@ -256,6 +273,8 @@ mod written {
         pub(super) vocabulary: Option<Vocabulary>,
         pub(super) training: Option<Training>,
         pub(super) confidence: Option<Calibration>,
+        pub(super) verification: Option<Verification>,
+        pub(super) label_sets: Option<LabelCalibration>,
         pub(super) files: BTreeMap<String, FileEntry>,
     }
 
@@ -355,6 +374,12 @@ impl written::Manifest {
                 return Err(value("confidence", "finite weights and a note", &problem));
             }
         }
+        if let Some(problem) = self.verification.as_ref().and_then(|v| v.problem(&self.space.id)) {
+            return Err(value("verification", "rates that were measured in this space", &problem));
+        }
+        if let Some(problem) = self.label_sets.as_ref().and_then(LabelCalibration::problem) {
+            return Err(value("label_sets", "finite weights and a note", &problem));
+        }
         not_empty("name", &self.name)?;
         not_empty("summary", &self.summary)?;
         not_empty("license", &self.license)?;
@@ -403,6 +428,8 @@ impl written::Manifest {
             logit_scale: scale,
             training: self.training,
             confidence: self.confidence,
+            verification: self.verification,
+            label_sets: self.label_sets,
             files: self.files,
         })
     }
@@ -477,124 +504,4 @@ fn check_entry(file: &str, entry: &FileEntry) -> Result<(), ManifestError> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn good() -> String {
-        let files: String = ["image.onnx", "text.onnx", "tokenizer.json", "v.txt", "v.f16"]
-            .iter()
-            .map(|f| format!("[files.{f:?}]\nbytes = 3\nsha256 = \"{}\"\n", "ab".repeat(32)))
-            .collect();
-        format!(
-            r#"format = 1
-name = "lite"
-summary = "a test"
-license = "Apache-2.0"
-languages = ["en"]
-[space]
-id = "lite-1"
-dim = 384
-[image]
-file = "image.onnx"
-input = "pixels"
-output = "embedding"
-[image.preprocess]
-size = 224
-resize = "pad"
-fill = [255, 255, 255]
-interpolation = "bicubic"
-mean = [0.5, 0.5, 0.5]
-std = [0.5, 0.5, 0.5]
-[text]
-file = "text.onnx"
-tokenizer = "tokenizer.json"
-output = "embedding"
-context = 256
-padding = "longest"
-pad_token = "[PAD]"
-pooling = "mean"
-[labels]
-templates = ["{{}}", "a photo of a {{}}"]
-logit_scale = 40.0
-[vocabulary]
-words = "v.txt"
-vectors = "v.f16"
-{files}"#
-        )
-    }
-
-    #[test]
-    fn training_is_read_and_checked() {
-        let with = |pair: &str| {
-            let section =
-                format!("[training]\npair = {pair:?}\nloss = \"triplet\"\ndata = \"x\"\n");
-            Manifest::parse(&good().replace("[vocabulary]", &format!("{section}[vocabulary]")))
-        };
-        let pair = "0123456789abcdef";
-        let manifest = with(pair).expect("valid");
-        let training = manifest.training().expect("there");
-        assert_eq!((training.pair.as_str(), training.margin), (pair, None));
-        for bad in ["", "0123", "0123456789ABCDEF", "0123456789abcde/"] {
-            let error = with(bad).expect_err("no pair id").to_string();
-            assert!(error.contains("training.pair"), "{error}");
-        }
-    }
-
-    #[test]
-    fn a_whole_manifest_is_read() {
-        let m = Manifest::parse(&good()).expect("valid");
-        assert_eq!(m.space().to_string(), "lite-1 (384-d)");
-        assert_eq!(m.image().preprocess.resize(), Resize::Pad { fill: [255; 3] });
-        assert_eq!((m.text().context, m.text().padding), (256, Padding::Longest));
-        assert_eq!(m.templates(), ["{}", "a photo of a {}"]);
-        assert_eq!(m.files().len(), 5);
-        assert_eq!(m.vocabulary().map(|v| v.vectors.as_str()), Some("v.f16"));
-    }
-
-    #[test]
-    fn each_mistake_is_named() {
-        let cases = [
-            ("format = 1", "format = 2", "format = 1, got 2"),
-            ("format = 1\n", "", "got none"),
-            ("name = \"lite\"", "name = \" \"", "name: expected some text"),
-            ("name = \"lite\"", "nam = \"lite\"", "nam"),
-            ("languages = [\"en\"]", "languages = []", "languages"),
-            ("id = \"lite-1\"", "id = \"Lite 1\"", "[space]"),
-            ("dim = 384", "dim = 0", "[space]"),
-            ("dim = 384", "dim = \"384\"", "384"),
-            ("size = 224", "size = 0", "[image.preprocess]: the input size"),
-            ("resize = \"pad\"", "resize = \"stretch\"", "stretch"),
-            ("resize = \"pad\"", "resize = \"exact\"", "neither fill nor edge"),
-            ("fill = [255, 255, 255]\n", "", "a fill colour"),
-            ("fill = [255, 255, 255]", "fill = [256, 0, 0]", "256"),
-            (
-                "resize = \"pad\"\nfill = [255, 255, 255]",
-                "resize = \"shortest-edge\"\nedge = 200",
-                "shortest edge (200) is smaller",
-            ),
-            ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.0, 0.5]", "std"),
-            ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.5]", "std"),
-            ("context = 256", "context = 2", "text.context"),
-            ("padding = \"longest\"", "padding = \"none\"", "none"),
-            ("templates = [\"{}\", \"a photo of a {}\"]", "templates = []", "at least one"),
-            ("\"a photo of a {}\"", "\"a photo\"", "one {} in each template, got a photo"),
-            ("logit_scale = 40.0", "logit_scale = nan", "labels.logit_scale"),
-            ("logit_scale = 40.0", "logit_scale = -1.0", "labels.logit_scale"),
-            ("file = \"image.onnx\"", "file = \"other.onnx\"", "image.file names \"other.onnx\""),
-            ("vectors = \"v.f16\"", "vectors = \"w.f16\"", "vocabulary.vectors"),
-            ("[files.\"v.txt\"]", "[files.\"../v.txt\"]", "inside the model folder"),
-            ("[files.\"v.txt\"]", "[files.\"/etc/v.txt\"]", "inside the model folder"),
-            ("[files.\"v.txt\"]", "[files.'a\\v.txt']", "inside the model folder"),
-            ("sha256 = \"abab", "sha256 = \"ABAB", "hexadecimal"),
-            ("sha256 = \"abab", "sha256 = \"ab", "hexadecimal"),
-            ("bytes = 3", "bytes = -3", "bytes"),
-            ("[labels]", "[labels]\nthreshold = 1", "threshold"),
-        ];
-        for (from, to, expected) in cases {
-            let text = good().replacen(from, to, 1);
-            assert_ne!(text, good(), "{from:?} is in the manifest");
-            let error = Manifest::parse(&text).expect_err(to).to_string();
-            assert!(error.contains(expected), "{to:?}: {error}");
-        }
-    }
-}
+mod tests;

@@ -10,7 +10,7 @@ use ekphrasis_engine::eval::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Done, config, cores, eval_confidence, towers};
+use super::{Done, config, cores, eval_confidence, eval_recognition, towers};
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
@@ -34,7 +34,9 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
             SameByArg::Group => SameBy::Group,
             SameByArg::Caption => SameBy::Caption,
         }),
+        identify: args.identify,
         shots: args.shots.clone(),
+        with_words: args.with_words,
         ways: args.ways,
         episodes: args.episodes,
     };
@@ -120,6 +122,9 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
             }),
         });
     }
+    if let Some(recognition) = &report.recognition {
+        all["recognition"] = eval_recognition::as_json(recognition);
+    }
     if !report.few_shot.is_empty() {
         let of = |(shots, score): &ShotsScore| match score {
             Ok(score) => json!({
@@ -130,6 +135,13 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
             Err(e) => json!({"shots": shots, "ways": options.ways, "refused": e.to_string()}),
         };
         all["few_shot"] = report.few_shot.iter().map(of).collect();
+        if let Some(with) = &report.with_words {
+            all["few_shot_with_words"] = json!({
+                "words_weight": with.weight,
+                "words": with.words.iter().map(of).collect::<Vec<_>>(),
+                "words_and_pictures": with.both.iter().map(of).collect::<Vec<_>>(),
+            });
+        }
     }
     all
 }
@@ -222,14 +234,27 @@ fn table(report: &EvalReport, options: &EvalOptions) -> Result<(), Failure> {
     if let Some(v) = &report.verification {
         verification_table(v)?;
     }
-    for (shots, score) in &report.few_shot {
+    if let Some(recognition) = &report.recognition {
+        eval_recognition::table(recognition)?;
+    }
+    few_shot_table("", &report.few_shot, options)?;
+    if let Some(with) = &report.with_words {
+        few_shot_table(" by words alone", &with.words, options)?;
+        let name = format!(" with words (weight {})", with.weight);
+        few_shot_table(&name, &with.both, options)?;
+    }
+    Ok(())
+}
+
+fn few_shot_table(name: &str, scores: &[ShotsScore], options: &EvalOptions) -> Result<(), Failure> {
+    for (shots, score) in scores {
         let ways = options.ways;
         output::line(&match score {
             Ok(s) => format!(
-                "{ways}-way {shots}-shot: {:.3} ± {:.3} (95 %) over {} episodes of {} classes",
+                "{ways}-way {shots}-shot{name}: {:.3} ± {:.3} (95 %) over {} episodes of {} classes",
                 s.mean, s.half_width, s.episodes, s.classes
             ),
-            Err(e) => format!("{ways}-way {shots}-shot: not measured: {e}"),
+            Err(e) => format!("{ways}-way {shots}-shot{name}: not measured: {e}"),
         })?;
     }
     Ok(())

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use ekphrasis_engine::{Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source};
 use ekphrasis_web::wire;
 
-use super::{Done, config, towers};
+use super::labels::lines;
+use super::{Done, config, open_to_read, towers};
 use crate::cli::{DescribeArgs, Global, LabelArgs};
 use crate::failure::Failure;
 use crate::output::{self, printable};
@@ -14,12 +15,17 @@ use crate::output::{self, printable};
 const SHOWN: usize = 5;
 
 pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> {
-    let request = LabelRequest { labels: labels(args)?, templates: args.template.clone() };
     let sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).collect();
-    let config = config(global)?;
-    let towers = towers(global, &config, 1)?;
-    // Labelling needs no store, so it works before anything is indexed.
-    let replies = ekphrasis_engine::label_all(&*towers, &sources, &request)?;
+    let replies = match &args.set {
+        Some(set) => open_to_read(global)?.label_by_set(&sources, set)?,
+        None => {
+            let request = LabelRequest { labels: labels(args)?, templates: args.template.clone() };
+            let config = config(global)?;
+            let towers = towers(global, &config, 1)?;
+            // Labelling by words needs no store, so it works before anything is indexed.
+            ekphrasis_engine::label_all(&*towers, &sources, &request)?
+        }
+    };
     let labelled = keep_good(&args.files, replies)?;
     if global.json {
         let images =
@@ -37,15 +43,26 @@ fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
     if name {
         output::line(&printable(&path.to_string_lossy()))?;
     }
-    for label in reply.labels.iter().take(SHOWN) {
-        output::line(&format!("{:>6.1} %  {}", label.probability * 100.0, label.label))?;
+    let none = reply.none_of_these.map(|none| (none, "(none of these)"));
+    // Where none of them takes its place among the labels.
+    let before = reply.labels.iter().filter(|l| none.is_none_or(|(none, _)| l.probability >= none));
+    let before = before.count();
+    let labels = reply.labels.iter().map(|l| (l.probability, l.label.as_str()));
+    let mut all: Vec<(f32, &str)> = labels.collect();
+    if let Some(none) = none {
+        all.insert(before, none);
+    }
+    for (place, (probability, label)) in all.into_iter().enumerate() {
+        if place < SHOWN || Some((probability, label)) == none {
+            output::line(&format!("{:>6.1} %  {}", probability * 100.0, printable(label)))?;
+        }
     }
     Ok(())
 }
 
 /// Separates what worked from what did not, which is told. If nothing worked,
 /// the first failure is the command's.
-fn keep_good<T>(
+pub(super) fn keep_good<T>(
     files: &[PathBuf],
     results: Vec<Result<T, EngineError>>,
 ) -> Result<Vec<(PathBuf, T)>, Failure> {
@@ -67,11 +84,10 @@ fn keep_good<T>(
 }
 
 fn labels(args: &LabelArgs) -> Result<Vec<String>, Failure> {
-    let Some(file) = &args.labels_file else {
-        return Ok(args.labels.iter().map(|l| l.trim().to_owned()).collect());
-    };
-    let text = fs_err::read_to_string(file).map_err(|e| Failure::Usage(e.to_string()))?;
-    Ok(text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect())
+    match &args.labels_file {
+        Some(file) => lines(file),
+        None => Ok(args.labels.iter().map(|l| l.trim().to_owned()).collect()),
+    }
 }
 
 pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Failure> {

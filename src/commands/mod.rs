@@ -5,9 +5,12 @@ mod doctor;
 mod dupes;
 mod eval;
 mod eval_confidence;
+mod eval_recognition;
 mod exchange;
+mod identities;
 mod index;
 mod label;
+mod labels;
 mod manual;
 mod mcp;
 mod model;
@@ -46,6 +49,11 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Search(args) => search::search(global, args),
         Verb::Describe(args) => label::describe(global, args),
         Verb::Label(args) => label::label(global, args),
+        Verb::Labels(args) => labels::labels(global, &args.verb),
+        Verb::Enrol(args) => identities::enrol(global, args),
+        Verb::Verify(args) => identities::verify(global, args),
+        Verb::Identify(args) => identities::identify(global, args),
+        Verb::Identities(args) => identities::identities(global, args),
         Verb::Status(args) => status::status(global, args),
         Verb::Retry(args) => retry::retry(global, args),
         Verb::Remove(args) => remove::remove(global, args),

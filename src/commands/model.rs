@@ -3,9 +3,10 @@
 use std::io::IsTerminal;
 use std::path::Path;
 
+use ekphrasis_engine::confidence::Calibrated;
 use ekphrasis_engine::{calibrate_model, import_model, known_models};
 use ekphrasis_web::wire;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::eval::eprint_progress;
 use super::{Done, config, cores, towers};
@@ -84,6 +85,16 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
         None => "not calibrated: hits have none; `ek model calibrate` learns it".into(),
     };
     lines.push(("confidence", confidence));
+    let same = match manifest.verification() {
+        Some(known) => match known.rates.last() {
+            Some(smallest) => {
+                format!("false accept rates down to {} by {}", smallest.false_accept, known.about)
+            }
+            None => format!("no false accept rate can be stated by {}", known.about),
+        },
+        None => "not measured: `ek verify` needs a threshold; `ek model calibrate` measures".into(),
+    };
+    lines.push(("same thing", same));
     for (name, value) in lines {
         output::line(&format!("{name:<10} {value}"))?;
     }
@@ -106,12 +117,52 @@ fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<D
             "background": found.background_pictures, "pictures": found.fitted_on.0,
             "captions": found.fitted_on.1, "concepts": found.fitted_on.2,
             "failed": found.failed, "seed": seed,
+            "verification": verification(&found),
+            "label_sets": found.label_sets.as_ref().map_or_else(
+                |e| json!({"refused": e.to_string()}),
+                |known| json!({"about": known.about, "words_weight": known.words_weight}),
+            ),
         }))?;
     } else {
         output::line(&format!("{}: {}", towers.dir().display(), found.calibration.about))?;
+        match &found.verification {
+            Ok(known) => {
+                output::line(&format!("the same thing or not: {}", known.about))?;
+                for r in &known.rates {
+                    output::line(&format!(
+                        "  false accepts {:<7} threshold {:.4}, finds {:.3} of the same (95 % on other things {:.5} to {:.5})",
+                        r.false_accept, r.threshold, r.true_accept, r.low, r.high
+                    ))?;
+                }
+                for why in &known.refused {
+                    output::line(&format!("  not stated: {why}"))?;
+                }
+            }
+            Err(e) => output::note(&format!("the same thing or not: not measured: {e}")),
+        }
+        match &found.label_sets {
+            Ok(known) => output::line(&format!(
+                "label sets: words count {} beside pictures; {}",
+                known.words_weight, known.about
+            ))?,
+            Err(e) => output::note(&format!("label sets: not measured: {e}")),
+        }
         output::note("see how good it is: ek eval PAIRS --split test --confidence");
     }
     Ok(if found.failed == 0 { Done::Well } else { Done::NothingOrPartly })
+}
+
+fn verification(found: &Calibrated) -> Value {
+    match &found.verification {
+        Ok(known) => json!({
+            "about": known.about, "refused": known.refused,
+            "rates": known.rates.iter().map(|r| json!({
+                "false_accept_rate": r.false_accept, "interval": [r.low, r.high],
+                "threshold": r.threshold, "true_accept_rate": r.true_accept,
+            })).collect::<Vec<_>>(),
+        }),
+        Err(e) => json!({"refused": [e.to_string()]}),
+    }
 }
 
 fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {

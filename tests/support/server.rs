@@ -68,6 +68,13 @@ impl Server {
         (reply.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::String(body)))
     }
 
+    pub(crate) fn put(&self, path: &str, body: &Value) -> (u16, Value) {
+        let mut reply =
+            self.agent.put(format!("{}{path}", self.url)).send_json(body).expect("answered");
+        let body = reply.body_mut().read_to_string().expect("text");
+        (reply.status().as_u16(), serde_json::from_str(&body).unwrap_or(Value::String(body)))
+    }
+
     pub(crate) fn delete(&self, path: &str) -> (u16, Value) {
         let mut reply = self.agent.delete(format!("{}{path}", self.url)).call().expect("answered");
         let body = reply.body_mut().read_to_string().expect("text");

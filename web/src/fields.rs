@@ -145,18 +145,27 @@ impl Fields {
         number.map(Some).ok_or_else(|| self.wrong(name, &expected, &shown))
     }
 
-    /// A finite number.
-    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<f32>, Problem> {
+    /// A finite number, as wide as it was sent.
+    pub(crate) fn number64(&mut self, name: &'static str) -> Result<Option<f64>, Problem> {
         let expected = "a finite number";
         let (number, shown) = match self.take(name)? {
             None => return Ok(None),
-            Some(Value::Text(text)) => (text.parse::<f32>().ok(), format!("{text:?}")),
-            Some(Value::Json(Json::Number(n))) => (n.as_f64().map(|n| n as f32), n.to_string()),
+            Some(Value::Text(text)) => (text.parse::<f64>().ok(), format!("{text:?}")),
+            Some(Value::Json(Json::Number(n))) => (n.as_f64(), n.to_string()),
             Some(Value::Json(other)) => return Err(self.wrong(name, expected, kind_of(&other))),
             Some(Value::File(_)) => return Err(self.wrong(name, expected, "a file")),
         };
         let number = number.filter(|n| n.is_finite());
         number.map(Some).ok_or_else(|| self.wrong(name, expected, &shown))
+    }
+
+    /// A finite number.
+    pub(crate) fn number(&mut self, name: &'static str) -> Result<Option<f32>, Problem> {
+        let Some(wide) = self.number64(name)? else { return Ok(None) };
+        match wide as f32 {
+            number if number.is_finite() => Ok(Some(number)),
+            _ => Err(self.wrong(name, "a finite number", &wide.to_string())),
+        }
     }
 
     /// `true` or `false`; absent is `false`.
@@ -198,11 +207,31 @@ impl Fields {
 
     /// A picture: base64 (a `data:` URL too) or an upload.
     pub(crate) fn picture(&mut self, name: &'static str) -> Result<Option<Source>, Problem> {
+        let value = self.take(name)?;
+        value.map(|value| self.picture_of(name, value)).transpose()
+    }
+
+    /// Pictures: a JSON list, or a form's field repeated.
+    pub(crate) fn pictures(&mut self, name: &'static str) -> Result<Vec<Source>, Problem> {
+        let mut pictures = Vec::new();
+        for value in self.take_all(name) {
+            match value {
+                Value::Json(Json::Array(list)) => {
+                    for entry in list {
+                        pictures.push(self.picture_of(name, Value::Json(entry))?);
+                    }
+                }
+                one => pictures.push(self.picture_of(name, one)?),
+            }
+        }
+        Ok(pictures)
+    }
+
+    fn picture_of(&self, name: &str, value: Value) -> Result<Source, Problem> {
         let expected = "a picture, uploaded or in base64";
-        let bytes = match self.take(name)? {
-            None => return Ok(None),
-            Some(Value::File(bytes)) => bytes,
-            Some(Value::Text(text) | Value::Json(Json::String(text))) => {
+        let bytes = match value {
+            Value::File(bytes) => bytes,
+            Value::Text(text) | Value::Json(Json::String(text)) => {
                 let data = match text.strip_prefix("data:") {
                     Some(url) => url.split_once(";base64,").map_or("", |(_, data)| data),
                     None => &text,
@@ -212,12 +241,12 @@ impl Fields {
                     self.wrong(name, expected, &format!("text that is no base64 ({e})"))
                 })?
             }
-            Some(Value::Json(other)) => return Err(self.wrong(name, expected, kind_of(&other))),
+            Value::Json(other) => return Err(self.wrong(name, expected, kind_of(&other))),
         };
         if bytes.is_empty() {
             return Err(self.wrong(name, expected, "nothing"));
         }
-        Ok(Some(Source::Bytes(bytes)))
+        Ok(Source::Bytes(bytes))
     }
 
     /// Strings: a JSON list, or a form's field repeated or with commas between.

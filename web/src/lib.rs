@@ -25,6 +25,8 @@ mod log;
 #[cfg(feature = "server")]
 mod meter;
 #[cfg(feature = "server")]
+mod naming;
+#[cfg(feature = "server")]
 mod openapi;
 #[cfg(feature = "server")]
 mod orders;

@@ -49,6 +49,8 @@ fn describe() -> OpenApi {
     let mut doc = Doc { components: Components::new(), paths: PathsBuilder::new() };
     search(&mut doc);
     pictures(&mut doc);
+    identities(&mut doc);
+    label_sets(&mut doc);
     items(&mut doc);
     jobs(&mut doc);
     operation(&mut doc);
@@ -123,6 +125,85 @@ fn pictures(doc: &mut Doc) {
         op.summary(Some("The vector of a text or a picture"))
             .request_body(Some(doc.body::<asks::Embed>()))
             .response("200", doc.json::<wire::EmbedReply>("A vector and its space"))
+    });
+}
+
+fn identities(doc: &mut Doc) {
+    doc.add("/v1/identities", HttpMethod::Get, |doc, op| {
+        op.summary(Some("Who is known by examples"))
+            .response("200", doc.json::<wire::IdentityList>("Identities in the order of names"))
+    });
+    doc.add("/v1/identities/{name}", HttpMethod::Get, |doc, op| {
+        let op = op.summary(Some("What is known of one"));
+        named(op).response("200", doc.json::<wire::Identity>("The identity"))
+    });
+    doc.add("/v1/identities/{name}", HttpMethod::Put, |doc, op| {
+        let op = op
+            .summary(Some("Enrol something by one picture or more"))
+            .description(Some(
+                "Instead of the examples that are known of that name, or, with `add`, beside them. \
+                 The pictures are not kept, only their vectors.",
+            ))
+            .request_body(Some(doc.body::<asks::Enrol>()));
+        named(op)
+            .response("200", doc.json::<wire::Enrolment>("The name was known"))
+            .response("201", doc.json::<wire::Enrolment>("The name is new"))
+    });
+    doc.add("/v1/identities/{name}", HttpMethod::Delete, |doc, op| {
+        let op = op.summary(Some("Forget one"));
+        named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
+    });
+    doc.add("/v1/verify", HttpMethod::Post, |doc, op| {
+        op.summary(Some("Whether a picture shows the one of that name"))
+            .description(Some(
+                "Decided by the model's threshold at a false accept rate (0.01 if nothing is said), \
+                 or by a threshold that is given. A rate that was not measured is refused.",
+            ))
+            .request_body(Some(doc.body::<asks::Verify>()))
+            .response("200", doc.json::<wire::VerifyReply>("The decision, and by what"))
+    });
+    doc.add("/v1/identify", HttpMethod::Post, |doc, op| {
+        op.summary(Some("Which of those who are known a picture shows, if any"))
+            .description(Some(
+                "In a search, `false_accept_rate` is the share of strangers who may get some name \
+                 (0.1 if nothing is said); it is shared out among all who are enrolled.",
+            ))
+            .request_body(Some(doc.body::<asks::Identify>()))
+            .response("200", doc.json::<wire::IdentifyReply>("A name or nobody, and the nearest"))
+    });
+}
+
+fn label_sets(doc: &mut Doc) {
+    doc.add("/v1/label-sets", HttpMethod::Get, |doc, op| {
+        op.summary(Some("Lists of labels that the store keeps"))
+            .response("200", doc.json::<wire::LabelSetList>("Label sets in the order of names"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Get, |doc, op| {
+        let op = op.summary(Some("The labels of one"));
+        named(op).response("200", doc.json::<wire::LabelSet>("The label set"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Put, |doc, op| {
+        let op = op
+            .summary(Some("Keep labels under a name"))
+            .description(Some(
+                "Instead of what is known of that name; with `add`, beside it: then words replace \
+                 words, and pictures are added to pictures. A label is known by words, by pictures, \
+                 or by both. The pictures are not kept, only their vectors.",
+            ))
+            .request_body(Some(doc.body::<asks::LabelSetOrder>()));
+        named(op)
+            .response("200", doc.json::<wire::ChangedLabelSet>("The name was known"))
+            .response("201", doc.json::<wire::ChangedLabelSet>("The name is new"))
+    });
+    doc.add("/v1/label-sets/{name}", HttpMethod::Delete, |doc, op| {
+        let op = op.summary(Some("Forget one"));
+        named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
+    });
+    doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
+        let op = named(op.summary(Some("Forget one label; a set without labels goes")));
+        let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200));
+        in_path(op, "label", "The label", label.build())
+            .response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
 }
 
@@ -251,20 +332,33 @@ fn bytes() -> Schema {
 
 fn item_id(op: OperationBuilder) -> OperationBuilder {
     let id = ObjectBuilder::new().schema_type(Type::String).pattern(Some("^[0-9a-fA-F]{32}$"));
-    in_path(op, "The item's id", id.build())
+    in_path(op, "id", "The item's id", id.build())
 }
 
 fn job_id(op: OperationBuilder) -> OperationBuilder {
     let id = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some("^[0-9a-f]{1,16}-[0-9]{1,20}$"));
-    in_path(op, "The job's name", id.build())
+    in_path(op, "id", "The job's name", id.build())
 }
 
-fn in_path(op: OperationBuilder, what: &str, schema: impl Into<RefOr<Schema>>) -> OperationBuilder {
+fn named(op: OperationBuilder) -> OperationBuilder {
+    let name = ObjectBuilder::new()
+        .schema_type(Type::String)
+        .pattern(Some(r"^[^/\\\x00-\x1f\x7f-\x9f]+$"))
+        .max_length(Some(200));
+    in_path(op, "name", "The name", name.build())
+}
+
+fn in_path(
+    op: OperationBuilder,
+    name: &str,
+    what: &str,
+    schema: impl Into<RefOr<Schema>>,
+) -> OperationBuilder {
     op.parameter(
         ParameterBuilder::new()
-            .name("id")
+            .name(name)
             .parameter_in(ParameterIn::Path)
             .required(Required::True)
             .description(Some(what))

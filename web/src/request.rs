@@ -134,7 +134,7 @@ pub(crate) enum Picture {
     Stored(ItemId),
 }
 
-fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
+pub(crate) fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
     match (fields.picture("image")?, fields.id("id")?) {
         (Some(source), None) => Ok(Picture::Sent(source)),
         (None, Some(id)) => Ok(Picture::Stored(id)),
@@ -143,17 +143,34 @@ fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
     }
 }
 
+/// What a picture is to be judged by.
+#[derive(Debug)]
+pub(crate) enum Labels {
+    /// Words that are given.
+    Words(LabelRequest),
+    /// A label set of the store.
+    Set(String),
+}
+
 /// A picture and the labels to judge it by.
-pub(crate) fn label(mut fields: Fields) -> Result<(Picture, LabelRequest), Problem> {
+pub(crate) fn label(mut fields: Fields) -> Result<(Picture, Labels), Problem> {
     let picture = picture(&mut fields)?;
     let labels = limited(&mut fields, "labels", LABEL_LIMIT)?;
     let templates = limited(&mut fields, "templates", TEMPLATE_LIMIT)?;
+    let set = fields.text("set", TEXT_LIMIT)?;
     fields.finish()?;
+    if let Some(set) = set {
+        if !(labels.is_empty() && templates.is_empty()) {
+            let detail = "a set has its own labels; give set, or labels with or without templates";
+            return Err(Problem::field("set", detail));
+        }
+        return Ok((picture, Labels::Set(set)));
+    }
     if labels.is_empty() {
         let detail = "labels is missing: give at least two, such as [\"cat\", \"dog\"]";
         return Err(Problem::field("labels", detail));
     }
-    Ok((picture, LabelRequest { labels, templates }))
+    Ok((picture, Labels::Words(LabelRequest { labels, templates })))
 }
 
 pub(crate) fn limited(

@@ -1,8 +1,10 @@
 //! Given a method and an address, who answers? The table of routes and the
 //! handlers, each of which asks the engine on a thread that may block.
 
+mod identities;
 mod items;
 mod jobs;
+mod label_sets;
 mod operation;
 
 use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
@@ -14,7 +16,7 @@ use crate::body;
 use crate::fields::Fields;
 use crate::gate::GATE;
 use crate::problem::Problem;
-use crate::request::{self, Embeddable, Picture};
+use crate::request::{self, Embeddable, Labels, Picture};
 use crate::{assets, wire};
 
 /// Adds every route. The app's data must hold an [`Engine`].
@@ -101,6 +103,36 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::head().to(search_link))
                 .route(web::post().to(search)),
         )
+        .service(read(
+            "/v1/identities",
+            web::get().to(identities::list),
+            web::head().to(identities::list),
+        ))
+        .service(
+            resource("/v1/identities/{name}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(identities::one))
+                .route(web::head().to(identities::one))
+                .route(web::put().to(identities::put))
+                .route(web::delete().to(identities::remove)),
+        )
+        .service(read(
+            "/v1/label-sets",
+            web::get().to(label_sets::list),
+            web::head().to(label_sets::list),
+        ))
+        .service(
+            resource("/v1/label-sets/{name}", "GET, HEAD, PUT, DELETE")
+                .route(web::get().to(label_sets::one))
+                .route(web::head().to(label_sets::one))
+                .route(web::put().to(label_sets::put))
+                .route(web::delete().to(label_sets::remove)),
+        )
+        .service(
+            resource("/v1/label-sets/{name}/labels/{label}", "DELETE")
+                .route(web::delete().to(label_sets::remove_label)),
+        )
+        .service(resource("/v1/verify", "POST").route(web::post().to(identities::verify)))
+        .service(resource("/v1/identify", "POST").route(web::post().to(identities::identify)))
         .service(resource("/v1/label", "POST").route(web::post().to(label)))
         .service(resource("/v1/describe", "POST").route(web::post().to(describe)))
         .service(resource("/v1/embed", "POST").route(web::post().to(embed)))
@@ -212,9 +244,14 @@ async fn label(
 ) -> Result<Json<wire::LabelReply>, Problem> {
     let raw = body::receive(&request, payload).await?;
     block(move || {
-        let (picture, request) = request::label(Fields::from_body(raw)?)?;
+        let (picture, labels) = request::label(Fields::from_body(raw)?)?;
         let source = source(&engine, picture)?;
-        let reply = engine.label(&source, &request)?;
+        let reply = match labels {
+            Labels::Words(request) => engine.label(&source, &request)?,
+            Labels::Set(set) => {
+                engine.label_by_set(std::slice::from_ref(&source), &set)?.swap_remove(0)?
+            }
+        };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
         Ok(Json(wire::LabelReply { images }))
     })

@@ -399,7 +399,8 @@ async fn described_fields_are_those_that_are_taken() {
     let mut seen = 0;
     let paths = document["paths"].as_object().expect("paths");
     for (path, item) in paths {
-        let schema = &item["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"];
+        let method = if item["put"].is_object() { "put" } else { "post" };
+        let schema = &item[method]["requestBody"]["content"]["application/json"]["schema"]["$ref"];
         let Some(name) = schema.as_str() else { continue };
         let schema = document.pointer(name.trim_start_matches('#')).expect("a schema");
         let described: std::collections::BTreeSet<&str> =
@@ -409,10 +410,19 @@ async fn described_fields_are_those_that_are_taken() {
         if described.contains("labels") || described.contains("k") && !described.contains("mode") {
             body["id"] = json!("0".repeat(32));
         }
+        if described.contains("threshold") {
+            body["id"] = json!("0".repeat(32));
+        }
         if path == "/v1/embed" {
             body["text"] = json!("a");
         }
-        let problem = post(&engine, path, body.clone()).await.problem(400);
+        let uri = path.replace("{name}", "x");
+        let request = match method {
+            "put" => TestRequest::put(),
+            _ => TestRequest::post(),
+        };
+        let request = request.uri(&uri).set_json(body.clone());
+        let problem = send(&engine, None, request).await.problem(400);
         let detail = problem["detail"].as_str().expect("words");
         let (_, list) =
             detail.split_once("the fields here are ").unwrap_or_else(|| panic!("{path}: {detail}"));
@@ -420,7 +430,7 @@ async fn described_fields_are_those_that_are_taken() {
         assert_eq!(described, taken, "{path}");
         seen += 1;
     }
-    assert_eq!(seen, 6);
+    assert_eq!(seen, 10);
     let find = |path: &str| document["paths"][path]["get"]["parameters"].clone();
     for path in ["/v1/search", "/v1/items", "/v1/facets", "/v1/duplicates"] {
         let described = find(path);

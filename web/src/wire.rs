@@ -6,8 +6,10 @@
 mod confidence;
 mod duplicates;
 mod facets;
+mod identity;
 mod item;
 mod job;
+mod label_set;
 mod model;
 mod recall;
 
@@ -20,8 +22,13 @@ use serde::Serialize;
 pub use self::confidence::Anything;
 pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use self::facets::{Facet, FacetValue, Facets};
+pub use self::identity::{
+    Candidate, Enrolment, Forgotten, IdentifiedImage, IdentifyReply, Identity, IdentityList,
+    KnownExample, NotTaken, Operating, VerifyReply,
+};
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
 pub use self::job::{Job, JobList, JobResult};
+pub use self::label_set::{ChangedLabelSet, LabelSet, LabelSetList, SetLabel};
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;

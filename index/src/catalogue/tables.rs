@@ -8,7 +8,7 @@ use std::path::Path;
 use ekphrasis_embed::Space;
 use rusqlite::OpenFlags;
 
-use super::{Catalogue, ENDS, FILE, NEW, State, facets};
+use super::{Catalogue, ENDS, FILE, NEW, State, facets, named};
 use crate::StoreError;
 use crate::disk::Disk;
 
@@ -85,6 +85,7 @@ impl Catalogue {
             this.sql(|c| c.execute_batch(SCHEMA))?;
             this.sql(|c| c.execute_batch(facets::SCHEMA))?;
             this.sql(|c| c.execute_batch(HELPS))?;
+            this.sql(|c| c.execute_batch(named::SCHEMA))?;
             this.set_version()?;
             this.set_state(&state)?;
             this.rebuild_facets()
@@ -129,10 +130,13 @@ impl Catalogue {
         if !self.has_facets()? {
             self.transaction(Self::rebuild_facets)?;
         }
-        let there =
-            "SELECT COUNT(*) FROM sqlite_schema WHERE name IN ('items_by_content', 'judged')";
-        if self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? < 2 {
-            self.transaction(|this| this.sql(|c| c.execute_batch(HELPS)))?;
+        let there = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN \
+             ('items_by_content', 'judged', 'named', 'named_vectors')";
+        if self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? < 4 {
+            self.transaction(|this| {
+                this.sql(|c| c.execute_batch(HELPS))?;
+                this.sql(|c| c.execute_batch(named::SCHEMA))
+            })?;
         }
         Ok(())
     }

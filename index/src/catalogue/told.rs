@@ -45,6 +45,7 @@ pub(crate) fn facts_json(facts: &Facts) -> Value {
         keywords,
         colours,
         look,
+        beside,
         version,
     } = facts;
     let colours: Vec<&str> = colours.iter().map(|colour| colour.as_str()).collect();
@@ -68,6 +69,7 @@ pub(crate) fn facts_json(facts: &Facts) -> Value {
         ("colours", (!colours.is_empty()).then(|| Value::from(colours))),
         // As text: not every reader of JSON has whole numbers of 64 bits.
         ("look", look.map(|look| format!("{look:016x}").into())),
+        ("beside", beside.map(|beside| format!("{beside:016x}").into())),
         ("version", (*version > 0).then(|| (*version).into())),
     ];
     let there = entries.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?)));
@@ -95,7 +97,7 @@ pub(crate) fn facts_of_json(value: &Value) -> Option<Facts> {
     let colours = |v: &Value| {
         v.as_array()?.iter().map(|name| Colour::named(name.as_str()?)).collect::<Option<Vec<_>>>()
     };
-    let look = |v: &Value| {
+    let bits = |v: &Value| {
         let text = v.as_str().filter(|text| text.len() == 16 && !text.starts_with('+'))?;
         u64::from_str_radix(text, 16).ok()
     };
@@ -121,7 +123,8 @@ pub(crate) fn facts_of_json(value: &Value) -> Option<Facts> {
         texts: list("texts")?.unwrap_or_default(),
         keywords: list("keywords")?.unwrap_or_default(),
         colours: get(map, "colours", colours)?.unwrap_or_default(),
-        look: get(map, "look", look)?,
+        look: get(map, "look", bits)?,
+        beside: get(map, "beside", bits)?,
         version: number("version")?.unwrap_or(0),
     })
 }
@@ -150,13 +153,14 @@ mod tests {
             keywords: vec!["beach".into(), "summer".into()],
             colours: vec![Colour::Blue, Colour::White],
             look: Some(0x00ff_0000_0000_0001),
+            beside: Some(0xfe),
             version: 2,
         }
     }
 
     #[test]
     fn the_names_are_a_format() {
-        let text = r#"{"aperture":280,"colours":["blue","white"],"focal":438,"iso":100,"keywords":["beach","summer"],"latitude":-338568000,"lens":"50mm","longitude":1512153000,"look":"00ff000000000001","make":"Google","model":"Pixel \"7\"","offset":-210,"taken":"2019-05-01T12:30:05","texts":["At the sea"],"time_us":4000,"version":2}"#;
+        let text = r#"{"aperture":280,"beside":"00000000000000fe","colours":["blue","white"],"focal":438,"iso":100,"keywords":["beach","summer"],"latitude":-338568000,"lens":"50mm","longitude":1512153000,"look":"00ff000000000001","make":"Google","model":"Pixel \"7\"","offset":-210,"taken":"2019-05-01T12:30:05","texts":["At the sea"],"time_us":4000,"version":2}"#;
         let value: Value = serde_json::from_str(text).expect("JSON");
         assert_eq!(facts_json(&full()), value);
         assert_eq!(facts_of_json(&value), Some(full()));

@@ -69,6 +69,7 @@ pub(super) fn facts(random: &mut Random) -> Option<Facts> {
         keywords,
         colours,
         look: None,
+        beside: None,
         version: Facts::VERSION,
     })
 }

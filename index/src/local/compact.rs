@@ -247,10 +247,8 @@ impl Inner {
         }
         lock(&self.retired).retain(|(number, used)| {
             let unused = used.strong_count() == 0;
-            if unused {
-                folder::remove_generation(&*self.disk, &self.dir, *number);
-            }
-            !unused
+            // What could not be removed is tried again with the next commit.
+            !(unused && folder::remove_generation(&*self.disk, &self.dir, *number))
         });
     }
 

@@ -120,10 +120,11 @@ pub(super) fn others(
     Ok(())
 }
 
-/// Removes the files of a generation that no catalogue names (any more). What
-/// cannot be removed now, and what is not of a store, stays.
-pub(super) fn remove_generation(disk: &dyn Disk, dir: &Path, number: u32) {
-    let Ok(entries) = fs_err::read_dir(dir) else { return };
+/// Removes the files of a generation that no catalogue names (any more), and says whether
+/// all are gone. What cannot be removed now, and what is not of a store, stays.
+pub(super) fn remove_generation(disk: &dyn Disk, dir: &Path, number: u32) -> bool {
+    let Ok(entries) = fs_err::read_dir(dir) else { return false };
+    let mut all = true;
     for entry in entries.flatten() {
         if generation_of(&entry.file_name().to_string_lossy()) != Some(number) {
             continue;
@@ -132,14 +133,16 @@ pub(super) fn remove_generation(disk: &dyn Disk, dir: &Path, number: u32) {
         if entry.file_type().is_ok_and(|kind| kind.is_dir()) {
             for file in fs_err::read_dir(&path).into_iter().flatten().flatten() {
                 if file.file_name().to_str().is_some_and(TextIndex::is_own) {
-                    let _ = disk.remove(&file.path());
+                    all &= disk.remove(&file.path()).is_ok();
                 }
             }
+            // Somebody else's file in it may keep the folder for ever.
             let _ = disk.remove_dir(&path);
         } else {
-            let _ = disk.remove(&path);
+            all &= disk.remove(&path).is_ok();
         }
     }
+    all
 }
 
 /// Whether a folder holds no more than a word index without words.

@@ -20,6 +20,8 @@ pub struct KnownFile {
     pub file: FileFacts,
     /// Whether someone looked for what it tells of the picture.
     pub told: bool,
+    /// What lay beside it then: [`Facts::beside`].
+    pub beside: Option<u64>,
 }
 
 /// A file that could not be indexed because of what is in it.
@@ -169,10 +171,11 @@ impl LocalStore {
         self.inner.read(|c| {
             let clause = "WHERE path = ?1 OR (path >= ?2 AND path < ?3) ORDER BY path";
             c.select(clause, (exact, from, to), |stored| {
-                let (id, told) = (stored.item.id, stored.item.facts.as_ref());
-                let told = told.is_some_and(|facts| facts.version >= Facts::VERSION);
+                let (id, facts) = (stored.item.id, stored.item.facts.as_ref());
+                let told = facts.is_some_and(|facts| facts.version >= Facts::VERSION);
+                let beside = facts.and_then(|facts| facts.beside);
                 if let (Some(path), Some(file)) = (stored.item.path, stored.item.file) {
-                    files.push(KnownFile { path, id, file, told });
+                    files.push(KnownFile { path, id, file, told, beside });
                 }
                 Ok(())
             })

@@ -14,6 +14,7 @@ mod graphs;
 mod heads;
 mod ledger;
 mod mark;
+mod named;
 mod open;
 #[cfg(test)]
 mod power_loss;

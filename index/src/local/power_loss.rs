@@ -320,6 +320,14 @@ fn a_step_that_fails_fails_one_call() {
     assert!(met > 30, "{met}");
 }
 
+/// Found by the long form: call 9, step 165 removes the vectors of a former generation.
+#[test]
+fn files_that_could_not_be_removed_are_removed_later() {
+    let met = trouble(5, 12, 12, Trouble::Once);
+    println!("{met} steps failed");
+    assert!(met > 30, "{met}");
+}
+
 #[test]
 fn a_full_disk_loses_nothing_and_can_be_freed() {
     let met = trouble(50, 6, 4, Trouble::Full);

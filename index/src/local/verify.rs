@@ -3,7 +3,7 @@
 use super::{LocalStore, heads, lock};
 use crate::catalogue::Catalogue;
 use crate::vector::Graph;
-use crate::{ItemId, StoreError};
+use crate::{ItemId, NameKind, StoreError};
 
 /// What a thorough check found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +73,13 @@ impl LocalStore {
             });
             if let Err(e) = read {
                 report.problems.push(e.to_string());
+            }
+            for kind in [NameKind::Identity, NameKind::LabelSet] {
+                for name in c.names(kind)? {
+                    if let Err(e) = c.named(kind, &name) {
+                        report.problems.push(e.to_string());
+                    }
+                }
             }
             Ok(report)
         })?;

@@ -58,6 +58,8 @@ pub struct Engine {
     /// Held while a picture that was sent and its item come or go, so that neither is
     /// there without the other. Taken after `turn` by whoever needs both.
     pub(crate) sent: Mutex<()>,
+    /// Held while what stands for a name changes.
+    pub(crate) names: Mutex<()>,
     /// What this library's scores are usually like.
     pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
@@ -87,6 +89,7 @@ impl Engine {
             meters: Meters::default(),
             uploads: additions::uploads(data),
             sent: Mutex::default(),
+            names: Mutex::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         })

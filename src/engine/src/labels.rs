@@ -5,10 +5,8 @@ use std::collections::HashSet;
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Filter, Kind, Query, StoreRead};
 
-use crate::{
-    Description, Engine, EngineError, LabelReply, LabelRequest, LabelScore, Source, Towers,
-    pictures,
-};
+use crate::label_sets::LabelVectors;
+use crate::{Description, Engine, EngineError, LabelReply, LabelRequest, Source, Towers, pictures};
 
 impl Engine {
     /// Classifies a picture against words the model need not have seen; see [`label_all`].
@@ -21,6 +19,22 @@ impl Engine {
         request: &LabelRequest,
     ) -> Result<LabelReply, EngineError> {
         label_all(&*self.towers, std::slice::from_ref(picture), request)?.swap_remove(0)
+    }
+
+    /// Classifies pictures by a label set of the store. Labels of one kind (words, pictures,
+    /// both) are compared as [`label_all`] does; labels of different kinds by how far they
+    /// lie over what background pictures score for them.
+    ///
+    /// # Errors
+    /// The outer one is the set's: `NotFound` if there is none, `Invalid` if it was made in
+    /// another space or has but one label. Each picture has its own.
+    pub fn label_by_set(
+        &self,
+        pictures: &[Source],
+        set: &str,
+    ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
+        let labels = self.vectors_of_set(set)?;
+        classify_all(&*self.towers, pictures, &labels)
     }
 
     /// The nearest words for a picture: captions in the store and the model's vocabulary.
@@ -36,7 +50,8 @@ impl Engine {
 ///
 /// A label's vector is the mean of the unit embeddings of its prompts, scaled
 /// to unit length (as open_clip does); probabilities are the softmax of cosine
-/// × the model's logit scale, over the labels given.
+/// × the model's logit scale, over the labels given, less what none of them takes: the
+/// probability that nothing fits, if the model is calibrated for it.
 ///
 /// # Errors
 /// The outer one is the request's: `Invalid` for fewer than two different
@@ -47,35 +62,18 @@ pub fn label_all(
     request: &LabelRequest,
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
     let vectors = label_vectors(towers, &request.labels, &request.templates)?;
-    let encoder = towers.image()?;
-    Ok(pictures
-        .iter()
-        .map(|picture| {
-            let image = pictures::embed(&*encoder, picture)?;
-            classify(&image, &request.labels, &vectors, towers.labels().logit_scale)
-        })
-        .collect())
+    let labels = LabelVectors::of_words(towers, &request.labels, vectors)?;
+    classify_all(towers, pictures, &labels)
 }
 
-fn classify(
-    image: &Embedding,
-    labels: &[String],
-    vectors: &[Embedding],
-    logit_scale: f32,
-) -> Result<LabelReply, EngineError> {
-    let scores = vectors.iter().map(|v| v.cosine(image)).collect::<Result<Vec<_>, _>>()?;
-    let probabilities = softmax(&scores, logit_scale);
-    let mut labels: Vec<LabelScore> = labels
-        .iter()
-        .zip(scores.iter().zip(probabilities))
-        .map(|(label, (&score, probability))| LabelScore {
-            label: label.clone(),
-            probability,
-            score,
-        })
-        .collect();
-    labels.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.label.cmp(&b.label)));
-    Ok(LabelReply { labels, none_of_these: None })
+fn classify_all(
+    towers: &dyn Towers,
+    pictures: &[Source],
+    labels: &LabelVectors,
+) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
+    let encoder = towers.image()?;
+    let of = |picture| labels.classify(&pictures::embed(&*encoder, picture)?);
+    Ok(pictures.iter().map(of).collect())
 }
 
 /// The nearest words for a picture: captions in the store, if there is one, and
@@ -131,15 +129,20 @@ pub(crate) fn label_vectors(
     labels: &[String],
     templates: &[String],
 ) -> Result<Vec<Embedding>, EngineError> {
+    let used = if templates.is_empty() { &towers.labels().templates } else { templates };
+    few_enough(labels, used)?;
+    check(labels, used)?;
+    prompt_vectors(towers, labels, templates)
+}
+
+/// The same without asking whether the labels can be told apart.
+pub(crate) fn prompt_vectors(
+    towers: &dyn Towers,
+    labels: &[String],
+    templates: &[String],
+) -> Result<Vec<Embedding>, EngineError> {
     let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
-    if labels.len().saturating_mul(templates.len()) > MAX_PROMPTS {
-        return Err(EngineError::Invalid(format!(
-            "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
-            labels.len(),
-            templates.len()
-        )));
-    }
-    check(labels, templates)?;
+    few_enough(labels, templates)?;
     let encoder = towers.text()?;
     let mut vectors = Vec::with_capacity(labels.len());
     // As many labels at once as make a good batch, so that prompts never pile up.
@@ -155,6 +158,17 @@ pub(crate) fn label_vectors(
         }
     }
     Ok(vectors)
+}
+
+fn few_enough(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+    if labels.len().saturating_mul(templates.len()) <= MAX_PROMPTS {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "{} labels × {} templates are more than {MAX_PROMPTS} prompts; give fewer at once",
+        labels.len(),
+        templates.len()
+    )))
 }
 
 /// Prompts encoded at once.

@@ -15,10 +15,13 @@ pub mod eval;
 mod exchange;
 mod facets;
 mod facts;
+mod identities;
 pub mod ingest;
+mod label_sets;
 mod labels;
 mod meter;
 mod models;
+mod naming;
 pub mod pairs;
 mod pictures;
 mod queries;
@@ -43,10 +46,16 @@ pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
 pub use facets::{FacetGroup, FacetValue, Facets};
 pub use facts::facts_in;
+pub use identities::{
+    Accepting, Candidate, Enrolment, Identified, IdentifyOptions, Identity, Operating, Scoring,
+    Verified,
+};
 pub use ingest::{IndexOptions, IndexReport, Stages};
+pub use label_sets::{ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, calibrate_model, import_model, known_models};
+pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
@@ -58,4 +67,6 @@ pub use ekphrasis_index::{
     Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder,
     Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
-pub use ekphrasis_models::{Imported, Manifest, Vocabulary};
+pub use ekphrasis_models::{
+    AcceptRate, Imported, LabelCalibration, Manifest, Verification, Vocabulary,
+};

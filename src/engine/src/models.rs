@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{AmendError, ImportError, Imported, Library, Manifest, Model};
+use ekphrasis_models::{AmendError, Amendment, ImportError, Imported, Library, Manifest, Model};
 
 use crate::confidence;
 use crate::{Config, EngineError, OnnxTowers};
@@ -52,7 +52,8 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
 }
 
 /// Learns from captioned pictures how far a model's scores can be believed, and writes
-/// that into its folder; see [`confidence::calibrate`].
+/// that into its folder; see [`confidence::calibrate`]. Where something was not measured,
+/// its error says, too, what became of the model's former figures.
 ///
 /// # Errors
 /// If the pairs are wrong or too few, the model fails, or its folder cannot be written.
@@ -62,14 +63,37 @@ pub fn calibrate_model(
     seed: u64,
     on_progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<confidence::Calibrated, EngineError> {
-    let found = confidence::calibrate(towers, pairs, seed, on_progress)?;
+    let mut found = confidence::calibrate(towers, pairs, seed, on_progress)?;
     let model = Model::open(towers.dir())?;
-    model.amend(&found.calibration, &found.background).map_err(|e| match e {
+    let amendment = Amendment {
+        calibration: &found.calibration,
+        background: &found.background,
+        verification: found.verification.as_ref().ok(),
+        label_sets: found.label_sets.as_ref().ok(),
+    };
+    let amended = model.amend(&amendment).map_err(|e| match e {
         AmendError::Model(e) => EngineError::from(e),
         AmendError::Io(e) => EngineError::from(e),
         other => EngineError::Invalid(other.to_string()),
     })?;
+    let (before, after) = (model.manifest(), amended.manifest());
+    if before.verification().is_some() {
+        let then = "the model's former rates are kept";
+        found.verification = found.verification.map_err(|e| with(&e, then));
+    }
+    if before.label_sets().is_some() {
+        let then = match after.label_sets() {
+            Some(_) => "the model's former figures are kept: its background is the same",
+            None => "the model's former figures are dropped: they belong to its former background",
+        };
+        found.label_sets = found.label_sets.map_err(|e| with(&e, then));
+    }
     Ok(found)
+}
+
+/// Why something was not measured, and what that means for the model.
+fn with(why: &EngineError, then: &str) -> EngineError {
+    EngineError::Invalid(format!("{why}; {then}"))
 }
 
 /// Takes a copy of the model in `from`, after checking all of it; see

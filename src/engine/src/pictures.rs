@@ -57,8 +57,16 @@ pub(crate) fn tensor(
     encoder: &dyn ImageEncoder,
     source: &Source,
 ) -> Result<ImageTensor, EngineError> {
+    tensor_of(encoder, source, &bytes(source)?)
+}
+
+fn tensor_of(
+    encoder: &dyn ImageEncoder,
+    source: &Source,
+    bytes: &[u8],
+) -> Result<ImageTensor, EngineError> {
     let preprocess = encoder.preprocess();
-    let decoded = decode_scaled(&bytes(source)?, |w, h| preprocess.spare(w, h))
+    let decoded = decode_scaled(bytes, |w, h| preprocess.spare(w, h))
         .map_err(|error| cannot_decode(source, error))?;
     preprocess
         .tensor_of(&decoded.pixels, &decoded.view)
@@ -71,4 +79,15 @@ pub(crate) fn embed(encoder: &dyn ImageEncoder, source: &Source) -> Result<Embed
     let mut embeddings = encoder.embed_images(std::slice::from_ref(&tensor))?;
     // The trait's contract: one embedding a tensor.
     Ok(embeddings.swap_remove(0))
+}
+
+/// A picture's embedding, and the BLAKE3 of its file.
+pub(crate) fn embed_with_content(
+    encoder: &dyn ImageEncoder,
+    source: &Source,
+) -> Result<(Embedding, [u8; 32]), EngineError> {
+    let bytes = bytes(source)?;
+    let tensor = tensor_of(encoder, source, &bytes)?;
+    let mut embeddings = encoder.embed_images(std::slice::from_ref(&tensor))?;
+    Ok((embeddings.swap_remove(0), *blake3::hash(&bytes).as_bytes()))
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
-use ekphrasis_models::{Model, Runtime, RuntimeSearch, Vocabulary};
+use ekphrasis_models::{LabelCalibration, Model, Runtime, RuntimeSearch, Verification, Vocabulary};
 
 use crate::confidence::{self, Background, Confidence};
 use crate::{Config, EngineError};
@@ -56,6 +56,14 @@ pub trait Towers: Send + Sync {
     /// # Errors
     /// If the model has a calibration that cannot be read.
     fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError>;
+
+    /// From which score on pictures show the same thing; `None` for a model of which that
+    /// was not measured.
+    fn verification(&self) -> Option<&Verification>;
+
+    /// How labels are compared that are known by pictures; `None` for a model that was not
+    /// calibrated for it.
+    fn label_sets(&self) -> Option<&LabelCalibration>;
 }
 
 /// Towers that somebody already has: encoders of one's own, or a fake in tests.
@@ -65,6 +73,7 @@ pub struct GivenTowers {
     text: Arc<dyn TextEncoder>,
     labels: LabelDefaults,
     confidence: Option<Arc<Confidence>>,
+    verification: Option<Verification>,
 }
 
 impl GivenTowers {
@@ -82,13 +91,21 @@ impl GivenTowers {
             return Err(EmbeddingError::SpaceMismatch { left, right }.into());
         }
         let labels = LabelDefaults { templates: vec!["{}".into()], logit_scale: 40.0 };
-        Ok(Self { name: name.into(), image, text, labels, confidence: None })
+        let name = name.into();
+        Ok(Self { name, image, text, labels, confidence: None, verification: None })
     }
 
     /// The same towers with a calibration.
     #[must_use]
     pub fn calibrated(mut self, confidence: Confidence) -> Self {
         self.confidence = Some(Arc::new(confidence));
+        self
+    }
+
+    /// The same towers with thresholds for telling things apart.
+    #[must_use]
+    pub fn verified(mut self, verification: Verification) -> Self {
+        self.verification = Some(verification);
         self
     }
 }
@@ -124,6 +141,14 @@ impl Towers for GivenTowers {
 
     fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError> {
         Ok(self.confidence.clone())
+    }
+
+    fn verification(&self) -> Option<&Verification> {
+        self.verification.as_ref()
+    }
+
+    fn label_sets(&self) -> Option<&LabelCalibration> {
+        None
     }
 }
 
@@ -273,5 +298,13 @@ impl Towers for OnnxTowers {
             let any = confidence::any_queries(self)?;
             Ok(Some(Arc::new(Confidence::new(calibration.clone(), background, &any))))
         })
+    }
+
+    fn verification(&self) -> Option<&Verification> {
+        self.model.manifest().verification()
+    }
+
+    fn label_sets(&self) -> Option<&LabelCalibration> {
+        self.model.manifest().label_sets()
     }
 }

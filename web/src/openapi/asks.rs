@@ -5,8 +5,20 @@
 use utoipa::ToSchema;
 
 /// Bodies, and what is in them: nothing but these fields is taken.
-pub(super) const NAMES: &[&str] =
-    &["Search", "SearchPart", "Label", "Describe", "Embed", "Addition", "JobOrder"];
+pub(super) const NAMES: &[&str] = &[
+    "Search",
+    "SearchPart",
+    "Label",
+    "Describe",
+    "Embed",
+    "Addition",
+    "JobOrder",
+    "Enrol",
+    "LabelSetOrder",
+    "LabelSetEntry",
+    "Verify",
+    "Identify",
+];
 
 /// Which rankings take part.
 #[derive(ToSchema)]
@@ -179,9 +191,12 @@ pub(super) struct Label {
     /// A picture of the store.
     #[schema(pattern = "^[0-9a-fA-F]{32}$")]
     id: Option<String>,
-    /// At least two different labels.
+    /// At least two different labels; or a set.
     #[schema(min_items = 2, max_items = 1000)]
-    labels: Vec<String>,
+    labels: Option<Vec<String>>,
+    /// A label set of the store.
+    #[schema(min_length = 1, max_length = 200)]
+    set: Option<String>,
     /// How a label is put, with {} for it; the model's own ways if nothing is said.
     #[schema(max_items = 100)]
     templates: Option<Vec<String>>,
@@ -273,4 +288,115 @@ pub(super) struct JobOrder {
     /// store's folder.
     #[schema(minimum = 128_000_000)]
     memory: Option<u64>,
+}
+
+/// Pictures that something is to be known by: at least one.
+#[derive(ToSchema)]
+pub(super) struct Enrol {
+    /// A picture: base64, also as a data: URL, or an upload; in a form, again for more.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// More pictures.
+    #[schema(max_items = 1000)]
+    images: Option<Vec<String>>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More pictures of the store.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<String>>,
+    /// Files, as absolute paths on the server's machine: only for who can read the store's
+    /// folder.
+    #[schema(max_items = 1000)]
+    paths: Option<Vec<String>>,
+    /// Beside the examples that are known, and not instead of them.
+    add: Option<bool>,
+}
+
+/// A picture (image or id) and the name that it is held against.
+#[derive(ToSchema)]
+pub(super) struct Verify {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// Whom it is to show.
+    #[schema(min_length = 1, max_length = 200)]
+    name: String,
+    /// The least score, a cosine, instead of a rate.
+    #[schema(minimum = -1, maximum = 1)]
+    threshold: Option<f64>,
+    /// The share of comparisons with something else that may be taken for the same, at most.
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
+    false_accept_rate: Option<f64>,
+}
+
+/// A picture (image or id) to be named.
+#[derive(ToSchema)]
+pub(super) struct Identify {
+    /// The picture: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// Candidates wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 5)]
+    k: Option<u32>,
+    /// It is one of them for sure: name the best.
+    closed: Option<bool>,
+    /// The least score, a cosine, instead of a rate.
+    #[schema(minimum = -1, maximum = 1)]
+    threshold: Option<f64>,
+    /// The share of strangers who may get some name, at most.
+    #[schema(exclusive_minimum = 0, exclusive_maximum = 1)]
+    false_accept_rate: Option<f64>,
+}
+
+/// Labels: at least one.
+#[derive(ToSchema)]
+
+pub(super) struct LabelSetOrder {
+    /// Labels known by themselves as words.
+    #[schema(max_items = 2000)]
+    labels: Option<Vec<String>>,
+    /// Labels with words or pictures of their own. In a form, JSON text.
+    #[schema(max_items = 2000)]
+    entries: Option<Vec<LabelSetEntry>>,
+    /// Beside what is known of that name, and not instead of it.
+    add: Option<bool>,
+    /// Only if the name is not known.
+    create: Option<bool>,
+}
+
+/// A label, and by what it is known.
+#[derive(ToSchema)]
+struct LabelSetEntry {
+    /// What is answered.
+    #[schema(min_length = 1, max_length = 200)]
+    label: String,
+    /// What is compared with, put into the model's templates; the label itself for a new
+    /// one, if nothing is said.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    words: Option<String>,
+    /// No words: it is known by pictures only.
+    wordless: Option<bool>,
+    /// A picture: base64, also as a data: URL.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// More pictures.
+    #[schema(max_items = 1000)]
+    images: Option<Vec<String>>,
+    /// A picture of the store.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More pictures of the store.
+    #[schema(max_items = 1000)]
+    ids: Option<Vec<String>>,
+    /// Files, as absolute paths on the server's machine: only for who can read the store's
+    /// folder.
+    #[schema(max_items = 1000)]
+    paths: Option<Vec<String>>,
 }

@@ -55,6 +55,9 @@ pub struct ModelFacts {
     pub training: Option<ModelTraining>,
     /// By what its confidence was learned, if it was.
     pub confidence: Option<String>,
+    /// False accept rates that can be stated when things are told apart, the largest
+    /// first; null if that was not measured.
+    pub false_accept_rates: Option<Vec<f64>>,
 }
 
 /// How a model was trained.
@@ -112,6 +115,9 @@ impl From<&engine::Manifest> for ModelFacts {
             bytes: manifest.files().values().map(|file| file.bytes).sum(),
             training,
             confidence: manifest.confidence().map(|c| c.about.clone()),
+            false_accept_rates: manifest
+                .verification()
+                .map(|known| known.rates.iter().map(|rate| rate.false_accept).collect()),
         }
     }
 }

@@ -102,6 +102,7 @@ fn what_a_file_tells_and_which_words_found_it_have_the_promised_names() {
         keywords: vec!["beach".into()],
         colours: vec![engine::Colour::Blue],
         look: Some(0xff),
+        beside: None,
         version: 2,
     });
     let seen = serde_json::to_value(Item::from(&item).meta).expect("plain data");

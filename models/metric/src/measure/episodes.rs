@@ -85,6 +85,45 @@ pub fn few_shot(
     labels: &[usize],
     options: &EpisodeOptions,
 ) -> Result<EpisodeScore, EpisodeError> {
+    few_shot_by(vectors, labels, None, options)
+}
+
+/// The words of classes beside their examples.
+#[derive(Clone, Copy, Debug)]
+pub struct ClassWords<'a> {
+    /// A unit vector for each label, by its number: l × d.
+    pub vectors: ArrayView2<'a, f32>,
+    /// How much they count beside the prototype of the examples, in 0..=1: 0 leaves them
+    /// out, 1 the examples.
+    pub weight: f32,
+}
+
+/// The same with words: a class is `(1 − weight) · prototype + weight · words`. Equal seeds
+/// draw equal episodes with and without.
+///
+/// # Shapes
+/// As [`few_shot`]; `words.vectors`: a row for each label's number.
+///
+/// # Errors
+/// As [`few_shot`].
+///
+/// # Panics
+/// If the lengths differ.
+pub fn few_shot_with_words(
+    vectors: ArrayView2<'_, f32>,
+    labels: &[usize],
+    words: ClassWords<'_>,
+    options: &EpisodeOptions,
+) -> Result<EpisodeScore, EpisodeError> {
+    few_shot_by(vectors, labels, Some(words), options)
+}
+
+fn few_shot_by(
+    vectors: ArrayView2<'_, f32>,
+    labels: &[usize],
+    words: Option<ClassWords<'_>>,
+    options: &EpisodeOptions,
+) -> Result<EpisodeScore, EpisodeError> {
     assert_eq!(vectors.nrows(), labels.len(), "one label a vector");
     let EpisodeOptions { ways, shots, queries, episodes, seed } = *options;
     if ways < 2 || shots < 1 || queries < 1 || episodes < 2 {
@@ -104,8 +143,19 @@ pub fn few_shot(
         .map(|_| {
             let (drawn, _) = classes.partial_shuffle(&mut rng, ways);
             drawn.iter_mut().for_each(|class| class.shuffle(&mut rng));
-            let prototypes: Vec<Array1<f32>> =
-                drawn.iter().map(|class| prototype(vectors, &class[..shots])).collect();
+            let prototypes: Vec<Array1<f32>> = drawn
+                .iter()
+                .map(|class| {
+                    let examples = prototype(vectors, &class[..shots]);
+                    match words {
+                        None => examples,
+                        Some(words) => {
+                            let own = words.vectors.row(labels[class[0]]);
+                            unit(examples * (1.0 - words.weight) + &own * words.weight)
+                        }
+                    }
+                })
+                .collect();
             let right = drawn.iter().enumerate().map(|(own, class)| {
                 let asked: Vec<usize> = class.iter().skip(shots).take(queries).copied().collect();
                 let right = asked.iter().filter(|&&q| is_first(vectors.row(q), &prototypes, own));
@@ -128,8 +178,12 @@ fn prototype(vectors: ArrayView2<'_, f32>, rows: &[usize]) -> Array1<f32> {
         let row = vectors.row(row);
         sum.scaled_add(1.0 / row.dot(&row).sqrt().max(f32::MIN_POSITIVE), &row);
     }
-    let norm = sum.dot(&sum).sqrt().max(f32::MIN_POSITIVE);
-    sum / norm
+    unit(sum)
+}
+
+fn unit(vector: Array1<f32>) -> Array1<f32> {
+    let norm = vector.dot(&vector).sqrt().max(f32::MIN_POSITIVE);
+    vector / norm
 }
 
 /// Whether the own prototype is nearer than every other. The query's own length
@@ -182,6 +236,29 @@ mod tests {
         assert!(five.mean > one.mean + one.half_width, "{one:?} {five:?}");
         assert_eq!(one, of(1, 4));
         assert_ne!(one, of(1, 5));
+    }
+
+    #[test]
+    fn words_count_as_much_as_they_are_weighted() {
+        let (vectors, labels) = blobs(12, 1.2);
+        let options = EpisodeOptions { queries: 1, ..EpisodeOptions::default() };
+        let plain = few_shot(vectors.view(), &labels, &options).expect("enough");
+        // Words that are the true middles, and words that are another class's.
+        let middles = Array2::from_shape_fn((12, 16), |(class, d)| {
+            (0..6).map(|i| vectors[[class * 6 + i, d]]).sum::<f32>()
+        });
+        let wrong = Array2::from_shape_fn((12, 16), |(class, d)| middles[[(class + 1) % 12, d]]);
+        let with = |words: &Array2<f32>, weight| {
+            let norms = words.map_axis(ndarray::Axis(1), |r| r.dot(&r).sqrt());
+            let words = words / &norms.insert_axis(ndarray::Axis(1));
+            let words = ClassWords { vectors: words.view(), weight };
+            few_shot_with_words(vectors.view(), &labels, words, &options).expect("enough")
+        };
+        assert_eq!(with(&middles, 0.0), plain);
+        let (some, all) = (with(&middles, 0.5), with(&middles, 1.0));
+        assert!(some.mean > plain.mean + plain.half_width, "{plain:?} {some:?}");
+        assert!(all.mean > plain.mean + plain.half_width, "{plain:?} {all:?}");
+        assert!(with(&wrong, 1.0).mean < 0.3, "only words count");
     }
 
     #[test]

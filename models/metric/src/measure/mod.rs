@@ -9,6 +9,8 @@ mod calibration;
 mod clustering;
 mod episodes;
 mod generalised;
+mod identification;
+mod operating;
 mod rank;
 mod relevance;
 mod retrieval;
@@ -18,8 +20,12 @@ mod zero_shot;
 pub use bootstrap::{Interval, bootstrap_mean};
 pub use calibration::{ReliabilityBin, area_under_roc, calibration_error, reliability};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
-pub use episodes::{EpisodeError, EpisodeOptions, EpisodeScore, few_shot};
+pub use episodes::{
+    ClassWords, EpisodeError, EpisodeOptions, EpisodeScore, few_shot, few_shot_with_words,
+};
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
+pub use identification::{Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers};
+pub use operating::{OperatingPoint, Stated, UnknownRate, operating_points};
 pub use rank::{QueryScore, rank, score_query};
 pub use relevance::{Relevance, RelevanceError};
 pub use retrieval::{RetrievalScore, class_means, retrieve};

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use ekphrasis_metric::logistic::{Logistic, LogisticError};
 use ekphrasis_models::{
-    AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,
+    AnythingWeights, Calibration, HitWeights, Judgement, LabelCalibration, Verification,
+    pack_background, unpack_background,
 };
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
@@ -16,7 +17,7 @@ use super::evidence::{anything_weights, hit_weights};
 use super::trial::{self, Material};
 use super::{Asked, Background, Confidence};
 use crate::eval::{Facts, embed_all, embed_texts, of_split};
-use crate::{Embedding, EngineError, Towers, pairs};
+use crate::{Embedding, EngineError, Towers, identities, label_sets, pairs};
 
 /// Pictures of the background: they come with the model, so there is a bound.
 const BACKGROUND: usize = 2_000;
@@ -41,6 +42,10 @@ pub struct Calibrated {
     pub background_pictures: usize,
     /// Pictures, captions and concepts that the weights were fitted on.
     pub fitted_on: (usize, usize, usize),
+    /// From which score on pictures show the same thing; or why that cannot be said.
+    pub verification: Result<Verification, EngineError>,
+    /// How labels are compared that are known by pictures; or why that cannot be said.
+    pub label_sets: Result<LabelCalibration, EngineError>,
     /// Pictures that could not be read.
     pub failed: usize,
 }
@@ -58,7 +63,12 @@ pub fn calibrate(
     on_progress: &(dyn Fn(usize, usize) + Sync),
 ) -> Result<Calibrated, EngineError> {
     let lines = pairs::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?;
-    let (mut behind, held) = divide(&lines, seed);
+    let (mut behind, held, named) = divide(&lines, seed);
+    // A half that the seed made may have been trained on.
+    let from = match named {
+        true => "held out from training",
+        false => "in a half drawn by the seed (they may have been trained on)",
+    };
     let mut rng = Pcg64::seed_from_u64(seed);
     behind.shuffle(&mut rng);
     behind.truncate(BACKGROUND);
@@ -99,10 +109,12 @@ pub fn calibrate(
         Calibration { background: FILE.into(), about: String::new(), words: zero, picture: zero };
     let confidence = Confidence::new(calibration.clone(), Background::new(dim, flat), &any);
 
+    let verification = identities::measure(&held, towers.space(), from, seed);
     let captions = trial::captions(&held);
     let vectors = embed_texts(towers, &captions)?;
     let texts: BTreeMap<String, Embedding> =
         captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
+    let label_sets = label_sets::fit(towers, &held, &confidence, from, seed);
     let material = Material::new(held, &texts, &confidence);
     let mumbled = mumble(seed);
     let texts: Vec<&str> = mumbled.iter().map(String::as_str).collect();
@@ -111,14 +123,22 @@ pub fn calibrate(
     calibration.picture = fit(&material, &confidence, Asked::Picture, &[], seed)?;
     let fitted_on = (material.pictures(), material.captions(), material.groups());
     calibration.about = format!(
-        "{} captions and {} pictures of {} concepts held out from training, half of the concepts \
-         out of the library; {} pictures as background; seed {seed}",
+        "{} captions and {} pictures of {} concepts {from}, half of the concepts out of the \
+         library; {} pictures as background; seed {seed}",
         fitted_on.1,
         fitted_on.0,
         fitted_on.2,
         behind.len(),
     );
-    Ok(Calibrated { calibration, background, background_pictures: behind.len(), fitted_on, failed })
+    Ok(Calibrated {
+        calibration,
+        background,
+        background_pictures: behind.len(),
+        fitted_on,
+        verification,
+        label_sets,
+        failed,
+    })
 }
 
 /// Texts that mean nothing, for which nothing can be right.
@@ -138,11 +158,12 @@ fn mumble(seed: u64) -> Vec<String> {
 
 type Named = Vec<(std::path::PathBuf, Facts)>;
 
-/// The pictures to compare with, and those to learn from.
-fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named) {
+/// The pictures to compare with, those to learn from, and whether the file names both
+/// splits.
+fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named, bool) {
     let (behind, held) = (of_split(lines, Some("train")), of_split(lines, Some("val")));
     if !behind.is_empty() && !held.is_empty() {
-        return (behind, held);
+        return (behind, held, true);
     }
     let all = of_split(lines, None);
     let group = |f: &Facts| f.group.clone().unwrap_or_else(|| f.label().to_owned());
@@ -150,7 +171,8 @@ fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named) {
     let mut groups: Vec<String> = groups.into_iter().collect();
     groups.shuffle(&mut Pcg64::seed_from_u64(seed));
     let half: BTreeSet<String> = groups.drain(..groups.len() / 2).collect();
-    all.into_iter().partition(|(_, f)| half.contains(&group(f)))
+    let (behind, held) = all.into_iter().partition(|(_, f)| half.contains(&group(f)));
+    (behind, held, false)
 }
 
 /// Texts that stand for any query.

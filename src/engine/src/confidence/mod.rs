@@ -20,7 +20,7 @@ use ekphrasis_embed::Embedding;
 use ekphrasis_models::{Calibration, Judgement};
 
 pub use self::background::Background;
-use self::background::Expected;
+pub(crate) use self::background::Expected;
 pub(crate) use self::calibrate::any_queries;
 pub use self::calibrate::{Calibrated, calibrate};
 use self::evidence::Usual;
@@ -53,6 +53,11 @@ impl Confidence {
     /// On what it was fitted.
     pub fn about(&self) -> &str {
         &self.calibration.about
+    }
+
+    /// What the background scores for a query of unit length.
+    pub(crate) fn expected(&self, query: &[f32]) -> Expected {
+        self.background.expected(query)
     }
 
     fn judgement(&self, kind: Asked) -> &Judgement {

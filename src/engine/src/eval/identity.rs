@@ -1,12 +1,12 @@
 //! Given pictures of which some show the same thing, can the model tell: two at
 //! a time (verification), or from a few examples (episodes)?
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use ekphrasis_metric::measure::{
-    EpisodeError, EpisodeOptions, EpisodeScore, FoldedAccuracy, TooFewNegatives, Verification,
-    VerificationError, few_shot,
+    ClassWords, EpisodeError, EpisodeOptions, EpisodeScore, FoldedAccuracy, TooFewNegatives,
+    Verification, VerificationError, few_shot, few_shot_with_words,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -14,7 +14,7 @@ use rand_pcg::Pcg64;
 
 use super::EvalOptions;
 use super::pictures::{self, Seen};
-use crate::EngineError;
+use crate::{EngineError, Towers, label_sets};
 
 /// What makes two pictures pictures of the same thing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,18 +178,33 @@ impl Pairs {
     }
 }
 
+/// Episodes, with pictures alone or with words beside them.
+#[derive(Clone, Debug)]
+pub struct WithWords {
+    /// How much words count beside pictures: what label sets of this model use.
+    pub weight: f64,
+    /// Words alone, for the same draws as one of the numbers of shots.
+    pub words: Vec<ShotsScore>,
+    /// Words and pictures.
+    pub both: Vec<ShotsScore>,
+}
+
+/// What few-shot episodes gave: by pictures, and with words if that was asked for.
+pub(super) type Episodes = (Vec<ShotsScore>, Option<WithWords>);
+
 pub(super) fn episodes(
+    towers: &dyn Towers,
     seen: &[Seen],
     options: &EvalOptions,
-) -> Result<Vec<ShotsScore>, EngineError> {
+) -> Result<Episodes, EngineError> {
     if options.shots.is_empty() {
-        return Ok(Vec::new());
+        return Ok((Vec::new(), None));
     }
     let (_, identity) = identities(seen, options.same_by)?;
     let used: Vec<usize> = (0..seen.len()).filter(|&i| identity[i].is_some()).collect();
     let labels: Vec<usize> = used.iter().filter_map(|&i| identity[i]).collect();
     let vectors = pictures::rows(used.iter().map(|&i| &seen[i].embedding));
-    let of = |&shots: &usize| {
+    let of = |shots: usize, words: Option<ClassWords<'_>>| {
         let options = EpisodeOptions {
             ways: options.ways,
             shots,
@@ -197,11 +212,43 @@ pub(super) fn episodes(
             seed: options.seed,
             ..EpisodeOptions::default()
         };
-        match few_shot(vectors.view(), &labels, &options) {
+        let score = match words {
+            None => few_shot(vectors.view(), &labels, &options),
+            Some(words) => few_shot_with_words(vectors.view(), &labels, words, &options),
+        };
+        match score {
             // What cannot be asked for at all is the request's fault.
             Err(e @ EpisodeError::Options(_)) => Err(EngineError::Invalid(e.to_string())),
             other => Ok((shots, other)),
         }
     };
-    options.shots.iter().map(of).collect()
+    let all = |words: Option<ClassWords<'_>>| -> Result<Vec<ShotsScore>, EngineError> {
+        options.shots.iter().map(|&shots| of(shots, words)).collect()
+    };
+    let alone = all(None)?;
+    if !options.with_words {
+        return Ok((alone, None));
+    }
+    let names = names(seen, &used, &labels);
+    let words = crate::labels::prompt_vectors(towers, &names, &options.templates)?;
+    let words = pictures::rows(words.iter());
+    let weight = label_sets::words_weight(towers);
+    let at = |weight: f64| Some(ClassWords { vectors: words.view(), weight: weight as f32 });
+    let with = WithWords { weight, words: all(at(1.0))?, both: all(at(weight))? };
+    Ok((alone, Some(with)))
+}
+
+/// The words of each identity, by its number: the class or caption that most of its
+/// pictures have, the first of several in the alphabet.
+fn names(seen: &[Seen], used: &[usize], labels: &[usize]) -> Vec<String> {
+    let count = labels.iter().max().map_or(0, |most| most + 1);
+    let mut found: Vec<BTreeMap<&str, usize>> = vec![BTreeMap::new(); count];
+    for (&i, &label) in used.iter().zip(labels) {
+        *found[label].entry(seen[i].facts.label()).or_default() += 1;
+    }
+    let most = |names: &BTreeMap<&str, usize>| {
+        let best = names.iter().max_by_key(|(name, count)| (**count, std::cmp::Reverse(**name)));
+        best.map_or(String::new(), |(name, _)| (*name).to_owned())
+    };
+    found.iter().map(most).collect()
 }

@@ -7,6 +7,7 @@
 
 mod identity;
 mod pictures;
+mod recognition;
 mod retrieval;
 mod zero_shot;
 
@@ -16,7 +17,10 @@ pub use ekphrasis_metric::measure::{
     AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
     RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
 };
-pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport};
+pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
+pub use recognition::{
+    AtRule, AtStated, Compared, Enrolled, MeanAndSpread, RecognitionReport, StatedRates,
+};
 pub use retrieval::{Directions, Scored};
 
 pub(crate) use pictures::{Facts, Seen, embed_all, embed_texts, of_split, rows};
@@ -43,8 +47,12 @@ pub struct EvalOptions {
     /// What makes two pictures the same thing, for verification and episodes;
     /// `None`: the class if the file has classes, else the group, else the caption.
     pub same_by: Option<SameBy>,
+    /// Whether things are enrolled and others are to be told from them.
+    pub identify: bool,
     /// Few-shot episodes with so many examples of each class.
     pub shots: Vec<usize>,
+    /// Whether the episodes are tried with the words of classes, too.
+    pub with_words: bool,
     /// Classes in an episode.
     pub ways: usize,
     /// Episodes for each number of shots.
@@ -62,7 +70,9 @@ impl Default for EvalOptions {
             gamma: None,
             verify: false,
             same_by: None,
+            identify: false,
             shots: Vec::new(),
+            with_words: false,
             ways: 5,
             episodes: 600,
         }
@@ -92,8 +102,12 @@ pub struct EvalReport {
     pub generalised: Option<Generalised>,
     /// Same thing or not, if asked for.
     pub verification: Option<VerificationReport>,
+    /// Enrolled by examples and found again, if asked for.
+    pub recognition: Option<RecognitionReport>,
     /// For each number of shots that was asked for.
     pub few_shot: Vec<ShotsScore>,
+    /// The same episodes with words, if that was asked for.
+    pub with_words: Option<WithWords>,
 }
 
 impl EvalReport {
@@ -132,7 +146,12 @@ pub fn evaluate(
     }
     // What the data do not allow is said before the text tower is at work.
     let verification = if options.verify { Some(identity::verify(&seen, options)?) } else { None };
-    let few_shot = identity::episodes(&seen, options)?;
+    let recognition = if options.identify {
+        Some(recognition::measure(towers, &seen, options.seed)?)
+    } else {
+        None
+    };
+    let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
     let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
     let generalised = match options.seen_split.as_deref() {
@@ -155,7 +174,9 @@ pub fn evaluate(
         zero_shot,
         generalised,
         verification,
+        recognition,
         few_shot,
+        with_words,
     })
 }
 

@@ -21,6 +21,8 @@ use ekphrasis_models::{blocks, decode_scaled};
 use image::RgbImage;
 use image_hasher::{HashAlg, HasherConfig};
 
+pub(crate) use self::sidecar::Beside;
+
 /// Texts and keywords of one picture, and bytes of each.
 const MOST: usize = 200;
 const LONGEST: usize = 8 << 10;
@@ -84,6 +86,8 @@ pub(crate) fn of_bytes(path: &Path, bytes: &[u8], seen: Seen) -> Facts {
     for sets in &found.iptc {
         words.add(iptc::read(sets));
     }
+    // Taken before it is read, so that what changes meanwhile is seen next time.
+    facts.beside = sidecar::stamp(path, |_| true);
     words.add(sidecar::read(path));
     facts.taken = facts.taken.or(words.taken);
     facts.texts = words.texts;

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Item, ItemId, LocalStore, StoreError, StoreRead};
+use ekphrasis_index::{Facts, Item, ItemId, LocalStore, StoreError, StoreRead};
 
 /// BLAKE3 of a whole file.
 pub(super) type Content = [u8; 32];
@@ -68,6 +68,11 @@ impl<'a> Contents<'a> {
             Some(known) => Standing::Known(Box::new(known)),
             None => Standing::Met,
         })
+    }
+
+    /// What was told of an item, if that can be read.
+    pub(super) fn facts(&self, id: ItemId) -> Option<Facts> {
+        self.store.items(&[id]).ok()?.pop()??.facts
     }
 
     fn known(&self, path: &Path, content: &Content) -> Result<Option<Known>, StoreError> {

@@ -36,7 +36,8 @@ pub(super) enum Task {
     Embed { path: PathBuf, seen: Seen },
     /// It seems not to have changed; is what is in it still this?
     Check { path: PathBuf, seen: Seen, id: ItemId, content: Content },
-    /// It is known and has not changed, but nobody looked for what it tells.
+    /// It is known and has not changed, but what it tells is not known, or what lies
+    /// beside it changed.
     Look { path: PathBuf, id: ItemId },
 }
 
@@ -94,7 +95,9 @@ impl<'a> Reader<'a> {
                 // What cannot be read now is asked by a later run, and keeps what it told before.
                 return Err(Box::new(match read {
                     Ok(bytes) => {
-                        let facts = Some(Box::new(facts::of_copy(&path, &bytes, None)));
+                        let known = self.contents.facts(id);
+                        let facts = facts::of_copy(&path, &bytes, known.as_ref());
+                        let facts = Some(Box::new(facts));
                         Outcome::Recaption { path, id, facts }
                     }
                     Err(_) => Outcome::Unchanged { path },

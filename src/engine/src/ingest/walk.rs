@@ -18,6 +18,7 @@ use super::commit::Outcome;
 use super::queue::Giver;
 use super::read::{Seen, Task};
 use super::{EngineError, IndexOptions, Stop};
+use crate::facts::Beside;
 
 /// What is known of the files below the roots.
 #[derive(Default)]
@@ -206,6 +207,7 @@ impl Walker {
         let nested = |root: &PathBuf| root.ancestors().skip(1).any(|a| roots.contains(a));
         let mut met = self.roots.iter().any(nested).then(HashSet::new);
         let mut entries = self.builder.build();
+        let mut beside = Beside::default();
         while let Some(entry) = out.clock.walk.elapsed(|| entries.next()) {
             if out.stop.is_raised() {
                 return;
@@ -217,7 +219,7 @@ impl Walker {
                 }
                 // A folder on the way to it.
                 Ok(entry) if self.only.as_ref().is_some_and(|only| !only.has(entry.path())) => true,
-                Ok(entry) => visit(&entry, &mut known, out),
+                Ok(entry) => visit(&entry, &mut known, &mut beside, out),
                 Err(error) => {
                     let (path, reason) = explain(&error);
                     let failed = self.concerned(path);
@@ -262,7 +264,7 @@ impl Walker {
 }
 
 /// One entry; false if nobody listens any more.
-fn visit(entry: &DirEntry, known: &mut Known, out: &Out<'_>) -> bool {
+fn visit(entry: &DirEntry, known: &mut Known, beside: &mut Beside, out: &Out<'_>) -> bool {
     let path = entry.path();
     let Some(kind) = entry.file_type() else { return true };
     if kind.is_dir() || kind.is_symlink() {
@@ -283,8 +285,9 @@ fn visit(entry: &DirEntry, known: &mut Known, out: &Out<'_>) -> bool {
     let path = path.to_path_buf();
     if let Some(known) = before.as_ref().filter(unchanged) {
         let (id, content) = (known.id, known.file.content);
-        if !known.told {
-            // Indexed by a version of this program that did not look for facts.
+        if !known.told || out.clock.walk.elapsed(|| beside.stamp(&path)) != known.beside {
+            // Indexed by a version of this program that did not look for facts, or what lies
+            // beside it says something else now.
             return out.task(Task::Look { path, id });
         }
         if out.check_content {

@@ -2,6 +2,7 @@
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
 mod known;
+mod names;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -247,6 +248,12 @@ impl Towers for Broken {
     }
     fn confidence(&self) -> Result<Option<Arc<ekphrasis_engine::Confidence>>, EngineError> {
         Ok(None)
+    }
+    fn verification(&self) -> Option<&ekphrasis_engine::Verification> {
+        None
+    }
+    fn label_sets(&self) -> Option<&ekphrasis_engine::LabelCalibration> {
+        None
     }
 }
 

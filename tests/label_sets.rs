@@ -1,0 +1,153 @@
+//! Label sets: lists of labels that the store keeps, known by words, by pictures, or by both.
+
+use serde_json::{Value, json};
+
+use crate::support::{Home, Server, picture, reference};
+
+const CAT: &str = "cat_451x300.jpg";
+const COFFEE: &str = "coffee_300x600.webp";
+
+fn original(file: &str) -> String {
+    reference(&format!("images/{file}")).to_str().expect("UTF-8").to_owned()
+}
+
+fn best(reply: &Value, image: usize) -> String {
+    reply["images"][image]["labels"][0]["label"].as_str().expect("a label").to_owned()
+}
+
+/// With none of them, the probabilities are all there is.
+fn sums_up(reply: &Value) {
+    for image in reply["images"].as_array().expect("images") {
+        let labels = image["labels"].as_array().expect("labels");
+        let sum: f64 = labels.iter().filter_map(|l| l["probability"].as_f64()).sum();
+        let none = image["none_of_these"].as_f64().expect("the default model is calibrated");
+        assert!((0.0..=1.0).contains(&none) && (sum + none - 1.0).abs() < 1e-4, "{image}");
+    }
+}
+
+#[test]
+fn words_are_kept_and_label_as_ever() {
+    let home = Home::new();
+    let run = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(3);
+    assert!(run.stderr().contains("no store"), "{}", run.stderr());
+    assert_eq!(home.ek(&["labels", "list", "--json"]).exits(1).json(), json!({"label_sets": []}));
+    let made = home.ek(&["labels", "create", "pets", "cat", "dog", "parrot", "--json"]).exits(0);
+    assert_eq!(made.json()["labels"].as_array().map(Vec::len), Some(3));
+    let by_set = home.ek(&["label", &original(CAT), "--set", "pets", "--json"]).exits(0).json();
+    let by_words =
+        home.ek(&["label", &original(CAT), "--labels", "cat,dog,parrot", "--json"]).exits(0).json();
+    assert_eq!(by_set, by_words);
+    assert_eq!(best(&by_set, 0), "cat");
+    sums_up(&by_set);
+    let shown = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(0).stdout();
+    assert!(shown.contains("cat") && shown.contains("(none of these)"), "{shown}");
+
+    let again = home.ek(&["labels", "create", "pets", "mouse"]).exits(2);
+    assert!(again.stderr().contains("already"), "{}", again.stderr());
+    fs_err::write(home.path().join("words.txt"), "bus\n\n tram \n").expect("written");
+    home.ek(&["labels", "create", "pets", "--labels-file", "words.txt", "--replace"]).exits(0);
+    let shown = home.ek(&["labels", "show", "pets"]).exits(0).stdout();
+    assert_eq!(shown, "bus  (known by itself)\ntram  (known by itself)\n");
+    home.ek(&["labels", "delete", "pets", "bus", "ship"]).exits(1);
+    let one = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
+    assert!(one.stderr().contains("only one"), "{}", one.stderr());
+    home.ek(&["labels", "delete", "pets", "tram"]).exits(0);
+    let gone = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
+    assert!(gone.stderr().contains("no label set \"pets\""), "{}", gone.stderr());
+    home.ek(&["labels", "delete", "pets"]).exits(1);
+    for (args, word) in [
+        (&["labels", "create", "x", "a", " "][..], "empty"),
+        (&["labels", "create", "a/b", "a"], "cannot be a name"),
+        (&["labels", "add", "x", "y", "--no-words"], "words or pictures"),
+        (&["label", "x.png", "--set", "pets", "--labels", "a,b"], "cannot be used with"),
+    ] {
+        let run = home.ek(args).exits(2);
+        assert!(run.stderr().contains(word), "{args:?}: {}", run.stderr());
+    }
+}
+
+#[test]
+fn a_label_may_be_pictures_and_its_files_are_not_needed() {
+    let home = Home::new();
+    // Colours have no words here: only the pictures say what the labels mean.
+    let colours = [("qux", [230, 20, 20]), ("norp", [20, 200, 40]), ("zil", [30, 40, 220])];
+    for (label, colour) in colours {
+        let file = home.path().join(format!("{label}.png"));
+        picture(&file, colour);
+        let args = ["labels", "add", "hues", label, file.to_str().expect("UTF-8"), "--no-words"];
+        home.ek(&args).exits(0);
+        fs_err::remove_file(&file).expect("removed");
+    }
+    let set = home.ek(&["labels", "show", "hues", "--json"]).exits(0).json();
+    assert_eq!(set["labels"][0]["words"], Value::Null, "{set}");
+    for (label, colour) in colours {
+        let like = colour.map(|c: u8| c.saturating_sub(15));
+        picture(&home.path().join("q.png"), like);
+        let found = home.ek(&["label", "q.png", "--set", "hues", "--json"]).exits(0).json();
+        assert_eq!(best(&found, 0), label, "{found}");
+        sums_up(&found);
+    }
+    // Words beside a picture, and labels of different kinds side by side.
+    home.ek(&["labels", "create", "mixed", "cup of coffee"]).exits(0);
+    home.ek(&["labels", "add", "mixed", "Mittens", &original(CAT), "--words", "cat"]).exits(0);
+    home.ek(&["labels", "add", "mixed", "motorcycle"]).exits(0);
+    let files = [CAT, COFFEE, "motorcycle_gray_370x250.png"].map(original);
+    let found = home.ek(&["label", &files[0], &files[1], &files[2], "--set", "mixed", "--json"]);
+    let found = found.exits(0).json();
+    let names: Vec<String> = (0..3).map(|i| best(&found, i)).collect();
+    assert_eq!(names, ["Mittens", "cup of coffee", "motorcycle"], "{found}");
+    sums_up(&found);
+    let shown = home.ek(&["labels", "show", "mixed"]).exits(0).stdout();
+    assert!(shown.contains("Mittens  (known by \"cat\" and 1 picture)"), "{shown}");
+    // A label whose picture cannot be read is not half made.
+    fs_err::write(home.path().join("broken.png"), "no picture").expect("written");
+    home.ek(&["labels", "add", "mixed", "more", "broken.png"]).exits(2);
+    let shown = home.ek(&["labels", "show", "mixed"]).exits(0).stdout();
+    assert!(!shown.contains("more"), "{shown}");
+}
+
+#[test]
+fn a_server_keeps_label_sets_and_survives_its_death() {
+    let home = Home::new();
+    fs_err::copy(original(COFFEE), home.folder("pictures").join("coffee.webp")).expect("copied");
+    let server = Server::start(&home, &["up", "pictures"]);
+    server.wait_for_images(1);
+    let id = server.get("/v1/items").1["items"][0]["id"].clone();
+    let body = json!({"labels": ["cat", "dog"], "entries": [{"label": "my cup", "wordless": true, "id": id}]});
+    let (status, made) = server.put("/v1/label-sets/things", &body);
+    assert_eq!((status, made["labels"].as_array().map(Vec::len)), (201, Some(3)), "{made}");
+    let (status, found) = server.post("/v1/label", &json!({"id": id, "set": "things"}));
+    assert_eq!((status, best(&found, 0)), (200, "my cup".to_owned()), "{found}");
+    // The terminal's verbs go through the server.
+    let run = home.ek(&["labels", "add", "things", "and / or", &original(CAT)]).exits(0);
+    assert!(run.stderr().contains("holds the store"), "{}", run.stderr());
+    home.ek(&["labels", "create", "things", "x"]).exits(2);
+    assert_eq!(server.get("/v1/label-sets/things").1["labels"][3]["label"], "and / or");
+    home.ek(&["labels", "delete", "things", "and / or", "dog"]).exits(0);
+    for (body, status) in [
+        (json!({}), 400),
+        (json!({"labels": []}), 400),
+        (json!({"labels": ["a"], "add": true, "create": true}), 400),
+        (json!({"entries": [{"words": "a"}]}), 400),
+        (json!({"entries": [{"label": "a", "words": "b", "wordless": true}]}), 400),
+        (json!({"entries": [{"label": "a", "wordless": true}]}), 422),
+        (json!({"entries": [{"label": "a", "paths": [original(CAT)]}]}), 403),
+        (json!({"entries": [{"label": "a", "frobnicate": 1}]}), 400),
+        (json!({"labels": ["a"], "create": true}), 422),
+    ] {
+        let (got, problem) = server.put("/v1/label-sets/things", &body);
+        assert_eq!(got, status, "{body}: {problem}");
+    }
+    assert_eq!(server.post("/v1/label", &json!({"id": id, "set": "nothing"})).0, 404);
+    assert_eq!(
+        server.post("/v1/label", &json!({"id": id, "set": "things", "labels": ["a"]})).0,
+        400
+    );
+    assert_eq!(server.delete("/v1/label-sets/things/labels/dog").0, 404);
+    assert_eq!(server.get("/v1/label-sets").1["label_sets"].as_array().map(Vec::len), Some(1));
+
+    drop(server);
+    let found = home.ek(&["label", &original(COFFEE), "--set", "things", "--json"]).exits(0).json();
+    assert_eq!(best(&found, 0), "my cup", "{found}");
+    home.ek(&["labels", "delete", "things"]).exits(0);
+}

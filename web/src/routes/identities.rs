@@ -1,0 +1,114 @@
+//! Identities: who is known by examples, and who a picture shows.
+
+use std::path::PathBuf;
+
+use actix_web::web::{Data, Json, Path, Payload};
+use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use ekphrasis_engine::{Engine, Example, Source};
+
+use super::{block, quick};
+use crate::fields::Fields;
+use crate::guard::Owner;
+use crate::jobs::writable;
+use crate::orders::From;
+use crate::problem::Problem;
+use crate::{body, naming, wire};
+
+/// Whether who asks can read the store's folder.
+pub(super) fn from(request: &HttpRequest) -> From {
+    match request.extensions().contains::<Owner>() {
+        true => From::Owner,
+        false => From::Client,
+    }
+}
+
+pub(super) async fn list(engine: Data<Engine>) -> Result<Json<wire::IdentityList>, Problem> {
+    quick(move || Ok(Json(wire::IdentityList::new(&engine.identities()?)))).await
+}
+
+fn absent(name: &str) -> Problem {
+    Problem::not_found(format!("nobody is enrolled as {name:?}"))
+}
+
+pub(super) async fn one(
+    engine: Data<Engine>,
+    name: Path<String>,
+) -> Result<Json<wire::Identity>, Problem> {
+    quick(move || match engine.identity(&name)? {
+        Some(identity) => Ok(Json(wire::Identity::from(&identity))),
+        None => Err(absent(&name)),
+    })
+    .await
+}
+
+pub(super) async fn put(
+    engine: Data<Engine>,
+    name: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<HttpResponse, Problem> {
+    let from = from(&request);
+    let raw = body::receive(&request, payload).await?;
+    let enrolment = block(move || {
+        writable(&engine)?;
+        let order = naming::enrol(Fields::from_body(raw)?, from)?;
+        Ok(engine.enrol(&name, &order.examples, !order.add)?)
+    })
+    .await?;
+    let mut reply = if enrolment.new { HttpResponse::Created() } else { HttpResponse::Ok() };
+    Ok(reply.json(wire::Enrolment::from(&enrolment)))
+}
+
+pub(super) async fn remove(
+    engine: Data<Engine>,
+    name: Path<String>,
+) -> Result<Json<wire::Forgotten>, Problem> {
+    block(move || {
+        writable(&engine)?;
+        if !engine.forget_identity(&name)? {
+            return Err(absent(&name));
+        }
+        Ok(Json(wire::Forgotten { forgotten: name.trim().to_owned() }))
+    })
+    .await
+}
+
+/// Where a picture of the store lies.
+fn path_of(engine: &Engine, picture: &Example) -> Result<Option<PathBuf>, Problem> {
+    Ok(match picture {
+        Example::Item(id) => engine.item(*id)?.and_then(|item| item.path),
+        Example::Picture(Source::Path(path)) => Some(path.clone()),
+        Example::Picture(Source::Bytes(_)) => None,
+    })
+}
+
+pub(super) async fn verify(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Json<wire::VerifyReply>, Problem> {
+    let raw = body::receive(&request, payload).await?;
+    block(move || {
+        let asked = naming::verify(Fields::from_body(raw)?)?;
+        let verified = engine.verify(&asked.name, &asked.picture, asked.accepting)?;
+        let path = path_of(&engine, &asked.picture)?;
+        Ok(Json(wire::VerifyReply::new(path.as_deref(), &verified)))
+    })
+    .await
+}
+
+pub(super) async fn identify(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Json<wire::IdentifyReply>, Problem> {
+    let raw = body::receive(&request, payload).await?;
+    block(move || {
+        let (picture, options) = naming::identify(Fields::from_body(raw)?)?;
+        let found = engine.identify(&picture, &options)?;
+        let path = path_of(&engine, &picture)?;
+        let images = vec![wire::IdentifiedImage::new(path.as_deref(), &found)];
+        Ok(Json(wire::IdentifyReply { images }))
+    })
+    .await
+}
