@@ -208,17 +208,21 @@ fn encoder_only(count: usize) -> Result<f64> {
     let tensors = tensors(&*encoder, 4)?;
     let cores = std::thread::available_parallelism()?.get();
     encoder.embed_images(&tensors)?;
-    let start = Instant::now();
-    std::thread::scope(|scope| {
-        for _ in 0..cores {
-            scope.spawn(|| {
-                for _ in 0..count.div_ceil(4 * cores) {
-                    encoder.embed_images(&tensors).expect("embedded");
-                }
-            });
-        }
-    });
-    Ok(count as f64 / start.elapsed().as_secs_f64())
+    let mut best = f64::MAX;
+    for _ in 0..ROUNDS {
+        let start = Instant::now();
+        std::thread::scope(|scope| {
+            for _ in 0..cores {
+                scope.spawn(|| {
+                    for _ in 0..count.div_ceil(4 * cores) {
+                        encoder.embed_images(&tensors).expect("embedded");
+                    }
+                });
+            }
+        });
+        best = best.min(start.elapsed().as_secs_f64());
+    }
+    Ok(count as f64 / best)
 }
 
 fn tensors(encoder: &dyn ekphrasis_embed::ImageEncoder, count: usize) -> Result<Vec<ImageTensor>> {
