@@ -75,8 +75,10 @@ fn a_cat_is_labelled_a_cat() {
     let labels = reply["images"][0]["labels"].as_array().expect("labels");
     assert_eq!(labels[0]["label"], "cat", "{reply}");
     assert!(labels[0]["probability"].as_f64().expect("a number") > 0.8, "{reply}");
+    let none = reply["images"][0]["none_of_these"].as_f64().expect("the model is calibrated");
+    assert!((0.0..0.2).contains(&none), "{reply}");
     let sum: f64 = labels.iter().filter_map(|l| l["probability"].as_f64()).sum();
-    assert!((sum - 1.0).abs() < 1e-5, "{sum}");
+    assert!((sum + none - 1.0).abs() < 1e-5, "{reply}");
 }
 
 #[test]

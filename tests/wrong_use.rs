@@ -109,7 +109,7 @@ fn a_store_made_with_another_model() {
     let manifest = fs_err::read_to_string(model.join("model.toml")).expect("read");
     let space = manifest.split_once("[space]\nid = \"").and_then(|(_, rest)| rest.split_once('"'));
     let space = space.expect("a space").0.to_owned();
-    let manifest = manifest.replacen(&format!("id = \"{space}\""), "id = \"other-1\"", 1);
+    let manifest = manifest.replace(&format!("\"{space}\""), "\"other-1\"");
     fs_err::write(model.join("model.toml"), manifest).expect("written");
     for args in [&["search", "red"][..], &["index", "pictures"], &["status"]] {
         let run = home.ek(&[args, &["--model", "other-model"]].concat()).exits(3);

@@ -401,7 +401,11 @@ mod tests {
             ("labels".into(), FormValue::Text("bird".into())),
         ]);
         let (picture, request) = label(Fields::from_body(form).expect("a form")).expect("valid");
-        assert_eq!(request.labels, ["cat", "dog", "bird"]);
+        assert!(matches!(request, Labels::Words(words) if words.labels == ["cat", "dog", "bird"]));
+        let set = fields(r#"{"image":"AAEC","set":"pets"}"#);
+        assert!(matches!(label(set), Ok((_, Labels::Set(name))) if name == "pets"));
+        let both = fields(r#"{"image":"AAEC","set":"pets","labels":["a","b"]}"#);
+        assert_eq!(told(label(both)).await.0, "set");
         assert!(matches!(picture, Picture::Sent(Source::Bytes(b)) if b == [1, 2]));
     }
 

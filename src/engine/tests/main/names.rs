@@ -109,7 +109,7 @@ fn a_stricter_rate_rejects_more() {
     // With two enrolled, a hundredth of strangers is beyond what was measured.
     let options = IdentifyOptions { accepting: Some(Accepting::Rate(0.01)), k: 2 };
     let error = engine.identify(&like, &options).expect_err("cannot be kept").to_string();
-    assert!(error.contains("0.02 or more"), "{error}");
+    assert!(error.contains("allow 0.020 or more"), "{error}");
 }
 
 #[test]
