@@ -78,6 +78,8 @@ fn index(folder: &Path, data: &Path) -> Result<Value> {
         }
     };
     let report = engine.index(&roots, &IndexOptions::default(), &on_progress, &never)?;
+    // As `ek index` does: a graph that is due is built before the end.
+    engine.settle();
     drop(engine);
     let cpu = ProcessTime::now().as_duration().as_secs_f64();
     Ok(json!({

@@ -80,6 +80,27 @@ impl Engine {
     }
 
     fn known(&self, roots: &[PathBuf]) -> Result<Known, EngineError> {
+        // Looking at all vectors, and at what filters are answered from, is done once and not
+        // at every change; the latter takes longest, and nothing here waits for it.
+        let first = !self.checked.swap(true, Ordering::Relaxed);
+        std::thread::scope(|scope| {
+            let healing = first.then(|| scope.spawn(|| self.store.heal_filters()));
+            let mut known = self.known_files(roots)?;
+            if first {
+                // A picture whose vector was damaged is taken as if it were new.
+                let damaged = self.store.damaged()?;
+                if !damaged.is_empty() {
+                    known.files.retain(|_, file| !damaged.contains(&file.id));
+                }
+            }
+            if let Some(healing) = healing {
+                healing.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))?;
+            }
+            Ok(known)
+        })
+    }
+
+    fn known_files(&self, roots: &[PathBuf]) -> Result<Known, EngineError> {
         let mut known = Known::default();
         for root in roots {
             for file in self.store.files_under(root)? {
@@ -89,15 +110,6 @@ impl Engine {
                 }
                 known.files.insert(file.path.clone(), file);
             }
-        }
-        // A picture whose vector was damaged is taken as if it were new. Looking
-        // means reading all vectors, so it is done once and not at every change.
-        if !self.checked.swap(true, Ordering::Relaxed) {
-            let damaged = self.store.damaged()?;
-            if !damaged.is_empty() {
-                known.files.retain(|_, file| !damaged.contains(&file.id));
-            }
-            self.store.heal_filters()?;
         }
         Ok(known)
     }
