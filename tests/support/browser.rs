@@ -31,8 +31,8 @@ pub(crate) fn skipped() -> bool {
     skip
 }
 
-/// A driver and the port it took. It takes a free one of IPv4 and wants the same of
-/// IPv6: where another process has that, it ends, and `None` is returned.
+/// A driver and the port it took; `None` if it ended before it said which. That was seen
+/// once, in CI; most likely another process had the port on IPv6 that was free on IPv4.
 fn driver() -> Option<(Child, String)> {
     let mut driver = Command::new("chromedriver")
         .arg("--port=0")
