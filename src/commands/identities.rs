@@ -1,12 +1,12 @@
 //! `ek enrol`, `ek verify`, `ek identify` and `ek identities`.
 
-use ekphrasis_engine::{Accepting, Engine, Example, IdentifyOptions, OpenFor, Source, Verified};
+use ekphrasis_engine::{Accepting, Example, IdentifyOptions, Source, Verified};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
 use super::index::absolute;
 use super::label::keep_good;
-use super::{Done, config, open_to_read, open_to_write, towers};
+use super::{Done, config, open_if_there, open_to_read, open_to_write};
 use crate::cli::{
     AcceptingArgs, EnrolArgs, Global, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, VerifyArgs,
 };
@@ -198,14 +198,10 @@ pub(super) fn identities(global: &Global, args: &IdentitiesArgs) -> Result<Done,
 }
 
 fn list(global: &Global) -> Result<Done, Failure> {
-    let config = config(global)?;
     // Without a store nobody is enrolled, which is an answer.
-    let all = match Engine::exists(&config.data)? {
-        true => {
-            let towers = towers(global, &config, 1)?;
-            Engine::open(&config.data, towers, OpenFor::Reading)?.identities()?
-        }
-        false => vec![],
+    let all = match open_if_there(global)? {
+        Some(engine) => engine.identities()?,
+        None => vec![],
     };
     if global.json {
         output::json(&wire::IdentityList::new(&all))?;

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Engine, Example, LabelWords, NewLabel, OpenFor, Source, Writing};
+use ekphrasis_engine::{Example, LabelWords, NewLabel, Source, Writing};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
 use super::index::absolute;
-use super::{Done, config, open_to_read, open_to_write, towers};
+use super::{Done, config, open_if_there, open_to_read, open_to_write};
 use crate::cli::{Global, LabelsVerb};
 use crate::failure::Failure;
 use crate::forward::{Forward, segment, texts};
@@ -117,14 +117,10 @@ fn write(global: &Global, name: &str, new: &[Given], writing: Writing) -> Result
 }
 
 fn list(global: &Global) -> Result<Done, Failure> {
-    let config = config(global)?;
     // Without a store there are none, which is an answer.
-    let all = match Engine::exists(&config.data)? {
-        true => {
-            let towers = towers(global, &config, 1)?;
-            Engine::open(&config.data, towers, OpenFor::Reading)?.label_sets()?
-        }
-        false => vec![],
+    let all = match open_if_there(global)? {
+        Some(engine) => engine.label_sets()?,
+        None => vec![],
     };
     if global.json {
         output::json(&wire::LabelSetList::new(&all))?;

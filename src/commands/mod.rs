@@ -88,6 +88,16 @@ fn towers(global: &Global, config: &Config, sessions: usize) -> Result<Arc<OnnxT
     Ok(Arc::new(OnnxTowers::open(config, sessions, log)?))
 }
 
+/// The store if there is one; for what has an answer without.
+fn open_if_there(global: &Global) -> Result<Option<Engine>, Failure> {
+    let config = config(global)?;
+    if !Engine::exists(&config.data)? {
+        return Ok(None);
+    }
+    let towers = towers(global, &config, 1)?;
+    Ok(Some(Engine::open(&config.data, towers, OpenFor::Reading)?))
+}
+
 fn open_to_read(global: &Global) -> Result<Engine, Failure> {
     let config = config(global)?;
     let towers = towers(global, &config, 1)?;

@@ -2,10 +2,12 @@
 
 use std::path::PathBuf;
 
+use actix_web::{HttpMessage as _, HttpRequest};
 use ekphrasis_engine::{Engine, IndexOptions, NewWords, Source};
 
 use crate::allowed::Allowed;
 use crate::fields::Fields;
+use crate::guard::Owner;
 use crate::jobs::Order;
 use crate::problem::Problem;
 use crate::request::{TEXT_LIMIT, limited};
@@ -26,6 +28,16 @@ pub(crate) enum From {
     Owner,
     /// Anybody else who was let in.
     Client,
+}
+
+impl From {
+    /// Who sent a request that the guard let through.
+    pub(crate) fn of(request: &HttpRequest) -> Self {
+        match request.extensions().contains::<Owner>() {
+            true => Self::Owner,
+            false => Self::Client,
+        }
+    }
 }
 
 /// A job from the body of a POST.

@@ -3,24 +3,15 @@
 use std::path::PathBuf;
 
 use actix_web::web::{Data, Json, Path, Payload};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use ekphrasis_engine::{Engine, Example, Source};
 
 use super::{block, quick};
 use crate::fields::Fields;
-use crate::guard::Owner;
 use crate::jobs::writable;
 use crate::orders::From;
 use crate::problem::Problem;
 use crate::{body, naming, wire};
-
-/// Whether who asks can read the store's folder.
-pub(super) fn from(request: &HttpRequest) -> From {
-    match request.extensions().contains::<Owner>() {
-        true => From::Owner,
-        false => From::Client,
-    }
-}
 
 pub(super) async fn list(engine: Data<Engine>) -> Result<Json<wire::IdentityList>, Problem> {
     quick(move || Ok(Json(wire::IdentityList::new(&engine.identities()?)))).await
@@ -47,7 +38,7 @@ pub(super) async fn put(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let from = from(&request);
+    let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
     let enrolment = block(move || {
         writable(&engine)?;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use actix_web::http::header;
 use actix_web::rt::time::sleep;
 use actix_web::web::{Bytes, Data, Json, Payload};
-use actix_web::{HttpMessage as _, HttpRequest, HttpResponse};
+use actix_web::{HttpRequest, HttpResponse};
 use ekphrasis_engine::Engine;
 use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -15,7 +15,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::quick;
 use crate::allowed::Allowed;
 use crate::fields::Fields;
-use crate::guard::Owner;
 use crate::jobs::{Job, Jobs, writable};
 use crate::orders::{self, From};
 use crate::problem::Problem;
@@ -46,11 +45,10 @@ pub(super) async fn create(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let owner = request.extensions().contains::<Owner>();
+    let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
     let job = quick(move || {
         writable(&engine)?;
-        let from = if owner { From::Owner } else { From::Client };
         let order = orders::job(Fields::from_body(raw)?, from, &engine, &allowed)?;
         jobs.add(order)
     })

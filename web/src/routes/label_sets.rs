@@ -4,10 +4,10 @@ use actix_web::web::{Data, Json, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use ekphrasis_engine::Engine;
 
-use super::identities::from;
 use super::{block, quick};
 use crate::fields::Fields;
 use crate::jobs::writable;
+use crate::orders::From;
 use crate::problem::Problem;
 use crate::{body, naming, wire};
 
@@ -36,7 +36,7 @@ pub(super) async fn put(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    let from = from(&request);
+    let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
     let changed = block(move || {
         writable(&engine)?;
