@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
 
 pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
@@ -95,6 +96,12 @@ pub(crate) enum Verb {
     Doctor,
     /// Serve the page and the API over the store as it is
     Serve(ServeArgs),
+    /// Let an assistant search: the Model Context Protocol on standard input and output
+    Mcp,
+    /// Print what a shell needs to complete what is typed after ek
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    Man(ManArgs),
 }
 
 /// Where to listen.
@@ -367,6 +374,20 @@ pub(crate) struct RecallArgs {
     /// Change nothing; works while a server holds the store
     #[arg(long)]
     pub(crate) measure_only: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum)]
+    pub(crate) shell: Shell,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write the pages of ek and of each verb into this folder instead
+    #[arg(long, value_name = "DIR")]
+    pub(crate) to: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

@@ -2,6 +2,7 @@
 //! model loaded and answers in milliseconds, where this process would first have
 //! to load one.
 
+use std::path::Path;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -13,20 +14,48 @@ use serde_json::{Value, json};
 const CONNECT: Duration = Duration::from_millis(300);
 pub(crate) const ANSWER: Duration = Duration::from_secs(30);
 /// Pictures over this are looked at here and not sent.
-const PICTURE_LIMIT: usize = 8 << 20;
+const PICTURE_LIMIT: u64 = 8 << 20;
+
+/// A server that holds a store, to be asked instead of opening the store here.
+pub(crate) struct Server<'a> {
+    address: String,
+    key: Option<&'a str>,
+}
+
+impl<'a> Server<'a> {
+    /// The one that says it holds the store; it may be gone since.
+    pub(crate) fn of(config: &'a Config) -> Option<Self> {
+        let address = Engine::server(&config.data)?;
+        Some(Self { address, key: config.api_key.as_deref() })
+    }
+
+    /// What it answers to a POST of `body`, or to a GET if there is none; `None` for
+    /// anything but a plain success, since asking here finds the right words for it.
+    pub(crate) fn ask(&self, path: &str, body: Option<&Value>) -> Option<Vec<u8>> {
+        let (url, agent) = (format!("{}{path}", self.address), agent(ANSWER));
+        let key = self.key.map(|key| format!("Bearer {key}"));
+        let reply = match body {
+            Some(body) => with_key(agent.post(url), key).send_json(body),
+            None => with_key(agent.get(url), key).call(),
+        };
+        let mut reply = reply.ok().filter(|reply| reply.status() == 200)?;
+        reply.body_mut().read_to_vec().ok()
+    }
+}
+
+fn with_key<B>(call: ureq::RequestBuilder<B>, key: Option<String>) -> ureq::RequestBuilder<B> {
+    match key {
+        Some(key) => call.header("Authorization", key),
+        None => call,
+    }
+}
 
 /// The server's answer to a search, as `ek search --json` prints it. `None` if
 /// nobody serves this store, or the server does not answer: then the store is
-/// searched here, which also finds the right words for what is wrong.
+/// searched here.
 pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> {
-    let address = Engine::server(&config.data)?;
-    let body = body(request)?;
-    let mut call = agent(ANSWER).post(format!("{address}/v1/search"));
-    if let Some(key) = &config.api_key {
-        call = call.header("Authorization", format!("Bearer {key}"));
-    }
-    let mut reply = call.send_json(body).ok().filter(|reply| reply.status() == 200)?;
-    let mut reply: Value = reply.body_mut().read_json().ok()?;
+    let reply = Server::of(config)?.ask("/v1/search", Some(&body(request)?))?;
+    let mut reply: Value = serde_json::from_slice(&reply).ok()?;
     // The server was sent bytes; who asked named files.
     for (i, part) in request.parts.iter().enumerate() {
         if let PartQuery::Image(Source::Path(path)) = &part.what {
@@ -34,6 +63,16 @@ pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> 
         }
     }
     reply["hits"].is_array().then_some(reply)
+}
+
+/// A picture file as requests carry it; `None` for what is better looked at here.
+pub(crate) fn picture(path: &Path) -> Option<String> {
+    // What is no file, such as a pipe, might never end.
+    let facts = fs_err::metadata(path).ok()?;
+    if !facts.is_file() || facts.len() > PICTURE_LIMIT {
+        return None;
+    }
+    Some(BASE64_STANDARD.encode(fs_err::read(path).ok()?))
 }
 
 /// What asks a server on this machine and waits so long for each answer.
@@ -52,10 +91,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
     let part = |what: &PartQuery| match what {
         PartQuery::Text(text) => Some(json!({ "text": text })),
         PartQuery::Id(id) => Some(json!({ "id": id.to_string() })),
-        PartQuery::Image(Source::Path(path)) => {
-            let bytes = fs_err::read(path).ok().filter(|bytes| bytes.len() <= PICTURE_LIMIT)?;
-            Some(json!({ "image": BASE64_STANDARD.encode(bytes) }))
-        }
+        PartQuery::Image(Source::Path(path)) => Some(json!({ "image": picture(path)? })),
         PartQuery::Image(Source::Bytes(_)) | PartQuery::Embedding(_) => None,
     };
     let mut parts = Vec::new();

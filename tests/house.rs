@@ -62,6 +62,7 @@ fn a_part_of_a_kind_has_one_home() {
         ("actix-web", &["ekphrasis-web"]),
         ("burn", &["ekphrasis-train"]),
         ("prost", &["ekphrasis-onnx"]),
+        ("rmcp", &["ekphrasis"]),
     ]);
     for package in metadata().workspace_packages() {
         for dependency in &package.dependencies {
@@ -190,6 +191,7 @@ fn some_things_are_named_in_one_place_only() {
     only_in("hnsw_rs", &["index/src/vector/hnsw.rs"]);
     only_in("tantivy", &["index/src/text/", "index/src/error.rs"]);
     only_in("rusqlite", &["index/src/catalogue", "index/src/error.rs"]);
+    only_in("rmcp", &["src/commands/mcp/protocol.rs"]);
     only_in("env::var", &["src/engine/src/config.rs"]);
 }
 

@@ -11,6 +11,8 @@ mod identities;
 mod index;
 mod label;
 mod labels;
+mod manual;
+mod mcp;
 mod model;
 mod recall;
 mod remove;
@@ -65,6 +67,9 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),
         Verb::Serve(args) => serve::serve(global, args),
+        Verb::Mcp => mcp::mcp(global),
+        Verb::Completions(args) => manual::completions(args),
+        Verb::Man(args) => manual::man(args),
     }
 }
 

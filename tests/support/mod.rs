@@ -1,6 +1,7 @@
 //! What the tests share: the program in a temporary folder, and its output.
 
 pub(crate) mod browser;
+mod python;
 mod server;
 
 use std::path::{Path, PathBuf};
@@ -10,6 +11,7 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use python::python;
 pub(crate) use server::Server;
 
 /// The repository.

@@ -1,6 +1,6 @@
-//! Where do systems keep an installed ONNX Runtime?
+//! Where do systems keep an installed ONNX Runtime, and release archives theirs?
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 const FOLDERS: [&str; 8] = [
     "/usr/local/lib",
@@ -25,9 +25,19 @@ const BARE: &[&str] = if cfg!(target_os = "windows") {
 
 /// Candidates, the likeliest first: files that exist, then bare names for the loader.
 pub(super) fn files() -> Vec<PathBuf> {
+    // What came along with the program was chosen for it.
+    let program = std::env::current_exe().ok();
+    let beside = program.as_deref().and_then(Path::parent).map(|folder| folder.join("lib"));
+    let mut found = files_in(beside.into_iter().chain(FOLDERS.map(PathBuf::from)));
+    found.extend(BARE.iter().map(PathBuf::from));
+    found
+}
+
+/// Each library in these folders once.
+fn files_in(folders: impl Iterator<Item = PathBuf>) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut real = Vec::new();
-    for folder in FOLDERS {
+    for folder in folders {
         let Ok(entries) = fs_err::read_dir(folder) else { continue };
         let mut here: Vec<_> =
             entries.flatten().map(|e| e.path()).filter(|p| is_runtime(p)).collect();
@@ -41,11 +51,10 @@ pub(super) fn files() -> Vec<PathBuf> {
             }
         }
     }
-    found.extend(BARE.iter().map(PathBuf::from));
     found
 }
 
-fn is_runtime(path: &std::path::Path) -> bool {
+fn is_runtime(path: &Path) -> bool {
     let Some(name) = path.file_name().and_then(|n| n.to_str()) else { return false };
     let Some(rest) = name.strip_prefix("libonnxruntime.") else { return false };
     rest == "so" || rest.starts_with("so.") || rest.ends_with("dylib")
