@@ -9,7 +9,8 @@
 //! before, so that none is answered out of the cache of queries. One after the other:
 //!
 //! * **the text encoder alone**, in this process and without a server: one text at a time on
-//!   as many threads as there are cores, before the server and after it;
+//!   as many threads as there are cores, before the server and after it, and several at a
+//!   time, which says what putting requests together could save;
 //! * **clients** who ask again as soon as they are answered: queries a second, p50 and p99;
 //! * **four times as much** as the server answered at best, sent at an even pace whether it
 //!   answers or not. Latency counts from when a query was due, so that waiting to be sent
@@ -68,8 +69,12 @@ fn main() -> Result<()> {
     println!("{cores} cores, {} s each", args.seconds);
 
     let encoder = TextEncoder::open(home, cores)?;
-    let before = encoder.rate(cores, time)?;
+    let before = encoder.rate(cores, 1, time)?;
     println!("text encoder alone, {cores} threads: {before:.1}/s");
+    for batch in [2, 4, 8] {
+        let rate = encoder.rate(cores, batch, time)?;
+        println!("  in batches of {batch}: {rate:.1}/s, {:.2} of that", rate / before);
+    }
 
     let server = Server::start(home, &pictures)?;
     println!("server over {} pictures\n", server.pictures);
@@ -85,7 +90,7 @@ fn main() -> Result<()> {
         println!("| {clients} | {}", seen.row());
         best = best.max(seen.rate());
     }
-    let after = encoder.rate(cores, time)?;
+    let after = encoder.rate(cores, 1, time)?;
     let alone = f64::midpoint(before, after);
     println!(
         "\ntext encoder alone again: {after:.1}/s; the server at best: {:.2} of their mean",
@@ -125,17 +130,19 @@ impl TextEncoder {
         Ok(Self(towers))
     }
 
-    /// Texts a second, one at a time on each thread.
-    fn rate(&self, threads: usize, time: Duration) -> Result<f64> {
+    /// Texts a second, `batch` at a time on each thread.
+    fn rate(&self, threads: usize, batch: usize, time: Duration) -> Result<f64> {
         let encoder = self.0.text()?;
         let (done, start) = (AtomicU64::new(0), Instant::now());
         std::thread::scope(|scope| {
             for _ in 0..threads {
                 scope.spawn(|| {
                     while start.elapsed() < time {
-                        let embedded = encoder.embed_texts(&[&query()]);
+                        let texts: Vec<String> = (0..batch).map(|_| query()).collect();
+                        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+                        let embedded = encoder.embed_texts(&texts);
                         embedded.expect("the encoder that just worked");
-                        done.fetch_add(1, Ordering::Relaxed);
+                        done.fetch_add(batch as u64, Ordering::Relaxed);
                     }
                 });
             }
