@@ -12,8 +12,11 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::problem::Problem;
 
+/// Requests that run at once, for each core: more than one, so that texts of several come
+/// together in one run of the encoder.
+const RUNNING_EACH: usize = 4;
 /// How many wait for each that runs.
-const WAITING_EACH: usize = 16;
+const WAITING_EACH: usize = 8;
 /// Nobody waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Bodies over this many bytes are received by few at once.
@@ -25,7 +28,7 @@ const LARGE_BODIES: usize = 16;
 /// servers it runs.
 pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
-    let running = 2 * cores.max(2);
+    let running = RUNNING_EACH * cores.max(2);
     Gate::new(running, WAITING_EACH * running, PATIENCE)
 });
 

@@ -89,6 +89,8 @@ fn stages(page: &mut Page, engine: &Engine) {
     }
     let help = "Texts of queries that needed no encoding";
     page.one("ekphrasis_kept_texts_total", "counter", help, meters.kept_texts());
+    let help = "Texts of queries that were encoded, several in a run if many ask at once";
+    page.one("ekphrasis_encoded_texts_total", "counter", help, meters.encoded_texts());
     page.one("ekphrasis_ingest_runs_total", "counter", "Indexing runs that ended", runs.ended);
     page.one("ekphrasis_ingest_items_total", "counter", "Items indexed", runs.indexed);
     let help = "Files that could not be indexed, once a run";

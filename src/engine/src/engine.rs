@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::available_parallelism;
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{
@@ -15,6 +16,7 @@ use crate::duplicates::{Asked, DuplicateReport};
 use crate::meter::Meters;
 use crate::queries::KnownTexts;
 use crate::thumbnails::Thumbnails;
+use crate::together::Together;
 use crate::{EngineError, Progress, Source, Status, Told, Towers, additions, ingest, pictures};
 
 /// What an engine may do to its store.
@@ -52,6 +54,8 @@ pub struct Engine {
     pub(crate) turn: Mutex<()>,
     /// Vectors of texts that were asked for.
     pub(crate) known_texts: KnownTexts,
+    /// Puts texts together that are asked for at once.
+    pub(crate) together: Together,
     pub(crate) meters: Meters,
     /// Where pictures are kept that were sent.
     pub(crate) uploads: PathBuf,
@@ -86,6 +90,7 @@ impl Engine {
             copies: Mutex::default(),
             turn: Mutex::default(),
             known_texts: KnownTexts::default(),
+            together: Together::new(available_parallelism().map_or(1, usize::from)),
             meters: Meters::default(),
             uploads: additions::uploads(data),
             sent: Mutex::default(),

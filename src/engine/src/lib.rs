@@ -29,6 +29,7 @@ mod recall;
 mod search;
 mod secret;
 mod thumbnails;
+mod together;
 mod towers;
 mod watch;
 

@@ -63,7 +63,7 @@ impl Histogram {
 /// What one engine has done since it was opened.
 #[derive(Debug, Default)]
 pub struct Meters {
-    /// Encoding one text of a query that was not kept.
+    /// Runs of the text encoder, each over one or several texts of queries that were not kept.
     pub encode_text: Histogram,
     /// Reading, decoding and encoding one picture of a query.
     pub encode_image: Histogram,
@@ -72,6 +72,7 @@ pub struct Meters {
     /// Thumbnails, made or found.
     pub thumbnail: Histogram,
     kept_texts: AtomicU64,
+    encoded_texts: AtomicU64,
     runs: Mutex<Runs>,
 }
 
@@ -94,6 +95,11 @@ impl Meters {
         self.kept_texts.load(Ordering::Relaxed)
     }
 
+    /// Texts of queries that were encoded, in fewer runs if many asked at once.
+    pub fn encoded_texts(&self) -> u64 {
+        self.encoded_texts.load(Ordering::Relaxed)
+    }
+
     /// What all indexing runs did.
     pub fn runs(&self) -> Runs {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -101,6 +107,10 @@ impl Meters {
 
     pub(crate) fn note_kept_text(&self) {
         self.kept_texts.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn note_encoded_texts(&self, count: usize) {
+        self.encoded_texts.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     pub(crate) fn note_run(&self, report: &IndexReport) {

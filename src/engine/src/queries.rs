@@ -37,8 +37,11 @@ impl Engine {
             return Ok(embedding.clone());
         }
         let encoder = self.towers.text()?;
-        let mut embeddings = self.meters.encode_text.time(|| encoder.embed_texts(&[text]))?;
-        let embedding = embeddings.swap_remove(0);
+        let encode = |texts: &[&str]| {
+            self.meters.note_encoded_texts(texts.len());
+            self.meters.encode_text.time(|| encoder.embed_texts(texts))
+        };
+        let embedding = self.together.embed(text, &encode)?;
         if text.len() <= LONGEST {
             lock().put(text.to_owned(), embedding.clone());
         }
