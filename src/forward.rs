@@ -125,9 +125,21 @@ impl Forward {
         Ok(Ended { report: result["report"].clone(), stopped, result })
     }
 
+    /// What the server does instead, if it indexes something.
+    fn going_on(&self) -> Option<String> {
+        let (_, status) = self.call("GET", "/v1/status", None).ok()?;
+        let other = status["indexing"].as_object()?;
+        let (seen, waiting) = (other["seen"].as_u64()?, other["waiting"].as_u64()?);
+        Some(format!(
+            "it indexes just now, {} of {seen} files; this is next (Ctrl-C takes it back)",
+            seen.saturating_sub(waiting)
+        ))
+    }
+
     fn follow(&self, id: &str, shown: &ProgressLine, stop: &AtomicBool) -> Result<Value, Failure> {
         let path = format!("/v1/jobs/{id}");
         let mut told = false;
+        let mut said = shown.is_silent();
         loop {
             let (status, job) = self.call("GET", &path, None)?;
             if status != 200 {
@@ -135,6 +147,13 @@ impl Forward {
             }
             if !matches!(job["state"].as_str(), Some("waiting" | "running")) {
                 return Ok(job);
+            }
+            if !said
+                && job["progress"].is_null()
+                && let Some(other) = self.going_on()
+            {
+                said = true;
+                output::note(&other);
             }
             if job["progress"].is_object() {
                 let file = job["file"].as_str().unwrap_or_default();

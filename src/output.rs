@@ -83,6 +83,11 @@ impl ProgressLine {
         Self { form, shown: Mutex::new(None) }
     }
 
+    /// Whether nothing is to be told.
+    pub(crate) fn is_silent(&self) -> bool {
+        self.form == Form::Nothing
+    }
+
     pub(crate) fn show(&self, progress: &Progress, path: &Path) {
         let mut shown = self.shown.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
         let due = shown.is_none_or(|last| last.elapsed() >= self.form.every());

@@ -94,7 +94,15 @@ fn what_the_owner_left_out_stays_left_out_over_http() {
         let job = ended(&server, job["id"].as_str().expect("a name"));
         assert_eq!((&job["state"], &job["paths"]), (&json!("done"), &json!([one])), "{job}");
     }
-    assert_eq!(server.post("/v1/jobs", &json!({ "paths": [around] })).0, 403);
+    // A folder around them is taken, and what they leave out is left out there, too.
+    let (status, job) = server.post("/v1/jobs", &json!({ "paths": [around] }));
+    assert_eq!(status, 202, "{job}");
+    let job = ended(&server, job["id"].as_str().expect("a name"));
+    assert_eq!(
+        (&job["state"], &job["result"]["report"]["seen"]),
+        (&json!("done"), &json!(2)),
+        "{job}"
+    );
     let (status, problem) = server.post("/v1/jobs", &json!({ "paths": [one, two] }));
     assert_eq!((status, &problem["field"]), (400, &json!("paths")), "{problem}");
     // Options are remembered a line each; a glob cannot bring one in.
@@ -103,7 +111,12 @@ fn what_the_owner_left_out_stays_left_out_over_http() {
     let job = ended(&server, job["id"].as_str().expect("a name"));
     assert_eq!((&job["state"], &job["fault"]), (&json!("failed"), &json!("user")), "{job}");
     let (_, status) = server.get("/v1/status");
-    assert_eq!((&status["images"], &status["roots"]), (&json!(2), &json!([one, two])), "{status}");
+    let roots = json!([around, one, two]);
+    assert_eq!((&status["images"], &status["roots"]), (&json!(2), &roots), "{status}");
+    // Who forgets the folder around them forgets them.
+    home.ek(&["remove", "around"]).exits(0);
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(0), &json!([])), "{status}");
 }
 
 #[test]
@@ -210,6 +223,41 @@ fn a_folder_that_was_forgotten_is_not_watched_any_more() {
     server.wait_for_images(4);
     let (_, status) = server.get("/v1/status");
     assert_eq!((&status["images"], &status["roots"]), (&json!(4), &json!([kept])), "{status}");
+}
+
+#[test]
+fn forgetting_says_what_it_waits_for_and_ends_what_is_pointless() {
+    let home = Home::new();
+    let (many, other) = (home.folder("many"), home.folder("other"));
+    for i in 0..250u8 {
+        picture(&many.join(format!("{i}.png")), [i, 255 - i, i / 2]);
+    }
+    picture(&other.join("green.png"), [0, 255, 0]);
+    home.ek(&["index", "other"]).exits(0);
+    let server = Server::start(&home, &["up", "many"]);
+    server.wait_for("/v1/status", |status| status["indexing"]["indexed"].as_u64() > Some(0));
+    let run = home.ek(&["remove", "other"]).exits(0);
+    assert!(run.stderr().contains("it indexes just now"), "{}", run.stderr());
+    assert!(run.stdout().starts_with("1 item forgotten"), "{}", run.stdout());
+    assert_eq!(server.get("/v1/status").1["images"], 250, "the run was waited for");
+
+    // An order to index what is then forgotten is taken back, be it waiting or running.
+    for i in 0..250u8 {
+        picture(&many.join(format!("{i}.png")), [255 - i, i, i]);
+    }
+    let ids: Vec<String> = (0..2)
+        .map(|_| {
+            server.post("/v1/jobs", &json!({ "paths": [many] })).1["id"]
+                .as_str()
+                .expect("a name")
+                .to_owned()
+        })
+        .collect();
+    home.ek(&["remove", "many"]).exits(0);
+    let states: Vec<Value> = ids.iter().map(|id| ended(&server, id)["state"].clone()).collect();
+    assert_eq!(states[1], "stopped", "{states:?}");
+    let (_, status) = server.get("/v1/status");
+    assert_eq!((&status["images"], &status["roots"]), (&json!(0), &json!([])), "{status}");
 }
 
 #[test]

@@ -1,5 +1,9 @@
 //! The real server, asked over HTTP.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use serde_json::json;
@@ -157,6 +161,77 @@ fn wrong_requests_are_problems_and_harm_nothing() {
     assert_eq!(server.post("/v1/search", &json!({ "text": long })).0, 400);
     assert_eq!(server.get("/v1/nowhere").0, 404);
     assert_eq!(server.get("/healthz").0, 200);
+}
+
+/// What a raw request gets, and the rest of a body that it was told to wait for.
+fn answer(socket: &mut TcpStream) -> String {
+    let mut bytes = Vec::new();
+    socket.read_to_end(&mut bytes).expect("answered");
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[test]
+fn what_was_begun_is_answered_before_the_end() {
+    let (_home, server) = with_three();
+    let authority = server.authority().to_owned();
+    let body = json!({ "text": "a cat", "mode": "vector" }).to_string();
+    let mut socket = TcpStream::connect(&authority).expect("connected");
+    write!(
+        socket,
+        "POST /v1/search HTTP/1.1\r\nhost: {authority}\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n{}",
+        body.len(),
+        &body[..5]
+    )
+    .expect("sent");
+    std::thread::sleep(Duration::from_millis(200));
+    let ending = std::thread::spawn(move || server.terminate());
+    std::thread::sleep(Duration::from_millis(300));
+    socket.write_all(&body.as_bytes()[5..]).expect("still listened to");
+    let answer = answer(&mut socket);
+    assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("cat_451x300.jpg"), "{answer}");
+    assert_eq!(ending.join().expect("it ends"), 0);
+}
+
+#[test]
+fn texts_are_compressed_and_what_is_known_is_not_sent_again() {
+    let (_home, server) = with_three();
+    let authority = server.authority();
+    let get = |path: &str, headers: &str| {
+        let mut socket = TcpStream::connect(authority).expect("connected");
+        write!(
+            socket,
+            "GET {path} HTTP/1.1\r\nhost: {authority}\r\nconnection: close\r\n{headers}\r\n"
+        )
+        .expect("sent");
+        answer(&mut socket).to_lowercase()
+    };
+    let header = |answer: &str, name: &str| {
+        let line = answer.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(": "));
+        line.map(str::to_owned)
+    };
+    let id = server.get("/v1/items?limit=1").1["items"][0]["id"].as_str().expect("one").to_owned();
+    let thumbnail = format!("/v1/items/{id}/thumbnail");
+    for (path, compressed) in [("/", true), ("/v1/status", true), (&*thumbnail, false)] {
+        // Brotli is not spoken, though it is liked best.
+        let answer = get(path, "accept-encoding: br, gzip\r\n");
+        assert!(answer.starts_with("http/1.1 200"), "{path}: {answer}");
+        let coding = header(&answer, "content-encoding");
+        assert_eq!(coding.as_deref(), compressed.then_some("gzip"), "{path}");
+        assert_eq!(header(&get(path, ""), "content-encoding"), None, "{path}");
+        if path == "/v1/status" {
+            continue;
+        }
+        assert!(header(&answer, "cache-control").is_some(), "{path}");
+        let tag = header(&answer, "etag").expect("a tag");
+        for known in
+            [format!("if-none-match: {tag}\r\n"), format!("if-none-match: \"x\", W/{tag}\r\n")]
+        {
+            let again = get(path, &known);
+            assert!(again.starts_with("http/1.1 304"), "{path}: {again}");
+        }
+        assert!(get(path, "if-none-match: \"x\"\r\n").starts_with("http/1.1 200"), "{path}");
+    }
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! `ek remove`.
 
 use std::path::PathBuf;
+use std::sync::atomic::AtomicBool;
 
 use super::index::absolute;
 use super::{Done, config, open_to_write};
@@ -15,11 +16,16 @@ pub(super) fn remove(global: &Global, args: &RemoveArgs) -> Result<Done, Failure
     if let Some(server) = Forward::to_holder(&config) {
         let order = serde_json::json!({ "action": "remove", "paths": texts(&paths)? });
         let job = server.run(global, &order)?;
+        if job.stopped {
+            output::note("stopped; nothing was forgotten");
+            return Ok(Done::NothingOrPartly);
+        }
         let within = job.within().into_iter().map(PathBuf::from).collect::<Vec<_>>();
         return tell(global, job.removed(), &within);
     }
     let engine = open_to_write(global, &config, "ek remove", None)?;
-    let removed = engine.remove(&paths)?;
+    // Nothing else goes on in this process, so nothing is waited for.
+    let removed = engine.remove(&paths, &AtomicBool::new(false))?.unwrap_or_default();
     // A folder around what was forgotten would bring it back.
     let around =
         engine.roots()?.into_iter().filter(|root| paths.iter().any(|p| p.starts_with(root)));

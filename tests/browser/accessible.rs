@@ -67,6 +67,25 @@ fn every_state_passes_axe_in_both_themes() {
         "document.querySelector('#v-labels li') && document.querySelector('#v-words-found li')",
     );
     page.look("viewer", &mut found);
+    browser.run("document.querySelector('#v-who').open = true");
+    browser.type_into("#v-enrol-name", "Mittens\n");
+    page.wait("document.querySelector('#v-found .verdict')");
+    browser.run("document.querySelector('#v-verify').requestSubmit()");
+    page.wait("document.querySelector('#v-verified .verdict')");
+    page.look("who it is", &mut found);
+    browser.run("document.querySelector('#v-keep').click()");
+    page.wait("document.querySelectorAll('.label-row').length === 2");
+    browser.type_into(".label-row input[type=file]", &file("cat_451x300.jpg"));
+    page.wait("document.querySelector('.label-row .thumbs img')");
+    page.look("a label set that is made", &mut found);
+    browser.type_into("#n-set-name", "pets\n");
+    page.wait("document.querySelector('#n-sets .labels')");
+    page.look("label sets", &mut found);
+    browser.click("#n-tabs label:nth-of-type(2)");
+    page.wait("document.querySelector('#n-list .thumbs')");
+    page.look("identities", &mut found);
+    browser.keys(Browser::ESCAPE);
+    page.wait("!document.querySelector('#names').open");
     browser.keys(Browser::ESCAPE);
     browser.run("document.querySelector('#v-close').click()");
     page.wait("!document.querySelector('#viewer').open");
@@ -100,6 +119,12 @@ fn every_state_passes_axe_in_both_themes() {
     page.look("small viewer", &mut found);
     browser.run("document.querySelector('#v-close').click()");
     page.wait("!document.querySelector('#viewer').open");
+    browser.click("#names-button");
+    browser.click("#n-new");
+    page.wait("document.querySelector('#names').scrollWidth <= 360");
+    page.look("small label sets", &mut found);
+    browser.keys(Browser::ESCAPE);
+    page.wait("!document.querySelector('#names').open");
     browser.click("#filters");
     page.wait("document.activeElement.id === 'f-close'");
     page.look("small filters", &mut found);

@@ -45,5 +45,16 @@ fn jobs_failures_model_and_recall() {
     browser.keys(Browser::ESCAPE);
     page.wait("!document.querySelector('#library').open");
     page.wait_for_tiles(3);
+    // A folder is forgotten at the second press, and its files stay.
+    browser.click("#library-button");
+    browser.run(
+        "const button = document.querySelector('#l-roots [aria-label^=\"Forget\"]');
+         button.focus(); button.click();",
+    );
+    page.wait("document.querySelector('#l-roots [data-sure]')?.innerText.startsWith('Really')");
+    browser.keys(Browser::ENTER);
+    page.wait("document.querySelector('.job').innerText.includes('3 items forgotten')");
+    page.wait("document.querySelectorAll('#l-roots li').length === 0");
+    assert!(folder.join("coffee.webp").exists());
     page.end_but(&["/v1/jobs"]);
 }

@@ -3,8 +3,10 @@
 
 mod accessible;
 mod closer;
+mod docs;
 mod library;
 mod many;
+mod names;
 mod picking;
 mod searching;
 mod trouble;

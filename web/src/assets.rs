@@ -25,7 +25,7 @@ macro_rules! assets {
     };
 }
 
-static ASSETS: [Asset; 29] = assets! {
+static ASSETS: [Asset; 36] = assets! {
     "/" "index.html" "text/html; charset=utf-8";
     "/icon.svg" "icon.svg" "image/svg+xml";
     "/api.js" "api.js" "text/javascript; charset=utf-8";
@@ -34,15 +34,22 @@ static ASSETS: [Asset; 29] = assets! {
     "/dialogs.css" "dialogs.css" "text/css; charset=utf-8";
     "/dom.js" "dom.js" "text/javascript; charset=utf-8";
     "/duplicates.js" "duplicates.js" "text/javascript; charset=utf-8";
+    "/examples.js" "examples.js" "text/javascript; charset=utf-8";
     "/facets.js" "facets.js" "text/javascript; charset=utf-8";
     "/facts.js" "facts.js" "text/javascript; charset=utf-8";
     "/grid.js" "grid.js" "text/javascript; charset=utf-8";
+    "/identities.js" "identities.js" "text/javascript; charset=utf-8";
     "/jobs.js" "jobs.js" "text/javascript; charset=utf-8";
     "/keys.js" "keys.js" "text/javascript; charset=utf-8";
+    "/labelling.js" "labelling.js" "text/javascript; charset=utf-8";
+    "/labelsets.js" "labelsets.js" "text/javascript; charset=utf-8";
     "/layout.js" "layout.js" "text/javascript; charset=utf-8";
     "/library.js" "library.js" "text/javascript; charset=utf-8";
+    "/names.css" "names.css" "text/css; charset=utf-8";
+    "/names.js" "names.js" "text/javascript; charset=utf-8";
     "/pictures.js" "pictures.js" "text/javascript; charset=utf-8";
     "/query.js" "query.js" "text/javascript; charset=utf-8";
+    "/recognising.js" "recognising.js" "text/javascript; charset=utf-8";
     "/results.css" "results.css" "text/css; charset=utf-8";
     "/results.js" "results.js" "text/javascript; charset=utf-8";
     "/selection.js" "selection.js" "text/javascript; charset=utf-8";

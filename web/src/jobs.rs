@@ -46,6 +46,12 @@ impl Order {
         }
     }
 
+    /// Whether it takes in what lies at or below `gone`, and nothing else.
+    fn is_all_within(&self, gone: &[PathBuf]) -> bool {
+        let Self::Index { paths, .. } = self else { return false };
+        paths.iter().all(|path| gone.iter().any(|folder| path.starts_with(folder)))
+    }
+
     fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Index { paths, .. } | Self::Retry { paths, .. } | Self::Remove { paths } => paths,
@@ -143,7 +149,8 @@ impl Jobs {
         Self { shared: Arc::new(shared), worker: Mutex::new(None) }
     }
 
-    /// Puts a job at the end of the queue.
+    /// Puts a job at the end of the queue. What is to be forgotten need not be indexed first:
+    /// jobs that do nothing else are stopped.
     ///
     /// # Errors
     /// 409 if the store is open for reading only or the server ends, 429 if too many wait.
@@ -168,6 +175,11 @@ impl Jobs {
             surplus -= usize::from(goes);
             !goes
         });
+        if let Order::Remove { paths } = &order {
+            for job in list.jobs.iter().filter(|job| job.order.is_all_within(paths)) {
+                job.halt();
+            }
+        }
         list.made += 1;
         let job = Arc::new(Job {
             // The time, so that no other run of the server had one of this name.
@@ -225,12 +237,7 @@ impl Jobs {
     /// 404 if there is no such job.
     pub(crate) fn stop(&self, id: &str) -> Result<wire::Job, Problem> {
         let job = self.get(id)?;
-        job.stop.store(true, Ordering::Relaxed);
-        job.change(|state| {
-            if state.phase == Phase::Waiting {
-                state.end(Phase::Stopped);
-            }
-        });
+        job.halt();
         Ok(job.wire())
     }
 
@@ -282,6 +289,16 @@ impl Job {
 
     pub(crate) fn has_ended(&self) -> bool {
         self.phase().has_ended()
+    }
+
+    /// Ends it: at once if it waits, after the files in flight if it runs.
+    fn halt(&self) {
+        self.stop.store(true, Ordering::Relaxed);
+        self.change(|state| {
+            if state.phase == Phase::Waiting {
+                state.end(Phase::Stopped);
+            }
+        });
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
@@ -358,7 +375,11 @@ impl Job {
                 engine.index(paths, options, &tell, &self.stop)?
             }
             Order::Retry { paths, memory } => engine.retry(paths, *memory, &tell, &self.stop)?,
-            Order::Remove { paths } => return Ok((removed(engine, paths)?, false)),
+            Order::Remove { paths } => {
+                let result = removed(engine, paths, &self.stop)?;
+                let stopped = result.removed.is_none();
+                return Ok((result, stopped));
+            }
         };
         self.change(|state| state.progress = Some(report.progress.clone()));
         Ok((result_of(&report), report.stopped))
@@ -407,8 +428,14 @@ fn as_left_out(engine: &Engine, path: &Path, options: &IndexOptions) -> Result<(
     )))
 }
 
-fn removed(engine: &Engine, paths: &[PathBuf]) -> Result<wire::JobResult, EngineError> {
-    let removed = engine.remove(paths)?;
+fn removed(
+    engine: &Engine,
+    paths: &[PathBuf],
+    stop: &AtomicBool,
+) -> Result<wire::JobResult, EngineError> {
+    let Some(removed) = engine.remove(paths, stop)? else {
+        return Ok(wire::JobResult::default());
+    };
     // A folder around what was forgotten would bring it back.
     let roots = engine.roots()?.into_iter();
     let within = roots.filter(|root| paths.iter().any(|path| path.starts_with(root)));

@@ -3,6 +3,7 @@
 //! equal to the routes.
 
 mod asks;
+mod examples;
 
 use std::sync::LazyLock;
 
@@ -11,9 +12,9 @@ use utoipa::openapi::request_body::{RequestBody, RequestBodyBuilder};
 use utoipa::openapi::schema::AdditionalProperties;
 use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityRequirement, SecurityScheme};
 use utoipa::openapi::{
-    Components, ComponentsBuilder, Content, HttpMethod, InfoBuilder, KnownFormat, License,
-    ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required, Response,
-    ResponseBuilder, Schema, SchemaFormat, Type,
+    Components, ComponentsBuilder, Content, ContentBuilder, HttpMethod, InfoBuilder, KnownFormat,
+    License, ObjectBuilder, OpenApi, OpenApiBuilder, PathItem, PathsBuilder, Ref, RefOr, Required,
+    Response, ResponseBuilder, Schema, SchemaFormat, Type,
 };
 use utoipa::{PartialSchema, ToSchema};
 
@@ -202,6 +203,7 @@ fn label_sets(doc: &mut Doc) {
     doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
         let op = named(op.summary(Some("Forget one label; a set without labels goes")));
         let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200));
+        let label = label.examples(["cat"]);
         in_path(op, "label", "The label", label.build())
             .response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
@@ -347,7 +349,7 @@ fn named(op: OperationBuilder) -> OperationBuilder {
         .schema_type(Type::String)
         .pattern(Some(r"^[^/\\\x00-\x1f\x7f-\x9f]+$"))
         .max_length(Some(200));
-    in_path(op, "name", "The name", name.build())
+    in_path(op, "name", "The name", name.examples(["Mittens"]).build())
 }
 
 fn in_path(
@@ -426,8 +428,12 @@ impl Doc {
                     Some(Box::new(AdditionalProperties::FreeForm(false)));
             }
         }
+        let json = ContentBuilder::new()
+            .schema(Some(schema.clone()))
+            .example(examples::of(&T::name()))
+            .build();
         RequestBodyBuilder::new()
-            .content("application/json", Content::new(Some(schema.clone())))
+            .content("application/json", json)
             .content("multipart/form-data", Content::new(Some(schema)))
             .required(Some(Required::True))
             .build()

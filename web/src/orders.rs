@@ -106,11 +106,10 @@ enum Action {
 
 /// The folders that the owner indexed around these paths, with the owner's options: what was
 /// left out there stays left out, whatever path within is named. A folder that is new takes
-/// the defaults.
+/// the defaults; in indexed ones below it the engine leaves out what was left out there.
 ///
 /// # Errors
-/// 403 for a folder that has indexed ones below it, whose exceptions would not hold; 400 if
-/// the folders were indexed with different options.
+/// 400 if the folders were indexed with different options.
 fn as_the_owner_did(
     engine: &Engine,
     paths: &[PathBuf],
@@ -121,16 +120,6 @@ fn as_the_owner_did(
     for path in paths {
         let around = roots.iter().filter(|root| path.starts_with(root));
         let innermost = around.max_by_key(|root| root.components().count());
-        if innermost.is_none()
-            && let Some(below) = roots.iter().find(|root| root.starts_with(path))
-        {
-            return Err(Problem::not_allowed(format!(
-                "{} lies around {}, which was indexed with options of its own; only `ek index` \
-                 takes the folder around it",
-                path.display(),
-                below.display()
-            )));
-        }
         whole.push(innermost.unwrap_or(path).clone());
     }
     whole.sort();

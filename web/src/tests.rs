@@ -390,6 +390,33 @@ async fn every_route_is_described_and_nothing_else() {
     assert_eq!(routes, crate::openapi::tests::operations());
 }
 
+#[actix_web::test]
+async fn what_may_be_sent_has_an_example_that_is_understood() {
+    let (_dir, engine) = pictures();
+    let id = id_of(&engine, "red").await;
+    let document = get(&engine, "/openapi.json").await.json();
+    let paths = document["paths"].as_object().expect("paths");
+    for (path, item) in paths {
+        for (method, operation) in item.as_object().expect("operations") {
+            let content = &operation["requestBody"]["content"]["application/json"];
+            if content.is_null() {
+                continue;
+            }
+            let example = content["example"].to_string();
+            assert_ne!(example, "null", "{method} {path}");
+            let body = example.replace("0123456789abcdef0123456789abcdef", &id);
+            let request = if method == "put" { TestRequest::put() } else { TestRequest::post() };
+            let request = request
+                .uri(&path.replace("{name}", "Mittens"))
+                .insert_header(("content-type", "application/json"))
+                .set_payload(body);
+            let status = send(&engine, None, request).await.status;
+            // 400 is for what cannot be understood; nobody is enrolled here, and such.
+            assert!(status != 400 && status < 500, "{method} {path}: {status}");
+        }
+    }
+}
+
 /// The fields that a POST takes, as the refusal of an unknown one lists them, are
 /// those that are described.
 #[actix_web::test]

@@ -9,6 +9,7 @@ import { Facets } from "./facets.js";
 import { Grid } from "./grid.js";
 import { watchKeys, watchTheme } from "./keys.js";
 import { Library } from "./library.js";
+import { Names } from "./names.js";
 import { watchPictures } from "./pictures.js";
 import { EMPTY, fromAddress, isEmpty, readWords, remember, toAddress } from "./query.js";
 import { forget, resultsOf } from "./results.js";
@@ -52,9 +53,11 @@ const selection = new Selection({
     selection.clear();
   },
   all: gather,
+  name: (items) => names.name(items),
 });
 
 const viewer = new Viewer({
+  names: () => names,
   state: marks,
   step,
   look: (id) => look(id),
@@ -76,6 +79,14 @@ const viewer = new Viewer({
     else change({}, { keepResults: true });
   },
 });
+
+const names = new Names({
+  selected: () => selection.list,
+  look: (id) => look(id),
+  search: (changes) => search(changes),
+  changed: () => viewer.namesChanged(),
+});
+$("names-button").onclick = () => names.open();
 
 const facets = new Facets({ change: (changes) => search(changes) });
 const library = new Library({ changed: () => line.refresh() });
@@ -409,6 +420,7 @@ watchKeys({
       f: () => $("filters").click(),
       v: () => $("copies").click(),
       i: () => library.open(),
+      n: () => names.open(),
       t: turnTheme,
       Escape: () => selection.mode && selection.clear(),
     };

@@ -76,6 +76,19 @@ const fields = (schema, seen = []) => {
   return result;
 };
 
+/** Stands for a picture of the store in examples. */
+const SOME_ID = "0123456789abcdef0123456789abcdef";
+let someId = null;
+
+/** Puts a picture that is there in its place, so that what is shown can be sent as it is. */
+const withRealId = async (body) => {
+  if (!body.value.includes(SOME_ID)) return;
+  someId ??= fetch("v1/items?limit=1&for=images", { headers: headers() })
+    .then((reply) => reply.json()).then(({ items }) => items?.[0]?.id).catch(() => undefined);
+  const id = await someId;
+  if (id) body.value = body.value.replaceAll(SOME_ID, id);
+};
+
 /** JSON to begin with: the fields that are needed, or the first. */
 const example = (schema) => {
   const whole = resolve(schema);
@@ -103,15 +116,17 @@ const tryIt = (path, method, operation) => {
   const form = make("form");
   const inputs = [];
   for (const parameter of operation.parameters ?? []) {
-    const input = make("input", "", { name: parameter.name, autocomplete: "off" });
+    const input = make("input", "", { name: parameter.name, autocomplete: "off", value: parameter.schema?.examples?.[0] ?? "" });
     inputs.push([parameter, input]);
     const about = parameter.description ? `: ${parameter.description}` : "";
     const limits = bounds(parameter.schema ?? {});
     form.append(make("label", [make("code", parameter.name), `${about} (${typeOf(parameter.schema ?? {})}${limits ? `; ${limits}` : ""})`, input]));
   }
-  const schema = operation.requestBody?.content?.["application/json"]?.schema;
-  const body = make("textarea", schema ? example(schema) : "", { "aria-label": "Body as JSON", spellcheck: "false" });
+  const { schema, example: given } = operation.requestBody?.content?.["application/json"] ?? {};
+  const begin = given ? JSON.stringify(given, null, 2) : schema ? example(schema) : "";
+  const body = make("textarea", begin, { "aria-label": "Body as JSON", spellcheck: "false" });
   if (schema) form.append(make("h3", "Body"), ...fields(schema), body);
+  withRealId(body);
   const answer = make("div", "", { "aria-live": "polite" });
   form.append(make("button", "Send", { type: "submit" }), answer);
   form.addEventListener("submit", async (event) => {

@@ -33,6 +33,27 @@ export function icon(name) {
 export const action = (label, click, properties = {}) =>
   make("button", { type: "button", onclick: click, ...properties }, label);
 
+/** A button that asks once more before it does `act`: a second press, while it has the focus, is meant. */
+export function sure(label, really, act, properties = {}) {
+  const button = action(label, () => {
+    if (button.dataset.sure) {
+      act();
+      return;
+    }
+    button.dataset.sure = "yes";
+    button.textContent = really;
+  }, { className: "quiet-button", ...properties });
+  const named = button.getAttribute("aria-label");
+  button.addEventListener("blur", () => {
+    delete button.dataset.sure;
+    button.textContent = label;
+    if (named) button.setAttribute("aria-label", named);
+  });
+  // What is read aloud has to change, too.
+  button.addEventListener("click", () => { if (button.dataset.sure && named) button.setAttribute("aria-label", `${really} (${named})`); });
+  return button;
+}
+
 /** A row of a bar chart: words, a bar of `share` (0 to 1), a number. */
 export function bar(label, share, number, { muted = false, click, title } = {}) {
   const fill = make("span", { className: "fill" });
@@ -82,6 +103,9 @@ let fading = 0;
 /** Says in a line at the bottom that something was done. */
 export function toast(message) {
   const line = $("toast");
+  // What lies under an open dialog is neither seen nor read aloud.
+  const above = [...document.querySelectorAll("dialog[open]")].at(-1) ?? document.body;
+  if (line.parentElement !== above) above.append(line);
   line.textContent = message;
   line.classList.add("shown");
   clearTimeout(fading);

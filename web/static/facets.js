@@ -51,6 +51,10 @@ export class Facets {
       const above = matchMedia("(max-width: 1000px)").matches && this.isOpen;
       if (above && !event.target.closest("#facets, #filters, dialog")) this.toggle(false);
     });
+    // A window that became narrow shows its pictures, not what lies above them.
+    matchMedia("(max-width: 1000px)").addEventListener("change", ({ matches }) => {
+      if (matches && this.isOpen) this.toggle(false);
+    });
     $("facets").addEventListener("keydown", (event) => {
       if (event.key === "Escape") {
         event.stopPropagation();

@@ -10,6 +10,7 @@ const HELP = [
     ["f", "Filters"],
     ["v", "Copies, or back to the pictures"],
     ["i", "Library: folders, failures, model"],
+    ["n", "Label sets and identities"],
     ["t", "Light, dark, or as the system is"],
     ["?", "This help"],
   ]],
@@ -51,7 +52,8 @@ export function watchKeys(acts) {
   addEventListener("keydown", (event) => {
     if (event.altKey || event.ctrlKey || event.metaKey || event.defaultPrevented) return;
     if (event.target.closest?.('input:not([type="checkbox"], [type="radio"]), select, textarea')) return;
-    const dialog = document.querySelector("dialog[open]");
+    // The last one lies above the others: the sheets stand behind the viewer in the page.
+    const dialog = [...document.querySelectorAll("dialog[open]")].at(-1);
     if (dialog && dialog !== $("viewer")) return;
     const { key } = event;
     let done = false;

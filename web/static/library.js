@@ -1,7 +1,7 @@
 // Given a store and a model, what is in it, what could not be read, and how good
 // are its answers?
 
-import { $, action, count, day, duration, fileSize, make, number, terms } from "./dom.js";
+import { $, action, count, day, duration, fileSize, make, number, sure, terms } from "./dom.js";
 import { ask } from "./api.js";
 import { Jobs } from "./jobs.js";
 import { copyText } from "./selection.js";
@@ -55,8 +55,10 @@ export class Library {
     const key = roots.join("\n");
     if (this.shownRoots === key) return;
     this.shownRoots = key;
-    $("l-roots").replaceChildren(...roots.map((root) => make("li", {}, make("code", {}, root),
-      action("Index again", () => this.jobs.start({ paths: [root] }), { className: "quiet-button", "aria-label": `Index again: ${root}` }))));
+    $("l-roots").replaceChildren(...roots.map((root) => make("li", {}, make("code", {}, root), make("span", {},
+      action("Index again", () => this.jobs.start({ paths: [root] }), { className: "quiet-button", "aria-label": `Index again: ${root}` }),
+      sure("Forget", "Really forget? No file is touched", () => this.jobs.start({ action: "remove", paths: [root] }),
+        { "aria-label": `Forget: ${root}` })))));
   }
 
   progress(indexing) {

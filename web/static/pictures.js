@@ -38,12 +38,12 @@ async function shrunk(file) {
 }
 
 /** {name, size, data, address} of a picture's file; throws a sentence if it is none. */
-async function read(file) {
+export async function readPicture(file) {
   // Browsers know no type for some formats that the server reads.
   const isOdd = /\.(heic|heif|avif|jxl|tiff?|cr2|cr3|nef|arw|dng|orf|rw2|raf|pef|srw|svgz?|qoi|pnm|ppm|pgm)$/i.test(file.name);
   if (!file.type.startsWith("image/") && !isOdd) throw new Error(`${file.name || "That"} is not a picture.`);
   const sent = await shrunk(file);
-  if (sent.size > LIMIT) throw new Error(`${file.name} is too large to search by: 20 MB at most.`);
+  if (sent.size > LIMIT) throw new Error(`${file.name} is too large: 20 MB at most.`);
   let url;
   try {
     url = await asDataUrl(sent);
@@ -58,12 +58,23 @@ async function read(file) {
   };
 }
 
+/** What becomes of pictures that come in over an element of its own kind: see [takeInto]. */
+const takers = new WeakMap();
+
+/** Pictures that are dropped or pasted within `element` go to `take(files)`, and are no search. */
+export function takeInto(element, take) {
+  element.dataset.takes = "pictures";
+  takers.set(element, take);
+}
+
+const takerAt = (target) => target?.closest?.("[data-takes]") ?? null;
+
 /** Calls `take(picture)` for every picture that comes in, or `tell(sentence)`. */
 export function watchPictures(take, tell) {
   const receive = async (file) => {
     if (!file) return;
     try {
-      take(await read(file));
+      take(await readPicture(file));
     } catch (error) {
       tell(error.message);
     }
@@ -75,30 +86,42 @@ export function watchPictures(take, tell) {
     $("file").value = "";
   };
   addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((one) => one.type.startsWith("image/"));
-    if (!file) return;
+    const files = [...(event.clipboardData?.files ?? [])].filter((one) => one.type.startsWith("image/"));
+    if (!files.length) return;
     event.preventDefault();
-    receive(file);
+    const taker = takerAt(event.target);
+    if (taker) takers.get(taker)(files);
+    else receive(files[0]);
   });
 
   let inside = 0;
+  let over = null;
+  const mark = (taker) => {
+    over?.classList.remove("dropping");
+    over = taker;
+    over?.classList.add("dropping");
+    $("drop").hidden = inside === 0 || over !== null;
+  };
   const carriesFiles = (event) => [...(event.dataTransfer?.types ?? [])].includes("Files");
   addEventListener("dragenter", (event) => {
     if (!carriesFiles(event)) return;
     inside += 1;
-    $("drop").hidden = false;
+    mark(takerAt(event.target));
   });
   addEventListener("dragleave", (event) => {
     if (!carriesFiles(event)) return;
     inside = Math.max(0, inside - 1);
-    $("drop").hidden = inside === 0;
+    if (!inside) mark(null);
   });
   addEventListener("dragover", (event) => { if (carriesFiles(event)) event.preventDefault(); });
   addEventListener("drop", (event) => {
+    const taker = takerAt(event.target);
     inside = 0;
-    $("drop").hidden = true;
+    mark(null);
     if (!carriesFiles(event)) return;
     event.preventDefault();
-    receive(event.dataTransfer.files[0]);
+    const files = [...event.dataTransfer.files];
+    if (taker) takers.get(taker)(files);
+    else receive(files[0]);
   });
 }

@@ -46,7 +46,7 @@ export function written(items, form) {
 }
 
 export class Selection {
-  /** `on` has changed(), like(ids), all(progress) → items. */
+  /** `on` has changed(), like(ids), all(progress) → items, name(items). */
   constructor(on) {
     this.on = on;
     this.items = new Map();
@@ -55,6 +55,7 @@ export class Selection {
     $("s-clear").onclick = () => this.clear();
     $("s-copy").onclick = () => copyText(written(this.list, "text"), `${count(this.items.size, "path", "paths")} copied`);
     $("s-like").onclick = () => on.like([...this.items.keys()]);
+    $("s-name").onclick = () => on.name(this.list);
     $("s-all").onclick = () => this.all();
     for (const form of ["text", "csv", "json"]) {
       $(`s-${form}`).onclick = () => {
@@ -119,6 +120,6 @@ export class Selection {
     $("selection").hidden = !this.mode;
     document.body.classList.toggle("selecting", this.mode);
     $("s-count").textContent = this.items.size ? `${count(this.items.size, "entry", "entries")} selected` : "Choose pictures";
-    for (const id of ["s-copy", "s-like", "s-text", "s-csv", "s-json"]) $(id).disabled = !this.items.size;
+    for (const id of ["s-copy", "s-like", "s-name", "s-text", "s-csv", "s-json"]) $(id).disabled = !this.items.size;
   }
 }

@@ -3,8 +3,9 @@
 import { $, bar, baseName, make, terms } from "./dom.js";
 import { ask, original, openFile, show, thumbnail } from "./api.js";
 import { factsOf } from "./facts.js";
+import { Labelling } from "./labelling.js";
+import { Recognising } from "./recognising.js";
 import { copyText } from "./selection.js";
-import { percent } from "./words.js";
 
 const SHOWN_BY_BROWSERS = ["jpeg", "jpg", "png", "gif", "webp", "bmp", "ico", "avif"];
 
@@ -13,11 +14,12 @@ const HOW = { same: "", beginning: ", by its beginning", similar: ", which is si
 
 export class Viewer {
   /** `on` has: state(id), step(by), closed(), look(id), and for entries similar, like,
-   *  dislike, select; search(words), narrow(expression). */
+   *  dislike, select; search(words), narrow(expression); names, their sheet. */
   constructor(on) {
     this.on = on;
     this.dialog = $("viewer");
     this.subject = null;
+    this.asked = new Map();
     $("v-close").onclick = () => this.dialog.close();
     $("v-prev").onclick = () => on.step(-1);
     $("v-next").onclick = () => on.step(1);
@@ -27,10 +29,15 @@ export class Viewer {
     $("v-select").onclick = () => this.toggled(on.select);
     $("v-open").onclick = () => openFile(this.subject.item.id);
     $("v-copy").onclick = () => copyText(this.subject.item.path, "Path copied");
-    $("v-form").onsubmit = (event) => {
-      event.preventDefault();
-      this.label();
+    const about = {
+      about: (...asked) => this.about(...asked),
+      sent: () => this.source(),
+      openSets: () => on.names().open("labels"),
+      openIdentities: () => on.names().open("identities"),
+      keep: (words) => on.names().keep(words),
     };
+    this.labelling = new Labelling(about);
+    this.recognising = new Recognising(about);
     $("v-describe").addEventListener("toggle", () => { if ($("v-describe").open) this.describe(); });
     this.dialog.addEventListener("close", () => {
       // It is told of later, and may be open again by then.
@@ -83,8 +90,8 @@ export class Viewer {
     $("v-caption").textContent = isText ? "" : item?.caption ?? "";
     $("v-actions").hidden = Boolean(picture);
     $("v-open").hidden = $("v-copy").hidden = !item?.path;
-    for (const id of ["v-label", "v-describe"]) $(id).hidden = isText;
-    for (const id of ["v-labels", "v-words-found"]) $(id).replaceChildren();
+    for (const id of ["v-label", "v-who", "v-describe"]) $(id).hidden = isText;
+    $("v-words-found").replaceChildren();
     if (!isText) this.picture(item, picture, name);
     $("v-facts").replaceChildren(...terms(factsOf(item, picture, (one) => this.on.narrow(one))));
     this.why(subject);
@@ -95,7 +102,8 @@ export class Viewer {
     }
     this.similar();
     if (!isText && $("v-describe").open) this.describe();
-    if (!isText && $("v-label").open && $("v-words").value.trim()) this.label();
+    this.labelling.follow();
+    this.recognising.follow();
   }
 
   state() {
@@ -179,41 +187,36 @@ export class Viewer {
     }
   }
 
+  /** The picture that is open, as a request names it; null for a text. */
+  source() {
+    const { item, picture } = this.subject ?? {};
+    if (picture) return { image: picture.data };
+    return item && item.kind !== "text" ? { id: item.id } : null;
+  }
+
+  /** What is known by name has changed. */
+  namesChanged() {
+    if (!this.isOpen) return;
+    this.labelling.load();
+    this.recognising.load();
+  }
+
   /** Asks about the picture that is open; nothing happens with an answer that comes too late. */
   async about(path, fields, list, rows) {
     const { subject } = this;
-    const source = subject.picture ? { image: subject.picture.data } : { id: subject.item.id };
+    // Of several questions for one list the last counts.
+    const asked = {};
+    this.asked.set(list, asked);
+    const current = () => this.subject === subject && this.asked.get(list) === asked;
     list.classList.add("waiting");
     try {
-      const reply = await ask(path, { body: { ...source, ...fields } });
-      if (this.subject === subject) list.replaceChildren(...rows(reply.images[0]));
+      const reply = await ask(path, { body: { ...this.source(), ...fields } });
+      if (current()) list.replaceChildren(...rows(reply.images?.[0] ?? reply));
     } catch (error) {
-      if (this.subject === subject) {
-        list.replaceChildren(make("li", { className: "wrong" }, error.message));
-      }
+      if (current()) list.replaceChildren(make("li", { className: "wrong" }, error.message));
     } finally {
-      list.classList.remove("waiting");
+      if (this.asked.get(list) === asked) list.classList.remove("waiting");
     }
-  }
-
-  label() {
-    const words = $("v-words").value.split(",").map((word) => word.trim()).filter(Boolean);
-    const labels = [...new Set(words)];
-    const list = $("v-labels");
-    if (labels.length < 2) {
-      list.replaceChildren(make("li", { className: "wrong" },
-        "Give at least two different words, with commas between: the picture is judged by which fits better."));
-      return;
-    }
-    this.about("/v1/label", { labels }, list, (image) => {
-      const rows = image.labels.map((one) => bar(one.label, one.probability, percent(one.probability), {
-        title: `${one.label}: similarity (cosine) ${one.score.toFixed(3)}`,
-      }));
-      if (image.none_of_these !== null) {
-        rows.push(bar("none of these", image.none_of_these, percent(image.none_of_these), { muted: true }));
-      }
-      return rows;
-    });
   }
 
   describe() {

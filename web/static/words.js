@@ -30,6 +30,21 @@ export function percent(p) {
   return `${(p * 100).toFixed((p > 0.995 && p < 1) || p < 0.1 ? 1 : 0)} %`;
 }
 
+/** A rate as one says it, never less than it is: `1 in 100`. */
+export function oneIn(rate) {
+  if (rate > 0.2) return percent(rate);
+  const n = 1 / rate * (1 + 1e-9);
+  const step = 10 ** Math.max(0, Math.floor(Math.log10(n)) - 1);
+  return `1 in ${(Math.floor(n / step) * step).toLocaleString("en")}`;
+}
+
+/** How often what is taken for the same is something else, as far as anybody knows. */
+export function falseAcceptWords({ false_accept_rate: rate, false_accept_interval: interval }) {
+  if (rate === null) return "How often something else scores that much was not measured for this threshold.";
+  const between = interval ? ` (95 % sure: at most ${oneIn(interval[1])})` : "";
+  return `Something else scores that much in about ${oneIn(rate)} comparisons${between}.`;
+}
+
 /** `2019-05-01T12:30:05` as a person writes it, however much of it is known. */
 export function takenWords(taken) {
   const [date, time] = taken.split("T");

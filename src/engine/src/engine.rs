@@ -52,6 +52,8 @@ pub struct Engine {
     pub(crate) copies: Mutex<Option<(Asked, Arc<DuplicateReport>)>>,
     /// One indexing run after the other: two at once would take twice the memory.
     pub(crate) turn: Mutex<()>,
+    /// The run that has the turn.
+    pub(crate) going: Mutex<Option<ingest::Going>>,
     /// Vectors of texts that were asked for.
     pub(crate) known_texts: KnownTexts,
     /// Puts texts together that are asked for at once.
@@ -89,6 +91,7 @@ impl Engine {
             checked: AtomicBool::new(false),
             copies: Mutex::default(),
             turn: Mutex::default(),
+            going: Mutex::default(),
             known_texts: KnownTexts::default(),
             together: Together::new(available_parallelism().map_or(1, usize::from)),
             meters: Meters::default(),
@@ -210,21 +213,24 @@ impl Engine {
         Ok((path, bytes, format))
     }
 
-    /// Forgets the items at or below these paths; the user's files are never touched, the
-    /// copies of pictures that were sent go along. Waits for a run that goes on. Returns how
-    /// many items were there.
+    /// Forgets the items at or below these paths, and that folders there were indexed; the
+    /// user's files are never touched, the copies of pictures that were sent go along. A run
+    /// that goes on over nothing but these paths is stopped; for another one's end it waits,
+    /// unless `stop` is raised. Returns how many items were there; `None`: it was stopped
+    /// before it forgot anything.
     ///
     /// # Errors
     /// If the store cannot be written.
-    pub fn remove(&self, paths: &[PathBuf]) -> Result<u64, EngineError> {
-        // A run that goes on would bring back what is forgotten here.
-        let _turn = self.turn.lock().unwrap_or_else(PoisonError::into_inner);
+    pub fn remove(&self, paths: &[PathBuf], stop: &AtomicBool) -> Result<Option<u64>, EngineError> {
+        let Some(_turn) = self.turn_to_forget(paths, stop) else { return Ok(None) };
         let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut ids, mut uploads) = (Vec::new(), Vec::new());
-        let failing = self.store.failures()?;
+        let (failing, roots) = (self.store.failures()?, self.store.roots()?);
         for path in paths {
             // `ek up` must not take up again what was just forgotten.
-            self.store.remove_root(path)?;
+            for root in roots.iter().filter(|root| root.starts_with(path)) {
+                self.store.remove_root(root)?;
+            }
             for file in self.store.files_under(path)? {
                 ids.push(file.id);
                 if self.is_upload(&file.path) {
@@ -237,7 +243,7 @@ impl Engine {
         self.store.clear_failures(&told)?;
         let removed = self.forget(&ids)?;
         uploads.iter().for_each(|path| self.drop_upload(path));
-        Ok(removed)
+        Ok(Some(removed))
     }
 
     /// Deletes items, and what was derived from them.

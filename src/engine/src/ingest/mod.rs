@@ -17,7 +17,7 @@ mod walk;
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{PoisonError, TryLockError};
+use std::sync::{Arc, MutexGuard, PoisonError, TryLockError};
 use std::time::Duration;
 
 use ekphrasis_index::{Failure, ItemId};
@@ -94,16 +94,26 @@ struct Stop<'a> {
     asked: &'a AtomicBool,
     /// Ours alone: a failed run must not stop what else the caller's flag stops.
     failed: AtomicBool,
+    /// All that it takes in is about to be forgotten.
+    pointless: Arc<AtomicBool>,
 }
 
 impl<'a> Stop<'a> {
     fn new(asked: &'a AtomicBool) -> Self {
-        Self { asked, failed: AtomicBool::new(false) }
+        Self { asked, failed: AtomicBool::new(false), pointless: Arc::default() }
     }
 
     fn is_raised(&self) -> bool {
-        self.asked.load(Ordering::Relaxed) || self.failed.load(Ordering::Relaxed)
+        let flags = [self.asked, &self.failed, &*self.pointless];
+        flags.into_iter().any(|flag| flag.load(Ordering::Relaxed))
     }
+}
+
+/// A run that goes on.
+#[derive(Debug)]
+pub(crate) struct Going {
+    roots: Vec<PathBuf>,
+    pointless: Arc<AtomicBool>,
 }
 
 /// Told after every file: the counts, and the file.
@@ -179,7 +189,35 @@ impl Engine {
         }
         let judged = self.judged(roots)?;
         let plan = run::Plan { roots, walker, judged, captions, options, whole: true };
-        self.run(plan, on_progress, &Stop::new(stop))
+        let stop = Stop::new(stop);
+        let going = Going { roots: roots.to_vec(), pointless: Arc::clone(&stop.pointless) };
+        *self.going.lock().unwrap_or_else(PoisonError::into_inner) = Some(going);
+        self.run(plan, on_progress, &stop)
+    }
+
+    /// The turn, for forgetting `paths`. A run that goes on over nothing but them is ended,
+    /// since all its work would be forgotten; another one's end is waited for, as it would
+    /// bring back what is forgotten meanwhile. `None` once `stop` is raised.
+    pub(crate) fn turn_to_forget(
+        &self,
+        paths: &[PathBuf],
+        stop: &AtomicBool,
+    ) -> Option<MutexGuard<'_, ()>> {
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                return None;
+            }
+            if let Some(going) = &*self.going.lock().unwrap_or_else(PoisonError::into_inner)
+                && going.roots.iter().all(|root| paths.iter().any(|path| root.starts_with(path)))
+            {
+                going.pointless.store(true, Ordering::Relaxed);
+            }
+            match self.turn.try_lock() {
+                Ok(turn) => return Some(turn),
+                Err(TryLockError::Poisoned(turn)) => return Some(turn.into_inner()),
+                Err(TryLockError::WouldBlock) => std::thread::sleep(NEXT_TURN),
+            }
+        }
     }
 
     /// How a folder was indexed last; the defaults if it never was.
@@ -191,13 +229,13 @@ impl Engine {
         Ok(text.as_deref().map(IndexOptions::recalled).unwrap_or_default())
     }
 
-    /// Folders of their own that lie within `roots` and are none of them.
-    fn roots_within(&self, roots: &[PathBuf]) -> Result<Vec<PathBuf>, EngineError> {
-        let mut within = self.store.roots()?;
-        within.retain(|other| {
+    /// Folders of their own that lie within `roots` and are none of them, and how each was
+    /// indexed.
+    fn roots_within(&self, roots: &[PathBuf]) -> Result<Vec<(PathBuf, IndexOptions)>, EngineError> {
+        let within = self.store.roots()?.into_iter().filter(|other| {
             !roots.contains(other) && roots.iter().any(|root| other.starts_with(root))
         });
-        Ok(within)
+        within.map(|root| Ok((root.clone(), self.options_of(&root)?))).collect()
     }
 
     /// One after the other; whatever happens within, nothing is going on any more afterwards.
@@ -218,6 +256,7 @@ impl Engine {
         };
         let result = run();
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.going.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Ok(report) = &result {
             self.meters.note_run(report);
         }

@@ -92,7 +92,7 @@ const SYSTEM: &[&str] = &[
 pub(super) struct Walker {
     builder: WalkBuilder,
     roots: Vec<PathBuf>,
-    /// Roots of their own below ours that this walk does not cover.
+    /// Roots of their own below ours: what is known there is not missed here.
     spare: Vec<PathBuf>,
     /// If there are any, nothing but them is walked.
     only: Option<Arc<Only>>,
@@ -127,11 +127,13 @@ impl Only {
 
 impl Walker {
     /// Over `roots`; globs to leave out are as in a `.gitignore` in one of `bases`,
-    /// which are the roots, or folders that these lie in.
+    /// which are the roots, or folders that these lie in. `spare` are roots of their own
+    /// below; what their options leave out is left out here, too, so that no two roots
+    /// take in and forget the same file in turns.
     pub(super) fn new(
         roots: &[PathBuf],
         bases: &[PathBuf],
-        spare: Vec<PathBuf>,
+        spare: Vec<(PathBuf, IndexOptions)>,
         options: &IndexOptions,
         data: &Path,
     ) -> Result<Self, EngineError> {
@@ -143,7 +145,7 @@ impl Walker {
     pub(super) fn only(
         paths: &[PathBuf],
         root: PathBuf,
-        spare: Vec<PathBuf>,
+        spare: Vec<(PathBuf, IndexOptions)>,
         options: &IndexOptions,
         data: &Path,
     ) -> Result<Self, EngineError> {
@@ -155,7 +157,7 @@ impl Walker {
     fn with(
         roots: &[PathBuf],
         bases: &[PathBuf],
-        spare: Vec<PathBuf>,
+        spare: Vec<(PathBuf, IndexOptions)>,
         options: &IndexOptions,
         data: &Path,
         only: Option<Arc<Only>>,
@@ -167,10 +169,22 @@ impl Walker {
         for root in rest {
             builder.add(root);
         }
-        let excluded = bases
-            .iter()
-            .map(|root| Ok((root.clone(), exclude(root, &options.exclude)?)))
+        let own = bases.iter().map(|root| (root, &options.exclude));
+        let excluded = own
+            .chain(spare.iter().map(|(root, theirs)| (root, &theirs.exclude)))
+            .map(|(root, globs)| Ok((root.clone(), exclude(root, globs)?)))
             .collect::<Result<Vec<_>, EngineError>>()?;
+        let unlinked: Vec<PathBuf> = spare
+            .iter()
+            .filter(|(_, theirs)| options.follow_links && !theirs.follow_links)
+            .map(|(root, _)| root.clone())
+            .collect();
+        let linked = move |entry: &DirEntry| {
+            entry.path_is_symlink()
+                && unlinked
+                    .iter()
+                    .any(|root| entry.path() != root.as_path() && entry.path().starts_with(root))
+        };
         let allowed = move |entry: &DirEntry| {
             let is_dir = entry.file_type().is_some_and(|t| t.is_dir());
             !excluded.iter().any(|(root, globs)| {
@@ -193,8 +207,10 @@ impl Walker {
                     && wanted(entry.path())
                     && !is_of_the_system(entry)
                     && allowed(entry)
+                    && !linked(entry)
             })
             .sort_by_file_name(OsStr::cmp);
+        let spare = spare.into_iter().map(|(root, _)| root).collect();
         Ok(Self { builder, roots: roots.to_vec(), spare, only })
     }
 

@@ -1,6 +1,7 @@
 //! The engine over encoders that need no model: indexing that is stopped or
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
+mod forgetting;
 mod known;
 mod names;
 
