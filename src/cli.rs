@@ -1,6 +1,7 @@
 //! What can be typed after `ek`. The names are a promise to scripts.
 
 mod naming;
+mod pulling;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -12,6 +13,9 @@ pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
     VerifyArgs,
 };
+#[cfg(feature = "hub")]
+pub(crate) use self::pulling::PrecisionArg;
+pub(crate) use self::pulling::PullArgs;
 
 /// Search pictures by phrase, find the words for a picture.
 #[derive(Debug, Parser)]
@@ -347,6 +351,8 @@ pub(crate) enum ModelVerb {
         #[arg(long, value_name = "NAME")]
         name: Option<String>,
     },
+    /// Fetch a model from a hub, check it, and import it; without a name: what is worth a try
+    Pull(PullArgs),
     /// Learn from captioned pictures how far a model's scores can be believed, and write that
     /// into its folder
     Calibrate {

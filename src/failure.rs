@@ -36,6 +36,19 @@ impl Failure {
     }
 }
 
+#[cfg(feature = "hub")]
+impl Failure {
+    /// The same, with what went well before it.
+    pub(crate) fn with(self, before: &str) -> Self {
+        match self {
+            Self::Usage(text) => Self::Usage(format!("{before}: {text}")),
+            Self::Environment(text) => Self::Environment(format!("{before}: {text}")),
+            Self::Bug(text) => Self::Bug(format!("{before}: {text}")),
+            Self::ReaderGone => Self::ReaderGone,
+        }
+    }
+}
+
 impl From<EngineError> for Failure {
     fn from(error: EngineError) -> Self {
         let text = error.to_string();

@@ -5,6 +5,8 @@ mod client;
 mod commands;
 mod failure;
 mod forward;
+#[cfg(feature = "hub")]
+mod hub;
 mod output;
 
 use std::process::ExitCode;

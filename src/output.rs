@@ -37,6 +37,12 @@ pub(crate) fn note(text: &str) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Puts `text` in place of the terminal's last line, on standard error.
+#[cfg(feature = "hub")]
+pub(crate) fn rewrite(text: &str) {
+    let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
+}
+
 /// Shows an indexing run on standard error: one line that is rewritten on a terminal,
 /// a line every few seconds elsewhere, JSON objects if that was asked for, nothing
 /// when quiet.

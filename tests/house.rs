@@ -63,6 +63,7 @@ fn a_part_of_a_kind_has_one_home() {
         ("burn", &["ekphrasis-train"]),
         ("prost", &["ekphrasis-onnx"]),
         ("rmcp", &["ekphrasis"]),
+        ("hf-hub", &["ekphrasis"]),
     ]);
     for package in metadata().workspace_packages() {
         for dependency in &package.dependencies {
@@ -125,8 +126,9 @@ fn licences_are_permissive() {
         "Unlicense",
         "Zlib",
     ];
-    // Weak copyleft by file, used as published; comes with burn, into the trainer only.
-    const EXCEPTIONS: &[(&str, &str)] = &[("colored", "MPL-2.0")];
+    // Weak copyleft by file, used as published: `colored` comes with burn, into the trainer
+    // only; `option-ext` with hf-hub.
+    const EXCEPTIONS: &[(&str, &str)] = &[("colored", "MPL-2.0"), ("option-ext", "MPL-2.0")];
     let mut refused = BTreeSet::new();
     for (name, licence) in in_the_build(&["--features", "train"]) {
         if licence.is_empty() {
@@ -192,6 +194,7 @@ fn some_things_are_named_in_one_place_only() {
     only_in("tantivy", &["index/src/text/", "index/src/error.rs"]);
     only_in("rusqlite", &["index/src/catalogue", "index/src/error.rs"]);
     only_in("rmcp", &["src/commands/mcp/protocol.rs"]);
+    only_in("hf_hub", &["src/hub/cache.rs"]);
     only_in("env::var", &["src/engine/src/config.rs"]);
 }
 

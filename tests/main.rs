@@ -22,6 +22,7 @@ mod mcp;
 mod models;
 mod museum;
 mod packaging;
+mod pull;
 mod server;
 mod support;
 mod train;

@@ -14,6 +14,7 @@ mod labels;
 mod manual;
 mod mcp;
 mod model;
+mod pull;
 mod recall;
 mod remove;
 mod retry;

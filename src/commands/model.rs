@@ -9,6 +9,7 @@ use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
 use super::eval::eprint_progress;
+use super::pull::pull;
 use super::{Done, config, cores, towers};
 use crate::cli::{Global, ModelVerb};
 use crate::failure::Failure;
@@ -19,6 +20,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::List => list(global),
         ModelVerb::Info { model } => info(global, model.as_deref()),
         ModelVerb::Import { dir, name } => import(global, dir, name.as_deref()),
+        ModelVerb::Pull(args) => pull(global, args),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
     }
 }
@@ -165,7 +167,8 @@ fn verification(found: &Calibrated) -> Value {
     }
 }
 
-fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {
+/// Takes in the model in `dir`, and says how it went.
+pub(super) fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {
     let config = config(global)?;
     let quiet = global.quiet;
     let imported = import_model(&config, dir, name, move |line| {

@@ -1,6 +1,7 @@
 //! What the tests share: the program in a temporary folder, and its output.
 
 pub(crate) mod browser;
+pub(crate) mod hub;
 mod python;
 mod server;
 
@@ -92,6 +93,12 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// Of a command that was changed before it ran.
+    pub(crate) fn of(command: &Command, output: Output) -> Self {
+        let args: Vec<_> = command.get_args().map(|arg| arg.to_string_lossy()).collect();
+        Self { args: args.join(" "), output }
+    }
+
     pub(crate) fn code(&self) -> i32 {
         self.output.status.code().unwrap_or(-1)
     }

@@ -41,6 +41,68 @@ pub struct Config {
     pub onnxruntime_env: Option<PathBuf>,
     /// `EK_API_KEY`, for the server.
     pub api_key: Option<String>,
+    /// For `ek model pull`.
+    pub hub: HubSettings,
+}
+
+/// How a model hub is reached, by the variables that its own tools read. As written: what
+/// makes no sense is told by who uses it.
+#[derive(Clone, Default)]
+pub struct HubSettings {
+    /// `HF_ENDPOINT`: a mirror.
+    pub endpoint: Option<String>,
+    /// `HF_HUB_CACHE` → `HF_HOME` + `/hub` → `XDG_CACHE_HOME` or `~/.cache`, +
+    /// `/huggingface/hub`. None if there is no home folder either.
+    pub cache: Option<PathBuf>,
+    /// `HF_TOKEN`.
+    pub token: Option<String>,
+    /// What holds it otherwise: `HF_TOKEN_PATH` → `token` beside the cache's `hub`.
+    pub token_file: Option<PathBuf>,
+    /// `HF_HUB_OFFLINE`: 1, on, yes or true.
+    pub offline: bool,
+    /// `HF_HUB_DOWNLOAD_TIMEOUT`, in seconds.
+    pub timeout: Option<String>,
+}
+
+impl std::fmt::Debug for HubSettings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("HubSettings")
+            .field("endpoint", &self.endpoint)
+            .field("cache", &self.cache)
+            // A secret.
+            .field("token", &self.token.is_some())
+            .field("token_file", &self.token_file)
+            .field("offline", &self.offline)
+            .field("timeout", &self.timeout)
+            .finish()
+    }
+}
+
+impl HubSettings {
+    fn resolve_in(env: Env<'_>) -> Self {
+        let text = |name: &str| env(name).map(|value| value.to_string_lossy().into_owned());
+        let path = |name: &str| {
+            env(name).map(|value| std::path::absolute(&value).unwrap_or_else(|_| value.into()))
+        };
+        // The same on every platform, as its own tools have it.
+        let home = path("HF_HOME").or_else(|| {
+            let cache = path("XDG_CACHE_HOME")
+                .or_else(|| Some(path("HOME").or_else(|| path("USERPROFILE"))?.join(".cache")));
+            Some(cache?.join("huggingface"))
+        });
+        let below = |name: &str| home.as_ref().map(|home| home.join(name));
+        let yes = |value: String| {
+            ["1", "on", "yes", "true"].contains(&value.to_ascii_lowercase().as_str())
+        };
+        Self {
+            endpoint: text("HF_ENDPOINT"),
+            cache: path("HF_HUB_CACHE").or_else(|| below("hub")),
+            token: text("HF_TOKEN"),
+            token_file: path("HF_TOKEN_PATH").or_else(|| below("token")),
+            offline: text("HF_HUB_OFFLINE").is_some_and(yes),
+            timeout: text("HF_HUB_DOWNLOAD_TIMEOUT"),
+        }
+    }
 }
 
 /// Why the configuration could not be resolved.
@@ -152,6 +214,7 @@ impl Config {
                 Some(Ok(key)) => Some(key),
                 Some(Err(_)) => return Err(ConfigError::Key),
             },
+            hub: HubSettings::resolve_in(env),
         })
     }
 }
@@ -241,6 +304,34 @@ mod tests {
         let variables = env(&[("HOME", "/home/a")]);
         let config = Config::resolve_in(&flags, &variables, Some(beside.path().into()));
         assert_eq!(config.expect("resolves").model, beside.path().join("models/lite"));
+    }
+
+    #[test]
+    fn the_hub_is_where_its_own_tools_say() {
+        let hub = HubSettings::resolve_in(&env(&[("HOME", "/home/a")]));
+        assert_eq!(hub.cache.as_deref(), Some(Path::new("/home/a/.cache/huggingface/hub")));
+        assert_eq!(hub.token_file.as_deref(), Some(Path::new("/home/a/.cache/huggingface/token")));
+        assert!(hub.endpoint.is_none() && hub.token.is_none() && !hub.offline);
+        let hub = HubSettings::resolve_in(&env(&[
+            ("HF_HOME", "/hf"),
+            ("HF_TOKEN", "hf_secret"),
+            ("HF_HUB_OFFLINE", "True"),
+            ("HF_ENDPOINT", "https://mirror.example"),
+        ]));
+        assert_eq!(hub.cache.as_deref(), Some(Path::new("/hf/hub")));
+        assert!(hub.offline && hub.endpoint.as_deref() == Some("https://mirror.example"));
+        let shown = format!("{hub:?}");
+        assert!(!shown.contains("secret"), "{shown}");
+        let hub = HubSettings::resolve_in(&env(&[
+            ("HF_HOME", "/hf"),
+            ("HF_HUB_CACHE", "/cache"),
+            ("HF_TOKEN_PATH", "/t"),
+            ("HF_HUB_OFFLINE", "0"),
+        ]));
+        assert_eq!(hub.cache.as_deref(), Some(Path::new("/cache")));
+        assert_eq!(hub.token_file.as_deref(), Some(Path::new("/t")));
+        assert!(!hub.offline);
+        assert!(HubSettings::resolve_in(&|_| None).cache.is_none());
     }
 
     #[test]

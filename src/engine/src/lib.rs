@@ -39,7 +39,7 @@ pub use api::{
     SearchHit, SearchReply, SearchRequest, Source, Status, Told,
 };
 pub use confidence::{Anything, Confidence, Verdict};
-pub use config::{Config, ConfigError, Flags};
+pub use config::{Config, ConfigError, Flags, HubSettings};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use engine::{Engine, OpenFor};
