@@ -100,11 +100,21 @@ impl Forward {
 
     /// Has a job done and waits for its end; Ctrl-C stops it there.
     pub(crate) fn run(&self, global: &Global, order: &Value) -> Result<Ended, Failure> {
+        self.run_at(global, "/v1/jobs", order)
+    }
+
+    /// The same for a job that is asked for elsewhere.
+    pub(crate) fn run_at(
+        &self,
+        global: &Global,
+        path: &str,
+        order: &Value,
+    ) -> Result<Ended, Failure> {
         let stop = stop_on_interrupt()?;
         if !global.quiet {
             output::note(&format!("the server at {} holds the store and does it", self.address));
         }
-        let (status, job) = self.call("POST", "/v1/jobs", Some(order))?;
+        let (status, job) = self.call("POST", path, Some(order))?;
         if status != 202 {
             return Err(refused(status, &job));
         }
@@ -182,6 +192,11 @@ impl Ended {
     /// Folders around what was forgotten.
     pub(crate) fn within(&self) -> Vec<String> {
         texts_in(&self.result["within"])
+    }
+
+    /// What became of a move to another model.
+    pub(crate) fn used(&self) -> &Value {
+        &self.result["used"]
     }
 
     /// As if it had been done here.

@@ -18,10 +18,11 @@ const SHORT: (u64, usize) = (9, 500);
 const MANY: usize = 2000;
 
 /// SplitMix64.
-struct Random(u64);
+pub(crate) struct Random(pub(crate) u64);
 
 impl Random {
-    fn below(&mut self, n: u64) -> u64 {
+    /// One of `0..n`.
+    pub(crate) fn below(&mut self, n: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -31,7 +32,7 @@ impl Random {
 }
 
 /// A number from the environment.
-fn asked(name: &str) -> Option<u64> {
+pub(crate) fn asked(name: &str) -> Option<u64> {
     #[expect(clippy::disallowed_methods, reason = "the long form is asked for by a variable")]
     let text = std::env::var_os(name)?.into_string().expect("UTF-8");
     Some(text.parse().unwrap_or_else(|_| panic!("{name} is a number, got {text:?}")))

@@ -13,6 +13,7 @@ mod eval;
 mod exchange;
 mod filters;
 mod gallery;
+mod generations;
 mod house;
 mod identities;
 mod incremental;

@@ -17,6 +17,7 @@ mod tables;
 mod told;
 #[cfg(test)]
 pub(crate) mod vfs;
+mod whole;
 
 use std::cell::Cell;
 use std::path::{Path, PathBuf};
@@ -26,6 +27,7 @@ use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub(crate) use self::counts::Tally;
+pub(crate) use self::facets::VERSION_KEY as FILTERS_VERSION;
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, ITEM_1, hash};
 use self::tables::VERSION;

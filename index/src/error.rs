@@ -102,7 +102,7 @@ impl StoreError {
 fn space_message(expected: &Space, got: &Space, path: Option<&Path>) -> String {
     match path {
         Some(path) => format!(
-            "the store at {} holds vectors of {expected}, but was opened for {got}; use the model it was made with, or index into another folder",
+            "the store at {} holds vectors of {expected}, but was opened for {got}; use the model it was made with, move the store to the other one (`ek model use`), or index into another folder",
             path.display()
         ),
         None => format!(

@@ -45,7 +45,8 @@ pub use filter::{
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{
-    Access, Facet, FacetCounts, Judged, KnownFile, LocalStore, Options, Probe, Recall, Report, Side,
+    Access, Entry, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options, Probe,
+    Recall, Report, Side,
 };
 pub use lock::{Holder, HolderInfo};
 pub use named::{NameKind, Named, NamedVector, Origin};

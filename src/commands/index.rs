@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ekphrasis_engine::{IndexOptions, IndexReport, WatchEvent, watch};
+use ekphrasis_engine::{IndexOptions, IndexReport, Serving, WatchEvent, watch};
 use ekphrasis_web::wire;
 use serde_json::json;
 
@@ -53,7 +53,8 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
             output::note("watching for changes; Ctrl-C ends it");
         }
         let roots = absolute(&args.dirs)?;
-        watch(&engine, &roots, &|event| tell_event(global.quiet, &event), &stop)?;
+        let serving = Serving::new(engine);
+        watch(&serving, &roots, &|event| tell_event(global.quiet, &event), &stop)?;
     }
     let partly = report.progress.failed > 0 || report.stopped;
     Ok(if partly { Done::NothingOrPartly } else { Done::Well })

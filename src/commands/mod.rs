@@ -7,6 +7,7 @@ mod eval;
 mod eval_confidence;
 mod eval_recognition;
 mod exchange;
+mod generations;
 mod identities;
 mod index;
 mod label;

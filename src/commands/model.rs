@@ -4,7 +4,7 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
-use ekphrasis_engine::{calibrate_model, import_model, known_models};
+use ekphrasis_engine::{Role, calibrate_model, import_model, known_models};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
@@ -21,6 +21,8 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::Info { model } => info(global, model.as_deref()),
         ModelVerb::Import { dir, name } => import(global, dir, name.as_deref()),
         ModelVerb::Pull(args) => pull(global, args),
+        ModelVerb::Use(args) => super::generations::use_it(global, args),
+        ModelVerb::DropOld => super::generations::drop_former(global),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
     }
 }
@@ -37,7 +39,12 @@ fn list(global: &Global) -> Result<Done, Failure> {
             Ok(manifest) => manifest.summary().to_owned(),
             Err(problem) => format!("cannot be used: {problem}"),
         };
-        let store = if model.of_store { " (the store's)" } else { "" };
+        let store = match &model.generation {
+            _ if model.of_store => " (the store's)",
+            Some(g) if g.role == Role::Former => " (the store's before)",
+            Some(g) if g.role == Role::Unfinished => " (the store is being moved to it)",
+            _ => "",
+        };
         output::line(&format!("{mark} {}{store}  {about}", model.name))?;
     }
     Ok(Done::Well)
@@ -196,7 +203,8 @@ pub(super) fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<
     ))?;
     if !imported.was_there {
         output::note(&format!(
-            "use it in a store of its own: ek index DIR --model {name} (--data names another store)"
+            "move the store to it: ek model use {name}; or see first which one finds more: ek model \
+             use {name} --preview; or begin a store of its own: ek index DIR --model {name} --data …"
         ));
     }
     Ok(Done::Well)

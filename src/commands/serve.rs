@@ -30,14 +30,18 @@ mod with_server {
     use std::path::PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::time::Duration;
 
-    use ekphrasis_engine::{Config, Engine, OpenFor, watch};
+    use ekphrasis_engine::{Config, Engine, OpenFor, Serving, Towers as _, watch};
     use ekphrasis_web::{Listener, ServeError, ServeOptions, Service};
 
     use super::super::index::{sentence, tell_event};
     use super::super::{config, cores, open_to_write, towers};
     use super::{Done, Failure, Global, ServeArgs, UpArgs};
     use crate::output::{self, ProgressLine};
+
+    /// How often a server that only reads looks whether the store has another model.
+    const LOOK: Duration = Duration::from_millis(500);
 
     impl From<ServeError> for Failure {
         fn from(error: ServeError) -> Self {
@@ -59,15 +63,16 @@ mod with_server {
         // Whether one may listen is settled before anything is written.
         let listener = bind(&args.serve, &config)?;
         let address = Some(format!("http://{}", listener.address()));
-        let engine = Arc::new(open_to_write(global, &config, "ek up", address)?);
+        let engine = open_to_write(global, &config, "ek up", address)?;
         let roots = roots(&args.dirs, &engine, &config)?;
+        let serving = Arc::new(Serving::new(engine));
 
         // Searching works from the first moment; indexing goes on beside it.
         let stop = Arc::new(AtomicBool::new(false));
         let allowed = [allowed, roots.clone()].concat();
-        let (indexer, raised, quiet) = (Arc::clone(&engine), Arc::clone(&stop), global.quiet);
+        let (indexer, raised, quiet) = (Arc::clone(&serving), Arc::clone(&stop), global.quiet);
         let indexing = std::thread::spawn(move || keep_indexed(&indexer, &roots, quiet, &raised));
-        let served = listen(global, listener, engine, config, allowed);
+        let served = listen(global, listener, serving, config, allowed);
         stop.store(true, Ordering::Relaxed);
         // A panic there has been printed already; the server's own result counts.
         let _ = indexing.join();
@@ -80,7 +85,48 @@ mod with_server {
         let listener = bind(args, &config)?;
         let towers = towers(global, &config, cores())?;
         let engine = Engine::open(&config.data, towers, OpenFor::Reading)?;
-        listen(global, listener, Arc::new(engine), config, allowed)
+        let serving = Arc::new(Serving::new(engine));
+        let stop = Arc::new(AtomicBool::new(false));
+        let (follower, raised) = (Arc::clone(&serving), Arc::clone(&stop));
+        let global_of_follower = global.clone();
+        let following = std::thread::spawn(move || follow(&global_of_follower, &follower, &raised));
+        let served = listen(global, listener, serving, config, allowed);
+        stop.store(true, Ordering::Relaxed);
+        // A panic there has been printed already; the server's own result counts.
+        let _ = following.join();
+        served
+    }
+
+    /// Takes up the store that serves, once another process has moved to another model.
+    fn follow(global: &Global, serving: &Serving, stop: &AtomicBool) {
+        let mut told = String::new();
+        while !stop.load(Ordering::Relaxed) {
+            std::thread::sleep(LOOK);
+            if serving.current().is_current().unwrap_or(true) {
+                continue;
+            }
+            match open_anew(global) {
+                Ok(engine) => serving.replace(engine),
+                // Searches go on in the former store, and the next look tries again.
+                Err(failure) => {
+                    let why = failure.message().unwrap_or_default();
+                    let why = format!("ek: the store has another model now: {why}");
+                    if told != why {
+                        output::note(&why);
+                        told = why;
+                    }
+                }
+            }
+        }
+    }
+
+    fn open_anew(global: &Global) -> Result<Engine, Failure> {
+        // Which model it is follows from the store.
+        let config = config(&Global { model: None, ..global.clone() })?;
+        let towers = towers(global, &config, cores())?;
+        // The first search should not wait for the model.
+        towers.text()?;
+        Ok(Engine::open(&config.data, towers, OpenFor::Reading)?)
     }
 
     /// What was named; or else what was indexed before; or else the gallery.
@@ -98,7 +144,7 @@ mod with_server {
         }
     }
 
-    fn keep_indexed(engine: &Engine, roots: &[PathBuf], quiet: bool, stop: &AtomicBool) {
+    fn keep_indexed(serving: &Serving, roots: &[PathBuf], quiet: bool, stop: &AtomicBool) {
         // A folder on a disk that is not there now waits for the watcher's sweeps.
         let there: Vec<PathBuf> = roots.iter().filter(|r| r.exists()).cloned().collect();
         for missing in roots.iter().filter(|r| !r.exists()) {
@@ -109,8 +155,10 @@ mod with_server {
         }
         for root in there {
             let shown = ProgressLine::plain(quiet);
-            let result = engine.options_of(&root).and_then(|options| {
-                engine.index(&[root], &options, &|p, path| shown.show(p, path), stop)
+            let result = serving.run(|engine| {
+                let options = engine.options_of(&root)?;
+                let roots = std::slice::from_ref(&root);
+                engine.index(roots, &options, &|p, path| shown.show(p, path), stop)
             });
             shown.clear();
             match result {
@@ -122,7 +170,7 @@ mod with_server {
         if stop.load(Ordering::Relaxed) {
             return;
         }
-        let result = watch(engine, roots, &|event| tell_event(quiet, &event), stop);
+        let result = watch(serving, roots, &|event| tell_event(quiet, &event), stop);
         if let Err(error) = result {
             output::note(&format!("ek: changes are not followed: {error}"));
         }
@@ -147,12 +195,12 @@ mod with_server {
     fn listen(
         global: &Global,
         listener: Listener,
-        engine: Arc<Engine>,
+        serving: Arc<Serving>,
         config: Config,
         folders: Vec<PathBuf>,
     ) -> Result<Done, Failure> {
         // The first query should not wait for the model; if it cannot be had, the query says why.
-        let towers = Arc::clone(engine.towers());
+        let towers = Arc::clone(serving.current().towers());
         std::thread::spawn(move || towers.text().map(drop));
         let (json, quiet) = (global.json, global.quiet);
         let address = listener.address();
@@ -161,7 +209,7 @@ mod with_server {
                 output::note(line);
             }
         });
-        let service = Service { engine, config, folders, log };
+        let service = Service { serving, config, folders, log };
         listener.serve(service, || {
             // On standard output, so that scripts can wait for it.
             let said = if json {

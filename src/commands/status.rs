@@ -27,6 +27,7 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         output::json(&wire::Status::from(&status))?;
         return Ok(Done::Well);
     }
+    let models = ekphrasis_engine::known_models(&super::config(global)?)?;
     let roots: Vec<String> = status.roots.iter().map(|r| r.display().to_string()).collect();
     let recall = match &status.recall {
         Some(recall) => sentence(recall),
@@ -45,6 +46,10 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
             printable(&root.to_string_lossy())
         ));
     }
+    let generation = match super::generations::others(&status.generations, &models) {
+        others if others.is_empty() => status.generation.to_string(),
+        others => format!("{}; {}", status.generation, others.join("; ")),
+    };
     let lines = [
         ("store", status.data.display().to_string()),
         ("pictures", count(status.images, "picture", "pictures")),
@@ -60,6 +65,7 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
         ("folders", if roots.is_empty() { "none".into() } else { roots.join(", ") }),
         ("model", format!("{} ({}, {}-d)", status.model, status.space, status.dim)),
         ("", status.model_note),
+        ("generation", generation),
         ("vectors", status.vector_index),
         ("recall", recall),
     ];

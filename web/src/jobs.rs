@@ -1,5 +1,6 @@
 //! Given folders to be indexed, who does it while requests go on? One thread, one
-//! job after the other; each can be asked how far it is, and stopped.
+//! job after the other; each can be asked how far it is, and stopped. A move to another
+//! model takes long and has a thread of its own.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use ekphrasis_engine::{Engine, EngineError, Fault, IndexOptions, IndexReport, Progress};
+use ekphrasis_engine::{
+    Engine, EngineError, Fault, IndexOptions, IndexReport, Outcome, Progress, Serving, Towers,
+    UseOptions,
+};
 
 use crate::date::rfc3339;
 use crate::problem::Problem;
@@ -35,6 +39,31 @@ pub(crate) enum Order {
     Retry { paths: Vec<PathBuf>, memory: Option<u64> },
     /// Forget what is at or below these paths.
     Remove { paths: Vec<PathBuf> },
+    /// Move the store to another model. Takes long, so that it holds up no other job.
+    Use { model: Model, options: UseOptions },
+}
+
+/// A model that the store is to be moved to.
+#[derive(Clone)]
+pub(crate) struct Model {
+    /// As it was asked for.
+    pub(crate) name: String,
+    pub(crate) towers: Arc<dyn Towers>,
+}
+
+impl std::fmt::Debug for Model {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Model").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
+/// Whose turn a job waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lane {
+    /// Runs over files, one after the other.
+    Runs,
+    /// Moves to another model.
+    Moves,
 }
 
 impl Order {
@@ -43,6 +72,21 @@ impl Order {
             Self::Index { .. } => "index",
             Self::Retry { .. } => "retry",
             Self::Remove { .. } => "remove",
+            Self::Use { .. } => "use",
+        }
+    }
+
+    fn lane(&self) -> Lane {
+        match self {
+            Self::Use { .. } => Lane::Moves,
+            Self::Index { .. } | Self::Retry { .. } | Self::Remove { .. } => Lane::Runs,
+        }
+    }
+
+    fn model(&self) -> Option<&str> {
+        match self {
+            Self::Use { model, .. } => Some(&model.name),
+            _ => None,
         }
     }
 
@@ -55,6 +99,7 @@ impl Order {
     fn paths(&self) -> &[PathBuf] {
         match self {
             Self::Index { paths, .. } | Self::Retry { paths, .. } | Self::Remove { paths } => paths,
+            Self::Use { .. } => &[],
         }
     }
 }
@@ -62,11 +107,12 @@ impl Order {
 /// The jobs of a server.
 pub(crate) struct Jobs {
     shared: Arc<Shared>,
-    worker: Mutex<Option<JoinHandle<()>>>,
+    /// One a lane, from the first job of it on.
+    workers: Mutex<Vec<(Lane, JoinHandle<()>)>>,
 }
 
 struct Shared {
-    engine: Arc<Engine>,
+    serving: Arc<Serving>,
     list: Mutex<List>,
     wake: Condvar,
     closing: AtomicBool,
@@ -138,15 +184,15 @@ fn now() -> i64 {
 }
 
 impl Jobs {
-    /// No jobs yet; the thread that does them starts with the first.
-    pub(crate) fn new(engine: Arc<Engine>) -> Self {
+    /// No jobs yet; the threads that do them start with the first of each lane.
+    pub(crate) fn new(serving: Arc<Serving>) -> Self {
         let shared = Shared {
-            engine,
+            serving,
             list: Mutex::default(),
             wake: Condvar::new(),
             closing: AtomicBool::new(false),
         };
-        Self { shared: Arc::new(shared), worker: Mutex::new(None) }
+        Self { shared: Arc::new(shared), workers: Mutex::default() }
     }
 
     /// Puts a job at the end of the queue. What is to be forgotten need not be indexed first:
@@ -155,7 +201,8 @@ impl Jobs {
     /// # Errors
     /// 409 if the store is open for reading only or the server ends, 429 if too many wait.
     pub(crate) fn add(&self, order: Order) -> Result<wire::Job, Problem> {
-        writable(&self.shared.engine)?;
+        writable(&self.shared.serving.current())?;
+        let lane = order.lane();
         let mut list = locked(&self.shared.list);
         if self.shared.closing.load(Ordering::Relaxed) {
             return Err(Problem::conflict("the server is about to end"));
@@ -192,13 +239,14 @@ impl Jobs {
         });
         list.jobs.push_back(Arc::clone(&job));
         drop(list);
-        self.shared.wake.notify_one();
-        let mut worker = locked(&self.worker);
-        if worker.is_none() {
+        self.shared.wake.notify_all();
+        let mut workers = locked(&self.workers);
+        if !workers.iter().any(|(of, _)| *of == lane) {
             let shared = Arc::clone(&self.shared);
             let spawned =
-                std::thread::Builder::new().name("jobs".into()).spawn(move || work(&shared));
-            *worker = Some(spawned.map_err(|e| Problem::bug(format!("no thread for jobs: {e}")))?);
+                std::thread::Builder::new().name("jobs".into()).spawn(move || work(&shared, lane));
+            let spawned = spawned.map_err(|e| Problem::bug(format!("no thread for jobs: {e}")))?;
+            workers.push((lane, spawned));
         }
         Ok(job.wire())
     }
@@ -212,6 +260,9 @@ impl Jobs {
             if let Some(result) = &mut job.result {
                 result.failures.clear();
                 result.unmatched.clear();
+                if let Some(used) = &mut result.used {
+                    used.missing.clear();
+                }
             }
             job
         };
@@ -255,12 +306,14 @@ impl Jobs {
         self.shared.wake.notify_all();
     }
 
-    /// Waits until the job that was running has put down what it had in flight.
+    /// Waits until the jobs that were running have put down what they had in flight.
     pub(crate) fn join(&self) {
         self.close();
-        let worker = locked(&self.worker).take();
-        // Its panic has been printed already.
-        let _ = worker.map(JoinHandle::join);
+        let workers = std::mem::take(&mut *locked(&self.workers));
+        for (_, worker) in workers {
+            // Its panic has been printed already.
+            let _ = worker.join();
+        }
     }
 }
 
@@ -312,6 +365,7 @@ impl Job {
         wire::Job {
             id: self.id.clone(),
             action: self.order.action(),
+            model: self.order.model().map(str::to_owned),
             paths: self.order.paths().iter().map(|path| shown(path)).collect(),
             state: state.phase.as_str(),
             created: rfc3339(self.created),
@@ -326,7 +380,7 @@ impl Job {
     }
 
     /// Does it; whatever happens, it has ended then.
-    fn run(&self, engine: &Engine) {
+    fn run(&self, serving: &Serving) {
         let mut goes = false;
         self.change(|state| {
             goes = state.phase == Phase::Waiting;
@@ -339,7 +393,7 @@ impl Job {
             return;
         }
         let done =
-            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.carry_out(engine)));
+            std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| self.carry_out(serving)));
         self.change(|state| match done {
             Ok(Ok((result, stopped))) => {
                 state.result = Some(result);
@@ -359,7 +413,7 @@ impl Job {
         });
     }
 
-    fn carry_out(&self, engine: &Engine) -> Result<(wire::JobResult, bool), EngineError> {
+    fn carry_out(&self, serving: &Serving) -> Result<(wire::JobResult, bool), EngineError> {
         let tell = |progress: &Progress, path: &Path| {
             self.change(|state| {
                 state.progress = Some(progress.clone());
@@ -367,17 +421,29 @@ impl Job {
             });
         };
         let report = match &self.order {
-            Order::Index { paths, options, only_there } => {
+            Order::Index { paths, options, only_there } => serving.run(|engine| {
                 if *only_there {
                     paths.iter().chain(&options.captions).try_for_each(|path| unmoved(path))?;
                     paths.iter().try_for_each(|path| as_left_out(engine, path, options))?;
                 }
-                engine.index(paths, options, &tell, &self.stop)?
+                engine.index(paths, options, &tell, &self.stop)
+            })?,
+            Order::Retry { paths, memory } => {
+                serving.run(|engine| engine.retry(paths, *memory, &tell, &self.stop))?
             }
-            Order::Retry { paths, memory } => engine.retry(paths, *memory, &tell, &self.stop)?,
             Order::Remove { paths } => {
-                let result = removed(engine, paths, &self.stop)?;
+                let result = serving.run(|engine| removed(engine, paths, &self.stop))?;
                 let stopped = result.removed.is_none();
+                return Ok((result, stopped));
+            }
+            Order::Use { model, options } => {
+                let used = serving.use_model(&model.towers, options, &tell, &self.stop)?;
+                self.change(|state| state.progress = Some(used.progress.clone()));
+                let stopped = used.outcome == Outcome::Stopped;
+                let result = wire::JobResult {
+                    used: Some(wire::Used::new(&used, MOST_LISTED)),
+                    ..wire::JobResult::default()
+                };
                 return Ok((result, stopped));
             }
         };
@@ -457,22 +523,25 @@ fn result_of(report: &IndexReport) -> wire::JobResult {
     }
 }
 
-/// Does one job after the other, until the server ends.
-fn work(shared: &Shared) {
+/// Does one job of a lane after the other, until the server ends.
+fn work(shared: &Shared, lane: Lane) {
     loop {
         let mut list = locked(&shared.list);
         let job = loop {
             if shared.closing.load(Ordering::Relaxed) {
                 return;
             }
-            let next = list.jobs.iter().find(|job| job.phase() == Phase::Waiting);
+            let next = list
+                .jobs
+                .iter()
+                .find(|job| job.order.lane() == lane && job.phase() == Phase::Waiting);
             if let Some(job) = next {
                 break Arc::clone(job);
             }
             list = shared.wake.wait(list).unwrap_or_else(PoisonError::into_inner);
         };
         drop(list);
-        job.run(&shared.engine);
+        job.run(&shared.serving);
     }
 }
 

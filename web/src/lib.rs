@@ -11,6 +11,8 @@ mod allowed;
 mod assets;
 #[cfg(feature = "server")]
 mod body;
+#[cfg(feature = "server")]
+mod current;
 mod date;
 #[cfg(feature = "server")]
 mod fields;

@@ -301,6 +301,22 @@ fn operation(doc: &mut Doc) {
         op.summary(Some("The models that are here"))
             .response("200", doc.json::<wire::ModelList>("Models, the one in use first"))
     });
+    doc.add("/v1/models/{name}/use", HttpMethod::Post, |doc, op| {
+        let op = op
+            .summary(Some("Move the store to another model"))
+            .description(Some(
+                "An imported model, or the one that comes with the program, by its name. A job \
+                 embeds everything anew beside the store, which is searched meanwhile as ever, and \
+                 then switches between two requests. If pictures or names would be lost, it stops \
+                 before that and says so. The former store stays: to go back, use its model.",
+            ))
+            .request_body(Some({
+                let mut body = doc.body::<asks::UseModel>();
+                body.required = Some(Required::False);
+                body
+            }));
+        named(op).response("202", doc.json::<wire::Job>("It will be done"))
+    });
     for (path, summary) in [
         ("/healthz", "Whether the server runs; needs no key"),
         ("/readyz", "Whether the store can be read"),

@@ -5,21 +5,23 @@ mod identities;
 mod items;
 mod jobs;
 mod label_sets;
+mod models;
 mod operation;
 
-use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
+use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
 use ekphrasis_engine::{Engine, EngineError, Source};
 
 pub(crate) use self::jobs::Followers;
 use crate::body;
+use crate::current::Current;
 use crate::fields::Fields;
 use crate::gate::GATE;
 use crate::problem::Problem;
 use crate::request::{self, Embeddable, Labels, Picture};
 use crate::{assets, wire};
 
-/// Adds every route. The app's data must hold an [`Engine`].
+/// Adds every route. The app's data must hold a [`Serving`](ekphrasis_engine::Serving).
 pub(crate) fn routes(config: &mut ServiceConfig) {
     for path in assets::paths() {
         config.service(read(path, web::get().to(asset), web::head().to(asset)));
@@ -51,11 +53,8 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
             web::get().to(operation::failures),
             web::head().to(operation::failures),
         ))
-        .service(read(
-            "/v1/models",
-            web::get().to(operation::models),
-            web::head().to(operation::models),
-        ))
+        .service(read("/v1/models", web::get().to(models::list), web::head().to(models::list)))
+        .service(resource("/v1/models/{name}/use", "POST").route(web::post().to(models::use_it)))
         .service(read(
             "/v1/facets",
             web::get().to(operation::facets),
@@ -203,7 +202,7 @@ fn link(request: &HttpRequest) -> Result<Fields, Problem> {
 }
 
 async fn search_link(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<Json<wire::SearchReply>, Problem> {
     let request = request::search_link(link(&request)?)?;
@@ -211,7 +210,7 @@ async fn search_link(
 }
 
 async fn search(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::SearchReply>, Problem> {
@@ -238,7 +237,7 @@ fn path_of(source: &Source) -> Option<&std::path::Path> {
 }
 
 async fn label(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::LabelReply>, Problem> {
@@ -259,7 +258,7 @@ async fn label(
 }
 
 async fn describe(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::DescribeReply>, Problem> {
@@ -275,7 +274,7 @@ async fn describe(
 }
 
 async fn embed(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::EmbedReply>, Problem> {
@@ -291,7 +290,7 @@ async fn embed(
 }
 
 async fn duplicates(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<Json<wire::DuplicateReport>, Problem> {
     let wanted = request::duplicates(link(&request)?)?;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::web::Data;
 use actix_web::{App, HttpServer, middleware, rt};
-use ekphrasis_engine::{Config, Engine, StoreSecret};
+use ekphrasis_engine::{Config, Serving, StoreSecret};
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 
@@ -65,8 +65,9 @@ pub enum ServeError {
 
 /// What is served.
 pub struct Service {
-    /// Answers. Jobs and additions need one that may write.
-    pub engine: Arc<Engine>,
+    /// The engine that answers, and those that come after it. Jobs and additions need one
+    /// that may write.
+    pub serving: Arc<Serving>,
     /// Where everything lies.
     pub config: Config,
     /// Folders that clients may have indexed, beside those that were before.
@@ -126,7 +127,8 @@ impl Listener {
     pub fn serve(self, service: Service, on_ready: impl FnOnce()) -> Result<(), ServeError> {
         let Listener { socket, addr, rules } = self;
         let failed = |source| ServeError::Io { addr, source };
-        let Service { engine, config, folders, log } = service;
+        let Service { serving, config, folders, log } = service;
+        let engine = serving.current();
         // As long as this lives, the command line may have things written here.
         let secret = engine.is_writable().then(|| StoreSecret::publish(engine.data())).transpose();
         let secret = secret.map_err(|e| failed(io::Error::other(e)))?;
@@ -135,8 +137,10 @@ impl Listener {
             None => rules,
         };
         let rules = Data::new(rules);
-        let jobs = Data::new(Jobs::new(Arc::clone(&engine)));
-        let engine = Data::from(engine);
+        // Not kept: whoever has an engine keeps its store open.
+        drop(engine);
+        let jobs = Data::new(Jobs::new(Arc::clone(&serving)));
+        let serving = Data::from(serving);
         let config = Data::new(config);
         let allowed = Data::new(Allowed::new(&folders));
         let (meter, log) = (Data::new(Meter::default()), Data::new(Log::new(log)));
@@ -149,7 +153,7 @@ impl Listener {
             let server = HttpServer::new(move || {
                 App::new()
                     .app_data(rules.clone())
-                    .app_data(engine.clone())
+                    .app_data(serving.clone())
                     .app_data(config.clone())
                     .app_data(jobs.clone())
                     .app_data(allowed.clone())

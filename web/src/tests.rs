@@ -10,7 +10,7 @@ use actix_web::{App, middleware};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ekphrasis_embed::testing::ColourEncoder;
-use ekphrasis_engine::{Engine, GivenTowers, Holder, IndexOptions, OpenFor};
+use ekphrasis_engine::{Config, Engine, GivenTowers, Holder, IndexOptions, OpenFor, Serving};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -36,7 +36,7 @@ const GREEN: [u8; 3] = [0, 255, 0];
 const BLUE: [u8; 3] = [0, 0, 255];
 
 /// Three pictures of one colour each, and one broken file.
-fn pictures() -> (TempDir, Arc<Engine>) {
+fn pictures() -> (TempDir, Arc<Serving>) {
     let dir = tempfile::tempdir().expect("a temporary directory");
     let folder = dir.path().join("pictures");
     fs_err::create_dir(&folder).expect("writable");
@@ -46,18 +46,34 @@ fn pictures() -> (TempDir, Arc<Engine>) {
     fs_err::write(folder.join("broken.png"), "not a picture").expect("writable");
     let engine = engine(&dir.path().join("data"));
     let report = engine
+        .current()
         .index(&[folder], &IndexOptions::default(), &|_, _| {}, &AtomicBool::new(false))
         .expect("indexes");
     assert_eq!((report.progress.indexed, report.progress.failed), (3, 1));
     (dir, engine)
 }
 
-fn engine(data: &Path) -> Arc<Engine> {
+fn engine(data: &Path) -> Arc<Serving> {
     let encoder = Arc::new(ColourEncoder::default());
     let towers = GivenTowers::new("colours", encoder.clone(), encoder).expect("one space");
     let holder = Holder { command: "a test".into(), address: None };
     let engine = Engine::open(data, Arc::new(towers), OpenFor::Writing(holder));
-    Arc::new(engine.expect("a new store opens"))
+    Arc::new(Serving::new(engine.expect("a new store opens")))
+}
+
+/// Without any model's folder.
+fn config(data: &Path) -> Config {
+    Config {
+        data: data.into(),
+        model: data.join("no-model"),
+        default_model: None,
+        models: data.join("models"),
+        gallery: None,
+        cache: data.join("cache"),
+        onnxruntime: None,
+        onnxruntime_env: None,
+        api_key: None,
+    }
 }
 
 /// What came back: status, headers as text, body.
@@ -91,13 +107,13 @@ impl Reply {
     }
 }
 
-async fn send(engine: &Arc<Engine>, key: Option<&str>, request: TestRequest) -> Reply {
+async fn send(engine: &Arc<Serving>, key: Option<&str>, request: TestRequest) -> Reply {
     ask_as("localhost:7733", engine, key, request).await
 }
 
 async fn ask_as(
     host: &str,
-    engine: &Arc<Engine>,
+    engine: &Arc<Serving>,
     key: Option<&str>,
     request: TestRequest,
 ) -> Reply {
@@ -105,6 +121,7 @@ async fn ask_as(
         .app_data(Data::new(Guard::new([127, 0, 0, 1].into(), key)))
         .app_data(Data::from(Arc::clone(engine)))
         .app_data(Data::new(Jobs::new(Arc::clone(engine))))
+        .app_data(Data::new(config(engine.current().data())))
         .app_data(Data::new(Allowed::default()))
         .app_data(Data::new(Meter::default()))
         .app_data(Data::new(Followers::default()))
@@ -121,11 +138,11 @@ async fn ask_as(
     Reply { status, headers, body: read_body(reply).await.to_vec() }
 }
 
-async fn get(engine: &Arc<Engine>, uri: &str) -> Reply {
+async fn get(engine: &Arc<Serving>, uri: &str) -> Reply {
     send(engine, None, TestRequest::get().uri(uri)).await
 }
 
-async fn post(engine: &Arc<Engine>, uri: &str, body: Value) -> Reply {
+async fn post(engine: &Arc<Serving>, uri: &str, body: Value) -> Reply {
     send(engine, None, TestRequest::post().uri(uri).set_json(body)).await
 }
 
@@ -138,7 +155,7 @@ fn names(reply: &Value) -> Vec<String> {
         .collect()
 }
 
-async fn id_of(engine: &Arc<Engine>, words: &str) -> String {
+async fn id_of(engine: &Arc<Serving>, words: &str) -> String {
     let found = get(engine, &format!("/v1/search?q={words}&k=1&mode=vector")).await.json();
     found["hits"][0]["id"].as_str().expect("a hit").to_owned()
 }

@@ -6,6 +6,7 @@
 mod confidence;
 mod duplicates;
 mod facets;
+mod generation;
 mod identity;
 mod item;
 mod job;
@@ -22,6 +23,7 @@ use serde::Serialize;
 pub use self::confidence::Anything;
 pub use self::duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use self::facets::{Facet, FacetValue, Facets};
+pub use self::generation::{Generation, Unmade, Used};
 pub use self::identity::{
     Candidate, Enrolment, Forgotten, IdentifiedImage, IdentifyReply, Identity, IdentityList,
     KnownExample, NotTaken, Operating, VerifyReply,
@@ -43,6 +45,8 @@ pub struct SearchReply {
     pub took_ms: f64,
     /// How many items could have been found.
     pub total_candidates: u64,
+    /// Id of the space that was searched in; another one once the store has another model.
+    pub space: String,
     /// Whether anything fits; null where that cannot be told.
     pub anything: Option<Anything>,
     /// Hits of this page that `min_confidence` left out. Not there if there are none.
@@ -276,6 +280,10 @@ pub struct Status {
     pub dim: usize,
     /// A sentence on what the model can and cannot do.
     pub model_note: String,
+    /// Which of the data folder's stores this is.
+    pub generation: u32,
+    /// All of them: of former models, and of one that the store is being moved to.
+    pub generations: Vec<Generation>,
     /// How vectors are searched.
     pub vector_index: String,
     /// How much that misses; null if it was not measured.
@@ -371,6 +379,7 @@ impl SearchReply {
             query: SearchQuery::new(request, reply.mode),
             took_ms: rounded(reply.took_ms),
             total_candidates: reply.total_candidates,
+            space: reply.space.clone(),
             anything: reply.anything.as_ref().map(Anything::from),
             below_confidence: reply.below_confidence,
             hits: reply.hits.iter().map(|hit| Hit::new(hit, request)).collect(),
@@ -513,6 +522,8 @@ impl From<&engine::Status> for Status {
             space: status.space.clone(),
             dim: status.dim,
             model_note: status.model_note.clone(),
+            generation: status.generation,
+            generations: status.generations.iter().map(Generation::from).collect(),
             vector_index: status.vector_index.clone(),
             recall: status.recall.as_ref().map(Recall::from),
             roots: status.roots.iter().map(|root| shown(root)).collect(),

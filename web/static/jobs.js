@@ -6,7 +6,7 @@ import { $, action, baseName, count, duration, make, number, toast } from "./dom
 import { ask, follow } from "./api.js";
 
 const STATES = { waiting: "waits its turn", running: "running", done: "done", stopped: "stopped", failed: "failed" };
-const ACTIONS = { index: "Index", retry: "Try again", remove: "Forget" };
+const ACTIONS = { index: "Index", retry: "Try again", remove: "Forget", use: "Move to" };
 const SHOWN = 6;
 /** Milliseconds until the list is asked for again, while a job has not ended. */
 const PACE = 1000;
@@ -95,18 +95,22 @@ export class Jobs {
     const at = this.jobs.findIndex((one) => one.id === job.id);
     if (at >= 0) this.jobs[at] = job;
     if (!row) return;
-    const what = job.paths.length === 1 ? baseName(job.paths[0]) : job.paths.length ? count(job.paths.length, "path", "paths") : "whatever failed";
+    const what = job.model ?? (job.paths.length === 1 ? baseName(job.paths[0]) : job.paths.length ? count(job.paths.length, "path", "paths") : "whatever failed");
     const { progress } = job;
     const words = [];
     let bar = null;
     if (job.state === "running" && progress) {
       const { seen, indexed, unchanged, failed, waiting, eta_seconds: eta } = progress;
       words.push(`${number(indexed)} new, ${number(unchanged)} known, ${number(failed)} failed${eta === null ? "" : `, about ${duration(eta)} to go`}`);
-      bar = make("progress", { max: Math.max(1, seen), value: Math.max(0, seen - waiting), "aria-label": `Progress of ${what}` });
+      const [done, all] = job.model ? [seen, seen + waiting] : [Math.max(0, seen - waiting), seen];
+      bar = make("progress", { max: Math.max(1, all), value: done, "aria-label": `Progress of ${what}` });
       if (job.file) words.push(baseName(job.file));
     } else if (job.result?.report) {
       const { seen, indexed, unchanged, removed, failed, seconds } = job.result.report;
       words.push(`${count(seen, "file", "files")}: ${number(indexed)} new, ${number(unchanged)} known, ${number(removed)} gone, ${number(failed)} failed, in ${duration(seconds)}`);
+    } else if (job.result?.used) {
+      const { outcome, report, missing_count: missing } = job.result.used;
+      words.push(`${outcome.replace("_", " ")}: ${number(report.indexed)} embedded${missing ? `, ${number(missing)} would be lost` : ""}`);
     } else if (job.result?.removed !== null && job.result) {
       words.push(`${count(job.result.removed, "item", "items")} forgotten`);
     }

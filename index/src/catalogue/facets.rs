@@ -24,7 +24,7 @@ use crate::{Facts, Item, StoreError};
 /// Changes when the same items give other rows: then the table is made anew on opening.
 const VERSION: &str = "2";
 /// Where the version is kept, among the settings.
-const VERSION_KEY: &str = "filters";
+pub(crate) const VERSION_KEY: &str = "filters";
 
 pub(super) const SCHEMA: &str = "
 CREATE TABLE terms (

@@ -145,6 +145,44 @@ pub(super) fn remove_generation(disk: &dyn Disk, dir: &Path, number: u32) -> boo
     all
 }
 
+/// Whether `name` in a folder is of the store there, the lock not counted.
+pub(super) fn is_of_a_store(name: &str) -> bool {
+    name == mark::FILE || catalogue::is_file_of(name) || generation_of(name).is_some()
+}
+
+/// Removes the files of the store in `dir`, but for the lock, which the caller holds. The
+/// catalogue goes first: without it nobody takes the rest for a store.
+pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    let names: Vec<String> = fs_err::read_dir(dir)?
+        .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+        .collect::<std::io::Result<_>>()?;
+    for name in names.iter().filter(|name| catalogue::is_file_of(name) || *name == mark::FILE) {
+        disk.remove(&dir.join(name))?;
+    }
+    let mut left = None;
+    others(dir, u32::MAX, |number| {
+        if !remove_generation(disk, dir, number) {
+            left = Some(number);
+        }
+    })?;
+    if let Some(number) = left {
+        let what = format!("files of generation {number} in {} cannot be deleted", dir.display());
+        return Err(std::io::Error::other(what).into());
+    }
+    Ok(disk.sync_dir(dir)?)
+}
+
+/// Removes the lock file of a store that is gone, and the folder if that was all.
+pub(super) fn remove_lock(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
+    match disk.remove(&dir.join(LOCK_FILE)) {
+        Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+        _ => {}
+    }
+    // It stays if something else lies in it.
+    let _ = disk.remove_dir(dir);
+    Ok(())
+}
+
 /// Whether a folder holds no more than a word index without words.
 fn only_lists(dir: &Path) -> std::io::Result<bool> {
     for entry in fs_err::read_dir(dir)? {

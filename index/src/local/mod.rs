@@ -14,6 +14,7 @@ mod graphs;
 mod heads;
 mod ledger;
 mod mark;
+mod moving;
 mod named;
 mod open;
 #[cfg(test)]
@@ -34,6 +35,7 @@ use ekphrasis_embed::Space;
 pub use self::counts::{Facet, FacetCounts};
 use self::filters::Filters;
 pub use self::ledger::{Judged, KnownFile};
+pub use self::moving::{Entry, Glance};
 pub use self::recall::{Probe, Recall, Side};
 use self::texts::TextState;
 pub use self::verify::Report;

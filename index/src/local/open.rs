@@ -80,15 +80,7 @@ impl LocalStore {
     /// # Errors
     /// As for reading in [`LocalStore::open`].
     pub fn space_of(dir: &Path) -> Result<Option<Space>, StoreError> {
-        match folder::look(dir)? {
-            Folder::Absent | Folder::Blank => Ok(None),
-            Folder::Other(found) => Err(StoreError::NotAStore { path: dir.into(), found }),
-            Folder::Store => match open_catalogue(&OsDisk, dir) {
-                Ok(catalogue) => Ok(Some(catalogue.state()?.space)),
-                Err(StoreError::NoStore(_)) => Ok(None),
-                Err(e) => Err(e),
-            },
-        }
+        Ok(Self::glance(dir)?.map(|glance| glance.space))
     }
 
     fn open_write(
@@ -291,7 +283,7 @@ impl Inner {
 }
 
 /// The catalogue of a store for reading; `NoStore` if it was never finished.
-fn open_catalogue(disk: &dyn Disk, dir: &Path) -> Result<Catalogue, StoreError> {
+pub(super) fn open_catalogue(disk: &dyn Disk, dir: &Path) -> Result<Catalogue, StoreError> {
     let blank = fs_err::metadata(dir.join(catalogue::FILE))?.len() == 0
         || Catalogue::open_blank(disk, dir)?;
     if !blank {

@@ -23,7 +23,7 @@ use crate::vector::Graph;
 use crate::{ItemId, Kind, StoreError};
 
 /// The setting of the catalogue that keeps what was measured.
-const SETTING: &str = "recall";
+pub(super) const SETTING: &str = "recall";
 /// Neighbours of each query that have to be found.
 const K: usize = 10;
 /// Widths that are tried, in this order. Less than 32 is never kept for ten.

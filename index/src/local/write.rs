@@ -94,8 +94,13 @@ impl LocalStore {
         self.commit(&Change { records, ..Change::default() }).map(|_| ())
     }
 
-    /// Says of several owners at once which texts are their captions.
-    pub(crate) fn link(&self, captions: Vec<(ItemId, Vec<ItemId>)>) -> Result<(), StoreError> {
+    /// Says of several owners at once which texts (known ones) are all their captions from
+    /// now on, in one commit. Texts that lose their last owner go, as in
+    /// [`LocalStore::upsert_captioned`].
+    ///
+    /// # Errors
+    /// As [`StoreWrite::upsert`].
+    pub fn link(&self, captions: Vec<(ItemId, Vec<ItemId>)>) -> Result<(), StoreError> {
         self.commit(&Change { captions, ..Change::default() }).map(|_| ())
     }
 

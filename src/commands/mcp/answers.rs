@@ -92,6 +92,8 @@ impl Answers {
 
     fn engine(&self, config: &Config) -> Result<Arc<Engine>, Failure> {
         let mut here = self.here();
+        // The store may have been moved to another model meanwhile.
+        here.engine.take_if(|engine| !engine.is_current().unwrap_or(true));
         if let Some(engine) = &here.engine {
             return Ok(Arc::clone(engine));
         }

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 
+use crate::Generation;
 use crate::confidence::Anything;
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind, Recall};
@@ -102,6 +103,8 @@ pub struct SearchReply {
     pub mode: Mode,
     /// How many items could have been found (the filter lets them through).
     pub total_candidates: u64,
+    /// Id of the space that was searched in.
+    pub space: String,
     /// Whether anything fits; `None` where that cannot be told: with texts among the hits,
     /// by words alone, or of pictures by a model that is not calibrated.
     pub anything: Option<Anything>,
@@ -212,6 +215,10 @@ pub struct Status {
     pub dim: usize,
     /// A sentence on what the model can and cannot do.
     pub model_note: String,
+    /// Which of the data folder's stores this is.
+    pub generation: u32,
+    /// All of them: of former models, and of one that the store is being moved to.
+    pub generations: Vec<Generation>,
     /// How vectors are searched: `exact scan`, or `graph` and its size.
     pub vector_index: String,
     /// How much that misses, if it was measured.

@@ -5,7 +5,9 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{Library, MANIFEST_FILE};
+use ekphrasis_models::{Library, MANIFEST_FILE, Model};
+
+use crate::generations::place;
 
 /// What was given on the command line, as written.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +31,8 @@ pub struct Config {
     /// → the imported model that the store was made with → the first home that has
     /// `models/lite`.
     pub model: PathBuf,
+    /// The model that comes with the program, if a home has it.
+    pub default_model: Option<PathBuf>,
     /// Where imported models lie: `models` in the store's folder.
     pub models: PathBuf,
     /// The demo gallery's pictures, if a home has them.
@@ -161,6 +165,23 @@ impl Config {
         Self::resolve_in(flags, &env, beside)
     }
 
+    /// The same with the model that the store has now, if it was moved to another one since.
+    #[must_use]
+    pub fn of_the_store(&self) -> Self {
+        let space = place::serving(&self.data)
+            .ok()
+            .and_then(|(_, dir)| LocalStore::space_of(&dir).ok().flatten());
+        let fits =
+            |dir: &Path| Model::open(dir).is_ok_and(|model| Some(model.space()) == space.as_ref());
+        let mut this = self.clone();
+        if !fits(&self.model) {
+            let imported = model_of(&self.data, &Library::at(self.models.clone()));
+            let default = self.default_model.clone().filter(|dir| fits(dir));
+            this.model = imported.or(default).unwrap_or(this.model);
+        }
+        this
+    }
+
     fn resolve_in(
         flags: &Flags,
         env: Env<'_>,
@@ -188,22 +209,22 @@ impl Config {
         let data = absolute(&data)?;
         let models = data.join("models");
         let library = Library::at(models.clone());
+        let default_model = homes
+            .iter()
+            .map(|home| home.join("models/lite"))
+            .find(|dir| dir.join(MANIFEST_FILE).is_file());
         let model = match &flags.model {
             Some(named) => model_named(named, &library),
-            None => match model_of(&data, &library) {
-                Some(dir) => dir,
-                None => homes
-                    .iter()
-                    .map(|home| home.join("models/lite"))
-                    .find(|dir| dir.join(MANIFEST_FILE).is_file())
-                    .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
-            },
+            None => model_of(&data, &library)
+                .or_else(|| default_model.clone())
+                .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
         };
         let gallery =
             homes.iter().map(|home| home.join("web/gallery/pictures")).find(|dir| dir.is_dir());
         Ok(Self {
             data,
             model: absolute(&model)?,
+            default_model: default_model.as_deref().map(absolute).transpose()?,
             models,
             gallery: gallery.as_deref().map(absolute).transpose()?,
             cache: absolute(&cache)?,
@@ -232,7 +253,7 @@ fn model_named(named: &Path, library: &Library) -> PathBuf {
 /// wrong with the store or a model is told by whoever opens it.
 fn model_of(data: &Path, library: &Library) -> Option<PathBuf> {
     let models = library.models().ok().filter(|models| !models.is_empty())?;
-    let space = LocalStore::space_of(data).ok()??;
+    let space = LocalStore::space_of(&place::serving(data).ok()?.1).ok()??;
     let fits = models.into_iter().filter_map(|(_, model)| model.ok()).find(|m| *m.space() == space);
     fits.map(|model| model.dir().into())
 }

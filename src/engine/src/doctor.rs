@@ -5,6 +5,7 @@ use std::time::Instant;
 use ekphrasis_embed::Pixels;
 use ekphrasis_index::{Access, LocalStore};
 
+use crate::generations::place;
 use crate::{Config, OnnxTowers, Towers};
 
 /// One thing that was looked at.
@@ -89,20 +90,32 @@ fn check_towers(checks: &mut Vec<Check>, towers: &OnnxTowers) {
     });
 }
 
+/// The folder of the store that serves, if that can be found out.
+fn check_pointer(checks: &mut Vec<Check>, config: &Config) -> Option<std::path::PathBuf> {
+    match place::serving(&config.data) {
+        Ok((_, dir)) => Some(dir),
+        Err(error) => {
+            checks.push(Check { name: "store", ok: false, detail: error.to_string() });
+            None
+        }
+    }
+}
+
 fn check_store(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers) {
-    let there = LocalStore::space_of(&config.data);
+    let Some(dir) = check_pointer(checks, config) else { return };
+    let there = LocalStore::space_of(&dir);
     if let Ok(None) = there {
         let detail = format!("none yet in {}; `ek index DIR` makes one", config.data.display());
         checks.push(Check { name: "store", ok: true, detail });
         return;
     }
-    let verified = LocalStore::open(&config.data, towers.space(), Access::Read)
-        .and_then(|store| store.verify());
+    let verified =
+        LocalStore::open(&dir, towers.space(), Access::Read).and_then(|store| store.verify());
     let sound = verified.as_ref().is_ok_and(ekphrasis_index::Report::is_sound);
     check(checks, "store", verified, |report| {
         let mut text = format!(
             "{}: {} vectors checked, {} damaged",
-            config.data.display(),
+            dir.display(),
             report.checked,
             report.bad_vectors.len()
         );

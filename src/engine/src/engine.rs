@@ -2,7 +2,7 @@
 //! store; searching, labelling and indexing are in the files named so.
 
 use std::path::{Path, PathBuf};
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::available_parallelism;
 
@@ -13,6 +13,7 @@ use ekphrasis_index::{
 
 use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
+use crate::generations::{generations, place};
 use crate::meter::Meters;
 use crate::queries::KnownTexts;
 use crate::thumbnails::Thumbnails;
@@ -58,7 +59,15 @@ pub struct Engine {
     pub(crate) known_texts: KnownTexts,
     /// Puts texts together that are asked for at once.
     pub(crate) together: Together,
-    pub(crate) meters: Meters,
+    pub(crate) meters: Arc<Meters>,
+    /// Which store of the data folder it is.
+    pub(crate) generation: u32,
+    /// As whom it writes, if it does.
+    pub(crate) holder: Option<Holder>,
+    /// Whether another engine serves now, so that nothing may be written here any more.
+    pub(crate) left: AtomicBool,
+    /// Whether a switch waits for its turn, which runs are to leave to it.
+    pub(crate) asked_for: AtomicBool,
     /// Where pictures are kept that were sent.
     pub(crate) uploads: PathBuf,
     /// Held while a picture that was sent and its item come or go, so that neither is
@@ -78,14 +87,36 @@ impl Engine {
     /// If there is no store (for reading), it was made with another model, or
     /// somebody else is writing to it (for writing).
     pub fn open(data: &Path, towers: Arc<dyn Towers>, open: OpenFor) -> Result<Self, EngineError> {
-        let access = match open {
-            OpenFor::Reading => Access::Read,
-            OpenFor::Writing(holder) => Access::Write(holder),
+        let (access, holder) = match open {
+            OpenFor::Reading => (Access::Read, None),
+            OpenFor::Writing(holder) => (Access::Write(holder.clone()), Some(holder)),
         };
-        let store = LocalStore::open(data, towers.space(), access)?;
-        Ok(Self {
+        let (store, generation) = loop {
+            let (number, dir) = place::serving(data)?;
+            let store = LocalStore::open(&dir, towers.space(), access.clone())?;
+            // Another one may have begun to serve in between.
+            if place::serving(data)?.0 == number {
+                break (store, number);
+            }
+        };
+        Ok(Self::over(data, towers, store, generation, holder, Arc::default()))
+    }
+
+    fn over(
+        data: &Path,
+        towers: Arc<dyn Towers>,
+        store: LocalStore,
+        generation: u32,
+        holder: Option<Holder>,
+        meters: Arc<Meters>,
+    ) -> Self {
+        Self {
             store,
             towers,
+            generation,
+            holder,
+            left: AtomicBool::new(false),
+            asked_for: AtomicBool::new(false),
             data: data.into(),
             indexing: Mutex::new(None),
             checked: AtomicBool::new(false),
@@ -94,13 +125,34 @@ impl Engine {
             going: Mutex::default(),
             known_texts: KnownTexts::default(),
             together: Together::new(available_parallelism().map_or(1, usize::from)),
-            meters: Meters::default(),
+            meters,
             uploads: additions::uploads(data),
             sent: Mutex::default(),
             names: Mutex::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
-        })
+        }
+    }
+
+    /// The engine that comes after this one: over another generation of the same data
+    /// folder, with a model for it. It counts on where this one counted.
+    pub(crate) fn successor(
+        &self,
+        towers: Arc<dyn Towers>,
+        store: LocalStore,
+        generation: u32,
+    ) -> Self {
+        let (holder, meters) = (self.holder.clone(), Arc::clone(&self.meters));
+        Self::over(&self.data, towers, store, generation, holder, meters)
+    }
+
+    /// Whether its store is still the one that serves: another process may have moved the
+    /// data folder to another model, and then it is to be opened again.
+    ///
+    /// # Errors
+    /// If that cannot be found out.
+    pub fn is_current(&self) -> Result<bool, EngineError> {
+        Ok(place::serving(&self.data)?.0 == self.generation)
     }
 
     /// Whether there is a store in `data`.
@@ -108,12 +160,12 @@ impl Engine {
     /// # Errors
     /// If that cannot be found out.
     pub fn exists(data: &Path) -> Result<bool, EngineError> {
-        Ok(LocalStore::space_of(data)?.is_some())
+        Ok(LocalStore::space_of(&place::serving(data)?.1)?.is_some())
     }
 
     /// Where the server can be asked that holds the store in `data`, if one does.
     pub fn server(data: &Path) -> Option<String> {
-        LocalStore::holder(data).ok().flatten()?.address
+        LocalStore::holder(&place::serving(data).ok()?.1).ok().flatten()?.address
     }
 
     /// The model in use.
@@ -223,6 +275,7 @@ impl Engine {
     /// If the store cannot be written.
     pub fn remove(&self, paths: &[PathBuf], stop: &AtomicBool) -> Result<Option<u64>, EngineError> {
         let Some(_turn) = self.turn_to_forget(paths, stop) else { return Ok(None) };
+        self.still_serves()?;
         let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let (mut ids, mut uploads) = (Vec::new(), Vec::new());
         let (failing, roots) = (self.store.failures()?, self.store.roots()?);
@@ -244,6 +297,14 @@ impl Engine {
         let removed = self.forget(&ids)?;
         uploads.iter().for_each(|path| self.drop_upload(path));
         Ok(Some(removed))
+    }
+
+    /// Insists that no other engine serves by now. To be asked once it is this one's turn.
+    pub(crate) fn still_serves(&self) -> Result<(), EngineError> {
+        match self.left.load(Ordering::Relaxed) {
+            true => Err(EngineError::Left),
+            false => Ok(()),
+        }
     }
 
     /// Deletes items, and what was derived from them.
@@ -307,6 +368,8 @@ impl Engine {
             space: self.towers.space().id().into(),
             dim: self.towers.space().dim(),
             model_note: self.towers.note().into(),
+            generation: self.generation,
+            generations: generations(&self.data)?,
             vector_index: store.describe_vector_index(),
             recall: store.recall()?,
             roots: store.roots()?,

@@ -62,6 +62,10 @@ pub enum EngineError {
     /// Somebody else has the same slow thing done.
     #[error("{0}")]
     Busy(&'static str),
+    /// Another engine serves since the store was moved to another model. See
+    /// [`Serving`](crate::Serving), which asks that one.
+    #[error("the store was moved to another model meanwhile; ask again")]
+    Left,
     /// A model was not imported.
     #[error("{0}")]
     Import(#[from] ImportError),
@@ -86,7 +90,7 @@ impl EngineError {
             Self::Import(ImportError::Io(_)) => Fault::Environment,
             // The folder that was named, or the name it was to have.
             Self::Import(_) => Fault::User,
-            Self::Busy(_) => Fault::Busy,
+            Self::Busy(_) | Self::Left => Fault::Busy,
             Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
         }
     }

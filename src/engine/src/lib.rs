@@ -15,6 +15,7 @@ pub mod eval;
 mod exchange;
 mod facets;
 mod facts;
+mod generations;
 mod identities;
 pub mod ingest;
 mod label_sets;
@@ -47,6 +48,10 @@ pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
 pub use facets::{FacetGroup, FacetValue, Facets};
 pub use facts::facts_in;
+pub use generations::{
+    Generation, Outcome, Preview, PreviewOptions, PreviewScores, Role, Serving, Unmade, UseOptions,
+    Used, drop_old, generations, preview_model, use_model,
+};
 pub use identities::{
     Accepting, Candidate, Enrolment, Identified, IdentifyOptions, Identity, Operating, Scoring,
     Verified,
@@ -55,7 +60,7 @@ pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use label_sets::{ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
-pub use models::{Known, calibrate_model, import_model, known_models};
+pub use models::{Known, calibrate_model, import_model, known_models, model_to_use};
 pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;

@@ -4,9 +4,12 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{AmendError, Amendment, ImportError, Imported, Library, Manifest, Model};
+use ekphrasis_models::{
+    AmendError, Amendment, ImportError, Imported, Library, MANIFEST_FILE, Manifest, Model,
+};
 
 use crate::confidence;
+use crate::generations::{Generation, generations, place};
 use crate::{Config, EngineError, OnnxTowers};
 
 /// A model that can be used.
@@ -22,6 +25,9 @@ pub struct Known {
     pub chosen: bool,
     /// The store was made with it.
     pub of_store: bool,
+    /// The store's generation that was made with it: the one that serves, one that did
+    /// before, or one that is being made.
+    pub generation: Option<Generation>,
 }
 
 /// The model in use and all imported ones, the one in use first.
@@ -29,11 +35,15 @@ pub struct Known {
 /// # Errors
 /// If the folder of imported models or the store cannot be read.
 pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
-    let space = LocalStore::space_of(&config.data)?;
+    let space = LocalStore::space_of(&place::serving(&config.data)?.1)?;
+    let generations = generations(&config.data)?;
     let known = |name: String, dir: &Path, model: Result<Model, String>| Known {
         name,
         chosen: dir == config.model,
         of_store: model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        generation: model.as_ref().ok().and_then(|model| {
+            generations.iter().find(|g| g.space.as_ref() == Some(model.space())).cloned()
+        }),
         dir: dir.into(),
         manifest: model.map(|m| m.manifest().clone()),
     };
@@ -47,8 +57,49 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
         let name = config.model.display().to_string();
         all.push(known(name, &config.model, open(&config.model)));
     }
+    // The store may be moved to it, whichever it has now.
+    if let Some(dir) = &config.default_model
+        && !all.iter().any(|model| model.dir == *dir)
+    {
+        all.push(known(dir.display().to_string(), dir, open(dir)));
+    }
     all.sort_by_key(|model| !model.chosen);
     Ok(all)
+}
+
+/// The folder of a model that the store can be moved to: an imported one by its name, or the
+/// one that comes with the program by its name or folder. Others would not be found again.
+///
+/// # Errors
+/// `NotFound` for any other name, with those there are; `Invalid` for a model's folder that
+/// has to be imported first.
+pub fn model_to_use(config: &Config, name: &str) -> Result<PathBuf, EngineError> {
+    let library = Library::at(config.models.clone());
+    if let Some(dir) = library.find(name) {
+        return Ok(dir);
+    }
+    let default = config.default_model.as_deref();
+    let default_name = default
+        .and_then(|dir| Model::open(dir).ok())
+        .map(|model| model.manifest().name().to_owned());
+    if let Some(dir) = default
+        && (default_name.as_deref() == Some(name)
+            || fs_err::canonicalize(name)
+                .is_ok_and(|named| fs_err::canonicalize(dir).is_ok_and(|default| default == named)))
+    {
+        return Ok(dir.into());
+    }
+    if Path::new(name).join(MANIFEST_FILE).is_file() {
+        return Err(EngineError::Invalid(format!(
+            "the model in {name} lies outside of the store's folder, where it would not be found              again: `ek model import {name}` takes a copy, then use it by its name"
+        )));
+    }
+    let mut names: Vec<String> = library.models()?.into_iter().map(|(name, _)| name).collect();
+    names.extend(default_name);
+    Err(EngineError::NotFound(format!(
+        "there is no model named {name:?} here; there are {}; `ek model import DIR` brings one in",
+        names.join(", ")
+    )))
 }
 
 /// Learns from captioned pictures how far a model's scores can be believed, and writes

@@ -142,6 +142,7 @@ impl Engine {
             hits,
             mode,
             total_candidates: store.count(&filter_of(request))?,
+            space: self.towers.space().id().into(),
             anything,
             below_confidence,
             took_ms: start.elapsed().as_secs_f64() * 1e3,

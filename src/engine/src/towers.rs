@@ -209,7 +209,10 @@ impl OnnxTowers {
     }
 
     /// The same for another model's folder.
-    pub(crate) fn at(
+    ///
+    /// # Errors
+    /// If the manifest is missing or wrong.
+    pub fn at(
         config: &Config,
         dir: &Path,
         sessions: usize,

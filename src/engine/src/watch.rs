@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use notify::{RecursiveMode, Watcher};
 
-use crate::{Engine, EngineError, IndexReport};
+use crate::{EngineError, IndexReport, Serving};
 
 /// Changes come in bursts: wait until it is quiet for this long.
 const QUIET: Duration = Duration::from_millis(500);
@@ -35,12 +35,13 @@ pub enum WatchEvent {
 }
 
 /// Keeps `roots` indexed until `stop` is raised, each with the options it was
-/// indexed with last; one that [`Engine::remove`] forgets is left alone from then on.
+/// indexed with last; one that
+/// [`Engine::remove`](crate::Engine::remove) forgets is left alone from then on.
 ///
 /// # Errors
 /// If the system's change notices cannot be had at all.
 pub fn watch(
-    engine: &Engine,
+    serving: &Serving,
     roots: &[PathBuf],
     on_event: &dyn Fn(WatchEvent),
     stop: &AtomicBool,
@@ -83,7 +84,7 @@ pub fn watch(
             Err(RecvTimeoutError::Timeout) => {}
         }
         if last_tended.elapsed() > TEND {
-            if let Err(error) = engine.tend_recall() {
+            if let Err(error) = serving.current().tend_recall() {
                 on_event(WatchEvent::Failed(error));
             }
             last_tended = Instant::now();
@@ -98,7 +99,7 @@ pub fn watch(
             continue;
         }
         for root in touched {
-            match engine.follow(&root, stop) {
+            match serving.run(|engine| engine.follow(&root, stop)) {
                 Ok(report) => {
                     let p = &report.progress;
                     if p.indexed + p.removed + p.failed > 0 {

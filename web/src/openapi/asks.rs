@@ -13,6 +13,7 @@ pub(super) const NAMES: &[&str] = &[
     "Embed",
     "Addition",
     "JobOrder",
+    "UseModel",
     "Enrol",
     "LabelSetOrder",
     "LabelSetEntry",
@@ -288,6 +289,19 @@ pub(super) struct JobOrder {
     /// store's folder.
     #[schema(minimum = 128_000_000)]
     memory: Option<u64>,
+}
+
+/// How the store is to be moved to another model.
+#[derive(ToSchema)]
+pub(super) struct UseModel {
+    /// At most so many items a second; as fast as it goes if nothing is said.
+    #[schema(minimum = 0.01, maximum = 1_000_000)]
+    rate: Option<f64>,
+    /// Pictures embedded at once.
+    #[schema(minimum = 1, maximum = 64, default = 1)]
+    threads: Option<u32>,
+    /// Switch also if some pictures have no vector of the new model: their items are lost.
+    without_missing: Option<bool>,
 }
 
 /// Pictures that something is to be known by: at least one.

@@ -4,16 +4,17 @@ use std::path::PathBuf;
 
 use actix_web::web::{Data, Json, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::{Engine, Example, Source};
+use ekphrasis_engine::{Engine, Example, Serving, Source};
 
 use super::{block, quick};
+use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::writable;
 use crate::orders::From;
 use crate::problem::Problem;
 use crate::{body, naming, wire};
 
-pub(super) async fn list(engine: Data<Engine>) -> Result<Json<wire::IdentityList>, Problem> {
+pub(super) async fn list(engine: Current) -> Result<Json<wire::IdentityList>, Problem> {
     quick(move || Ok(Json(wire::IdentityList::new(&engine.identities()?)))).await
 }
 
@@ -22,7 +23,7 @@ fn absent(name: &str) -> Problem {
 }
 
 pub(super) async fn one(
-    engine: Data<Engine>,
+    engine: Current,
     name: Path<String>,
 ) -> Result<Json<wire::Identity>, Problem> {
     quick(move || match engine.identity(&name)? {
@@ -33,7 +34,7 @@ pub(super) async fn one(
 }
 
 pub(super) async fn put(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     name: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -41,9 +42,11 @@ pub(super) async fn put(
     let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
     let enrolment = block(move || {
-        writable(&engine)?;
-        let order = naming::enrol(Fields::from_body(raw)?, from)?;
-        Ok(engine.enrol(&name, &order.examples, !order.add)?)
+        serving.write(|engine| {
+            writable(engine)?;
+            let order = naming::enrol(Fields::from_body(raw)?, from)?;
+            Ok(engine.enrol(&name, &order.examples, !order.add)?)
+        })
     })
     .await?;
     let mut reply = if enrolment.new { HttpResponse::Created() } else { HttpResponse::Ok() };
@@ -51,15 +54,17 @@ pub(super) async fn put(
 }
 
 pub(super) async fn remove(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     name: Path<String>,
 ) -> Result<Json<wire::Forgotten>, Problem> {
     block(move || {
-        writable(&engine)?;
-        if !engine.forget_identity(&name)? {
-            return Err(absent(&name));
-        }
-        Ok(Json(wire::Forgotten { forgotten: name.trim().to_owned() }))
+        serving.write(|engine| {
+            writable(engine)?;
+            if !engine.forget_identity(&name)? {
+                return Err(absent(&name));
+            }
+            Ok(Json(wire::Forgotten { forgotten: name.trim().to_owned() }))
+        })
     })
     .await
 }
@@ -74,7 +79,7 @@ fn path_of(engine: &Engine, picture: &Example) -> Result<Option<PathBuf>, Proble
 }
 
 pub(super) async fn verify(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::VerifyReply>, Problem> {
@@ -89,7 +94,7 @@ pub(super) async fn verify(
 }
 
 pub(super) async fn identify(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::IdentifyReply>, Problem> {

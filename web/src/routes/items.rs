@@ -5,9 +5,10 @@ use actix_web::http::header::{
 };
 use actix_web::web::{Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::{Engine, ItemId};
+use ekphrasis_engine::{ItemId, Serving};
 
 use super::{block, link, quick};
+use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::writable;
 use crate::orders::{self, Addition};
@@ -15,7 +16,7 @@ use crate::problem::Problem;
 use crate::{assets, body, request, wire};
 
 pub(super) async fn list(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<Json<wire::ItemList>, Problem> {
     let wanted = request::listing(link(&request)?)?;
@@ -27,18 +28,20 @@ pub(super) async fn list(
 }
 
 pub(super) async fn create(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
     let raw = body::receive(&request, payload).await?;
     let added = block(move || {
-        writable(&engine)?;
-        Ok(match orders::addition(Fields::from_body(raw)?)? {
-            Addition::Text { text, tags } => engine.add_text(&text, tags)?,
-            Addition::Picture { bytes, name, words } => {
-                engine.add_picture(&bytes, name.as_deref(), words)?
-            }
+        serving.write(|engine| {
+            writable(engine)?;
+            Ok(match orders::addition(Fields::from_body(raw)?)? {
+                Addition::Text { text, tags } => engine.add_text(&text, tags)?,
+                Addition::Picture { bytes, name, words } => {
+                    engine.add_picture(&bytes, name.as_deref(), words)?
+                }
+            })
         })
     })
     .await?;
@@ -58,7 +61,7 @@ fn absent(id: ItemId) -> Problem {
 }
 
 pub(super) async fn one(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<Json<wire::Item>, Problem> {
     let id = id_in(&request)?;
@@ -70,25 +73,27 @@ pub(super) async fn one(
 }
 
 pub(super) async fn remove(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     request: HttpRequest,
 ) -> Result<Json<wire::Removed>, Problem> {
     let id = id_in(&request)?;
     block(move || {
-        writable(&engine)?;
-        let item = engine.item(id)?.ok_or_else(|| absent(id))?;
-        let mut within = engine.roots()?;
-        within.retain(|root| item.path.as_ref().is_some_and(|path| path.starts_with(root)));
-        if !engine.remove_item(id)? {
-            return Err(absent(id));
-        }
-        Ok(Json(wire::Removed::new(1, &within)))
+        serving.write(|engine| {
+            writable(engine)?;
+            let item = engine.item(id)?.ok_or_else(|| absent(id))?;
+            let mut within = engine.roots()?;
+            within.retain(|root| item.path.as_ref().is_some_and(|path| path.starts_with(root)));
+            if !engine.remove_item(id)? {
+                return Err(absent(id));
+            }
+            Ok(Json(wire::Removed::new(1, &within)))
+        })
     })
     .await
 }
 
 pub(super) async fn thumbnail(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<HttpResponse, Problem> {
     let id = id_in(&request)?;
@@ -98,10 +103,7 @@ pub(super) async fn thumbnail(
     Ok(assets::tagged(&request, &tag, "image/jpeg", "private, max-age=60", || jpeg.into()))
 }
 
-pub(super) async fn file(
-    engine: Data<Engine>,
-    request: HttpRequest,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn file(engine: Current, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = id_in(&request)?;
     let (path, bytes, format) = block(move || Ok(engine.file(id)?)).await?;
     let (mime, shown) = media_type(&format);

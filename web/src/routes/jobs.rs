@@ -8,12 +8,12 @@ use actix_web::http::header;
 use actix_web::rt::time::sleep;
 use actix_web::web::{Bytes, Data, Json, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::Engine;
 use futures_util::stream::unfold;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::quick;
 use crate::allowed::Allowed;
+use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::{Job, Jobs, writable};
 use crate::orders::{self, From};
@@ -39,7 +39,7 @@ impl Default for Followers {
 }
 
 pub(super) async fn create(
-    engine: Data<Engine>,
+    engine: Current,
     jobs: Data<Jobs>,
     allowed: Data<Allowed>,
     request: HttpRequest,

@@ -2,16 +2,17 @@
 
 use actix_web::web::{Data, Json, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::Engine;
+use ekphrasis_engine::Serving;
 
 use super::{block, quick};
+use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::writable;
 use crate::orders::From;
 use crate::problem::Problem;
 use crate::{body, naming, wire};
 
-pub(super) async fn list(engine: Data<Engine>) -> Result<Json<wire::LabelSetList>, Problem> {
+pub(super) async fn list(engine: Current) -> Result<Json<wire::LabelSetList>, Problem> {
     quick(move || Ok(Json(wire::LabelSetList::new(&engine.label_sets()?)))).await
 }
 
@@ -20,7 +21,7 @@ fn absent(name: &str) -> Problem {
 }
 
 pub(super) async fn one(
-    engine: Data<Engine>,
+    engine: Current,
     name: Path<String>,
 ) -> Result<Json<wire::LabelSet>, Problem> {
     quick(move || match engine.label_set(&name)? {
@@ -31,7 +32,7 @@ pub(super) async fn one(
 }
 
 pub(super) async fn put(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     name: Path<String>,
     request: HttpRequest,
     payload: Payload,
@@ -39,9 +40,11 @@ pub(super) async fn put(
     let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
     let changed = block(move || {
-        writable(&engine)?;
-        let (labels, writing) = naming::label_set(Fields::from_body(raw)?, from)?;
-        Ok(engine.write_label_set(&name, &labels, writing)?)
+        serving.write(|engine| {
+            writable(engine)?;
+            let (labels, writing) = naming::label_set(Fields::from_body(raw)?, from)?;
+            Ok(engine.write_label_set(&name, &labels, writing)?)
+        })
     })
     .await?;
     let mut reply = if changed.new { HttpResponse::Created() } else { HttpResponse::Ok() };
@@ -49,32 +52,36 @@ pub(super) async fn put(
 }
 
 pub(super) async fn remove(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     name: Path<String>,
 ) -> Result<Json<wire::Forgotten>, Problem> {
     block(move || {
-        writable(&engine)?;
-        if !engine.forget_label_set(&name)? {
-            return Err(absent(&name));
-        }
-        Ok(Json(wire::Forgotten { forgotten: name.trim().to_owned() }))
+        serving.write(|engine| {
+            writable(engine)?;
+            if !engine.forget_label_set(&name)? {
+                return Err(absent(&name));
+            }
+            Ok(Json(wire::Forgotten { forgotten: name.trim().to_owned() }))
+        })
     })
     .await
 }
 
 pub(super) async fn remove_label(
-    engine: Data<Engine>,
+    serving: Data<Serving>,
     path: Path<(String, String)>,
 ) -> Result<Json<wire::Forgotten>, Problem> {
     block(move || {
-        writable(&engine)?;
-        let (name, label) = path.into_inner();
-        if !engine.forget_label(&name, &label)? {
-            return Err(Problem::not_found(format!(
-                "there is no label {label:?} in a label set {name:?}"
-            )));
-        }
-        Ok(Json(wire::Forgotten { forgotten: label.trim().to_owned() }))
+        serving.write(|engine| {
+            writable(engine)?;
+            let (name, label) = path.into_inner();
+            if !engine.forget_label(&name, &label)? {
+                return Err(Problem::not_found(format!(
+                    "there is no label {label:?} in a label set {name:?}"
+                )));
+            }
+            Ok(Json(wire::Forgotten { forgotten: label.trim().to_owned() }))
+        })
     })
     .await
 }

@@ -4,9 +4,9 @@ use actix_web::HttpRequest;
 use actix_web::HttpResponse;
 use actix_web::http::header;
 use actix_web::web::{Data, Json};
-use ekphrasis_engine::{Config, Engine, known_models};
 
 use super::{block, link, quick};
+use crate::current::Current;
 use crate::gate::GATE;
 use crate::meter::Meter;
 use crate::openapi::DOCUMENT;
@@ -17,27 +17,20 @@ pub(super) async fn healthy() -> HttpResponse {
     HttpResponse::Ok().json(wire::Health { status: "ok" })
 }
 
-pub(super) async fn ready(engine: Data<Engine>) -> Result<HttpResponse, Problem> {
+pub(super) async fn ready(engine: Current) -> Result<HttpResponse, Problem> {
     quick(move || Ok(engine.status()?)).await?;
     Ok(HttpResponse::Ok().json(wire::Health { status: "ready" }))
 }
 
-pub(super) async fn status(engine: Data<Engine>) -> Result<Json<wire::Status>, Problem> {
+pub(super) async fn status(engine: Current) -> Result<Json<wire::Status>, Problem> {
     quick(move || Ok(Json(wire::Status::from(&engine.status()?)))).await
 }
 
-pub(super) async fn failures(engine: Data<Engine>) -> Result<Json<wire::FailureList>, Problem> {
+pub(super) async fn failures(engine: Current) -> Result<Json<wire::FailureList>, Problem> {
     quick(move || Ok(Json(wire::FailureList::new(&engine.failures()?)))).await
 }
 
-pub(super) async fn models(config: Data<Config>) -> Result<Json<wire::ModelList>, Problem> {
-    quick(move || Ok(Json(wire::ModelList::new(&known_models(&config)?)))).await
-}
-
-pub(super) async fn metrics(
-    engine: Data<Engine>,
-    meter: Data<Meter>,
-) -> Result<HttpResponse, Problem> {
+pub(super) async fn metrics(engine: Current, meter: Data<Meter>) -> Result<HttpResponse, Problem> {
     let text = quick(move || Ok(meter.text(&engine, &GATE)?)).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header(kind).body(text))
@@ -51,7 +44,7 @@ pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
 }
 
 pub(super) async fn facets(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
 ) -> Result<Json<wire::Facets>, Problem> {
     let wanted = request::facets(link(&request)?)?;

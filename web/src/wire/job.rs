@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::{Failure, Indexed, Progress};
+use super::{Failure, Indexed, Progress, Used};
 
 /// Something that goes on in the background.
 #[derive(Clone, Debug, Serialize)]
@@ -10,8 +10,10 @@ use super::{Failure, Indexed, Progress};
 pub struct Job {
     /// Its name, as long as the server runs.
     pub id: String,
-    /// `index`, `retry` or `remove`.
+    /// `index`, `retry`, `remove` or `use`.
     pub action: &'static str,
+    /// Of `use`: the model.
+    pub model: Option<String>,
     /// What it is about; of `retry`, nothing means everything.
     pub paths: Vec<String>,
     /// `waiting`, `running`, `done`, `stopped` (by DELETE, or since the server ends) or `failed`.
@@ -52,6 +54,8 @@ pub struct JobResult {
     pub removed: Option<u64>,
     /// Of `remove`: folders around what was forgotten, whose next run takes up what is still there.
     pub within: Vec<String>,
+    /// Of `use`: what became of the move to another model.
+    pub used: Option<Used>,
 }
 
 /// All jobs that are remembered.

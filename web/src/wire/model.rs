@@ -3,7 +3,7 @@
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
-use super::shown;
+use super::{Generation, shown};
 
 /// The models that can be used.
 #[derive(Clone, Debug, Serialize)]
@@ -25,6 +25,8 @@ pub struct KnownModel {
     pub chosen: bool,
     /// The store was made with it.
     pub of_store: bool,
+    /// The store's generation that was made with it; null if there is none.
+    pub generation: Option<Generation>,
     /// What is known of it.
     #[serde(flatten)]
     pub facts: Option<ModelFacts>,
@@ -90,6 +92,7 @@ impl From<&engine::Known> for KnownModel {
             dir: shown(&model.dir),
             chosen: model.chosen,
             of_store: model.of_store,
+            generation: model.generation.as_ref().map(Generation::from),
             facts: model.manifest.as_ref().ok().map(ModelFacts::from),
             problem: model.manifest.as_ref().err().cloned(),
         }

@@ -43,6 +43,7 @@ fn a_search_reply_has_the_promised_names() {
     let reply = engine::SearchReply {
         hits: vec![hit],
         total_candidates: 9,
+        space: "toy-1".into(),
         anything: Some(engine::Anything {
             probability: Some(0.123_456),
             verdict: engine::Verdict::Nothing,
@@ -64,6 +65,7 @@ fn a_search_reply_has_the_promised_names() {
             "took_ms": 3.75,
             "warnings": ["something is missing"],
             "total_candidates": 9,
+            "space": "toy-1",
             "anything": {"probability": 0.1235, "verdict": "nothing",
                 "words": "Perhaps nothing here matches", "calibrated": true},
             "below_confidence": 2,

@@ -248,12 +248,18 @@ impl Engine {
             if stop.load(Ordering::Relaxed) {
                 return Ok(IndexReport { stopped: true, ..IndexReport::default() });
             }
+            // Runs that follow one another closely would never let a switch in.
+            if self.asked_for.load(Ordering::Relaxed) {
+                std::thread::sleep(NEXT_TURN);
+                continue;
+            }
             match self.turn.try_lock() {
                 Ok(turn) => break turn,
                 Err(TryLockError::Poisoned(turn)) => break turn.into_inner(),
                 Err(TryLockError::WouldBlock) => std::thread::sleep(NEXT_TURN),
             }
         };
+        self.still_serves()?;
         let result = run();
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.going.lock().unwrap_or_else(PoisonError::into_inner) = None;

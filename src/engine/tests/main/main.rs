@@ -2,6 +2,7 @@
 //! fails, queries of several parts, evaluation of a perfect and a constant encoder.
 
 mod forgetting;
+mod generations;
 mod known;
 mod names;
 
@@ -16,7 +17,8 @@ use ekphrasis_embed::{
 use ekphrasis_engine::eval::{EvalOptions, evaluate};
 use ekphrasis_engine::{
     Engine, EngineError, Fault, Filter, GivenTowers, Holder, IndexOptions, Item, Kind,
-    LabelRequest, Mode, OpenFor, Part, PartQuery, SearchRequest, Source, Towers, WatchEvent, watch,
+    LabelRequest, Mode, OpenFor, Part, PartQuery, SearchRequest, Serving, Source, Towers,
+    WatchEvent, watch,
 };
 use ekphrasis_index::{Access, LocalStore, Record, StoreRead, StoreWrite};
 
@@ -66,14 +68,14 @@ fn what_changed_before_watching_began_is_seen_at_once() {
     assert_eq!(index(&engine, &folder).progress.indexed, 6);
     picture(&folder.join("7.png"), [128, 0, 0]);
     fs_err::remove_file(folder.join("0.png")).expect("removed");
-    let stop = AtomicBool::new(false);
+    let (serving, stop) = (Serving::new(engine), AtomicBool::new(false));
     std::thread::scope(|scope| {
         let (send, seen) = std::sync::mpsc::channel();
-        let (engine, stop) = (&engine, &stop);
+        let (serving, stop) = (&serving, &stop);
         let roots = [folder.clone()];
         scope.spawn(move || {
             let tell = |event| send.send(event).expect("someone listens");
-            watch(engine, &roots, &tell, stop).expect("watched");
+            watch(serving, &roots, &tell, stop).expect("watched");
         });
         // The next sweep would be in ten minutes.
         let event = seen.recv_timeout(std::time::Duration::from_secs(60));

@@ -1,0 +1,261 @@
+//! Given a data folder, in which folder is the store that serves? A data folder holds a
+//! store for each model that it was moved to: the first in the folder itself, as it always
+//! was, the next ones in `generations/0002` and so on. One small file, replaced as a whole,
+//! says which one serves and which one did before; without it, it is the first.
+
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use ekphrasis_embed::Space;
+use ekphrasis_index::{Holder, LocalStore};
+
+use crate::EngineError;
+
+/// The file that says which one serves.
+const POINTER: &str = "serving";
+/// The folder of all but the first.
+const FOLDER: &str = "generations";
+
+/// Which generation serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Pointer {
+    pub(crate) serving: u32,
+    /// The one that served before, unless it was removed.
+    pub(crate) former: Option<u32>,
+}
+
+/// What a generation is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It is searched.
+    Serving,
+    /// It was searched before; going back is cheap as long as it is there.
+    Former,
+    /// It is being made, or making it was stopped.
+    Unfinished,
+}
+
+impl Role {
+    /// `serving`, `former` or `unfinished`.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Serving => "serving",
+            Self::Former => "former",
+            Self::Unfinished => "unfinished",
+        }
+    }
+}
+
+/// The store of one model.
+#[derive(Clone, Debug)]
+pub struct Generation {
+    /// Counted from 1.
+    pub number: u32,
+    /// What it is there for.
+    pub role: Role,
+    /// Its space; `None` if nothing is in it yet, or it cannot be read.
+    pub space: Option<Space>,
+    /// Items in it.
+    pub items: u64,
+    /// Bytes that it takes on disk.
+    pub bytes: u64,
+}
+
+impl Pointer {
+    fn role(self, number: u32) -> Role {
+        match number {
+            n if n == self.serving => Role::Serving,
+            n if Some(n) == self.former => Role::Former,
+            _ => Role::Unfinished,
+        }
+    }
+}
+
+/// The folder of a generation's store.
+pub(crate) fn folder(data: &Path, number: u32) -> PathBuf {
+    match number {
+        1 => data.into(),
+        _ => data.join(FOLDER).join(format!("{number:04}")),
+    }
+}
+
+/// Which generation of `data` serves.
+///
+/// # Errors
+/// `Invalid` if the file that says so is not as written; `Io` if it cannot be read.
+pub(crate) fn pointer(data: &Path) -> Result<Pointer, EngineError> {
+    let path = data.join(POINTER);
+    let text = match fs_err::read_to_string(&path) {
+        Ok(text) => text,
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {
+            return Ok(Pointer { serving: 1, former: None });
+        }
+        Err(e) => return Err(e.into()),
+    };
+    parse(&text).ok_or_else(|| {
+        EngineError::Io(std::io::Error::other(format!(
+            "{} is not as ek writes it: expected a line `serving N` and perhaps `former N`, got \
+             {text:?}; write the number of the store that is to be searched there ({})",
+            path.display(),
+            data.join(FOLDER).display()
+        )))
+    })
+}
+
+fn parse(text: &str) -> Option<Pointer> {
+    let number = |text: &str| text.parse::<u32>().ok().filter(|&n| n > 0);
+    let mut lines = text.lines();
+    let serving = number(lines.next()?.strip_prefix("serving ")?)?;
+    let former = match lines.next() {
+        None => None,
+        Some(line) => Some(number(line.strip_prefix("former ")?)?),
+    };
+    (lines.next().is_none() && former != Some(serving)).then_some(Pointer { serving, former })
+}
+
+/// The folder of the store that serves.
+///
+/// # Errors
+/// As [`pointer`].
+pub(crate) fn serving(data: &Path) -> Result<(u32, PathBuf), EngineError> {
+    let number = pointer(data)?.serving;
+    Ok((number, folder(data, number)))
+}
+
+/// Says from now on which generation serves: written beside, then moved, so that it is the
+/// old one or the new one, whenever this is cut short.
+pub(crate) fn point(data: &Path, to: Pointer) -> Result<(), EngineError> {
+    let beside = data.join(format!("{POINTER}.new"));
+    let mut text = format!("serving {}\n", to.serving);
+    if let Some(former) = to.former {
+        text.push_str(&format!("former {former}\n"));
+    }
+    let mut file = fs_err::File::create(&beside)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    drop(file);
+    fs_err::rename(&beside, data.join(POINTER))?;
+    #[cfg(unix)]
+    fs_err::File::open(data)?.sync_all()?;
+    Ok(())
+}
+
+/// The numbers of all generations there are, in order.
+fn numbers(data: &Path, pointer: Pointer) -> Result<Vec<u32>, EngineError> {
+    let mut numbers = vec![pointer.serving];
+    numbers.extend(pointer.former);
+    if LocalStore::disk_bytes(data)? > 0 {
+        numbers.push(1);
+    }
+    let entries = match fs_err::read_dir(data.join(FOLDER)) {
+        Ok(entries) => Some(entries),
+        Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => None,
+        Err(e) => return Err(e.into()),
+    };
+    for entry in entries.into_iter().flatten() {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<u32>().ok());
+        // As it would be written: `2` is no name of ours.
+        numbers.extend(number.filter(|&n| n > 1 && folder(data, n).ends_with(&name)));
+    }
+    numbers.sort_unstable();
+    numbers.dedup();
+    Ok(numbers)
+}
+
+/// All generations of a data folder, in the order of their numbers.
+///
+/// # Errors
+/// If the folder cannot be read. A generation that cannot be read has no space.
+pub fn generations(data: &Path) -> Result<Vec<Generation>, EngineError> {
+    let pointer = pointer(data)?;
+    let one = |number| {
+        let dir = folder(data, number);
+        let known = LocalStore::glance(&dir).ok().flatten();
+        let (space, items) = known.map_or((None, 0), |known| (Some(known.space), known.items));
+        let bytes = LocalStore::disk_bytes(&dir)?;
+        Ok(Generation { number, role: pointer.role(number), space, items, bytes })
+    };
+    numbers(data, pointer)?.into_iter().map(one).collect()
+}
+
+/// Which generation is to become the one of `space`: the one there is, else a new one.
+pub(super) fn for_space(data: &Path, space: &Space) -> Result<u32, EngineError> {
+    let all = generations(data)?;
+    let free = |g: &&Generation| g.role != Role::Serving;
+    if let Some(there) = all.iter().filter(free).find(|g| g.space.as_ref() == Some(space)) {
+        return Ok(there.number);
+    }
+    // One that was killed before anything was in it is as good as new.
+    let blank = |g: &&Generation| g.space.is_none() && g.bytes == 0 && g.number > 1;
+    if let Some(blank) = all.iter().filter(free).find(blank) {
+        return Ok(blank.number);
+    }
+    Ok(all.last().map_or(1, |last| last.number) + 1)
+}
+
+/// Removes every generation but the one that serves; says which, and how many bytes that
+/// gave back.
+///
+/// # Errors
+/// `Store(Locked)` if somebody writes to one of them, who may be about to use it; then the
+/// others may be gone already. Where the disk fails.
+pub fn drop_old(data: &Path, holder: &Holder) -> Result<Vec<Generation>, EngineError> {
+    let mut dropped = Vec::new();
+    for old in generations(data)?.into_iter().filter(|g| g.role != Role::Serving) {
+        let now = pointer(data)?;
+        if now.serving == old.number {
+            // Somebody went back to it just now.
+            continue;
+        }
+        let dir = folder(data, old.number);
+        // Whoever writes to it is asked first: nobody should be told to go back to what is half gone.
+        if let Some(by) = LocalStore::holder(&dir)? {
+            return Err(ekphrasis_index::StoreError::Locked { path: dir, holder: by }.into());
+        }
+        if now.former == Some(old.number) {
+            point(data, Pointer { former: None, ..now })?;
+        }
+        LocalStore::discard(&dir, holder)?;
+        dropped.push(old);
+    }
+    Ok(dropped)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pointer_is_the_old_one_or_the_new_one_and_nothing_else_is_believed() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let first = Pointer { serving: 1, former: None };
+        assert_eq!(pointer(dir.path()).expect("none yet"), first);
+        for to in [Pointer { serving: 2, former: Some(1) }, Pointer { serving: 12, former: None }] {
+            point(dir.path(), to).expect("written");
+            assert_eq!(pointer(dir.path()).expect("read"), to);
+        }
+        // What a crash may leave of the next one.
+        fs_err::write(dir.path().join("serving.new"), "serv").expect("written");
+        assert_eq!(pointer(dir.path()).expect("read").serving, 12);
+        for wrong in
+            ["", "2\n", "serving 0\n", "serving 2\nformer 2\n", "serving 2\nformer 1\nx", "serving"]
+        {
+            fs_err::write(dir.path().join(POINTER), wrong).expect("written");
+            let error = pointer(dir.path()).expect_err(wrong).to_string();
+            assert!(error.contains("serving N"), "{error}");
+        }
+    }
+
+    #[test]
+    fn folders_that_are_no_generations_are_left_alone() {
+        let dir = tempfile::tempdir().expect("a folder");
+        for name in ["generations/0003", "generations/2", "generations/0001", "generations/x"] {
+            fs_err::create_dir_all(dir.path().join(name)).expect("made");
+        }
+        let pointer = Pointer { serving: 1, former: None };
+        assert_eq!(numbers(dir.path(), pointer).expect("read"), [1, 3]);
+        let space = Space::new("two-1", 2).expect("a space");
+        assert_eq!(for_space(dir.path(), &space).expect("found"), 3, "it is blank");
+    }
+}
