@@ -8,13 +8,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
+use ekphrasis_engine::Precision;
 
 pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
     VerifyArgs,
 };
-#[cfg(feature = "hub")]
-pub(crate) use self::pulling::PrecisionArg;
 pub(crate) use self::pulling::PullArgs;
 
 /// Search pictures by phrase, find the words for a picture.
@@ -332,6 +331,30 @@ pub(crate) struct ModelArgs {
     pub(crate) verb: ModelVerb,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct ImportModelArgs {
+    /// A folder with a model.toml, or an ONNX export of CLIP, SigLIP and the like as
+    /// Transformers.js, optimum, open_clip or immich lay it out
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: PathBuf,
+    /// What to call it here [default: its own name, or its folder's]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) name: Option<String>,
+    /// Which graphs to take of an export that has several: fp32, fp16, int8, uint8, q4, q4f16
+    /// or bnb4. One that agrees with the 32-bit form searches the same stores [default: fp32]
+    #[arg(long, value_name = "PRECISION")]
+    pub(crate) precision: Option<Precision>,
+    /// A language of its texts, such as en (again for more) [default: what its README says]
+    #[arg(long, value_name = "TAG")]
+    pub(crate) language: Vec<String>,
+    /// A sentence-transformers folder whose text tower takes the place of the export's own
+    #[arg(long, value_name = "DIR")]
+    pub(crate) text: Option<PathBuf>,
+    /// The imported model that this is another precision of, if its 32-bit form is not in DIR
+    #[arg(long, value_name = "NAME")]
+    pub(crate) variant_of: Option<String>,
+}
+
 #[derive(Debug, Subcommand)]
 pub(crate) enum ModelVerb {
     /// The model in use and all imported ones
@@ -342,15 +365,8 @@ pub(crate) enum ModelVerb {
         #[arg(value_name = "DIR|NAME")]
         model: Option<PathBuf>,
     },
-    /// Check a model's folder, such as `ek train` writes, and take a copy of it
-    Import {
-        /// The folder with a model.toml
-        #[arg(value_name = "DIR")]
-        dir: PathBuf,
-        /// What to call it here [default: its own name]
-        #[arg(long, value_name = "NAME")]
-        name: Option<String>,
-    },
+    /// Check a model's folder, such as `ek train` writes or others publish, and take a copy of it
+    Import(ImportModelArgs),
     /// Fetch a model from a hub, check it, and import it; without a name: what is worth a try
     Pull(PullArgs),
     /// Move the store to another model: embed everything anew beside it, while it is searched,

@@ -22,7 +22,7 @@ fn dependencies_point_one_way() {
     let metadata = metadata();
     let allowed: BTreeMap<&str, &[&str]> = BTreeMap::from([
         ("ekphrasis-embed", &[][..]),
-        ("ekphrasis-models", &["ekphrasis-embed"]),
+        ("ekphrasis-models", &["ekphrasis-embed", "ekphrasis-onnx"]),
         ("ekphrasis-index", &["ekphrasis-embed"]),
         ("ekphrasis-metric", &[]),
         ("ekphrasis-onnx", &[]),

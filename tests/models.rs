@@ -128,3 +128,94 @@ fn importing_again_repairs_a_copy() {
     let left = fs_err::read_dir(home.data().join("models")).expect("a folder").count();
     assert_eq!(left, 1, "nothing else is left");
 }
+
+/// A public export among the fixtures.
+fn public(name: &str) -> String {
+    let dir = repository().join("models/tests/fixtures").join(name);
+    dir.to_str().expect("UTF-8").to_owned()
+}
+
+#[test]
+fn a_public_export_comes_in_and_its_variants_share_a_store() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    let whole = home.ek(&["model", "import", &siglip, "--json"]).exits(0).json();
+    assert_eq!((&whole["name"], &whole["precision"]), (&"siglip".into(), &"fp32".into()));
+    assert_eq!(whole["brought"]["texts"], 9, "{whole}");
+    let small =
+        home.ek(&["model", "import", &siglip, "--precision", "int8", "--json"]).exits(0).json();
+    assert_eq!(small["space"], whole["space"], "{small}");
+    assert!(small["golden"]["pictures"].as_f64().expect("a number") > 0.99, "{small}");
+    let run = home.ek(&["model", "import", &siglip, "--precision", "q4"]).exits(2);
+    assert!(run.stderr().contains("cosine of 0.99 or more"), "{}", run.stderr());
+    let run = home.ek(&["model", "import", &siglip, "--precision", "int5"]).exits(2);
+    assert!(run.stderr().contains("q4f16"), "{}", run.stderr());
+
+    // A store made with one is searched with the other, both ways.
+    let folder = home.folder("pictures");
+    picture(&folder.join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip-int8"]).exits(0);
+    picture(&folder.join("blue.png"), [0, 0, 255]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip"]).exits(0);
+    for model in ["siglip", "siglip-int8"] {
+        let args = ["search", "--image", "pictures/red.png", "--json", "--model", model];
+        let found = home.ek(&args).exits(0).json();
+        let first = found["hits"][0]["path"].as_str().expect("a path");
+        assert!(first.ends_with("red.png"), "{model}: {found}");
+        assert!(found["hits"][0]["cosine"].as_f64().expect("a number") > 0.99, "{model}: {found}");
+    }
+
+    // What it says is compared again on this machine, and damage is told with the figure.
+    let doctor = home.ek(&["doctor", "--model", "siglip", "--json"]).exits(0).json();
+    let check = |name: &str| {
+        let checks = doctor["checks"].as_array().expect("checks");
+        let found = checks.iter().find(|c| c["name"] == name).unwrap_or_else(|| panic!("{doctor}"));
+        found["detail"].as_str().expect("words").to_owned()
+    };
+    assert!(check("answers").contains("fp32 on the CPU provider"), "{doctor}");
+    assert!(check("variant").contains("siglip-int8, of the same space, int8"), "{doctor}");
+    let other = home.data().join("models/siglip/golden.json");
+    let text = fs_err::read_to_string(&other).expect("readable");
+    let mut golden: serde_json::Value = serde_json::from_str(&text).expect("JSON");
+    golden["pictures"].as_array_mut().expect("rows").reverse();
+    let text = golden.to_string();
+    edit_golden(&other, &text);
+    let run = home.ek(&["doctor", "--model", "siglip"]).exits(3);
+    assert!(run.stdout().contains("BAD  answers"), "{}", run.stdout());
+}
+
+/// Puts other answers into a model, as a folder from elsewhere might have them.
+fn edit_golden(path: &Path, text: &str) {
+    let entry = || {
+        let sum = std::process::Command::new("sha256sum").arg(path).output().expect("sha256sum");
+        let sum = String::from_utf8(sum.stdout).expect("hexadecimal digits");
+        let bytes = fs_err::metadata(path).expect("there").len();
+        format!("bytes = {bytes}\nsha256 = \"{}\"", &sum[..64])
+    };
+    let old = entry();
+    fs_err::write(path, text).expect("written");
+    edit(&path.with_file_name("model.toml"), &old, &entry());
+}
+
+#[test]
+fn a_query_that_the_model_cannot_know_is_warned_of() {
+    let home = Home::new();
+    let args = ["model", "import", &public("siglip"), "--language", "en"];
+    home.ek(&args).exits(0);
+    let folder = home.folder("pictures");
+    picture(&folder.join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip"]).exits(0);
+    let warnings = |words: &str| {
+        let found = home.ek(&["search", words, "--mode", "vector", "--json"]).exits(0).json();
+        found["warnings"].as_array().cloned().unwrap_or_default()
+    };
+    assert_eq!(warnings("a red bicycle"), Vec::<serde_json::Value>::new());
+    let foreign = warnings("красный велосипед");
+    assert_eq!(foreign.len(), 1, "{foreign:?}");
+    assert!(foreign[0].as_str().expect("words").contains("Cyrillic"), "{foreign:?}");
+    // Letters that no language has, and that its small vocabulary does not know.
+    let unknown = warnings("🦊 🦊 🦊");
+    assert!(unknown[0].as_str().expect("words").contains("no words for"), "{unknown:?}");
+    let run = home.ek(&["search", "赤い自転車"]).exits(0);
+    assert!(run.stderr().contains("warning: ") && run.stderr().contains("Han"), "{}", run.stderr());
+}

@@ -68,6 +68,17 @@ pub(crate) fn check_size(path: &Path, expected: u64) -> Result<(), FileError> {
     Ok(())
 }
 
+/// Whether a file has the promised length and checksum; read in pieces.
+pub(crate) fn verify(path: &Path, bytes: u64, sha256: &str) -> Result<(), FileError> {
+    check_size(path, bytes)?;
+    let fail = |problem| FileError { path: path.to_owned(), problem };
+    let got = sha256_file(path).map_err(|e| fail(FileProblem::Io(plain(e))))?;
+    if got != sha256 {
+        return Err(fail(FileProblem::Checksum { expected: sha256.into(), got }));
+    }
+    Ok(())
+}
+
 /// The file's bytes, if they have the promised length and checksum.
 pub(crate) fn read(path: &Path, bytes: u64, sha256: &str) -> Result<Vec<u8>, FileError> {
     check_size(path, bytes)?;
@@ -139,6 +150,8 @@ mod tests {
         fs_err::write(&path, b"abc").expect("writable");
         assert_eq!(read(&path, 3, ABC).expect("as promised"), b"abc");
         assert_eq!(sha256_file(&path).expect("readable"), ABC);
+        verify(&path, 3, ABC).expect("as promised");
+        assert!(verify(&path, 3, &ABC.replace('b', "c")).is_err(), "other contents");
         let size = read(&path, 4, ABC).expect_err("too short");
         assert!(matches!(size.problem, FileProblem::Size { expected: 4, got: 3 }));
         let sum = read(&path, 3, &ABC.replace('b', "c")).expect_err("other contents");

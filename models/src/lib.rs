@@ -7,7 +7,9 @@
 //! - [`Model::open`] reads a model folder; [`Model::image_encoder`] and
 //!   [`Model::text_encoder`] give the two towers behind the traits of
 //!   `ekphrasis-embed`.
-//! - [`Library`] takes in models from elsewhere, each checked first.
+//! - [`Library`] takes in models from elsewhere, of this program or in public layouts,
+//!   each checked first.
+//! - [`Golden`] is what a model has to answer, whatever it runs on.
 //!
 //! Only this crate knows that ONNX Runtime exists.
 
@@ -16,12 +18,15 @@ mod checked;
 mod confidence;
 mod decode;
 mod encoder;
+mod golden;
+mod import;
 mod label_sets;
 mod library;
 mod manifest;
 mod model;
 mod runtime;
 mod thumbnail;
+mod trial;
 mod verification;
 mod vocabulary;
 
@@ -35,13 +40,17 @@ pub use decode::{
     set_decode_memory,
 };
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
+pub use golden::{Agreement, Golden, GoldenError};
+pub use import::{ImportOptions, Precision, Refusal};
 pub use label_sets::{AnyLabelWeights, LabelCalibration};
-pub use library::{ImportError, Imported, Library};
+pub use library::{Brought, GiveRuntime, ImportError, Imported, Library};
 pub use manifest::{
-    FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,
+    Clean, FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training,
+    VocabularyFiles,
 };
 pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
+pub use trial::TrialError;
 pub use verification::{AcceptRate, Verification};
 pub use vocabulary::{Vocabulary, pack_vectors};

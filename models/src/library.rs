@@ -4,12 +4,13 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-use ekphrasis_embed::{Embedding, EncodeError, Pixels, PreprocessError, dot};
-
-use crate::checked::FileError;
+use crate::checked::{FileError, sha256_hex};
+use crate::golden::{Agreement, Golden};
+use crate::import::{Draft, ImportOptions, Precision, Refusal, derive, has};
 use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
-use crate::runtime::Runtime;
+use crate::runtime::{Runtime, RuntimeError};
+use crate::trial::{Trial, TrialError};
 
 /// The folder that imported models lie in, each below its name.
 #[derive(Clone, Debug)]
@@ -37,36 +38,28 @@ pub enum ImportError {
         /// Where it lies.
         dir: PathBuf,
     },
+    /// The folder is in no layout that is understood, or something in it is not.
+    #[error("{0}")]
+    Refused(#[from] Refusal),
     /// It cannot be opened, or a tower not be loaded.
     #[error("{0}")]
     Model(#[from] ModelError),
     /// A file is not the one that the manifest promises.
     #[error("{0}")]
     File(#[from] FileError),
-    /// A tower fails on an ordinary input.
+    /// A tower does not do what it should.
     #[error("{0}")]
-    Encode(#[from] EncodeError),
-    /// A picture cannot be prepared.
+    Trial(#[from] TrialError),
+    /// There is nothing to run it with.
     #[error("{0}")]
-    Preprocess(#[from] PreprocessError),
-    /// A tower says something else about an input when others are beside it.
-    #[error(
-        "{}: an input in a batch and alone give embeddings of cosine {cosine:.6}, expected {AGREE} or more; such a model would file things by chance. Export it with a batch axis, and padding masked",
-        path.display()
-    )]
-    Batch {
-        /// The tower's graph.
-        path: PathBuf,
-        /// The worst cosine.
-        cosine: f32,
-    },
+    Runtime(#[from] RuntimeError),
     /// The disk.
     #[error("{0}")]
     Io(#[from] io::Error),
 }
 
-/// What batch and single must agree to, as a cosine.
-const AGREE: f32 = 0.9999;
+/// Gives ONNX Runtime, when the folder is known to be worth it.
+pub type GiveRuntime<'a> = &'a dyn Fn() -> Result<Runtime, RuntimeError>;
 
 /// A model that came in.
 #[derive(Clone, Debug)]
@@ -78,6 +71,26 @@ pub struct Imported {
     pub was_there: bool,
     /// The worst cosine between batch and single over both towers.
     pub agreement: f32,
+    /// How well it agrees with reference answers that it was not asked for itself: those
+    /// of its 32-bit form, or those in its folder. None if there were none.
+    pub golden: Option<Agreement>,
+    /// What the folder brought in a `golden.json`, if it did.
+    pub brought: Option<Brought>,
+}
+
+/// Reference answers that a folder brings of its own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Brought {
+    /// The texts, whose token ids are equal.
+    pub texts: usize,
+    /// The least cosine over them.
+    pub texts_agree: f32,
+    /// The pictures that lie in the folder, too.
+    pub pictures: usize,
+    /// The least cosine over them.
+    pub pictures_agree: f32,
+    /// Pictures that are named but not there.
+    pub absent: usize,
 }
 
 impl Library {
@@ -114,67 +127,195 @@ impl Library {
         Ok(names.into_iter().map(open).collect())
     }
 
-    /// Takes a copy of the model in `from` under `name` (its own if none).
+    /// Takes a copy of the model in `from`: a folder of this program, or one in a public
+    /// layout, whose manifest is then written.
     ///
-    /// Before that, every file is compared with its checksum, both towers are
-    /// loaded (a picture tower and a text tower of two trainings are refused
-    /// there), and each has to say the same of an input alone and in a batch.
-    /// If the same model is there already, its files are compared, too; where one is
-    /// not what it should be, the whole copy is made anew.
+    /// Before that, every file is compared with its checksum or looked into, both towers
+    /// are loaded (a picture tower and a text tower of two trainings are refused there),
+    /// and each has to say the same of an input alone and in a batch, and what reference
+    /// answers say. A variant in another precision joins the space of the 32-bit form only
+    /// if it agrees with it by [`Precision::least_agreement`]. If the same model is there
+    /// already, its files are compared, too; where one is not what it should be, the whole
+    /// copy is made anew.
     ///
     /// # Errors
     /// As [`ImportError`] says. Then the library is as it was.
     pub fn import(
         &self,
         from: &Path,
-        name: Option<&str>,
-        runtime: &Runtime,
+        options: &ImportOptions,
+        runtime: GiveRuntime<'_>,
     ) -> Result<Imported, ImportError> {
+        if let Some(name) = options.name.as_deref().filter(|name| !is_name(name)) {
+            return Err(ImportError::Name(name.into()));
+        }
+        if from.join(MANIFEST_FILE).is_file() {
+            return self.take_own(from, options, runtime);
+        }
+        self.take_public(from, options, runtime)
+    }
+
+    /// Takes a folder of this program.
+    fn take_own(
+        &self,
+        from: &Path,
+        options: &ImportOptions,
+        runtime: GiveRuntime<'_>,
+    ) -> Result<Imported, ImportError> {
+        let manifest_path = from.join(MANIFEST_FILE);
+        let plain = ImportOptions { name: options.name.clone(), ..ImportOptions::default() };
+        if options.precision.is_some() || *options != plain {
+            let next = "leave --precision, --language, --text and --variant-of out";
+            let expected = "a public layout with these options";
+            return Err(Refusal::new(
+                &manifest_path,
+                expected,
+                "a model.toml that says it all",
+                next,
+            )
+            .into());
+        }
         let model = Model::open(from)?;
+        let place = self.place(options.name.as_deref(), &model)?;
+        let trial = Trial::of(&model, &runtime()?)?;
+        let known = model.golden()?;
+        let golden = known.as_ref().map(|known| trial.compare(known)).transpose()?;
+        let was_there = place.there && is_whole(&place.dir);
+        if !was_there {
+            self.change(|partial| {
+                // The temporary folder itself may be read by nobody else.
+                let folder = partial.join("model");
+                copy(&model, &folder)?;
+                if known.is_none() {
+                    add_golden(&folder, &trial.golden)?;
+                }
+                self.put(partial, &folder, &place)
+            })?;
+        }
+        let model = Model::open(&place.dir)?;
+        Ok(Imported { model, was_there, agreement: trial.agreement, golden, brought: None })
+    }
+
+    /// Takes a folder in a public layout.
+    fn take_public(
+        &self,
+        from: &Path,
+        options: &ImportOptions,
+        runtime: GiveRuntime<'_>,
+    ) -> Result<Imported, ImportError> {
+        let precision = options.precision.unwrap_or_default();
+        let draft = derive(from, options, precision)?;
+        let name = options.name.as_deref().unwrap_or(&draft.name);
+        if !is_name(name) {
+            return Err(ImportError::Name(name.into()));
+        }
+        let reference = self.reference(from, options, precision)?;
+        let runtime = runtime()?;
+        self.change(|partial| {
+            let reference = match reference {
+                Reference::Own => None,
+                Reference::Imported(model, golden) => Some((model, golden)),
+                Reference::Whole(whole) => {
+                    let model = staged(&whole, &partial.join("reference"), None)?;
+                    let trial = Trial::of(&model, &runtime).map_err(|e| at_source(e, &whole))?;
+                    Some((model, trial.golden))
+                }
+            };
+            let folder = partial.join("model");
+            let space = reference.as_ref().map(|(model, _)| model.space().id());
+            let model = staged(&draft, &folder, space)?;
+            if let Some((whole, _)) = &reference {
+                same_inputs(whole, &model, from)?;
+            }
+            let here = |e: TrialError| at_source(e, &draft);
+            let trial = Trial::of(&model, &runtime).map_err(here)?;
+            let golden = match &reference {
+                Some((_, golden)) => Some(trial.compare(golden).map_err(here)?),
+                None => None,
+            };
+            let brought = trial.brought(from).map_err(here)?;
+            add_golden(&folder, reference.as_ref().map_or(&trial.golden, |(_, golden)| golden))?;
+            let place = self.place(Some(name), &Model::open(&folder)?)?;
+            let was_there = place.there && is_whole(&place.dir);
+            if !was_there {
+                for file in BESIDE {
+                    copy_if_there(&from.join(file), &folder.join(file))?;
+                }
+                self.put(partial, &folder, &place)?;
+            }
+            let model = Model::open(&place.dir)?;
+            Ok(Imported { model, was_there, agreement: trial.agreement, golden, brought })
+        })
+    }
+
+    /// What a variant has to agree with.
+    fn reference(
+        &self,
+        from: &Path,
+        options: &ImportOptions,
+        precision: Precision,
+    ) -> Result<Reference, ImportError> {
+        if let Some(name) = &options.variant_of {
+            let expected = "the name of an imported model that has reference answers";
+            let next = "`ek model list` shows the names; import the 32-bit form first";
+            let refuse = |got: String| Refusal::new(&self.dir.join(name), expected, got, next);
+            let Some(dir) = self.find(name) else {
+                return Err(refuse("no such model".into()).into());
+            };
+            let model = Model::open(&dir)?;
+            let golden = model.golden()?;
+            let golden = golden.ok_or_else(|| refuse("a model without them".into()))?;
+            return Ok(Reference::Imported(model, golden));
+        }
+        // Without the 32-bit form beside it, the variant is a model of its own.
+        if precision == Precision::Fp32 || options.text.is_some() || !has(from, Precision::Fp32) {
+            return Ok(Reference::Own);
+        }
+        Ok(Reference::Whole(derive(from, options, Precision::Fp32)?))
+    }
+
+    /// Where a model of that name goes.
+    fn place(&self, name: Option<&str>, model: &Model) -> Result<Place, ImportError> {
         let name = name.unwrap_or_else(|| model.manifest().name());
         if !is_name(name) {
             return Err(ImportError::Name(name.into()));
         }
-        let place = self.dir.join(name);
-        let there = fs_err::symlink_metadata(&place).is_ok();
-        if there && !is_of(&place, model.manifest()) {
-            return Err(ImportError::Taken { name: name.into(), dir: place });
+        let dir = self.dir.join(name);
+        let there = fs_err::symlink_metadata(&dir).is_ok();
+        if there && !is_of(&dir, model.manifest()) {
+            return Err(ImportError::Taken { name: name.into(), dir });
         }
-        let agreement = agreement(&model, runtime)?;
-        let was_there = there && is_whole(&place);
-        if !was_there {
-            self.copy(&model, &place, there)?;
-        }
-        Ok(Imported { model: Model::open(&place)?, was_there, agreement })
+        Ok(Place { dir, there })
     }
 
-    /// Copies `model` to `place`, instead of what is there if it is to `replace` it.
-    fn copy(&self, model: &Model, place: &Path, replace: bool) -> Result<(), ImportError> {
+    /// Works in a temporary folder of the library, and leaves nothing behind if it fails.
+    fn change<T>(
+        &self,
+        work: impl FnOnce(&Path) -> Result<T, ImportError>,
+    ) -> Result<T, ImportError> {
+        let was_there = self.dir.is_dir();
         fs_err::create_dir_all(&self.dir)?;
         let partial = tempfile::Builder::new().prefix(".import-").tempdir_in(&self.dir)?;
-        // The temporary folder itself may be read by nobody else.
-        let folder = partial.path().join("model");
-        fs_err::create_dir(&folder)?;
-        for file in model.manifest().files().keys() {
-            write(&folder.join(file), &model.read(file)?)?;
+        let done = work(partial.path());
+        drop(partial);
+        if done.is_err() && !was_there {
+            // Not empty if another import came in meanwhile, and then it stays.
+            let _ = fs_err::remove_dir(&self.dir);
         }
-        // The manifest last, and what people would look for beside it.
-        for file in ["CARD.md", "README.md", "LICENSE", "NOTICE", MANIFEST_FILE] {
-            match fs_err::read(model.dir().join(file)) {
-                Ok(bytes) => write(&folder.join(file), &bytes)?,
-                Err(e) if e.kind() == io::ErrorKind::NotFound && file != MANIFEST_FILE => {}
-                Err(e) => return Err(e.into()),
-            }
-        }
-        sync(&folder)?;
+        done
+    }
+
+    /// Moves the whole `folder` to its place, instead of what is there.
+    fn put(&self, partial: &Path, folder: &Path, place: &Place) -> Result<(), ImportError> {
+        sync(folder)?;
         // Goes with the temporary folder.
-        let old = partial.path().join("old");
-        if replace {
-            fs_err::rename(place, &old)?;
+        let old = partial.join("old");
+        if place.there {
+            fs_err::rename(&place.dir, &old)?;
         }
-        if let Err(error) = fs_err::rename(&folder, place) {
-            if replace {
-                fs_err::rename(&old, place)?;
+        if let Err(error) = fs_err::rename(folder, &place.dir) {
+            if place.there {
+                fs_err::rename(&old, &place.dir)?;
             }
             return Err(error.into());
         }
@@ -182,10 +323,114 @@ impl Library {
     }
 }
 
-/// Whether the folder has that manifest, whatever became of the files it names.
+/// Where a model goes, and whether it is there already.
+struct Place {
+    dir: PathBuf,
+    there: bool,
+}
+
+/// What a model has to agree with.
+enum Reference {
+    /// Nothing but itself.
+    Own,
+    /// One that is here already.
+    Imported(Model, Golden),
+    /// The 32-bit form in the same folder.
+    Whole(Draft),
+}
+
+/// What people would look for beside a model's files.
+const BESIDE: [&str; 4] = ["CARD.md", "README.md", "LICENSE", "NOTICE"];
+
+/// Writes a draft and opens it.
+fn staged(draft: &Draft, folder: &Path, space: Option<&str>) -> Result<Model, ImportError> {
+    fs_err::create_dir(folder)?;
+    draft.stage(folder, space)?;
+    Ok(Model::open(folder)?)
+}
+
+/// The same error with the file that was given, instead of one in a folder that is gone
+/// when it is read.
+fn at_source(mut error: TrialError, draft: &Draft) -> ImportError {
+    if let Some(path) = error.path_mut()
+        && let Some(source) = draft.source_of(path)
+    {
+        *path = source;
+    }
+    error.into()
+}
+
+/// Refuses a variant that is fed otherwise than the whole form: a space is named by a
+/// model and its preparation.
+fn same_inputs(whole: &Model, variant: &Model, from: &Path) -> Result<(), Refusal> {
+    let (a, b) = (whole.manifest(), variant.manifest());
+    let tokenizer = |m: &Manifest| m.files()[&m.text().tokenizer].sha256.clone();
+    let fed = |m: &Manifest| (m.text().context, m.text().padding, m.text().clean);
+    let differs = if a.space() != b.space() {
+        format!("embeddings of {} numbers, not {}", b.space().dim(), a.space().dim())
+    } else if a.image().preprocess != b.image().preprocess {
+        "pictures that are prepared otherwise".to_owned()
+    } else if tokenizer(a) != tokenizer(b) || fed(a) != fed(b) {
+        "texts that are cut into tokens otherwise".to_owned()
+    } else {
+        return Ok(());
+    };
+    let expected = format!("another precision of {}", a.name());
+    Err(Refusal::new(
+        from,
+        expected,
+        differs,
+        "it is another model: import it without --variant-of",
+    ))
+}
+
+/// Copies a model into `folder`, the manifest last.
+fn copy(model: &Model, folder: &Path) -> Result<(), ImportError> {
+    fs_err::create_dir(folder)?;
+    for file in model.manifest().files().keys() {
+        let to = folder.join(file);
+        if let Some(parent) = to.parent() {
+            fs_err::create_dir_all(parent)?;
+        }
+        write(&to, &model.read(file)?)?;
+    }
+    for file in BESIDE {
+        copy_if_there(&model.dir().join(file), &folder.join(file))?;
+    }
+    Ok(write(&folder.join(MANIFEST_FILE), &fs_err::read(model.dir().join(MANIFEST_FILE))?)?)
+}
+
+fn copy_if_there(from: &Path, to: &Path) -> io::Result<()> {
+    match fs_err::read(from) {
+        Ok(bytes) => write(to, &bytes),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+}
+
+/// The name of the reference answers in a model's folder.
+const GOLDEN_FILE: &str = "golden.json";
+
+/// Puts reference answers into a folder that nobody uses yet.
+fn add_golden(folder: &Path, golden: &Golden) -> io::Result<()> {
+    let bytes = golden.write();
+    write(&folder.join(GOLDEN_FILE), &bytes)?;
+    let path = folder.join(MANIFEST_FILE);
+    let text = fs_err::read_to_string(&path)?;
+    let (text, length, sum) = (text.trim_end(), bytes.len(), sha256_hex(&bytes));
+    let more = format!(
+        "{text}\n\n[golden]\nfile = {GOLDEN_FILE:?}\n\n[files.{GOLDEN_FILE:?}]\nbytes = {length}\nsha256 = {sum:?}\n"
+    );
+    write(&path, more.as_bytes())
+}
+
+/// Whether the folder has that manifest, whatever became of the files it names. Reference
+/// answers do not count: another machine gives other last digits.
 fn is_of(dir: &Path, manifest: &Manifest) -> bool {
-    fs_err::read_to_string(dir.join(MANIFEST_FILE))
-        .is_ok_and(|text| Manifest::parse(&text).is_ok_and(|old| old == *manifest))
+    let plain = |manifest: Manifest| manifest.without_golden();
+    fs_err::read_to_string(dir.join(MANIFEST_FILE)).is_ok_and(|text| {
+        Manifest::parse(&text).is_ok_and(|old| plain(old) == plain(manifest.clone()))
+    })
 }
 
 /// Whether all files are there, and what their manifest promises.
@@ -203,7 +448,7 @@ fn is_name(name: &str) -> bool {
         && name.chars().all(fits)
 }
 
-fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = fs_err::File::create(path)?;
     file.write_all(bytes)?;
     file.sync_all()
@@ -213,58 +458,6 @@ fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// cannot be opened for that.
 fn sync(dir: &Path) -> io::Result<()> {
     if cfg!(unix) { fs_err::File::open(dir)?.sync_all() } else { Ok(()) }
-}
-
-/// The worst cosine, over both towers, between an input alone and in a batch.
-fn agreement(model: &Model, runtime: &Runtime) -> Result<f32, ImportError> {
-    // Of very different lengths: what is filled up must not be heard.
-    let texts = ["cat", "a photo of a red bicycle that leans on a wall by the sea", ""];
-    let encoder = model.text_encoder(runtime, 1)?;
-    let of_texts = least(&encoder.embed_texts(&texts)?, |i| encoder.embed_texts(&[texts[i]]))?;
-    let encoder = model.image_encoder(runtime, 1)?;
-    let tensors = sample_pictures()
-        .iter()
-        .map(|pixels| encoder.preprocess().tensor(pixels))
-        .collect::<Result<Vec<_>, _>>()?;
-    let of_images = least(&encoder.embed_images(&tensors)?, |i| {
-        encoder.embed_images(std::slice::from_ref(&tensors[i]))
-    })?;
-    let manifest = model.manifest();
-    for (file, cosine) in [(&manifest.text().file, of_texts), (&manifest.image().file, of_images)] {
-        if cosine < AGREE {
-            return Err(ImportError::Batch { path: model.path(file), cosine });
-        }
-    }
-    Ok(of_texts.min(of_images))
-}
-
-/// The least cosine between embeddings made together and each made alone.
-fn least(
-    together: &[Embedding],
-    alone: impl Fn(usize) -> Result<Vec<Embedding>, EncodeError>,
-) -> Result<f32, EncodeError> {
-    let mut least = 1f32;
-    for (i, beside) in together.iter().enumerate() {
-        for by_itself in alone(i)? {
-            least = least.min(dot(beside.values(), by_itself.values()));
-        }
-    }
-    Ok(least)
-}
-
-/// Three pictures of different shapes and contents: a slope, stripes, a chequer.
-fn sample_pictures() -> [Pixels; 3] {
-    let draw = |width: u32, height: u32, colour: &dyn Fn(u32, u32) -> [u8; 3]| {
-        let at = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
-        let bytes = at.flat_map(|(x, y)| colour(x, y)).collect();
-        Pixels::new(width, height, bytes).expect("three bytes a pixel, of a few hundred pixels")
-    };
-    let shade = |n: u32| (n % 256) as u8;
-    [
-        draw(96, 64, &|x, y| [shade(x * 2), shade(y * 3), 90]),
-        draw(64, 96, &|x, _| if x % 16 < 8 { [220, 40, 30] } else { [240, 240, 235] }),
-        draw(80, 80, &|x, y| if (x / 20 + y / 20) % 2 == 0 { [10; 3] } else { [30, 120, 210] }),
-    ]
 }
 
 #[cfg(test)]

@@ -1,13 +1,20 @@
 //! Given a model folder's `model.toml`, what is the model? Read in two stages:
 //! as written (any misspelt key is an error), then checked ([`Manifest`]).
 
+mod clean;
+
 use std::collections::BTreeMap;
 use std::path::{Component, Path};
 
 use crate::confidence::Calibration;
+use crate::import::Precision;
 use crate::label_sets::LabelCalibration;
 use crate::verification::Verification;
-use ekphrasis_embed::{Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError};
+use ekphrasis_embed::{
+    ChannelOrder, Interpolation, Preprocess, PreprocessError, Resize, Space, SpaceError,
+};
+
+pub use self::clean::Clean;
 
 /// The newest format this program reads, and the only one so far.
 const FORMAT: i64 = 1;
@@ -30,6 +37,8 @@ pub struct Manifest {
     confidence: Option<Calibration>,
     verification: Option<Verification>,
     label_sets: Option<LabelCalibration>,
+    precision: Option<Precision>,
+    golden: Option<String>,
     files: BTreeMap<String, FileEntry>,
 }
 
@@ -44,6 +53,8 @@ pub struct ImageTower {
     pub output: String,
     /// What lies between a picture and the input.
     pub preprocess: Preprocess,
+    /// Files with weights that the graph names, in its folder.
+    pub external: Vec<String>,
 }
 
 /// The text encoder's files and how it is fed.
@@ -63,6 +74,10 @@ pub struct TextTower {
     pub pad_token: String,
     /// How the graph makes one vector of many; for the reader, nothing depends on it.
     pub pooling: String,
+    /// What happens to a text before it is cut into tokens.
+    pub clean: Clean,
+    /// Files with weights that the graph names, in its folder.
+    pub external: Vec<String>,
 }
 
 /// How the texts of a batch are brought to one length.
@@ -240,6 +255,25 @@ impl Manifest {
         self.label_sets.as_ref()
     }
 
+    /// How its numbers are kept; none if it does not say.
+    pub fn precision(&self) -> Option<Precision> {
+        self.precision
+    }
+
+    /// The file with what it has to answer to reference inputs, if it has one.
+    pub fn golden(&self) -> Option<&str> {
+        self.golden.as_deref()
+    }
+
+    /// The same without reference answers, which differ in their last digits from one
+    /// machine to another.
+    pub(crate) fn without_golden(mut self) -> Self {
+        if let Some(file) = self.golden.take() {
+            self.files.remove(&file);
+        }
+        self
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files
@@ -252,7 +286,7 @@ mod written {
 
     use serde::Deserialize;
 
-    use super::{FileEntry, Padding, Training};
+    use super::{Clean, FileEntry, Padding, Training};
     use crate::confidence::Calibration;
     use crate::label_sets::LabelCalibration;
     use crate::verification::Verification;
@@ -275,6 +309,8 @@ mod written {
         pub(super) confidence: Option<Calibration>,
         pub(super) verification: Option<Verification>,
         pub(super) label_sets: Option<LabelCalibration>,
+        pub(super) precision: Option<String>,
+        pub(super) golden: Option<Golden>,
         pub(super) files: BTreeMap<String, FileEntry>,
     }
 
@@ -292,6 +328,14 @@ mod written {
         pub(super) input: String,
         pub(super) output: String,
         pub(super) preprocess: Preprocess,
+        #[serde(default)]
+        pub(super) external: Vec<String>,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    pub(super) struct Golden {
+        pub(super) file: String,
     }
 
     #[derive(Deserialize)]
@@ -304,6 +348,16 @@ mod written {
         pub(super) interpolation: Interpolation,
         pub(super) mean: [f32; 3],
         pub(super) std: [f32; 3],
+        #[serde(default)]
+        pub(super) channels: Channels,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    pub(super) enum Channels {
+        #[default]
+        Rgb,
+        Bgr,
     }
 
     #[derive(Deserialize)]
@@ -317,6 +371,9 @@ mod written {
     #[derive(Deserialize)]
     #[serde(rename_all = "lowercase")]
     pub(super) enum Interpolation {
+        Nearest,
+        Box,
+        Hamming,
         Bilinear,
         Bicubic,
         Lanczos3,
@@ -332,6 +389,10 @@ mod written {
         pub(super) padding: Padding,
         pub(super) pad_token: String,
         pub(super) pooling: String,
+        #[serde(default)]
+        pub(super) clean: Clean,
+        #[serde(default)]
+        pub(super) external: Vec<String>,
     }
 
     #[derive(Deserialize)]
@@ -364,6 +425,15 @@ impl written::Manifest {
         listed("image.file", &self.image.file)?;
         listed("text.file", &self.text.file)?;
         listed("text.tokenizer", &self.text.tokenizer)?;
+        for file in &self.image.external {
+            listed("image.external", file)?;
+        }
+        for file in &self.text.external {
+            listed("text.external", file)?;
+        }
+        if let Some(golden) = &self.golden {
+            listed("golden.file", &golden.file)?;
+        }
         if let Some(vocabulary) = &self.vocabulary {
             listed("vocabulary.words", &vocabulary.words)?;
             listed("vocabulary.vectors", &vocabulary.vectors)?;
@@ -396,6 +466,8 @@ impl written::Manifest {
         if let Some(training) = &self.training {
             check_training(training)?;
         }
+        let precision = self.precision.as_deref().map(str::parse::<Precision>).transpose();
+        let precision = precision.map_err(|problem| value("precision", "a known one", &problem))?;
         let scale = self.labels.logit_scale;
         if !(scale.is_finite() && scale > 0.0 && scale <= 1000.0) {
             return Err(value("labels.logit_scale", "a number over 0, at most 1000", &scale));
@@ -407,6 +479,7 @@ impl written::Manifest {
                 file: self.image.file,
                 input: self.image.input,
                 output: self.image.output,
+                external: self.image.external,
             },
             text: TextTower {
                 file: self.text.file,
@@ -416,6 +489,8 @@ impl written::Manifest {
                 padding: self.text.padding,
                 pad_token: self.text.pad_token,
                 pooling: self.text.pooling,
+                clean: self.text.clean,
+                external: self.text.external,
             },
             vocabulary: self
                 .vocabulary
@@ -430,6 +505,8 @@ impl written::Manifest {
             confidence: self.confidence,
             verification: self.verification,
             label_sets: self.label_sets,
+            precision,
+            golden: self.golden.map(|golden| golden.file),
             files: self.files,
         })
     }
@@ -453,11 +530,19 @@ impl written::Preprocess {
             }
         };
         let interpolation = match self.interpolation {
+            written::Interpolation::Nearest => Interpolation::Nearest,
+            written::Interpolation::Box => Interpolation::Box,
+            written::Interpolation::Hamming => Interpolation::Hamming,
             written::Interpolation::Bilinear => Interpolation::Bilinear,
             written::Interpolation::Bicubic => Interpolation::Bicubic,
             written::Interpolation::Lanczos3 => Interpolation::Lanczos3,
         };
-        Ok(Preprocess::new(self.size, resize, interpolation, self.mean, self.std)?)
+        let channels = match self.channels {
+            written::Channels::Rgb => ChannelOrder::Rgb,
+            written::Channels::Bgr => ChannelOrder::Bgr,
+        };
+        let preprocess = Preprocess::new(self.size, resize, interpolation, self.mean, self.std)?;
+        Ok(preprocess.in_order(channels))
     }
 }
 

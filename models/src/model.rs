@@ -9,6 +9,7 @@ use ekphrasis_embed::{ImageEncoder, Space, TextEncoder};
 use crate::checked::{self, FileError};
 use crate::confidence::read_background;
 use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
+use crate::golden::Golden;
 use crate::manifest::{Manifest, ManifestError};
 use crate::runtime::Runtime;
 use crate::vocabulary::Vocabulary;
@@ -90,6 +91,14 @@ pub enum ModelError {
     /// A background that is none.
     #[error("{}: {problem}", path.display())]
     Background {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        problem: String,
+    },
+    /// Reference answers that are none.
+    #[error("{}: {problem}", path.display())]
+    Golden {
         /// The file.
         path: PathBuf,
         /// What is wrong.
@@ -226,6 +235,19 @@ impl Model {
         calibration.map(|c| read_background(self, &c.background)).transpose()
     }
 
+    /// What it has to answer to reference inputs; `None` if that was not recorded.
+    ///
+    /// # Errors
+    /// `File` if the file is not the promised one, `Golden` if it holds no answers.
+    pub fn golden(&self) -> Result<Option<Golden>, ModelError> {
+        let Some(file) = self.manifest.golden() else { return Ok(None) };
+        let bytes = self.read(file)?;
+        Golden::parse(&bytes).map(Some).map_err(|source| ModelError::Golden {
+            path: self.path(file),
+            problem: source.to_string(),
+        })
+    }
+
     /// Refuses a graph of another training than the manifest's.
     pub(crate) fn check_pair(&self, file: &str, got: Option<String>) -> Result<(), ModelError> {
         let expected = self.manifest.training().map(|t| t.pair.clone());
@@ -237,6 +259,18 @@ impl Model {
 
     pub(crate) fn path(&self, file: &str) -> PathBuf {
         self.dir.join(file)
+    }
+
+    /// Compares a file the manifest names with its checksum, in pieces.
+    ///
+    /// # Errors
+    /// If it is not there, or not the one that the manifest promises.
+    ///
+    /// # Panics
+    /// If the manifest does not name it.
+    pub(crate) fn verify(&self, file: &str) -> Result<(), FileError> {
+        let entry = &self.manifest.files()[file];
+        checked::verify(&self.path(file), entry.bytes, &entry.sha256)
     }
 
     /// The bytes of a file the manifest names, verified.

@@ -4,9 +4,11 @@
 mod support;
 
 mod formats;
+mod imported;
 mod lite;
 mod pictures;
 mod prepared;
+mod refused;
 mod runtime;
 mod scaled;
 mod tiny_clip;

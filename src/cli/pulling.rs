@@ -1,6 +1,7 @@
 //! What can be typed after `ek model pull`.
 
-use clap::{Args, ValueEnum};
+use clap::Args;
+use ekphrasis_engine::Precision;
 
 #[derive(Debug, Args)]
 pub(crate) struct PullArgs {
@@ -8,28 +9,17 @@ pub(crate) struct PullArgs {
     /// another than the newest [without: prints the list]
     #[arg(value_name = "NAME[@REVISION]")]
     pub(crate) wanted: Option<String>,
-    /// How the weights are stored [default: fp32, or what the model has if it is made by ek]
-    #[arg(long, value_enum, value_name = "P", requires = "wanted")]
-    pub(crate) precision: Option<PrecisionArg>,
+    /// How the weights are stored: fp32, fp16, int8, uint8, q4, q4f16 or bnb4 [default: fp32, or
+    /// what the model has if it is made by ek]
+    #[arg(long, value_name = "PRECISION", requires = "wanted")]
+    pub(crate) precision: Option<Precision>,
+    /// The imported model that this is another precision of, so that it searches the same stores
+    #[arg(long, value_name = "NAME", requires = "precision")]
+    pub(crate) variant_of: Option<String>,
+    /// A language of its texts, such as en (again for more) [default: what its README says]
+    #[arg(long, value_name = "TAG", requires = "wanted")]
+    pub(crate) language: Vec<String>,
     /// What to call it here [default: its own name]
     #[arg(long, value_name = "NAME", requires = "wanted")]
     pub(crate) name: Option<String>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub(crate) enum PrecisionArg {
-    /// 32-bit floats
-    Fp32,
-    /// 16-bit floats
-    Fp16,
-    /// 8-bit integers
-    Int8,
-    /// 8-bit integers without sign
-    Uint8,
-    /// 4-bit weights
-    Q4,
-    /// 4-bit weights, the rest in 16-bit floats
-    Q4f16,
-    /// 4-bit weights as bitsandbytes packs them
-    Bnb4,
 }

@@ -4,14 +4,14 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
-use ekphrasis_engine::{Role, calibrate_model, import_model, known_models};
+use ekphrasis_engine::{ImportOptions, Precision, Role, calibrate_model, import_model, known_models};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
 use super::eval::eprint_progress;
 use super::pull::pull;
 use super::{Done, config, cores, towers};
-use crate::cli::{Global, ModelVerb};
+use crate::cli::{Global, ImportModelArgs, ModelVerb};
 use crate::failure::Failure;
 use crate::output;
 
@@ -19,10 +19,10 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
     match verb {
         ModelVerb::List => list(global),
         ModelVerb::Info { model } => info(global, model.as_deref()),
-        ModelVerb::Import { dir, name } => import(global, dir, name.as_deref()),
         ModelVerb::Pull(args) => pull(global, args),
         ModelVerb::Use(args) => super::generations::use_it(global, args),
         ModelVerb::DropOld => super::generations::drop_former(global),
+        ModelVerb::Import(args) => import(global, &args.dir, &options(args)),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
     }
 }
@@ -72,6 +72,7 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
         ("licence", manifest.license().to_owned()),
         ("languages", manifest.languages().join(", ")),
         ("space", manifest.space().to_string()),
+        ("precision", manifest.precision().map_or("as shipped", Precision::name).to_owned()),
         ("pictures", format!("{} pixels a side", manifest.image().preprocess.size())),
         (
             "texts",
@@ -174,11 +175,21 @@ fn verification(found: &Calibrated) -> Value {
     }
 }
 
+fn options(args: &ImportModelArgs) -> ImportOptions {
+    ImportOptions {
+        name: args.name.clone(),
+        precision: args.precision,
+        languages: args.language.clone(),
+        text: args.text.clone(),
+        variant_of: args.variant_of.clone(),
+    }
+}
+
 /// Takes in the model in `dir`, and says how it went.
-pub(super) fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<Done, Failure> {
+pub(super) fn import(global: &Global, dir: &Path, options: &ImportOptions) -> Result<Done, Failure> {
     let config = config(global)?;
     let quiet = global.quiet;
-    let imported = import_model(&config, dir, name, move |line| {
+    let imported = import_model(&config, dir, options, move |line| {
         if !quiet {
             output::note(line);
         }
@@ -193,13 +204,45 @@ pub(super) fn import(global: &Global, dir: &Path, name: Option<&str>) -> Result<
         shown["dir"] = json!(place.to_string_lossy());
         shown["was_there"] = json!(imported.was_there);
         shown["agreement"] = json!(imported.agreement);
+        shown["golden"] = json!(imported.golden.map(|golden| json!({
+            "pictures": golden.pictures, "texts": golden.texts,
+        })));
+        shown["brought"] = json!(imported.brought.map(|brought| json!({
+            "texts": brought.texts, "texts_agree": brought.texts_agree,
+            "pictures": brought.pictures, "pictures_agree": brought.pictures_agree,
+            "absent": brought.absent,
+        })));
         output::json(&shown)?;
         return Ok(Done::Well);
     }
     let done = if imported.was_there { "was there already" } else { "imported" };
     output::line(&format!(
-        "{name} {done}: files as promised, both towers of one training, batch and single agree to {:.6}",
+        "{name} {done}: both towers run, batch and single agree to {:.6}",
         imported.agreement
+    ))?;
+    if let Some(golden) = imported.golden {
+        output::line(&format!(
+            "  agrees with the reference answers to {:.6} (pictures) and {:.6} (texts)",
+            golden.pictures, golden.texts
+        ))?;
+    }
+    if let Some(brought) = imported.brought {
+        output::line(&format!(
+            "  agrees with its golden.json to {:.6} over {} texts with equal token ids{}",
+            brought.texts_agree,
+            brought.texts,
+            match (brought.pictures, brought.absent) {
+                (0, 0) => String::new(),
+                (0, absent) => format!("; the {absent} pictures it names are not in the folder"),
+                (n, _) => format!(", and to {:.6} over {n} pictures", brought.pictures_agree),
+            }
+        ))?;
+    }
+    let manifest = imported.model.manifest();
+    output::line(&format!(
+        "  space {}, languages {}",
+        manifest.space(),
+        manifest.languages().join(", ")
     ))?;
     if !imported.was_there {
         output::note(&format!(

@@ -23,12 +23,12 @@ mod with_hub {
     use std::io::IsTerminal;
     use std::time::{Duration, Instant};
 
+    use ekphrasis_engine::{ImportOptions, Precision};
     use serde_json::json;
 
     use super::super::{config, model};
     use super::{Done, Failure, Global, PullArgs};
-    use crate::cli::PrecisionArg;
-    use crate::hub::{CURATED, Curated, Hub, Licence, Precision, Pulled, Wanted, Watch};
+    use crate::hub::{CURATED, Curated, Hub, Licence, Pulled, Wanted, Watch};
     use crate::output;
 
     pub(in super::super) fn pull(global: &Global, args: &PullArgs) -> Result<Done, Failure> {
@@ -43,30 +43,23 @@ mod with_hub {
         for line in terms(found.licence(), wanted.curated()) {
             teller.note(&line);
         }
-        let precision = args.precision.map(precision);
-        let pulled = hub.fetch(&found, precision, &teller);
+        let pulled = hub.fetch(&found, args.precision, &teller);
         teller.clear();
         let pulled = pulled?;
-        let given = args.name.clone().or_else(|| name_for(&wanted, &pulled, precision));
-        model::import(global, &pulled.dir, given.as_deref()).map_err(|failure| {
+        let options = ImportOptions {
+            name: args.name.clone().or_else(|| name_for(&wanted, &pulled, args.precision)),
+            precision: args.precision,
+            languages: args.language.clone(),
+            variant_of: args.variant_of.clone(),
+            text: None,
+        };
+        model::import(global, &pulled.dir, &options).map_err(|failure| {
             failure.with(&format!(
                 "{} came whole, its files are kept in {}, but it was not imported",
                 wanted.repo(),
                 pulled.kept.display()
             ))
         })
-    }
-
-    fn precision(given: PrecisionArg) -> Precision {
-        match given {
-            PrecisionArg::Fp32 => Precision::Fp32,
-            PrecisionArg::Fp16 => Precision::Fp16,
-            PrecisionArg::Int8 => Precision::Int8,
-            PrecisionArg::Uint8 => Precision::Uint8,
-            PrecisionArg::Q4 => Precision::Q4,
-            PrecisionArg::Q4f16 => Precision::Q4f16,
-            PrecisionArg::Bnb4 => Precision::Bnb4,
-        }
     }
 
     /// What a model without a name of its own is called.

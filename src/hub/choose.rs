@@ -4,49 +4,7 @@
 
 use std::collections::BTreeMap;
 
-/// How the weights are stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Precision {
-    Fp32,
-    Fp16,
-    Int8,
-    Uint8,
-    Q4,
-    Q4f16,
-    Bnb4,
-}
-
-impl Precision {
-    /// All, in the order in which they are named.
-    const ALL: [Self; 7] =
-        [Self::Fp32, Self::Fp16, Self::Int8, Self::Uint8, Self::Q4, Self::Q4f16, Self::Bnb4];
-
-    /// As `--precision` takes it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            Self::Fp32 => "fp32",
-            Self::Fp16 => "fp16",
-            Self::Int8 => "int8",
-            Self::Uint8 => "uint8",
-            Self::Q4 => "q4",
-            Self::Q4f16 => "q4f16",
-            Self::Bnb4 => "bnb4",
-        }
-    }
-
-    /// How public exports end the names of such graphs, the best first.
-    fn endings(self) -> &'static [&'static str] {
-        match self {
-            Self::Fp32 => &[""],
-            Self::Fp16 => &["_fp16"],
-            Self::Int8 => &["_int8", "_quantized"],
-            Self::Uint8 => &["_uint8"],
-            Self::Q4 => &["_q4"],
-            Self::Q4f16 => &["_q4f16"],
-            Self::Bnb4 => &["_bnb4"],
-        }
-    }
-}
+use ekphrasis_engine::Precision;
 
 /// The files of a model.
 #[derive(Debug, PartialEq, Eq)]
@@ -115,7 +73,7 @@ fn towers<T>(files: &BTreeMap<String, T>, precision: Precision) -> Option<Vec<St
     let all = |graphs: Vec<String>| {
         graphs.iter().all(|graph| files.contains_key(graph)).then_some(graphs)
     };
-    for ending in precision.endings() {
+    for ending in precision.suffixes() {
         for dir in ["onnx/", ""] {
             let pair = ["vision_model", "text_model"];
             let pair = all(pair.map(|tower| format!("{dir}{tower}{ending}.onnx")).into());
@@ -133,7 +91,7 @@ fn towers<T>(files: &BTreeMap<String, T>, precision: Precision) -> Option<Vec<St
     let single = |ending: &&str| {
         ["onnx/", ""].into_iter().find_map(|dir| all(vec![format!("{dir}model{ending}.onnx")]))
     };
-    precision.endings().iter().find_map(single)
+    precision.suffixes().iter().find_map(single)
 }
 
 /// Whether a file says how the towers are used.

@@ -17,7 +17,6 @@ mod pull;
 mod retry;
 mod transfer;
 
-pub(crate) use choose::Precision;
 pub(crate) use curated::{CURATED, Curated};
 pub(crate) use listing::Licence;
 pub(crate) use name::Wanted;

@@ -10,7 +10,7 @@ use super::Watch;
 use super::address::Address;
 use super::cache::{Held, RepoCache};
 use super::checksum::Checksum;
-use super::choose::{Chosen, MANIFEST, Precision, choose};
+use super::choose::{Chosen, MANIFEST, choose};
 use super::error::HubError;
 use super::listing::{Licence, Listing, MAX_BYTES, Remote};
 use super::name::Wanted;

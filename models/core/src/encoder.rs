@@ -57,6 +57,13 @@ pub trait TextEncoder: Send + Sync {
     /// The space of every embedding this encoder gives.
     fn space(&self) -> &Space;
 
+    /// How much of a text the encoder has no words for: the share, 0 to 1, of its pieces
+    /// that are unknown to it or only a part of a letter. 0 for the empty text.
+    ///
+    /// # Errors
+    /// `Runtime` if that cannot be told.
+    fn unknown_share(&self, text: &str) -> Result<f64, EncodeError>;
+
     /// Embeds a batch.
     ///
     /// # Errors

@@ -17,5 +17,7 @@ pub mod testing;
 pub use embedding::{Embedding, EmbeddingError, dot};
 pub use encoder::{EncodeError, ImageEncoder, TextEncoder};
 pub use pixels::{MAX_PIXELS, Pixels, PixelsError};
-pub use preprocess::{ImageTensor, Interpolation, Preprocess, PreprocessError, Resize, View};
+pub use preprocess::{
+    ChannelOrder, ImageTensor, Interpolation, Preprocess, PreprocessError, Resize, View,
+};
 pub use space::{Space, SpaceError};

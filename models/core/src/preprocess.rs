@@ -20,9 +20,16 @@ pub enum Resize {
     },
 }
 
-/// The resampling filter, antialiased when shrinking, as Pillow does it.
+/// The resampling filter, antialiased when shrinking (but for the nearest), as Pillow
+/// does it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Interpolation {
+    /// The one pixel that lies there.
+    Nearest,
+    /// The mean of the pixels that lie there.
+    Box,
+    /// Half a raised cosine.
+    Hamming,
     /// Triangle filter.
     Bilinear,
     /// Catmull-Rom (a = −0.5), what Pillow calls BICUBIC.
@@ -31,9 +38,19 @@ pub enum Interpolation {
     Lanczos3,
 }
 
+/// The order in which a model wants the three channels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ChannelOrder {
+    /// Red, green, blue.
+    #[default]
+    Rgb,
+    /// Blue, green, red.
+    Bgr,
+}
+
 /// Everything that lies between [`Pixels`] and a model's input tensor.
 ///
-/// The result is `(pixel / 255 − mean) / std`, channels first.
+/// The result is `(pixel / 255 − mean) / std`, channels first, in the model's order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Preprocess {
     size: u32,
@@ -41,6 +58,7 @@ pub struct Preprocess {
     interpolation: Interpolation,
     mean: [f32; 3],
     std: [f32; 3],
+    channels: ChannelOrder,
 }
 
 /// Why a preprocessing cannot be, or could not be done.
@@ -150,7 +168,19 @@ impl Preprocess {
         if !fine {
             return Err(PreprocessError::Normalisation { mean, std });
         }
-        Ok(Self { size, resize, interpolation, mean, std })
+        Ok(Self { size, resize, interpolation, mean, std, channels: ChannelOrder::Rgb })
+    }
+
+    /// The same with the channels in another order. Mean and std are given in that
+    /// order, too.
+    #[must_use]
+    pub fn in_order(self, channels: ChannelOrder) -> Self {
+        Self { channels, ..self }
+    }
+
+    /// The order of the channels.
+    pub fn channels(&self) -> ChannelOrder {
+        self.channels
     }
 
     /// The model's input side in pixels.
@@ -249,8 +279,12 @@ impl Preprocess {
         for (channel, out) in data.chunks_exact_mut(plane).enumerate() {
             let scale = 1.0 / (255.0 * self.std[channel]);
             let shift = self.mean[channel] / self.std[channel];
+            let source = match self.channels {
+                ChannelOrder::Rgb => channel,
+                ChannelOrder::Bgr => 2 - channel,
+            };
             for (o, px) in out.iter_mut().zip(pixels.rgb().chunks_exact(3)) {
-                *o = f32::from(px[channel]) * scale - shift;
+                *o = f32::from(px[source]) * scale - shift;
             }
         }
         ImageTensor { size: self.size, data }
@@ -279,12 +313,41 @@ fn scale(
     if (picture.width(), picture.height()) == (width, height) && *view == View::of(picture) {
         return Ok(picture.clone());
     }
-    let filter = match interpolation {
-        Interpolation::Bilinear => fr::FilterType::Bilinear,
-        Interpolation::Bicubic => fr::FilterType::CatmullRom,
-        Interpolation::Lanczos3 => fr::FilterType::Lanczos3,
+    let by = fr::ResizeAlg::Convolution;
+    let algorithm = match interpolation {
+        Interpolation::Nearest => fr::ResizeAlg::Nearest,
+        Interpolation::Box => by(fr::FilterType::Box),
+        Interpolation::Hamming => by(fr::FilterType::Hamming),
+        Interpolation::Bilinear => by(fr::FilterType::Bilinear),
+        Interpolation::Bicubic => by(fr::FilterType::CatmullRom),
+        Interpolation::Lanczos3 => by(fr::FilterType::Lanczos3),
     };
-    let options = fr::ResizeOptions::new().resize_alg(fr::ResizeAlg::Convolution(filter)).crop(
+    // Across first and then down, each rounded, as Pillow does it; the resizer alone would
+    // go down first. Not where that would take much more memory than the picture.
+    let (w, h) = (picture.width(), picture.height());
+    let between = u64::from(width) * u64::from(h);
+    let in_two = algorithm != fr::ResizeAlg::Nearest
+        && between <= (u64::from(w) * u64::from(h)).max(TWO_STEPS);
+    if in_two {
+        let across = View { top: 0.0, down: h.into(), ..*view };
+        let between = resized(picture, &across, width, h, algorithm)?;
+        let down = View { left: 0.0, across: width.into(), ..*view };
+        return resized(&between, &down, width, height, algorithm);
+    }
+    resized(picture, view, width, height, algorithm)
+}
+
+/// So many pixels may always lie between two steps of resizing.
+const TWO_STEPS: u64 = 1 << 22;
+
+fn resized(
+    picture: &Pixels,
+    view: &View,
+    width: u32,
+    height: u32,
+    algorithm: fr::ResizeAlg,
+) -> Result<Pixels, PixelsError> {
+    let options = fr::ResizeOptions::new().resize_alg(algorithm).crop(
         view.left,
         view.top,
         view.across,
@@ -374,6 +437,16 @@ mod tests {
         let expected = [[-2.0; 4], [2.0; 4], [-1.2; 4]].concat();
         for (got, want) in t.data().iter().zip(expected) {
             assert!((got - want).abs() < 1e-6, "{:?}", t.data());
+        }
+    }
+
+    #[test]
+    fn channels_come_in_the_models_order() {
+        let p = preprocess(2, Resize::Exact).in_order(ChannelOrder::Bgr);
+        let t = p.tensor(&flat(2, 2, [0, 255, 51])).expect("valid");
+        let firsts: Vec<f32> = t.data().iter().step_by(4).copied().collect();
+        for (got, want) in firsts.iter().zip([-1.2, 2.0, -2.0]) {
+            assert!((got - want).abs() < 1e-6, "{firsts:?}");
         }
     }
 

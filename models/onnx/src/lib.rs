@@ -7,11 +7,13 @@
 mod compose;
 mod graph;
 mod join;
+mod look;
 mod packed;
 mod proto;
 
 pub use compose::Storage;
 pub use graph::{Attr, Graph, Value};
 pub use join::JoinError;
+pub use look::{Port, look};
 pub use packed::{Channels, packed};
 pub use proto::{Model, ReadError, TensorType, read, write};

@@ -1,9 +1,10 @@
 //! Given tensors of pictures, how does ONNX Runtime embed them?
 
 use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, ImageTensor, Preprocess, Space};
-use ort::value::{TensorElementType, TensorRef};
+use half::f16;
+use ort::value::TensorRef;
 
-use super::session::Graph;
+use super::session::{Graph, Inputs, Real};
 use crate::manifest::ImageTower;
 use crate::model::{Model, ModelError};
 use crate::runtime::Runtime;
@@ -17,6 +18,7 @@ pub struct OrtImageEncoder {
     tower: ImageTower,
     space: Space,
     chunk: usize,
+    takes: Real,
 }
 
 impl OrtImageEncoder {
@@ -26,12 +28,16 @@ impl OrtImageEncoder {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let tower = model.manifest().image().clone();
-        let graph = Graph::open(model, &tower.file, runtime, sessions)?;
+        let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions)?;
         let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
         let size = i64::from(tower.preprocess.size());
-        let wanted = format!("one f32 input {:?} as [batch, 3, {size}, {size}]", tower.input);
-        let [(name, TensorElementType::Float32, shape)] = graph.inputs() else {
+        let wanted =
+            format!("one f32 or f16 input {:?} as [batch, 3, {size}, {size}]", tower.input);
+        let [(name, element, shape)] = graph.inputs() else {
             return Err(bad(format!("expected {wanted}, got {:?}", graph.inputs())));
+        };
+        let Some(takes) = Real::of(*element) else {
+            return Err(bad(format!("expected {wanted}, got {name:?} of {element:?}")));
         };
         let is = |i: usize, n: i64| shape.get(i).is_some_and(|&d| d == n || d < 0);
         if *name != tower.input || shape.len() != 4 || !(is(1, 3) && is(2, size) && is(3, size)) {
@@ -43,7 +49,7 @@ impl OrtImageEncoder {
             n => return Err(bad(format!("expected a batch of any size or of 1, got {n}"))),
         };
         graph.check_embedding(&tower.output, model.space().dim()).map_err(bad)?;
-        let encoder = Self { graph, space: model.space().clone(), chunk, tower };
+        let encoder = Self { graph, space: model.space().clone(), chunk, takes, tower };
         encoder.check_dim().map_err(|problem| ModelError::Graph {
             path: model.path(&encoder.tower.file),
             problem,
@@ -106,9 +112,20 @@ impl OrtImageEncoder {
         names: &[&str],
     ) -> Result<Vec<Vec<f32>>, EncodeError> {
         let side = self.tower.preprocess.size() as usize;
-        let tensor = TensorRef::from_array_view(([batch, 3, side, side], data))
-            .map_err(|e| EncodeError::Runtime { what: e.to_string() })?;
-        let inputs = vec![(self.tower.input.as_str().into(), tensor.into())];
+        let shape = [batch, 3, side, side];
+        let fail = |e: ort::Error| EncodeError::Runtime { what: e.to_string() };
+        let name = || self.tower.input.as_str().into();
+        let halves: Vec<f16>;
+        let inputs: Inputs<'_> = match self.takes {
+            Real::F32 => {
+                vec![(name(), TensorRef::from_array_view((shape, data)).map_err(fail)?.into())]
+            }
+            Real::F16 => {
+                halves = data.iter().map(|&v| f16::from_f32(v)).collect();
+                let tensor = TensorRef::from_array_view((shape, &halves[..])).map_err(fail)?;
+                vec![(name(), tensor.into())]
+            }
+        };
         self.graph.run(inputs, batch, names)
     }
 }

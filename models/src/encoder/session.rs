@@ -2,8 +2,10 @@
 //! manifest? And how are they run?
 
 use std::borrow::Cow;
+use std::path::{Path, PathBuf};
 
 use ekphrasis_embed::EncodeError;
+use half::f16;
 use ort::logging::LogLevel;
 use ort::session::builder::SessionBuilder;
 use ort::session::{InMemorySession, OutputSelector, RunOptions, Session, SessionInputValue};
@@ -14,6 +16,10 @@ use super::prepared::{Bytes, Place};
 use crate::model::{Model, ModelError, PAIR_KEY};
 use crate::runtime::Runtime;
 
+/// Where a graph that is given as bytes finds the weights that it names; since ONNX
+/// Runtime 1.20.
+const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
+
 /// Named inputs of one run.
 pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
 
@@ -22,7 +28,44 @@ pub(super) struct Graph {
     pool: Pool<Live>,
     /// Name and declared shape, −1 where it varies.
     inputs: Vec<(String, TensorElementType, Vec<i64>)>,
-    outputs: Vec<(String, Vec<i64>)>,
+    outputs: Vec<(String, Real, Vec<i64>)>,
+}
+
+/// The element types of real numbers that towers take and give.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Real {
+    F32,
+    F16,
+}
+
+impl Real {
+    pub(super) fn of(element: TensorElementType) -> Option<Self> {
+        match element {
+            TensorElementType::Float32 => Some(Self::F32),
+            TensorElementType::Float16 => Some(Self::F16),
+            _ => None,
+        }
+    }
+}
+
+/// What a graph's weights lie in beside it.
+#[derive(Clone, Debug, Default)]
+struct Beside {
+    /// The folder that the graph names them from.
+    folder: Option<PathBuf>,
+}
+
+impl Beside {
+    /// Verifies `external` and tells where the graph finds them.
+    fn of(model: &Model, file: &str, external: &[String]) -> Result<Self, ModelError> {
+        if external.is_empty() {
+            return Ok(Self::default());
+        }
+        for name in external {
+            model.verify(name)?;
+        }
+        Ok(Self { folder: model.path(file).parent().map(Path::to_owned) })
+    }
 }
 
 impl Graph {
@@ -31,14 +74,17 @@ impl Graph {
     pub(super) fn open(
         model: &Model,
         file: &str,
+        external: &[String],
         runtime: &Runtime,
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
         let bytes = model.read(file)?;
+        let beside = Beside::of(model, file, external)?;
         let place = model.prepared().map(|folder| {
-            let entry = &model.manifest().files()[file];
-            Place::new(folder, &entry.sha256, runtime)
+            let sums = std::iter::once(file).chain(external.iter().map(String::as_str));
+            let sums: Vec<_> = sums.map(|f| &*model.manifest().files()[f].sha256).collect();
+            Place::new(folder, &sums.join("+"), runtime)
         });
         let mapped = place.as_ref().and_then(|place| {
             let bytes = place.open()?;
@@ -49,8 +95,8 @@ impl Graph {
             Some(first) => first,
             None => {
                 let built = match &place {
-                    Some(place) => prepare(runtime, &bytes, place),
-                    None => build(runtime, &bytes),
+                    Some(place) => prepare(runtime, &bytes, &beside, place),
+                    None => build(runtime, &bytes, &beside),
                 };
                 built.map_err(|e| graph_error(e.to_string()))?
             }
@@ -69,7 +115,7 @@ impl Graph {
                 return Ok(live);
             }
             let bytes = model.read(&file).map_err(|e| e.to_string())?;
-            build(&runtime, &bytes).map_err(|e| e.to_string())
+            build(&runtime, &bytes, &beside).map_err(|e| e.to_string())
         });
         Ok(Self { pool, inputs, outputs })
     }
@@ -79,12 +125,16 @@ impl Graph {
         &self.inputs
     }
 
-    /// The declared shape of an f32 output.
+    /// The declared shape of an output of real numbers.
     pub(super) fn output(&self, name: &str) -> Result<&[i64], String> {
-        let found = self.outputs.iter().find(|(n, _)| n == name);
-        found.map(|(_, shape)| shape.as_slice()).ok_or_else(|| {
-            let names: Vec<_> = self.outputs.iter().map(|(n, _)| n.as_str()).collect();
-            format!("expected an f32 output {name:?}, got {}", names.join(", "))
+        self.real_output(name).map(|(_, shape)| shape)
+    }
+
+    fn real_output(&self, name: &str) -> Result<(Real, &[i64]), String> {
+        let found = self.outputs.iter().find(|(n, ..)| n == name);
+        found.map(|(_, real, shape)| (*real, shape.as_slice())).ok_or_else(|| {
+            let names: Vec<_> = self.outputs.iter().map(|(n, ..)| n.as_str()).collect();
+            format!("expected an output {name:?} of f32 or f16, got {}", names.join(", "))
         })
     }
 
@@ -109,6 +159,9 @@ impl Graph {
         let fail = |e: ort::Error| EncodeError::Runtime { what: format!("ONNX Runtime: {e}") };
         let wanted = names.iter().fold(OutputSelector::no_default(), |s, name| s.with(*name));
         let options = RunOptions::new().map_err(fail)?.with_outputs(wanted);
+        let kinds = names.iter().map(|name| self.real_output(name).map(|(real, _)| real));
+        let kinds = kinds.collect::<Result<Vec<_>, _>>();
+        let kinds = kinds.map_err(|what| EncodeError::Runtime { what })?;
         let run = |live: &mut Live| {
             let outputs = match live {
                 Live::Owned(session) => session.run_with_options(inputs, &options),
@@ -117,14 +170,25 @@ impl Graph {
             let outputs = outputs.map_err(fail)?;
             names
                 .iter()
-                .map(|name| {
-                    let (shape, data) = outputs[*name].try_extract_tensor::<f32>().map_err(fail)?;
+                .zip(&kinds)
+                .map(|(name, kind)| {
+                    let output = &outputs[*name];
+                    let (shape, data) = match kind {
+                        Real::F32 => {
+                            let (shape, data) = output.try_extract_tensor::<f32>().map_err(fail)?;
+                            (shape, data.to_vec())
+                        }
+                        Real::F16 => {
+                            let (shape, data) = output.try_extract_tensor::<f16>().map_err(fail)?;
+                            (shape, data.iter().map(|v| v.to_f32()).collect())
+                        }
+                    };
                     if shape.first() != Some(&(batch as i64)) {
                         let what =
                             format!("output {name:?} has shape {shape:?} for {batch} inputs");
                         return Err(EncodeError::Runtime { what });
                     }
-                    Ok(data.to_vec())
+                    Ok(data)
                 })
                 .collect()
         };
@@ -160,15 +224,27 @@ fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
         .with_log_level(LogLevel::Error)?)
 }
 
-fn build(runtime: &Runtime, bytes: &[u8]) -> Result<Live, ort::Error> {
-    Ok(Live::Owned(builder(runtime)?.commit_from_memory(bytes)?))
+/// A builder for a graph that may name weights beside it.
+fn builder_beside(runtime: &Runtime, beside: &Beside) -> Result<SessionBuilder, ort::Error> {
+    let builder = builder(runtime)?;
+    let Some(folder) = beside.folder.as_deref().and_then(Path::to_str) else { return Ok(builder) };
+    Ok(builder.with_config_entry(EXTERNAL_FOLDER, folder)?)
+}
+
+fn build(runtime: &Runtime, bytes: &[u8], beside: &Beside) -> Result<Live, ort::Error> {
+    Ok(Live::Owned(builder_beside(runtime, beside)?.commit_from_memory(bytes)?))
 }
 
 /// Builds, and keeps what the runtime made of it. A cache that cannot be written
 /// costs time at the next start and nothing else.
-fn prepare(runtime: &Runtime, bytes: &[u8], place: &Place) -> Result<Live, ort::Error> {
-    let Ok(draft) = place.draft() else { return build(runtime, bytes) };
-    let saving = builder(runtime)?
+fn prepare(
+    runtime: &Runtime,
+    bytes: &[u8],
+    beside: &Beside,
+    place: &Place,
+) -> Result<Live, ort::Error> {
+    let Ok(draft) = place.draft() else { return build(runtime, bytes, beside) };
+    let saving = builder_beside(runtime, beside)?
         .with_config_entry("session.save_model_format", "ORT")?
         .with_optimized_model_path(draft.path())?
         .commit_from_memory(bytes);
@@ -177,7 +253,7 @@ fn prepare(runtime: &Runtime, bytes: &[u8], place: &Place) -> Result<Live, ort::
             let _ = draft.keep();
             Ok(Live::Owned(session))
         }
-        Err(_) => build(runtime, bytes),
+        Err(_) => build(runtime, bytes, beside),
     }
 }
 
@@ -201,10 +277,10 @@ fn input(outlet: &Outlet) -> Result<(String, TensorElementType, Vec<i64>), Strin
     }
 }
 
-fn output(outlet: &Outlet) -> Option<(String, Vec<i64>)> {
+fn output(outlet: &Outlet) -> Option<(String, Real, Vec<i64>)> {
     match outlet.dtype() {
-        ValueType::Tensor { ty: TensorElementType::Float32, shape, .. } => {
-            Some((outlet.name().to_owned(), shape.iter().copied().collect()))
+        ValueType::Tensor { ty, shape, .. } => {
+            Some((outlet.name().to_owned(), Real::of(*ty)?, shape.iter().copied().collect()))
         }
         _ => None,
     }

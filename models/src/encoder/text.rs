@@ -14,6 +14,13 @@ use crate::runtime::Runtime;
 const CHUNK: usize = 64;
 const CHUNK_TOKENS: usize = 4096;
 
+/// The element types of whole numbers that text towers take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Whole {
+    I64,
+    I32,
+}
+
 /// The text tower of a model on ONNX Runtime.
 pub struct OrtTextEncoder {
     graph: Graph,
@@ -21,7 +28,7 @@ pub struct OrtTextEncoder {
     tower: TextTower,
     space: Space,
     /// What the graph takes, in its own order.
-    inputs: Vec<(String, TokenInput)>,
+    inputs: Vec<(String, TokenInput, Whole)>,
     chunk: usize,
 }
 
@@ -33,7 +40,7 @@ impl OrtTextEncoder {
     ) -> Result<Self, ModelError> {
         let tower = model.manifest().text().clone();
         let tokens = Tokens::read(model, &tower)?;
-        let graph = Graph::open(model, &tower.file, runtime, sessions)?;
+        let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions)?;
         let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
         let (inputs, chunk) = inputs(&graph, tower.context).map_err(bad)?;
         graph.check_embedding(&tower.output, model.space().dim()).map_err(bad)?;
@@ -120,14 +127,29 @@ impl OrtTextEncoder {
     }
 
     fn run(&self, batch: &Batch, names: &[&str]) -> Result<Vec<Vec<f32>>, EncodeError> {
+        let fail = |e: ort::Error| EncodeError::Runtime { what: e.to_string() };
+        let shape = [batch.rows, batch.width];
+        // Token ids are far below 2³¹: the tokenizer has them as u32 and no table is so long.
+        let short = |input| batch.get(input).iter().map(|&n| n as i32).collect();
+        let shorts: Vec<Vec<i32>> = self
+            .inputs
+            .iter()
+            .map(|&(_, input, whole)| if whole == Whole::I32 { short(input) } else { Vec::new() })
+            .collect();
         let inputs = self
             .inputs
             .iter()
-            .map(|(name, input)| {
-                let tensor =
-                    TensorRef::from_array_view(([batch.rows, batch.width], batch.get(*input)))
-                        .map_err(|e| EncodeError::Runtime { what: e.to_string() })?;
-                Ok((name.as_str().into(), tensor.into()))
+            .zip(&shorts)
+            .map(|((name, input, whole), shorts)| {
+                let value = match whole {
+                    Whole::I64 => {
+                        TensorRef::from_array_view((shape, batch.get(*input))).map_err(fail)?.into()
+                    }
+                    Whole::I32 => {
+                        TensorRef::from_array_view((shape, &shorts[..])).map_err(fail)?.into()
+                    }
+                };
+                Ok((name.as_str().into(), value))
             })
             .collect::<Result<Inputs<'_>, EncodeError>>()?;
         self.graph.run(inputs, batch.rows, names)
@@ -135,27 +157,40 @@ impl OrtTextEncoder {
 }
 
 /// What the graph takes, and how many texts at a time.
-fn inputs(graph: &Graph, context: usize) -> Result<(Vec<(String, TokenInput)>, usize), String> {
+fn inputs(
+    graph: &Graph,
+    context: usize,
+) -> Result<(Vec<(String, TokenInput, Whole)>, usize), String> {
     let mut found = Vec::new();
     let mut chunk = CHUNK;
+    let only = graph.inputs().len() == 1;
     for (name, ty, shape) in graph.inputs() {
-        let input = TokenInput::named(name).ok_or_else(|| {
-            format!("expected inputs input_ids, attention_mask, token_type_ids; got {name:?}")
+        // What a graph alone takes are the ids, whatever it calls them.
+        let input = if only { Some(TokenInput::Ids) } else { TokenInput::named(name) };
+        let input = input.ok_or_else(|| {
+            format!(
+                "expected inputs input_ids, attention_mask, token_type_ids, position_ids; got {name:?}"
+            )
         })?;
+        let whole = match ty {
+            TensorElementType::Int64 => Some(Whole::I64),
+            TensorElementType::Int32 => Some(Whole::I32),
+            _ => None,
+        };
         let fits = |d: i64| d < 0 || d == context as i64;
-        if *ty != TensorElementType::Int64 || shape.len() != 2 || !fits(shape[1]) {
-            return Err(format!(
-                "expected {name:?} as i64 [batch, up to {context}], got {ty:?} {shape:?}"
-            ));
-        }
+        let whole = whole.filter(|_| shape.len() == 2 && fits(shape[1])).ok_or_else(|| {
+            format!(
+                "expected {name:?} as i64 or i32 [batch, up to {context}], got {ty:?} {shape:?}"
+            )
+        })?;
         match shape[0] {
             1 => chunk = 1,
             n if n < 0 => {}
             n => return Err(format!("expected a batch of any size or of 1, got {n}")),
         }
-        found.push((name.clone(), input));
+        found.push((name.clone(), input, whole));
     }
-    if !found.iter().any(|(_, input)| *input == TokenInput::Ids) {
+    if !found.iter().any(|(_, input, _)| *input == TokenInput::Ids) {
         return Err("expected an input input_ids, got none".into());
     }
     Ok((found, chunk))
@@ -169,5 +204,9 @@ impl TextEncoder for OrtTextEncoder {
     fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {
         let rows = self.rows(batch)?;
         rows.into_iter().map(|row| Ok(Embedding::new(&self.space, row)?)).collect()
+    }
+
+    fn unknown_share(&self, text: &str) -> Result<f64, EncodeError> {
+        self.tokens.unknown_share(text)
     }
 }

@@ -2,9 +2,9 @@
 //! to cut words; how long a text may be and how it is padded says the manifest.
 
 use ekphrasis_embed::EncodeError;
-use tokenizers::{PostProcessor, Tokenizer, TruncationParams};
+use tokenizers::{ModelWrapper, PostProcessor, Tokenizer, TruncationParams};
 
-use crate::manifest::{Padding, TextTower};
+use crate::manifest::{Clean, Padding, TextTower};
 use crate::model::{Model, ModelError};
 
 /// An input that token ids go into.
@@ -13,6 +13,7 @@ pub(super) enum TokenInput {
     Ids,
     Mask,
     Types,
+    Positions,
 }
 
 impl TokenInput {
@@ -21,6 +22,7 @@ impl TokenInput {
             "input_ids" => Some(Self::Ids),
             "attention_mask" => Some(Self::Mask),
             "token_type_ids" => Some(Self::Types),
+            "position_ids" => Some(Self::Positions),
             _ => None,
         }
     }
@@ -37,6 +39,7 @@ pub(super) struct Batch {
     pub(super) ids: Vec<i64>,
     mask: Vec<i64>,
     types: Vec<i64>,
+    positions: Vec<i64>,
 }
 
 impl Batch {
@@ -45,6 +48,7 @@ impl Batch {
             TokenInput::Ids => &self.ids,
             TokenInput::Mask => &self.mask,
             TokenInput::Types => &self.types,
+            TokenInput::Positions => &self.positions,
         }
     }
 }
@@ -55,6 +59,9 @@ pub(super) struct Tokens {
     pad: i64,
     /// The width of every batch, if the model always pads.
     fixed: Option<usize>,
+    clean: Clean,
+    /// The token that stands for what the tokenizer does not know.
+    unknown: Option<u32>,
 }
 
 impl Tokens {
@@ -81,7 +88,8 @@ impl Tokens {
             Padding::Longest => None,
             Padding::Context => Some(tower.context),
         };
-        Ok(Self { tokenizer, pad: i64::from(pad), fixed })
+        let unknown = unknown_token(&tokenizer).and_then(|token| tokenizer.token_to_id(&token));
+        Ok(Self { tokenizer, pad: i64::from(pad), fixed, clean: tower.clean, unknown })
     }
 
     pub(super) fn encode(&self, texts: &[&str]) -> Result<Vec<Encoded>, EncodeError> {
@@ -90,11 +98,41 @@ impl Tokens {
             .map(|text| {
                 let encoding = self
                     .tokenizer
-                    .encode_fast(*text, true)
+                    .encode_fast(&*self.clean.apply(text), true)
                     .map_err(|e| EncodeError::Runtime { what: format!("tokenizer: {e}") })?;
                 Ok(encoding.get_ids().iter().map(|&id| i64::from(id)).collect())
             })
             .collect()
+    }
+
+    /// The share of a text's tokens, without special ones, that stand for something
+    /// unknown or for a part of a letter; 0 for a text without tokens.
+    pub(super) fn unknown_share(&self, text: &str) -> Result<f64, EncodeError> {
+        let encoding = self
+            .tokenizer
+            .encode(&*self.clean.apply(text), false)
+            .map_err(|e| EncodeError::Runtime { what: format!("tokenizer: {e}") })?;
+        // What stands for a space alone lies where the next letter does.
+        let tokens = encoding.get_ids().iter().zip(encoding.get_offsets());
+        let tokens: Vec<_> = tokens
+            .zip(encoding.get_tokens())
+            .filter(|(_, token)| *token != "▁")
+            .map(|((id, place), _)| (*id, *place))
+            .collect();
+        if tokens.is_empty() {
+            return Ok(0.0);
+        }
+        // A letter that is spelled in bytes is several tokens of one place.
+        let shares = |i: usize, j: usize| {
+            let (a, b) = (tokens[i].1, tokens[j].1);
+            a.0 < b.1 && b.0 < a.1
+        };
+        let odd = (0..tokens.len()).filter(|&i| {
+            Some(tokens[i].0) == self.unknown
+                || (i > 0 && shares(i - 1, i))
+                || (i + 1 < tokens.len() && shares(i, i + 1))
+        });
+        Ok(odd.count() as f64 / tokens.len() as f64)
     }
 
     /// One more than the greatest id there is, added tokens included.
@@ -122,6 +160,18 @@ impl Tokens {
             // An all-masked row would divide by zero in a mean.
             mask[row * width..][..text.len().max(1)].fill(1);
         }
-        Batch { rows, width, ids, mask, types: vec![0; rows * width] }
+        let positions = (0..rows).flat_map(|_| 0..width as i64).collect();
+        Batch { rows, width, ids, mask, types: vec![0; rows * width], positions }
+    }
+}
+
+/// What the tokenizer writes for what it does not know, if it has such a token.
+fn unknown_token(tokenizer: &Tokenizer) -> Option<String> {
+    match tokenizer.get_model() {
+        ModelWrapper::BPE(bpe) => bpe.get_unk_token().clone(),
+        ModelWrapper::WordPiece(pieces) => Some(pieces.unk_token.clone()),
+        ModelWrapper::WordLevel(words) => Some(words.unk_token.clone()),
+        // What sentencepiece calls it; the file's own number for it is not given out.
+        ModelWrapper::Unigram(_) => Some("<unk>".into()),
     }
 }

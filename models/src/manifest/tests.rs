@@ -71,6 +71,24 @@ fn a_whole_manifest_is_read() {
 }
 
 #[test]
+fn what_imports_add_is_read() {
+    let text = good()
+        .replace("format = 1", "format = 1\nprecision = \"fp16\"")
+        .replace("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.5, 0.5]\nchannels = \"bgr\"")
+        .replace("pooling = \"mean\"", "pooling = \"mean\"\nclean = \"canonical\"")
+        .replace("[labels]", "[golden]\nfile = \"v.txt\"\n[labels]");
+    let m = Manifest::parse(&text).expect("valid");
+    assert_eq!(m.precision(), Some(Precision::Fp16));
+    assert_eq!(m.image().preprocess.channels(), ChannelOrder::Bgr);
+    assert_eq!(m.golden(), Some("v.txt"));
+    assert_eq!(m.text().clean.apply("A Red  BICYCLE, (old)!"), "a red bicycle old");
+    assert_eq!(Clean::LowerCase.apply("Straße, ÜBER"), "straße, über");
+    assert_eq!(m.without_golden().files().len(), 4);
+    let plain = Manifest::parse(&good()).expect("valid");
+    assert_eq!((plain.precision(), plain.golden(), plain.text().clean), (None, None, Clean::None));
+}
+
+#[test]
 fn each_mistake_is_named() {
     let cases = [
         ("format = 1", "format = 2", "format = 1, got 2"),
@@ -108,6 +126,11 @@ fn each_mistake_is_named() {
         ("sha256 = \"abab", "sha256 = \"ab", "hexadecimal"),
         ("bytes = 3", "bytes = -3", "bytes"),
         ("[labels]", "[labels]\nthreshold = 1", "threshold"),
+        ("format = 1", "format = 1\nprecision = \"fp8\"", "q4f16"),
+        ("[labels]", "[golden]\nfile = \"g.json\"\n[labels]", "golden.file names \"g.json\""),
+        ("pooling = \"mean\"", "pooling = \"mean\"\nexternal = [\"w\"]", "text.external names"),
+        ("pooling = \"mean\"", "pooling = \"mean\"\nclean = \"upper\"", "upper"),
+        ("std = [0.5, 0.5, 0.5]", "std = [0.5, 0.5, 0.5]\nchannels = \"cmyk\"", "cmyk"),
     ];
     for (from, to, expected) in cases {
         let text = good().replacen(from, to, 1);

@@ -2,8 +2,9 @@
 
 use std::time::Instant;
 
-use ekphrasis_embed::Pixels;
+use ekphrasis_embed::{ImageEncoder, Pixels, TextEncoder};
 use ekphrasis_index::{Access, LocalStore};
+use ekphrasis_models::{Library, Model, Precision, Runtime};
 
 use crate::generations::place;
 use crate::{Config, OnnxTowers, Towers};
@@ -50,8 +51,9 @@ pub fn diagnose(config: &Config, log: impl Fn(&str) + Send + Sync + 'static) -> 
                 runtime.path().display()
             )
         });
-        if runtime.is_some() {
+        if let Some(runtime) = runtime {
             check_towers(&mut checks, &towers);
+            check_answers(&mut checks, config, &towers, &runtime);
         }
         check_store(&mut checks, config, &towers);
     }
@@ -98,6 +100,59 @@ fn check_pointer(checks: &mut Vec<Check>, config: &Config) -> Option<std::path::
             checks.push(Check { name: "store", ok: false, detail: error.to_string() });
             None
         }
+    }
+}
+
+/// Compares what the model in use says with its reference answers, and what other models of
+/// its space say, too: whoever searches with one finds what another filed.
+fn check_answers(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers, runtime: &Runtime) {
+    let model = towers.model();
+    let golden = match model.golden() {
+        Ok(Some(golden)) => golden,
+        Ok(None) => {
+            let detail = "none are recorded for this model; `ek model import` records them";
+            checks.push(Check { name: "answers", ok: true, detail: detail.into() });
+            return;
+        }
+        Err(e) => {
+            checks.push(Check { name: "answers", ok: false, detail: e.to_string() });
+            return;
+        }
+    };
+    let judge = |model: &Model, image: &dyn ImageEncoder, text: &dyn TextEncoder| {
+        let precision = model.manifest().precision();
+        let least = precision.unwrap_or_default().least_agreement();
+        let form = precision.map_or("as shipped", Precision::name);
+        let agreement = golden.compare(image, text).map_err(|e| e.to_string())?;
+        let told = format!(
+            "{form} on the {} provider: pictures {:.6}, texts {:.6} to the reference answers ({}), at least {least} expected",
+            runtime.provider(),
+            agreement.pictures,
+            agreement.texts,
+            golden.about()
+        );
+        if agreement.least() >= least {
+            return Ok(told);
+        }
+        Err(format!(
+            "{told}; it files and finds other things here than where it was imported: use another precision or ONNX Runtime"
+        ))
+    };
+    let both = towers.image().and_then(|image| Ok((image, towers.text()?)));
+    let own = both.map_err(|e| e.to_string()).and_then(|(i, t)| judge(model, &*i, &*t));
+    check(checks, "answers", own, Clone::clone);
+    let Ok(others) = Library::at(config.models.clone()).models() else { return };
+    for (name, other) in others {
+        let Ok(other) = other else { continue };
+        if other.space() != model.space() || other.dir() == model.dir() {
+            continue;
+        }
+        let loaded =
+            other.image_encoder(runtime, 1).and_then(|i| Ok((i, other.text_encoder(runtime, 1)?)));
+        let judged = loaded.map_err(|e| e.to_string()).and_then(|(i, t)| judge(&other, &*i, &*t));
+        check(checks, "variant", judged.map_err(|e| format!("{name}, {e}")), |told| {
+            format!("{name}, of the same space, {told}")
+        });
     }
 }
 

@@ -87,7 +87,7 @@ impl EngineError {
             Self::Embedding(_) => Fault::User,
             Self::Encode(_) => Fault::Bug,
             Self::Store(e) if e.is_user_fault() => Fault::User,
-            Self::Import(ImportError::Io(_)) => Fault::Environment,
+            Self::Import(ImportError::Io(_) | ImportError::Runtime(_)) => Fault::Environment,
             // The folder that was named, or the name it was to have.
             Self::Import(_) => Fault::User,
             Self::Busy(_) | Self::Left => Fault::Busy,

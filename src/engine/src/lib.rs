@@ -20,6 +20,7 @@ mod identities;
 pub mod ingest;
 mod label_sets;
 mod labels;
+mod languages;
 mod meter;
 mod models;
 mod naming;
@@ -74,5 +75,6 @@ pub use ekphrasis_index::{
     Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
 };
 pub use ekphrasis_models::{
-    AcceptRate, Imported, LabelCalibration, Manifest, Verification, Vocabulary,
+    AcceptRate, ImportOptions, Imported, LabelCalibration, Manifest, Precision, Verification,
+    Vocabulary,
 };

@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
 use ekphrasis_models::{
-    AmendError, Amendment, ImportError, Imported, Library, MANIFEST_FILE, Manifest, Model,
+    AmendError, Amendment, ImportOptions, Imported, Library, MANIFEST_FILE, Manifest, Model,
 };
 
 use crate::confidence;
 use crate::generations::{Generation, generations, place};
+use crate::towers::load_runtime;
 use crate::{Config, EngineError, OnnxTowers};
 
 /// A model that can be used.
@@ -147,19 +148,17 @@ fn with(why: &EngineError, then: &str) -> EngineError {
     EngineError::Invalid(format!("{why}; {then}"))
 }
 
-/// Takes a copy of the model in `from`, after checking all of it; see
-/// [`Library::import`].
+/// Takes a copy of the model in `from`, of this program or in a public layout, after
+/// checking all of it; see [`Library::import`].
 ///
 /// # Errors
 /// If it is refused, or ONNX Runtime cannot be had.
 pub fn import_model(
     config: &Config,
     from: &Path,
-    name: Option<&str>,
+    options: &ImportOptions,
     log: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Imported, EngineError> {
-    // What is wrong with the folder is told before a library is fetched.
-    Model::open(from).map_err(ImportError::from)?;
-    let runtime = OnnxTowers::at(config, from, 1, log)?.runtime()?;
-    Ok(Library::at(config.models.clone()).import(from, name, &runtime)?)
+    let runtime = || load_runtime(config, &log);
+    Ok(Library::at(config.models.clone()).import(from, options, &runtime)?)
 }

@@ -67,6 +67,13 @@ impl Engine {
         };
         let store = self.fresh()?;
         let mut warnings = store.warnings();
+        if mode != Mode::Text {
+            for part in &request.parts {
+                if let PartQuery::Text(text) = &part.what {
+                    warnings.extend(self.doubt(text)?);
+                }
+            }
+        }
         let rows = if request.collapse {
             let (rows, short) = self.meters.rank.time(|| collapsed(store, &mut query))?;
             if short {

@@ -5,7 +5,9 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
-use ekphrasis_models::{LabelCalibration, Model, Runtime, RuntimeSearch, Verification, Vocabulary};
+use ekphrasis_models::{
+    LabelCalibration, Model, Runtime, RuntimeError, RuntimeSearch, Verification, Vocabulary,
+};
 
 use crate::confidence::{self, Background, Confidence};
 use crate::{Config, EngineError};
@@ -29,6 +31,9 @@ pub trait Towers: Send + Sync {
 
     /// The space both towers end in.
     fn space(&self) -> &Space;
+
+    /// The languages of its texts, as tags such as `en`; `und` or none if they are not known.
+    fn languages(&self) -> &[String];
 
     /// The image tower; loaded at the first call.
     ///
@@ -74,6 +79,7 @@ pub struct GivenTowers {
     labels: LabelDefaults,
     confidence: Option<Arc<Confidence>>,
     verification: Option<Verification>,
+    languages: Vec<String>,
 }
 
 impl GivenTowers {
@@ -92,7 +98,15 @@ impl GivenTowers {
         }
         let labels = LabelDefaults { templates: vec!["{}".into()], logit_scale: 40.0 };
         let name = name.into();
-        Ok(Self { name, image, text, labels, confidence: None, verification: None })
+        let languages = Vec::new();
+        Ok(Self { name, image, text, labels, confidence: None, verification: None, languages })
+    }
+
+    /// The same towers, said to know these languages.
+    #[must_use]
+    pub fn speaking(mut self, languages: &[&str]) -> Self {
+        self.languages = languages.iter().map(|&tag| tag.to_owned()).collect();
+        self
     }
 
     /// The same towers with a calibration.
@@ -121,6 +135,10 @@ impl Towers for GivenTowers {
 
     fn space(&self) -> &Space {
         self.image.space()
+    }
+
+    fn languages(&self) -> &[String] {
+        &self.languages
     }
 
     fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {
@@ -179,6 +197,20 @@ impl<T: Clone> Lazy<T> {
 
 /// Called with one line when something slow goes on (a fetch).
 pub(crate) type Log = Arc<dyn Fn(&str) + Send + Sync>;
+
+/// ONNX Runtime as the configuration has it; fetched if it is not there yet.
+pub(crate) fn load_runtime(
+    config: &Config,
+    log: &(dyn Fn(&str) + Send + Sync),
+) -> Result<Runtime, RuntimeError> {
+    Runtime::load(&RuntimeSearch {
+        flag: config.onnxruntime.clone(),
+        env: config.onnxruntime_env.clone(),
+        cache: config.cache.clone(),
+        fetch: true,
+        log,
+    })
+}
 
 /// Towers on ONNX Runtime.
 pub struct OnnxTowers {
@@ -242,20 +274,17 @@ impl OnnxTowers {
     /// # Errors
     /// If it can be neither found nor fetched.
     pub fn runtime(&self) -> Result<Runtime, EngineError> {
-        self.runtime.get(|| {
-            Ok(Runtime::load(&RuntimeSearch {
-                flag: self.search.onnxruntime.clone(),
-                env: self.search.onnxruntime_env.clone(),
-                cache: self.search.cache.clone(),
-                fetch: true,
-                log: &*self.log,
-            })?)
-        })
+        self.runtime.get(|| Ok(load_runtime(&self.search, &*self.log)?))
     }
 
     /// The model's folder.
     pub fn dir(&self) -> &Path {
         self.model.dir()
+    }
+
+    /// The model itself.
+    pub(crate) fn model(&self) -> &Model {
+        &self.model
     }
 }
 
@@ -270,6 +299,10 @@ impl Towers for OnnxTowers {
 
     fn space(&self) -> &Space {
         self.model.space()
+    }
+
+    fn languages(&self) -> &[String] {
+        self.model.manifest().languages()
     }
 
     fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {

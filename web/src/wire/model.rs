@@ -51,6 +51,8 @@ pub struct ModelFacts {
     pub space: String,
     /// Width of its embeddings.
     pub dim: usize,
+    /// How its numbers are kept, such as `fp32` or `int8`; null if it does not say.
+    pub precision: Option<&'static str>,
     /// Bytes of all its files.
     pub bytes: u64,
     /// How it was trained, if here.
@@ -115,6 +117,7 @@ impl From<&engine::Manifest> for ModelFacts {
             languages: manifest.languages().to_vec(),
             space: manifest.space().id().into(),
             dim: manifest.space().dim(),
+            precision: manifest.precision().map(engine::Precision::name),
             bytes: manifest.files().values().map(|file| file.bytes).sum(),
             training,
             confidence: manifest.confidence().map(|c| c.about.clone()),

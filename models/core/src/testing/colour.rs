@@ -81,6 +81,11 @@ impl TextEncoder for ColourEncoder {
         &self.space
     }
 
+    fn unknown_share(&self, _: &str) -> Result<f64, EncodeError> {
+        // It hashes what it does not know, so that nothing is without a word.
+        Ok(0.0)
+    }
+
     fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {
         batch
             .iter()

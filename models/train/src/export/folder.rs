@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use ekphrasis_embed::{Interpolation, Preprocess, Resize};
-use ekphrasis_models::{Padding, sha256_hex};
+use ekphrasis_embed::{ChannelOrder, Interpolation, Preprocess, Resize};
+use ekphrasis_models::{Clean, Padding, sha256_hex};
 use serde::Serialize;
 
 use super::error::ExportError;
@@ -71,6 +71,8 @@ struct Spec {
     interpolation: &'static str,
     mean: [f32; 3],
     std: [f32; 3],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    channels: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -82,6 +84,8 @@ struct Text<'a> {
     padding: &'static str,
     pad_token: &'a str,
     pooling: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    clean: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -155,20 +159,25 @@ pub(super) fn manifest(
 }
 
 fn text_section<'a>(tower: &'a TextTower<'_>, output: &'a str) -> Text<'a> {
-    let (context, padding, pad_token, pooling) = match tower {
+    let (context, padding, pad_token, pooling, clean) = match tower {
         TextTower::Kept(base) | TextTower::Head { base, .. } => {
             let text = base.manifest().text();
             let padding = match text.padding {
                 Padding::Longest => "longest",
                 Padding::Context => "context",
             };
-            (text.context, padding, text.pad_token.as_str(), text.pooling.as_str())
+            let clean = match text.clean {
+                Clean::None => None,
+                Clean::LowerCase => Some("lower-case"),
+                Clean::Canonical => Some("canonical"),
+            };
+            (text.context, padding, text.pad_token.as_str(), text.pooling.as_str(), clean)
         }
         TextTower::Network { network, pad_token, .. } => {
-            (network.longest().unwrap_or(0), "longest", *pad_token, "mean")
+            (network.longest().unwrap_or(0), "longest", *pad_token, "mean", None)
         }
     };
-    Text { file: TEXT, tokenizer: TOKENIZER, output, context, padding, pad_token, pooling }
+    Text { file: TEXT, tokenizer: TOKENIZER, output, context, padding, pad_token, pooling, clean }
 }
 
 fn spec(preprocess: &Preprocess) -> Spec {
@@ -183,11 +192,15 @@ fn spec(preprocess: &Preprocess) -> Spec {
         fill,
         edge,
         interpolation: match preprocess.interpolation() {
+            Interpolation::Nearest => "nearest",
+            Interpolation::Box => "box",
+            Interpolation::Hamming => "hamming",
             Interpolation::Bilinear => "bilinear",
             Interpolation::Bicubic => "bicubic",
             Interpolation::Lanczos3 => "lanczos3",
         },
         mean: preprocess.mean(),
         std: preprocess.std(),
+        channels: (preprocess.channels() == ChannelOrder::Bgr).then_some("bgr"),
     }
 }

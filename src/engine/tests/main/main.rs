@@ -237,6 +237,9 @@ impl Towers for Broken {
     fn space(&self) -> &Space {
         self.0.space()
     }
+    fn languages(&self) -> &[String] {
+        self.0.languages()
+    }
     fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {
         Err(EngineError::Invalid("the tower fell".into()))
     }
@@ -316,6 +319,9 @@ impl ImageEncoder for Constant {
 impl TextEncoder for Constant {
     fn space(&self) -> &Space {
         TextEncoder::space(&self.0)
+    }
+    fn unknown_share(&self, text: &str) -> Result<f64, EncodeError> {
+        self.0.unknown_share(text)
     }
     fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {
         batch.iter().map(|_| Ok(self.0.embed_texts(&["red"])?.swap_remove(0))).collect()

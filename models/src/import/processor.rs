@@ -1,0 +1,259 @@
+//! Given the configuration of an image processor, what lies between a picture and the
+//! graph? Every step that a processor may take is either known here or refused.
+
+use std::path::Path;
+
+use ekphrasis_embed::{ChannelOrder, Interpolation, Preprocess, Resize};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::refusal::{Refusal, json};
+
+/// `preprocessor_config.json` of transformers.
+#[derive(Deserialize)]
+struct Processor {
+    image_processor_type: Option<String>,
+    feature_extractor_type: Option<String>,
+    do_resize: Option<bool>,
+    size: Option<Size>,
+    resample: Option<i64>,
+    do_center_crop: Option<bool>,
+    crop_size: Option<Size>,
+    do_rescale: Option<bool>,
+    rescale_factor: Option<f64>,
+    do_normalize: Option<bool>,
+    image_mean: Option<[f64; 3]>,
+    image_std: Option<[f64; 3]>,
+    do_flip_channel_order: Option<bool>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(untagged)]
+enum Size {
+    One(u32),
+    Named {
+        shortest_edge: Option<u32>,
+        longest_edge: Option<u32>,
+        height: Option<u32>,
+        width: Option<u32>,
+    },
+}
+
+/// Steps that are done here, or that change nothing for what is decoded here.
+const KNOWN: [&str; 7] = [
+    "do_resize",
+    "do_center_crop",
+    "do_rescale",
+    "do_normalize",
+    "do_convert_rgb",
+    "do_flip_channel_order",
+    "do_pad",
+];
+
+/// Reads `preprocessor_config.json`, or the image processor in a `processor_config.json`.
+pub(super) fn transformers(path: &Path) -> Result<Preprocess, Refusal> {
+    let mut map: Map<String, Value> = json(path, "how pictures are prepared")?;
+    if let Some(Value::Object(inner)) = map.remove("image_processor") {
+        map = inner;
+    }
+    let set = |key: &str| map.get(key) == Some(&Value::Bool(true));
+    let unknown =
+        map.keys().find(|key| key.starts_with("do_") && set(key) && !KNOWN.contains(&key.as_str()));
+    if let Some(step) = unknown.map(String::as_str).or_else(|| set("do_pad").then_some("do_pad")) {
+        let expected =
+            "steps that are known here (resize, centre crop, rescale, normalise, channel order)";
+        let next = "pictures would be prepared in another way than in training; write a model.toml if the step changes nothing";
+        return Err(Refusal::new(path, expected, format!("{step} = true"), next));
+    }
+    let processor = Processor::deserialize(Value::Object(map)).map_err(|e| {
+        let next = "fetch the file that belongs to the graphs";
+        Refusal::new(path, "an image processor's settings", e.to_string(), next)
+    })?;
+    processor.check(path)
+}
+
+impl Processor {
+    fn check(self, path: &Path) -> Result<Preprocess, Refusal> {
+        let wrong = |expected: &str, got: String| {
+            let next =
+                "such a preparation is not known here; write a model.toml that says what is right";
+            Refusal::new(path, expected, got, next)
+        };
+        if self.do_resize == Some(false) {
+            return Err(wrong("do_resize = true", "false".into()));
+        }
+        let size = self.size.ok_or_else(|| wrong("a size", "none".into()))?;
+        let crop = self.do_center_crop.unwrap_or(self.crop_size.is_some());
+        let crop = match (crop, self.crop_size) {
+            (false, _) => None,
+            (true, None) => return Err(wrong("a crop_size with do_center_crop", "none".into())),
+            (true, Some(Size::One(side))) => Some(side),
+            (true, Some(other)) => Some(other.square(path, "crop_size")?),
+        };
+        let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
+        // One number is the shorter side for CLIP's processors, and both for others.
+        let both = !kind.is_some_and(|kind| kind.contains("CLIP"));
+        let (side, resize) = match (size, crop) {
+            (Size::One(side), None) if both => (side, Resize::Exact),
+            (Size::One(edge), crop)
+            | (
+                Size::Named {
+                    shortest_edge: Some(edge),
+                    longest_edge: None,
+                    height: None,
+                    width: None,
+                },
+                crop @ Some(_),
+            ) => (crop.unwrap_or(edge), Resize::ShortestEdge(edge)),
+            (Size::Named { shortest_edge: None, longest_edge: None, .. }, crop) => {
+                let side = size.square(path, "size")?;
+                if crop.is_some_and(|crop| crop != side) {
+                    let got = format!("{side}, then a crop to {}", crop.unwrap_or_default());
+                    return Err(wrong("an exact size that is the crop's, too", got));
+                }
+                (side, Resize::Exact)
+            }
+            (other, _) => {
+                let expected = "a size of height and width, or a shortest_edge with a centre crop";
+                return Err(wrong(expected, other.words()));
+            }
+        };
+        let interpolation = self.interpolation(path)?;
+        // Both steps are one multiplication and one addition a channel.
+        let factor = match self.do_rescale {
+            Some(false) => 1.0,
+            _ => self.rescale_factor.unwrap_or(1.0 / 255.0),
+        };
+        let (mean, std) = match self.do_normalize {
+            Some(false) => ([0.0; 3], [1.0; 3]),
+            _ => match (self.image_mean, self.image_std) {
+                (Some(mean), Some(std)) => (mean, std),
+                _ => return Err(wrong("image_mean and image_std of three numbers", "none".into())),
+            },
+        };
+        if !(factor.is_finite() && factor > 0.0) {
+            return Err(wrong("a rescale_factor over 0", factor.to_string()));
+        }
+        let scaled = |values: [f64; 3]| values.map(|v| (v / (255.0 * factor)) as f32);
+        let order = match self.do_flip_channel_order {
+            Some(true) => ChannelOrder::Bgr,
+            _ => ChannelOrder::Rgb,
+        };
+        let made = Preprocess::new(side, resize, interpolation, scaled(mean), scaled(std));
+        made.map(|p| p.in_order(order))
+            .map_err(|e| wrong("a preparation that can be done", e.to_string()))
+    }
+
+    fn interpolation(&self, path: &Path) -> Result<Interpolation, Refusal> {
+        let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
+        let code = self.resample.or_else(|| {
+            // What these processors take if the file does not say.
+            let kind = kind?;
+            (kind.contains("CLIP") || kind.starts_with("Siglip")).then_some(3)
+        });
+        // The numbers of Pillow's filters.
+        match code {
+            Some(0) => Ok(Interpolation::Nearest),
+            Some(1) => Ok(Interpolation::Lanczos3),
+            Some(2) => Ok(Interpolation::Bilinear),
+            Some(3) => Ok(Interpolation::Bicubic),
+            Some(4) => Ok(Interpolation::Box),
+            Some(5) => Ok(Interpolation::Hamming),
+            other => {
+                let got = other.map_or_else(|| "none".into(), |code| code.to_string());
+                let expected = "resample as one of Pillow's filters, 0 to 5";
+                let next = "add it to the file as the model's processor has it";
+                Err(Refusal::new(path, expected, got, next))
+            }
+        }
+    }
+}
+
+impl Size {
+    fn square(self, path: &Path, key: &str) -> Result<u32, Refusal> {
+        match self {
+            Self::One(side) => Ok(side),
+            Self::Named { height: Some(h), width: Some(w), .. } if h == w => Ok(h),
+            other => {
+                let next = "only square inputs are supported so far";
+                Err(Refusal::new(path, format!("a square {key}"), other.words(), next))
+            }
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Self::One(side) => side.to_string(),
+            Self::Named { shortest_edge, longest_edge, height, width } => {
+                let named = [
+                    ("shortest_edge", shortest_edge),
+                    ("longest_edge", longest_edge),
+                    ("height", height),
+                    ("width", width),
+                ];
+                let there = named.iter().filter_map(|(key, v)| Some(format!("{key} {}", (*v)?)));
+                let there: Vec<_> = there.collect();
+                if there.is_empty() { "nothing of it".into() } else { there.join(", ") }
+            }
+        }
+    }
+}
+
+/// `preprocess_cfg.json`, as open_clip has it.
+#[derive(Deserialize)]
+struct OpenClip {
+    size: OpenSize,
+    mode: Option<String>,
+    mean: [f32; 3],
+    std: [f32; 3],
+    interpolation: String,
+    resize_mode: Option<String>,
+    fill_color: Option<u8>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum OpenSize {
+    One(u32),
+    Two([u32; 2]),
+}
+
+/// Reads a `preprocess_cfg.json`.
+pub(super) fn open_clip(path: &Path) -> Result<Preprocess, Refusal> {
+    let cfg: OpenClip = json(path, "how pictures are prepared")?;
+    let wrong = |expected: &str, got: String| {
+        let next =
+            "such a preparation is not known here; write a model.toml that says what is right";
+        Refusal::new(path, expected, got, next)
+    };
+    let side = match cfg.size {
+        OpenSize::One(side) => side,
+        OpenSize::Two([a, b]) if a == b => a,
+        OpenSize::Two([a, b]) => return Err(wrong("a square size", format!("{a} × {b}"))),
+    };
+    if let Some(mode) = cfg.mode.filter(|mode| mode != "RGB") {
+        return Err(wrong("pictures of mode RGB", mode));
+    }
+    let resize = match cfg.resize_mode.as_deref() {
+        None | Some("shortest") => Resize::ShortestEdge(side),
+        Some("longest") => Resize::Pad { fill: [cfg.fill_color.unwrap_or(0); 3] },
+        Some("squash") => Resize::Exact,
+        Some(other) => {
+            return Err(wrong("a resize_mode of shortest, longest or squash", other.into()));
+        }
+    };
+    let interpolation = match cfg.interpolation.as_str() {
+        "bicubic" => Interpolation::Bicubic,
+        "bilinear" => Interpolation::Bilinear,
+        "lanczos" => Interpolation::Lanczos3,
+        "nearest" => Interpolation::Nearest,
+        other => {
+            return Err(wrong(
+                "an interpolation of bicubic, bilinear, lanczos or nearest",
+                other.into(),
+            ));
+        }
+    };
+    Preprocess::new(side, resize, interpolation, cfg.mean, cfg.std)
+        .map_err(|e| wrong("a preparation that can be done", e.to_string()))
+}

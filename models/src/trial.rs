@@ -1,0 +1,310 @@
+//! Given a model that is about to come in, does it do what a model should? Both towers
+//! are run: alone and in batches, on reference inputs, and on what the folder brings.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, TextEncoder, dot};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::decode::decode;
+use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
+use crate::golden::{Agreement, Golden, GoldenError, TEXTS, cosine, sample_pictures};
+use crate::import::{Precision, Refusal};
+use crate::library::Brought;
+use crate::model::{Model, ModelError};
+use crate::runtime::Runtime;
+
+/// Why a model is not trusted.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TrialError {
+    /// A tower cannot be loaded.
+    #[error("{0}")]
+    Model(#[from] ModelError),
+    /// A tower fails on an ordinary input.
+    #[error("{}: {source}; the file may be damaged or of another model: fetch it again", path.display())]
+    Tower {
+        /// The tower's graph.
+        path: PathBuf,
+        /// What it says.
+        #[source]
+        source: GoldenError,
+    },
+    /// A tower says the same of everything.
+    #[error(
+        "{}: expected different {what}s to have different embeddings, got the same for all; the weights are missing or damaged: fetch it again",
+        path.display()
+    )]
+    Constant {
+        /// The tower's graph.
+        path: PathBuf,
+        /// `picture` or `text`.
+        what: &'static str,
+    },
+    /// A tower says something else about an input when others are beside it.
+    #[error(
+        "{}: an input in a batch and alone give embeddings of cosine {cosine:.6}, expected {least} or more; such a model would file things by chance. Export it with a batch axis, and padding masked",
+        path.display()
+    )]
+    Batch {
+        /// The tower's graph.
+        path: PathBuf,
+        /// The worst cosine.
+        cosine: f32,
+        /// What it should be at least.
+        least: f32,
+    },
+    /// A tower says something else than it has to.
+    #[error(
+        "{}: expected a cosine of {least} or more to the reference answers ({about}), got {cosine:.6}; {next}",
+        path.display()
+    )]
+    Drift {
+        /// The tower's graph.
+        path: PathBuf,
+        /// The worst cosine.
+        cosine: f32,
+        /// What it should be at least.
+        least: f32,
+        /// How the answers were computed.
+        about: String,
+        /// What to do.
+        next: &'static str,
+    },
+    /// The answers that the folder brings are not given.
+    #[error("{0}")]
+    Brought(#[from] Refusal),
+}
+
+impl TrialError {
+    /// The file that is at fault, if it is one of the model's.
+    pub(crate) fn path_mut(&mut self) -> Option<&mut PathBuf> {
+        match self {
+            Self::Model(ModelError::Graph { path, .. } | ModelError::Tokenizer { path, .. })
+            | Self::Tower { path, .. }
+            | Self::Constant { path, .. }
+            | Self::Batch { path, .. }
+            | Self::Drift { path, .. } => Some(path),
+            Self::Model(_) | Self::Brought(_) => None,
+        }
+    }
+}
+
+/// What pictures that a folder brings must agree to: they are decoded by another program.
+const PICTURES_AGREE: f32 = 0.99;
+
+/// A model that was run and does well by itself.
+pub(crate) struct Trial {
+    image: OrtImageEncoder,
+    text: OrtTextEncoder,
+    paths: [PathBuf; 2],
+    precision: Option<Precision>,
+    /// The worst cosine between batch and single over both towers.
+    pub(crate) agreement: f32,
+    /// What it answers to the reference inputs.
+    pub(crate) golden: Golden,
+}
+
+impl Trial {
+    /// Loads and runs both towers.
+    pub(crate) fn of(model: &Model, runtime: &Runtime) -> Result<Self, TrialError> {
+        let manifest = model.manifest();
+        let paths = [model.path(&manifest.image().file), model.path(&manifest.text().file)];
+        let image = model.ort_image_encoder(runtime, 1)?;
+        let text = model.ort_text_encoder(runtime, 1)?;
+        let fail = |source: GoldenError| {
+            let path = match source {
+                GoldenError::Text(_) => paths[1].clone(),
+                _ => paths[0].clone(),
+            };
+            TrialError::Tower { path, source }
+        };
+        let precision = manifest.precision();
+        let form = precision.map_or("as shipped", Precision::name);
+        let about = format!("{form} on CPU, ONNX Runtime {}", runtime.version());
+        let golden = Golden::of(&image, &text, &about).map_err(fail)?;
+        if let Some(what) = golden.constant() {
+            let path = if what == "text" { &paths[1] } else { &paths[0] };
+            return Err(TrialError::Constant { path: path.clone(), what });
+        }
+        let alone = |i: usize| text.embed_texts(&[TEXTS[i]]);
+        let together = text.embed_texts(&TEXTS);
+        let texts = together.and_then(|together| least(&together, alone));
+        let texts = texts.map_err(|e| fail(GoldenError::Text(e)))?;
+        let pictures = sample_pictures();
+        let tensors = pictures.iter().map(|pixels| image.preprocess().tensor(pixels));
+        let tensors = tensors.collect::<Result<Vec<_>, _>>();
+        let tensors = tensors.map_err(|e| fail(GoldenError::Preprocess(e)))?;
+        let alone = |i: usize| image.embed_images(std::slice::from_ref(&tensors[i]));
+        let images = image.embed_images(&tensors).and_then(|together| least(&together, alone));
+        let images = images.map_err(|e| fail(GoldenError::Image(e)))?;
+        for (path, cosine) in paths.iter().zip([images, texts]) {
+            // Sums in 8 bits are rounded by the largest number of a whole batch.
+            let least = precision.unwrap_or_default().least_agreement();
+            if cosine < least {
+                return Err(TrialError::Batch { path: path.clone(), cosine, least });
+            }
+        }
+        Ok(Self { agreement: texts.min(images), image, text, precision, golden, paths })
+    }
+
+    /// How well it agrees with reference answers, which has to be as well as its precision
+    /// allows.
+    pub(crate) fn compare(&self, golden: &Golden) -> Result<Agreement, TrialError> {
+        let agreement = golden
+            .compare(&self.image, &self.text)
+            .map_err(|source| TrialError::Tower { path: self.paths[0].clone(), source })?;
+        let least = self.precision.unwrap_or_default().least_agreement();
+        for (path, cosine) in self.paths.iter().zip([agreement.pictures, agreement.texts]) {
+            if cosine < least {
+                return Err(TrialError::Drift {
+                    path: path.clone(),
+                    cosine,
+                    least,
+                    about: golden.about().to_owned(),
+                    next: "it would find other things than the model it stands for: take another --precision",
+                });
+            }
+        }
+        Ok(agreement)
+    }
+
+    /// Compares with the `golden.json` in the folder `from`, if there is one.
+    pub(crate) fn brought(&self, from: &Path) -> Result<Option<Brought>, TrialError> {
+        let path = from.join("golden.json");
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let golden: Given = crate::import::json(&path, "reference answers (images and texts)")?;
+        let next = "the graphs or the tokenizer are of another model, or the file is; remove it to import without";
+        let refuse = |expected: String, got: String| Refusal::new(&path, expected, got, next);
+        let least = self.precision.unwrap_or_default().least_agreement();
+        let mut found = Brought {
+            texts: golden.texts.len(),
+            texts_agree: 1.0,
+            pictures: 0,
+            pictures_agree: 1.0,
+            absent: 0,
+        };
+        let runs = |e: EncodeError, text: bool| TrialError::Tower {
+            path: self.paths[usize::from(text)].clone(),
+            source: if text { GoldenError::Text(e) } else { GoldenError::Image(e) },
+        };
+        for given in &golden.texts {
+            if let Some(ids) = &given.ids {
+                let got = self.text.token_ids(&given.text).map_err(|e| runs(e, true))?;
+                if !same_ids(&got, ids) {
+                    let expected = format!("token ids {} for {:?}", first(ids), given.text);
+                    return Err(refuse(expected, first(&got)).into());
+                }
+            }
+            let embedding = given.more.iter().find(|(key, _)| key.starts_with("embedding"));
+            let Some(want) = embedding.and_then(|(_, value)| numbers(value)) else { continue };
+            let got = self.text.embed_texts(&[&given.text]).map_err(|e| runs(e, true))?;
+            let cosine = cosine(got[0].values(), &want);
+            if cosine < least {
+                let expected = format!("a cosine of {least} or more for the text {:?}", given.text);
+                return Err(refuse(expected, format!("{cosine:.6}")).into());
+            }
+            found.texts_agree = found.texts_agree.min(cosine);
+        }
+        for (name, want) in &golden.images {
+            let Some(file) = picture(from, name) else {
+                found.absent += 1;
+                continue;
+            };
+            let bytes = fs_err::read(&file)
+                .map_err(|e| refuse(file.display().to_string(), e.to_string()))?;
+            let decoded =
+                decode(&bytes).map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
+            let tensor = self.image.preprocess().tensor(&decoded.pixels);
+            let tensor = tensor.map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
+            let got = self.image.embed_images(&[tensor]).map_err(|e| runs(e, false))?;
+            let cosine = cosine(got[0].values(), want);
+            if cosine < PICTURES_AGREE.min(least) {
+                let expected =
+                    format!("a cosine of {PICTURES_AGREE} or more for the picture {name}");
+                return Err(refuse(expected, format!("{cosine:.6}")).into());
+            }
+            found.pictures += 1;
+            found.pictures_agree = found.pictures_agree.min(cosine);
+        }
+        Ok(Some(found))
+    }
+}
+
+/// Reference answers as a folder may bring them.
+#[derive(Deserialize)]
+struct Given {
+    #[serde(default)]
+    images: BTreeMap<String, Vec<f32>>,
+    #[serde(default)]
+    texts: Vec<GivenText>,
+}
+
+#[derive(Deserialize)]
+struct GivenText {
+    text: String,
+    ids: Option<Vec<i64>>,
+    /// `embedding`, or `embedding_512` and the like.
+    #[serde(flatten)]
+    more: BTreeMap<String, Value>,
+}
+
+fn numbers(value: &Value) -> Option<Vec<f32>> {
+    value.as_array()?.iter().map(|v| v.as_f64().map(|v| v as f32)).collect()
+}
+
+/// The same ids, but for padding that only one side has: one token, again and again.
+fn same_ids(a: &[i64], b: &[i64]) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    let (start, rest) = long.split_at(short.len());
+    start == short && rest.windows(2).all(|w| w[0] == w[1])
+}
+
+fn first(ids: &[i64]) -> String {
+    let shown: Vec<String> = ids.iter().take(8).map(ToString::to_string).collect();
+    format!("{}{} ({} of them)", shown.join(" "), if ids.len() > 8 { " …" } else { "" }, ids.len())
+}
+
+/// A picture of that name, with whatever extension, in the folder or in `images/`.
+fn picture(from: &Path, name: &str) -> Option<PathBuf> {
+    let of_name = |path: &PathBuf| {
+        path.file_stem().is_some_and(|stem| stem == name)
+            && path.extension().is_some_and(|e| e != "json")
+    };
+    [from.to_owned(), from.join("images")].iter().find_map(|folder| {
+        let entries = fs_err::read_dir(folder).ok()?;
+        entries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).find(of_name)
+    })
+}
+
+/// The least cosine between embeddings made together and each made alone.
+fn least(
+    together: &[Embedding],
+    alone: impl Fn(usize) -> Result<Vec<Embedding>, EncodeError>,
+) -> Result<f32, EncodeError> {
+    let mut least = 1f32;
+    for (i, beside) in together.iter().enumerate() {
+        for by_itself in alone(i)? {
+            least = least.min(dot(beside.values(), by_itself.values()));
+        }
+    }
+    Ok(least)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn padding_may_differ_and_nothing_else() {
+        assert!(same_ids(&[1, 5, 2], &[1, 5, 2]));
+        assert!(same_ids(&[1, 5, 2], &[1, 5, 2, 0, 0, 0]));
+        assert!(same_ids(&[1, 5, 2, 2, 2], &[1, 5, 2]));
+        assert!(!same_ids(&[1, 5, 2], &[1, 6, 2]));
+        assert!(!same_ids(&[1, 5, 2], &[1, 5, 2, 0, 7]));
+    }
+}
