@@ -4,7 +4,9 @@ use std::io::IsTerminal;
 use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
-use ekphrasis_engine::{ImportOptions, Precision, Role, calibrate_model, import_model, known_models};
+use ekphrasis_engine::{
+    ImportOptions, Precision, Role, calibrate_model, import_model, known_models,
+};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
@@ -186,7 +188,11 @@ fn options(args: &ImportModelArgs) -> ImportOptions {
 }
 
 /// Takes in the model in `dir`, and says how it went.
-pub(super) fn import(global: &Global, dir: &Path, options: &ImportOptions) -> Result<Done, Failure> {
+pub(super) fn import(
+    global: &Global,
+    dir: &Path,
+    options: &ImportOptions,
+) -> Result<Done, Failure> {
     let config = config(global)?;
     let quiet = global.quiet;
     let imported = import_model(&config, dir, options, move |line| {
