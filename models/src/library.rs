@@ -271,7 +271,7 @@ impl Library {
         if precision == Precision::Fp32 || options.text.is_some() || !has(from, Precision::Fp32) {
             return Ok(Reference::Own);
         }
-        Ok(Reference::Whole(derive(from, options, Precision::Fp32)?))
+        Ok(Reference::Whole(Box::new(derive(from, options, Precision::Fp32)?)))
     }
 
     /// Where a model of that name goes.
@@ -336,7 +336,7 @@ enum Reference {
     /// One that is here already.
     Imported(Model, Golden),
     /// The 32-bit form in the same folder.
-    Whole(Draft),
+    Whole(Box<Draft>),
 }
 
 /// What people would look for beside a model's files.

@@ -177,7 +177,7 @@ const DAMAGES: &[Damage] = &[
         "siglip",
         |d| {
             edit(d.join("preprocessor_config.json"), |v| {
-                v["size"] = json!({"height": 256, "width": 256})
+                v["size"] = json!({"height": 256, "width": 256});
             });
         },
         &["preprocessor_config.json", "224 × 224", "256 × 256"],
@@ -187,7 +187,7 @@ const DAMAGES: &[Damage] = &[
         "siglip",
         |d| {
             edit(d.join("preprocessor_config.json"), |v| {
-                v["size"] = json!({"height": 224, "width": 112})
+                v["size"] = json!({"height": 224, "width": 112});
             });
         },
         &["preprocessor_config.json", "square", "width 112"],
@@ -276,7 +276,7 @@ const DAMAGES: &[Damage] = &[
             fs_err::copy(fixture("visual/visual/model.onnx"), d.join("onnx/vision_model.onnx"))
                 .expect("copied");
             edit(d.join("preprocessor_config.json"), |v| {
-                v["size"] = json!({"height": 64, "width": 64})
+                v["size"] = json!({"height": 64, "width": 64});
             });
             edit(d.join("config.json"), |v| v["vision_config"]["image_size"] = json!(64));
         },

@@ -21,6 +21,9 @@ enum Whole {
     I32,
 }
 
+/// The inputs of a graph: name, what goes in, as which whole numbers.
+type TakenInputs = Vec<(String, TokenInput, Whole)>;
+
 /// The text tower of a model on ONNX Runtime.
 pub struct OrtTextEncoder {
     graph: Graph,
@@ -28,7 +31,7 @@ pub struct OrtTextEncoder {
     tower: TextTower,
     space: Space,
     /// What the graph takes, in its own order.
-    inputs: Vec<(String, TokenInput, Whole)>,
+    inputs: TakenInputs,
     chunk: usize,
 }
 
@@ -157,10 +160,7 @@ impl OrtTextEncoder {
 }
 
 /// What the graph takes, and how many texts at a time.
-fn inputs(
-    graph: &Graph,
-    context: usize,
-) -> Result<(Vec<(String, TokenInput, Whole)>, usize), String> {
+fn inputs(graph: &Graph, context: usize) -> Result<(TakenInputs, usize), String> {
     let mut found = Vec::new();
     let mut chunk = CHUNK;
     let only = graph.inputs().len() == 1;

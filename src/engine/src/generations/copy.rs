@@ -141,7 +141,6 @@ impl<'a> Mover<'a> {
         for (record, _) in &ready {
             self.took(&record.item);
         }
-        let mut wanted = wanted;
         while !wanted.is_empty() && !self.is_stopped() {
             let rest = wanted.split_off(wanted.len().min(self.pace.at_once(BATCH)));
             changes += self.embed(wanted, relink)?;

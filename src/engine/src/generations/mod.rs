@@ -239,7 +239,8 @@ fn approach(
 
 /// Whether a switch would lose something that nobody said may be lost.
 fn held_back(mover: &Mover<'_>, unmade: &[Unmade]) -> bool {
-    !mover.options.without_missing && !(mover.missing.is_empty() && unmade.is_empty())
+    let nothing = mover.missing.is_empty() && unmade.is_empty();
+    !(nothing || mover.options.without_missing)
 }
 
 /// How it stands when nobody may write.
