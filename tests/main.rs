@@ -23,6 +23,7 @@ mod models;
 mod museum;
 mod packaging;
 mod server;
+mod steering;
 mod support;
 mod train;
 mod words;

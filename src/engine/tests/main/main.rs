@@ -3,6 +3,7 @@
 
 mod known;
 mod names;
+mod steering;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
