@@ -2,6 +2,7 @@
 
 mod naming;
 mod pulling;
+mod search;
 
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -15,6 +16,7 @@ pub(crate) use self::naming::{
     VerifyArgs,
 };
 pub(crate) use self::pulling::PullArgs;
+pub(crate) use self::search::{ForArg, ModeArg, SearchArgs};
 
 /// Search pictures by phrase, find the words for a picture.
 #[derive(Debug, Parser)]
@@ -192,72 +194,6 @@ fn bytes(text: &str) -> Result<u64, String> {
         least if least < LEAST_MEMORY => Err(format!("{text} is too little; 128mb or more")),
         bytes => Ok(bytes),
     }
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ModeArg {
-    /// Vectors and words, fused
-    Hybrid,
-    /// Vectors only
-    Vector,
-    /// Words only
-    Text,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-pub(crate) enum ForArg {
-    /// Pictures
-    Images,
-    /// Texts and captions
-    Texts,
-    /// Both
-    All,
-}
-
-#[derive(Debug, Args)]
-pub(crate) struct SearchArgs {
-    /// What to look for
-    #[arg(value_name = "WORDS")]
-    pub(crate) words: Vec<String>,
-    /// A picture to look for: a file, or the id of an indexed one (again for more)
-    #[arg(long, value_name = "FILE|ID")]
-    pub(crate) image: Vec<String>,
-    /// What to avoid: words, or a picture file (again for more)
-    #[arg(long, value_name = "WORDS|FILE")]
-    pub(crate) not: Vec<String>,
-    /// Weights of the words, then each --image, then each --not, separated by commas
-    #[arg(long, value_delimiter = ',', value_name = "W,…", allow_hyphen_values = true)]
-    pub(crate) weight: Vec<f32>,
-    /// How many hits
-    #[arg(short, default_value_t = 10)]
-    pub(crate) n: usize,
-    /// Hits to skip
-    #[arg(long, default_value_t = 0)]
-    pub(crate) offset: usize,
-    /// Which rankings to use
-    #[arg(long, value_enum, default_value_t = ModeArg::Hybrid)]
-    pub(crate) mode: ModeArg,
-    /// What to find [default: images, or whatever the filter asks for]
-    #[arg(long = "for", value_enum)]
-    pub(crate) kind: Option<ForArg>,
-    /// Only what fits: kind, path, folder, name, format, size, width, height, dimensions,
-    /// taken, modified, camera, lens, iso, aperture, exposure, focal, tag, label, color,
-    /// near; as in
-    /// 'taken:2019-05..2020 (tag:beach or near:52.5,13.4,10km) -width:<1000'
-    #[arg(long, value_name = "EXPR", allow_hyphen_values = true)]
-    pub(crate) filter: Option<String>,
-    /// Compare with every vector
-    #[arg(long)]
-    pub(crate) exact: bool,
-    /// Show each part's own score, and which words were found where
-    #[arg(long)]
-    pub(crate) explain: bool,
-    /// Show one of pictures that are copies of one another
-    #[arg(long)]
-    pub(crate) collapse: bool,
-    /// Only pictures that fit with at least this probability, from 0 to 1
-    #[arg(long, value_name = "P", allow_negative_numbers = true)]
-    pub(crate) min_confidence: Option<f32>,
 }
 
 #[derive(Debug, Args)]
@@ -516,6 +452,13 @@ pub(crate) struct EvalArgs {
     /// are taken for; and what the model's thresholds do on these pictures
     #[arg(long)]
     pub(crate) identify: bool,
+    /// Let everyone who asks like and dislike the first ten hits, twice, and see what that does
+    /// for the next ones
+    #[arg(long)]
+    pub(crate) feedback: bool,
+    /// The same with other weights of what was liked and disliked, to choose by
+    #[arg(long, requires = "feedback")]
+    pub(crate) feedback_grid: bool,
     /// Few-shot episodes with so many examples of each class
     #[arg(long, value_delimiter = ',', value_name = "K,…")]
     pub(crate) shots: Vec<usize>,
@@ -530,7 +473,7 @@ pub(crate) struct EvalArgs {
     pub(crate) episodes: usize,
     /// Only this: whether the probabilities that something matches can be believed, with half
     /// of the concepts out of the library
-    #[arg(long, conflicts_with_all = ["verify", "identify", "shots", "seen_split", "template"])]
+    #[arg(long, conflicts_with_all = ["verify", "identify", "feedback", "shots", "seen_split", "template"])]
     pub(crate) confidence: bool,
     /// A page with the reliability diagrams
     #[arg(long, value_name = "FILE.html", requires = "confidence")]

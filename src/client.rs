@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ekphrasis_engine::{Config, Engine, Kind, Mode, PartQuery, SearchRequest, Source};
+use ekphrasis_engine::{Config, Engine, Example, Kind, Mode, PartQuery, SearchRequest, Source};
 use serde_json::{Value, json};
 
 /// A server on this machine that does not answer a connection by then is not there.
@@ -94,6 +94,14 @@ fn body(request: &SearchRequest) -> Option<Value> {
         PartQuery::Image(Source::Path(path)) => Some(json!({ "image": picture(path)? })),
         PartQuery::Image(Source::Bytes(_)) | PartQuery::Embedding(_) => None,
     };
+    // The server takes ids; files are looked at here.
+    let ids = |examples: &[Example]| -> Option<Vec<String>> {
+        let id = |example: &Example| match example {
+            Example::Item(id) => Some(id.to_string()),
+            Example::Picture(_) => None,
+        };
+        examples.iter().map(id).collect()
+    };
     let mut parts = Vec::new();
     for given in &request.parts {
         let mut part = part(&given.what)?;
@@ -112,6 +120,8 @@ fn body(request: &SearchRequest) -> Option<Value> {
     };
     Some(json!({
         "parts": parts,
+        "liked": ids(&request.feedback.liked)?,
+        "disliked": ids(&request.feedback.disliked)?,
         "k": request.k,
         "offset": request.offset,
         "mode": mode,
@@ -119,7 +129,9 @@ fn body(request: &SearchRequest) -> Option<Value> {
         "exact": request.exact,
         "explain": request.explain,
         "collapse": request.collapse,
+        "diversity": request.diversity,
         "min_confidence": request.min_confidence,
+        "why": request.why.map(|id| id.to_string()),
         "filter": request.filter.as_ref().map(ToString::to_string),
     }))
 }

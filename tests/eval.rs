@@ -179,6 +179,42 @@ fn styles_without_a_common_thing_do_not_stop_the_rest() {
 }
 
 #[test]
+fn judging_the_first_hits_is_measured() {
+    let home = Home::new();
+    colours(&home);
+    let args = ["eval", "colours.jsonl", "--feedback", "--feedback-grid", "--json"];
+    let report = home.ek(&args).exits(0).json();
+    let f = &report["feedback"];
+    assert_eq!((&f["same_by"], &f["pictures"]), (&"class".into(), &18.into()));
+    for (kind, queries) in [("by_words", 6), ("by_picture", 18)] {
+        let of = &f[kind];
+        assert_eq!((&of["queries"], &of["things"]), (&queries.into(), &6.into()), "{of}");
+        let rows = |i: usize| of["residuals"][i]["rows"].as_array().map_or(0, Vec::len);
+        assert_eq!(rows(0), 1, "{of}");
+        let seen = |i: usize, how: &str| of["seen"][i][how].as_f64().expect("a share");
+        // Nobody has judged anything before the first ten; after thirty of 18 all is seen.
+        assert_eq!(seen(0, "judging"), seen(0, "paging"), "{of}");
+        assert_eq!((seen(2, "judging"), seen(2, "paging")), (1.0, 1.0), "{of}");
+        assert!(seen(1, "judging") >= seen(0, "judging"), "{of}");
+        for residual in of["residuals"].as_array().expect("residuals") {
+            for row in residual["rows"].as_array().expect("rows") {
+                let of = |name: &str| row[name].as_f64().expect("a number");
+                let ends = |i: usize| row["ndcg@10_95"][i].as_f64().expect("an end");
+                assert!(ends(0) <= of("ndcg@10") && of("ndcg@10") <= ends(1), "{row}");
+            }
+        }
+    }
+    // Weights of nothing rank as nobody's judgements do.
+    let nothing = &f["tried"][0];
+    assert_eq!(nothing["weights"], json!({"liked": 0.0, "disliked": 0.0, "disliked_alone": 0.0}));
+    assert_eq!(nothing["by_words"]["seen_of_30"], f["by_words"]["seen"][2]["paging"], "{nothing}");
+    assert_eq!(home.ek(&args).exits(0).json()["feedback"], *f, "seeded");
+    let text = home.ek(&["eval", "colours.jsonl", "--feedback"]).exits(0).stdout();
+    assert!(text.contains("no feedback") && text.contains("by paging on"), "{text}");
+    home.ek(&["eval", "colours.jsonl", "--feedback-grid"]).exits(2);
+}
+
+#[test]
 fn few_examples_teach_a_colour() {
     let home = Home::new();
     colours(&home);

@@ -25,6 +25,7 @@ mod museum;
 mod packaging;
 mod pull;
 mod server;
+mod steering;
 mod support;
 mod train;
 mod words;

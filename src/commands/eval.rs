@@ -10,7 +10,7 @@ use ekphrasis_engine::eval::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Done, config, cores, eval_confidence, eval_recognition, towers};
+use super::{Done, config, cores, eval_confidence, eval_feedback, eval_recognition, towers};
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
@@ -34,6 +34,8 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
             SameByArg::Group => SameBy::Group,
             SameByArg::Caption => SameBy::Caption,
         }),
+        feedback: args.feedback,
+        feedback_grid: args.feedback_grid,
         identify: args.identify,
         shots: args.shots.clone(),
         with_words: args.with_words,
@@ -121,6 +123,9 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
                 Err(e) => json!({"refused": e.to_string()}),
             }),
         });
+    }
+    if let Some(feedback) = &report.feedback {
+        all["feedback"] = eval_feedback::as_json(feedback);
     }
     if let Some(recognition) = &report.recognition {
         all["recognition"] = eval_recognition::as_json(recognition);
@@ -233,6 +238,9 @@ fn table(report: &EvalReport, options: &EvalOptions) -> Result<(), Failure> {
     }
     if let Some(v) = &report.verification {
         verification_table(v)?;
+    }
+    if let Some(feedback) = &report.feedback {
+        eval_feedback::table(feedback)?;
     }
     if let Some(recognition) = &report.recognition {
         eval_recognition::table(recognition)?;

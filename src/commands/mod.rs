@@ -5,6 +5,7 @@ mod doctor;
 mod dupes;
 mod eval;
 mod eval_confidence;
+mod eval_feedback;
 mod eval_recognition;
 mod exchange;
 mod generations;

@@ -2,7 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Expr, FilterError, Kind, Mode, Part, PartQuery, SearchRequest, Source};
+use ekphrasis_engine::{
+    Example, Expr, Feedback, FilterError, ItemId, Kind, Mode, Part, PartQuery, SearchRequest,
+    Source,
+};
 use ekphrasis_web::wire;
 use serde_json::Value;
 
@@ -16,6 +19,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
     let filter = filter(args.filter.as_deref())?;
     let request = SearchRequest {
         parts: parts(args)?,
+        feedback: Feedback {
+            liked: examples("--like", &args.like)?,
+            disliked: examples("--dislike", &args.dislike)?,
+        },
         k: args.n,
         offset: args.offset,
         mode: match args.mode {
@@ -35,7 +42,9 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         exact: args.exact,
         explain: args.explain,
         collapse: args.collapse,
+        diversity: args.diverse.unwrap_or_default(),
         min_confidence: args.min_confidence,
+        why: args.why.as_deref().map(asked_about),
     };
     let reply = answer(global, &request)?;
     for warning in reply["warnings"].as_array().into_iter().flatten() {
@@ -47,6 +56,9 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
     } else {
         for hit in reply["hits"].as_array().into_iter().flatten() {
             show(hit, args.explain)?;
+        }
+        if let Some(words) = reply["why"]["words"].as_str() {
+            told_why(args.why.as_deref().unwrap_or_default(), words, &reply["why"])?;
         }
         if !global.quiet {
             sum_up(&reply);
@@ -79,6 +91,33 @@ fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
     serde_json::to_string(&wire::SearchReply::new(&reply, request))
         .and_then(|text| serde_json::from_str(&text))
         .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))
+}
+
+/// What became of the one that was asked about.
+fn told_why(asked: &str, words: &str, why: &Value) -> Result<(), Failure> {
+    let mut line = format!("{}: {}", printable(asked), printable(words));
+    if let Some(cosine) = why["cosine"].as_f64() {
+        line.push_str(&format!("; cosine {cosine:.3}"));
+    }
+    if let Some(p) = why["confidence"].as_f64() {
+        line.push_str(&format!("; fits with a probability of {:.0} %", p * 100.0));
+    }
+    output::line(&line)
+}
+
+/// The item that is asked about: by its id, or by its file, which need not be there any more.
+fn asked_about(asked: &str) -> ItemId {
+    let path = Path::new(asked);
+    if let (false, Ok(id)) = (path.exists(), asked.parse()) {
+        return id;
+    }
+    // As it is indexed; of what is gone, the folder may still be there.
+    let real = fs_err::canonicalize(path).or_else(|_| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = fs_err::canonicalize(folder.unwrap_or(Path::new(".")))?;
+        Ok::<_, std::io::Error>(path.file_name().map_or(folder.clone(), |name| folder.join(name)))
+    });
+    ItemId::for_path(&real.unwrap_or_else(|_| path.into()))
 }
 
 /// Whether anything fits, in words. A good match needs none.
@@ -149,7 +188,10 @@ fn parts(args: &SearchArgs) -> Result<Vec<Part>, Failure> {
         wanted.push(PartQuery::Text(args.words.join(" ")));
     }
     for image in &args.image {
-        wanted.push(picture(image)?);
+        wanted.push(match picture("--image", image)? {
+            Example::Picture(source) => PartQuery::Image(source),
+            Example::Item(id) => PartQuery::Id(id),
+        });
     }
     let wanted_count = wanted.len();
     wanted.extend(args.not.iter().map(|not| {
@@ -176,17 +218,21 @@ fn parts(args: &SearchArgs) -> Result<Vec<Part>, Failure> {
     Ok(wanted.into_iter().enumerate().map(|(i, what)| Part { what, weight: weight(i) }).collect())
 }
 
-fn picture(image: &str) -> Result<PartQuery, Failure> {
+fn examples(flag: &str, given: &[String]) -> Result<Vec<Example>, Failure> {
+    given.iter().map(|one| picture(flag, one)).collect()
+}
+
+fn picture(flag: &str, image: &str) -> Result<Example, Failure> {
     let path = PathBuf::from(image);
     if path.exists() {
-        return Ok(PartQuery::Image(Source::Path(path)));
+        return Ok(Example::Picture(Source::Path(path)));
     }
     if image.contains("://") {
         return Err(Failure::Usage(format!(
-            "--image {image}: pictures are not fetched from the network; save it and name the file"
+            "{flag} {image}: pictures are not fetched from the network; save it and name the file"
         )));
     }
-    image.parse().map(PartQuery::Id).map_err(|_| {
-        Failure::Usage(format!("--image {image}: there is no such file, and it is no item's id"))
+    image.parse().map(Example::Item).map_err(|_| {
+        Failure::Usage(format!("{flag} {image}: there is no such file, and it is no item's id"))
     })
 }

@@ -106,10 +106,15 @@ fn likes_and_dislikes_steer() {
     page.wait_first("rocket");
     press("cat", "l");
     page.wait("document.querySelectorAll('.chip.like').length === 2");
+    page.wait("document.querySelector('.chip.like-all').innerText.includes('2 liked')");
     press("rocket", "d");
     page.wait("document.querySelectorAll('.chip.like').length === 1");
     page.wait("document.querySelectorAll('.chip.dislike').length === 1");
     page.wait_first("cat");
+    // It is not shown again.
+    let without = "document.querySelectorAll('#grid .tile').length === 4 &&
+        [...document.querySelectorAll('#grid img')].every((one) => !one.alt.startsWith('rocket'))";
+    page.wait(without);
     page.wait(
         "/like=[0-9a-f]{32}/.test(location.search) && /dislike=[0-9a-f]{32}/.test(location.search)",
     );
@@ -118,7 +123,26 @@ fn likes_and_dislikes_steer() {
     browser.open("about:blank");
     browser.open(address.as_str().expect("an address"));
     page.wait_first("cat");
-    page.wait("document.querySelector('.tile.disliked img')?.alt.startsWith('rocket')");
+    page.wait(without);
+    // Why it was found tells what liking counts.
+    browser.run("document.querySelector('#grid .entry').click()");
+    page.wait("document.querySelector('#v-parts').innerText.includes('like what you liked')");
+    page.wait("document.querySelector('#v-parts').innerText.includes('like what you disliked')");
+    browser.click("#v-close");
+    // Taken out of what was disliked, it is there again.
+    browser.click(".chip.dislike .chip-drop");
+    page.wait("document.querySelectorAll('#grid .tile').length === 5");
+    page.wait("!/dislike=/.test(location.search)");
+    // Different ones first: in the address, and a chip.
+    browser.run(
+        "if (document.querySelector('#facets').hidden) document.querySelector('#filters').click()",
+    );
+    browser.click("#f-diverse");
+    page.wait("location.search.includes('order=different')");
+    page.wait("document.querySelector('.chip.filter').innerText.includes('different ones')");
+    page.wait_first("cat");
+    browser.click(".chip.filter .chip-drop");
+    page.wait("!location.search.includes('order=')");
     // From the viewer, the results follow once it is closed.
     browser.run("document.querySelector('#grid .entry').click()");
     page.wait("document.querySelector('#viewer').open");

@@ -205,6 +205,23 @@ impl Fields {
         }
     }
 
+    /// At most `limit` ids: a JSON list, or a form's or an address's field, repeated or with
+    /// commas between.
+    pub(crate) fn ids(&mut self, name: &'static str, limit: usize) -> Result<Vec<ItemId>, Problem> {
+        let texts = self.texts(name)?;
+        if texts.len() > limit {
+            let expected = format!("{limit} ids at most");
+            return Err(self.wrong(name, &expected, &texts.len().to_string()));
+        }
+        let id = |(i, text): (usize, &String)| {
+            text.parse::<ItemId>().map_err(|_| {
+                let one = format!("{name}[{i}]");
+                self.wrong(&one, "an id of 32 hexadecimal digits", &format!("{text:?}"))
+            })
+        };
+        texts.iter().enumerate().map(id).collect()
+    }
+
     /// A picture: base64 (a `data:` URL too) or an upload.
     pub(crate) fn picture(&mut self, name: &'static str) -> Result<Option<Source>, Problem> {
         let value = self.take(name)?;

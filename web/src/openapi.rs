@@ -100,6 +100,17 @@ fn search(doc: &mut Doc) {
             .request_body(Some(doc.body::<asks::Search>()))
             .response("200", doc.json::<wire::SearchReply>("Hits"))
     });
+    doc.add("/v1/feedback", HttpMethod::Post, |doc, op| {
+        op.summary(Some("Go on with a search by what was liked and disliked of its hits"))
+            .description(Some(
+                "The search as it was, with `liked` and `disliked` (at least one of them): ids of all \
+                 that was judged so far, since the server keeps nothing. The query is moved towards \
+                 what was liked and away from what was disliked (Rocchio); what was disliked is not \
+                 shown again. The same fields do the same in `/v1/search`.",
+            ))
+            .request_body(Some(doc.body::<asks::Feedback>()))
+            .response("200", doc.json::<wire::SearchReply>("Hits"))
+    });
     doc.add("/v1/facets", HttpMethod::Get, |doc, op| {
         let op = op.summary(Some("By what items can be narrowed, with counts"));
         doc.query::<asks::Facets>(op).response("200", doc.json::<wire::Facets>("Counts"))

@@ -1,8 +1,8 @@
 //! Given a request's fields, what is the engine asked?
 
 use ekphrasis_engine::{
-    Expr, Filter, FilterError, ItemId, Kind, LabelRequest, Mode, Part, PartQuery, SearchRequest,
-    Source,
+    Example, Expr, Feedback, Filter, FilterError, ItemId, Kind, LabelRequest, MOST_EXAMPLES, Mode,
+    Part, PartQuery, SearchRequest, Source,
 };
 
 use crate::fields::Fields;
@@ -37,23 +37,46 @@ pub(crate) fn search(mut fields: Fields) -> Result<SearchRequest, Problem> {
         only.weight = weight;
         parts.push(only);
     }
-    finish_search(fields, parts)
+    let feedback = judgements(&mut fields)?;
+    finish_search(fields, parts, feedback)
 }
 
-/// A search from an address: `q`, `id` and the plain options.
+/// A search with something liked or disliked, from the body of a POST.
+pub(crate) fn feedback(fields: Fields) -> Result<SearchRequest, Problem> {
+    let request = search(fields)?;
+    if request.feedback.is_empty() {
+        let detail = "liked and disliked are missing: give ids of hits that fit, or that do not";
+        return Err(Problem::field("liked", detail));
+    }
+    Ok(request)
+}
+
+/// A search from an address: `q`, `id`, `liked`, `disliked` and the plain options.
 pub(crate) fn search_link(mut fields: Fields) -> Result<SearchRequest, Problem> {
     let mut parts = Vec::new();
     parts.extend(words(&mut fields, "q", LINK_LIMIT)?.map(PartQuery::Text));
     parts.extend(fields.id("id")?.map(PartQuery::Id));
     let parts: Vec<_> = parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect();
-    if parts.is_empty() {
+    let feedback = judgements(&mut fields)?;
+    if parts.is_empty() && feedback.liked.is_empty() {
         return Err(Problem::field("q", "q is missing: say in words what to look for"));
     }
-    finish_search(fields, parts)
+    finish_search(fields, parts, feedback)
 }
 
-fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, Problem> {
-    let mut request = SearchRequest::new(parts);
+fn judgements(fields: &mut Fields) -> Result<Feedback, Problem> {
+    let mut examples = |name| -> Result<Vec<Example>, Problem> {
+        Ok(fields.ids(name, MOST_EXAMPLES)?.into_iter().map(Example::Item).collect())
+    };
+    Ok(Feedback { liked: examples("liked")?, disliked: examples("disliked")? })
+}
+
+fn finish_search(
+    mut fields: Fields,
+    parts: Vec<Part>,
+    feedback: Feedback,
+) -> Result<SearchRequest, Problem> {
+    let mut request = SearchRequest { feedback, ..SearchRequest::new(parts) };
     request.k = fields.whole("k", 1..=1_000)?.unwrap_or(request.k);
     request.offset = fields.whole("offset", 0..=100_000)?.unwrap_or_default();
     request.mode = fields.choice("mode", MODES)?.unwrap_or_default();
@@ -64,20 +87,27 @@ fn finish_search(mut fields: Fields, parts: Vec<Part>) -> Result<SearchRequest, 
     request.exact = fields.flag("exact")?;
     request.explain = fields.flag("explain")?;
     request.collapse = fields.flag("collapse")?;
+    request.diversity = fields.number("diversity")?.unwrap_or_default();
+    if !(0.0..=1.0).contains(&request.diversity) {
+        return Err(Problem::field("diversity", "diversity must be from 0 to 1"));
+    }
+    request.why = fields.id("why")?;
     request.min_confidence = fields.number("min_confidence")?;
     if request.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
         return Err(Problem::field("min_confidence", "min_confidence must be from 0 to 1"));
     }
     fields.finish()?;
-    if request.parts.is_empty() {
-        return Err(Problem::malformed("nothing to look for: give text, image, id or parts"));
+    if request.parts.is_empty() && request.feedback.liked.is_empty() {
+        return Err(Problem::malformed(
+            "nothing to look for: give text, image, id, parts or liked",
+        ));
     }
     if request.parts.len() > PART_LIMIT {
         let got = request.parts.len();
         let detail = format!("a search has {PART_LIMIT} parts at most, got {got}");
         return Err(Problem::field("parts", detail));
     }
-    if !request.parts.iter().any(|part| part.weight > 0.0) {
+    if !request.parts.is_empty() && !request.parts.iter().any(|part| part.weight > 0.0) {
         let detail = "at least one part needs a weight above zero: a search cannot only push away";
         return Err(Problem::field("parts", detail));
     }
@@ -352,6 +382,10 @@ mod tests {
             (r#"{"text":"a","for":"image"}"#, "for", "images or texts or all"),
             (r#"{"text":"a","explain":1}"#, "explain", "true or false"),
             (r#"{"text":"a","filter":7}"#, "filter", "must be a string"),
+            (r#"{"text":"a","diversity":1.5}"#, "diversity", "from 0 to 1"),
+            (r#"{"text":"a","liked":"x"}"#, "liked", "a list of strings"),
+            (r#"{"text":"a","liked":["x"]}"#, "liked[0]", "32 hexadecimal digits"),
+            (r#"{"disliked":["00000000000000000000000000000007"]}"#, "", "nothing to look for"),
             (r#"{"text":"a","min_confidence":1.5}"#, "min_confidence", "from 0 to 1"),
             (r#"{"text":"a","min_confidence":"x"}"#, "min_confidence", "finite"),
             (
@@ -383,6 +417,21 @@ mod tests {
     }
 
     #[actix_web::test]
+    async fn feedback_needs_a_judgement_and_a_search_does_not() {
+        let id = "00000000000000000000000000000007";
+        let liked = format!(r#"{{"text":"a","liked":["{id}"],"disliked":["{id}"]}}"#);
+        let request = feedback(fields(&liked)).expect("valid");
+        let Feedback { liked, disliked } = &request.feedback;
+        assert!(matches!(liked[..], [Example::Item(id)] if id.to_bytes()[15] == 7));
+        assert_eq!((liked.len(), disliked.len()), (1, 1));
+        assert_eq!(told(feedback(fields(r#"{"text":"a"}"#))).await.0, "liked");
+        assert!(search(fields(&format!(r#"{{"liked":["{id}"]}}"#))).is_ok(), "liking is asking");
+        let many = vec![format!("\"{id}\""); MOST_EXAMPLES + 1].join(",");
+        let many = format!(r#"{{"text":"a","disliked":[{many}]}}"#);
+        assert_eq!(told(search(fields(&many))).await.0, "disliked");
+    }
+
+    #[actix_web::test]
     async fn links_and_forms_are_read_as_text() {
         let link = |pairs: &[(&str, &str)]| {
             let pairs = pairs.iter().map(|(n, v)| ((*n).into(), (*v).into()));
@@ -390,6 +439,11 @@ mod tests {
         };
         let request = link(&[("q", "a cat"), ("k", "5"), ("exact", "true")]).expect("valid");
         assert_eq!((request.k, request.exact, request.parts.len()), (5, true, 1));
+        let seven = "00000000000000000000000000000007";
+        let request = link(&[("liked", &format!("{seven},{seven}")), ("diversity", "0.5")]);
+        let request = request.expect("liking is asking");
+        assert_eq!((request.feedback.liked.len(), request.diversity), (2, 0.5));
+        assert_eq!(told(link(&[("disliked", seven)])).await.0, "q");
         assert_eq!(told(link(&[("k", "5")])).await.0, "q");
         assert_eq!(told(link(&[("q", "a"), ("k", "five")])).await.0, "k");
         assert_eq!(told(link(&[("q", "a"), ("q", "b")])).await.0, "q");

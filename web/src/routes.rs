@@ -102,6 +102,7 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::head().to(search_link))
                 .route(web::post().to(search)),
         )
+        .service(resource("/v1/feedback", "POST").route(web::post().to(feedback)))
         .service(read(
             "/v1/identities",
             web::get().to(identities::list),
@@ -217,6 +218,21 @@ async fn search(
     let raw = body::receive(&request, payload).await?;
     block(move || {
         let request = request::search(Fields::from_body(raw)?)?;
+        Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
+    })
+    .await
+}
+
+/// A search that goes on from judgements of its hits. All of it is in the request: nothing is
+/// kept here, so any client may ask any server of the store.
+async fn feedback(
+    engine: Data<Engine>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Json<wire::SearchReply>, Problem> {
+    let raw = body::receive(&request, payload).await?;
+    block(move || {
+        let request = request::feedback(Fields::from_body(raw)?)?;
         Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
     })
     .await

@@ -11,7 +11,7 @@ import { watchKeys, watchTheme } from "./keys.js";
 import { Library } from "./library.js";
 import { Names } from "./names.js";
 import { watchPictures } from "./pictures.js";
-import { EMPTY, fromAddress, isEmpty, readWords, remember, toAddress } from "./query.js";
+import { EMPTY, MOST_JUDGED, fromAddress, isEmpty, readWords, remember, toAddress } from "./query.js";
 import { forget, resultsOf } from "./results.js";
 import { MOST, Selection, copyText } from "./selection.js";
 import { StatusLine } from "./status.js";
@@ -49,7 +49,7 @@ const grid = new Grid($("grid"), {
 const selection = new Selection({
   changed: () => grid.refresh(),
   like: (ids) => {
-    search({ like: [...new Set([...query.like, ...ids])].slice(-11), dislike: query.dislike.filter((id) => !ids.includes(id)), view: "" });
+    search({ like: [...new Set([...query.like, ...ids])].slice(-MOST_JUDGED), dislike: query.dislike.filter((id) => !ids.includes(id)), view: "" });
     selection.clear();
   },
   all: gather,
@@ -148,9 +148,12 @@ const search = (changes) => change(changes, { push: true });
 
 function steer(id, into, outOf) {
   const there = query[into].includes(id);
-  if (!there && into === "dislike" && isEmpty(query)) toast("Say also what you are looking for: “less of this” only steers a search.");
+  if (!there && into === "dislike") {
+    toast(isEmpty(query) ? "Say also what you are looking for: disliking only steers a search."
+      : "It is not shown again. What is disliked stands above the pictures: take it out there.");
+  }
   change({
-    [into]: there ? query[into].filter((other) => other !== id) : [...query[into], id].slice(-11),
+    [into]: there ? query[into].filter((other) => other !== id) : [...query[into], id].slice(-MOST_JUDGED),
     [outOf]: query[outOf].filter((other) => other !== id),
     // Looking on while steering: the results change behind the viewer.
   }, { push: true, keepResults: viewer.isOpen });

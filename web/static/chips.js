@@ -6,6 +6,9 @@ import { dropWithout, readClause, readWords } from "./query.js";
 
 const NAMES = { path: "in", folder: "folder", taken: "taken", camera: "camera", tag: "tag", label: "label", color: "colour", format: "format", near: "near", lens: "lens" };
 
+/** Of what was liked, and of what was disliked, so many have a chip of their own. */
+const MOST_SHOWN = 6;
+
 /** A condition as a person says it: [what it is about, its value]. */
 export function conditionWords(text) {
   const read = readClause(text);
@@ -43,19 +46,25 @@ export function showChips(query, on) {
       title: "Your picture. It is not kept, and no address leads back to it.",
     }));
   }
-  const gone = (name, id) => () => on.change({ [name]: query[name].filter((one) => one !== id) });
-  for (const id of query.like) chips.push(chip("like", "like", "", gone("like", id), { image: { id }, look: () => on.look({ id }) }));
-  for (const id of query.dislike) chips.push(chip("dislike", "unlike", "", gone("dislike", id), { image: { id }, look: () => on.look({ id }) }));
+  for (const [name, what] of [["like", "liked"], ["dislike", "disliked"]]) {
+    const all = query[name];
+    // How many there are, and the last ones: a hundred may be.
+    if (all.length > 1) chips.push(chip(`${name}-all`, `${all.length} ${what}`, "", () => on.change({ [name]: [] })));
+    for (const id of all.slice(-MOST_SHOWN)) {
+      chips.push(chip(name, what, "", () => on.change({ [name]: all.filter((one) => one !== id) }), { image: { id }, look: () => on.look({ id }) }));
+    }
+  }
   for (const words of without) chips.push(chip("without", "without", words, () => on.change({ q: dropWithout(query.q, words) })));
   for (const one of query.filter) {
     const [what, value] = conditionWords(one);
     chips.push(chip("filter", what, value, () => on.change({ filter: query.filter.filter((other) => other !== one) }), { title: one }));
   }
   if (query.collapse) chips.push(chip("filter", "", "one of each copies", () => on.change({ collapse: false })));
+  if (query.diverse) chips.push(chip("filter", "", "different ones first", () => on.change({ diverse: false })));
   if (chips.length > 1) {
     chips.push(make("li", {}, make("button", {
       type: "button", className: "quiet-button",
-      onclick: () => on.change({ picture: null, like: [], dislike: [], filter: [], collapse: false, q: readWords(query.q).words }),
+      onclick: () => on.change({ picture: null, like: [], dislike: [], filter: [], collapse: false, diverse: false, q: readWords(query.q).words }),
     }, "Take all out")));
   }
   const list = $("chips");

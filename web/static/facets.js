@@ -46,6 +46,7 @@ export class Facets {
       this.add($("f-text").value.trim());
     };
     $("f-copies").onchange = () => on.change({ collapse: $("f-copies").checked });
+    $("f-diverse").onchange = () => on.change({ diverse: $("f-diverse").checked });
     // On a small screen it lies above the pictures: a tap beside it is meant to close it.
     document.addEventListener("pointerdown", (event) => {
       const above = matchMedia("(max-width: 1000px)").matches && this.isOpen;
@@ -106,6 +107,7 @@ export class Facets {
   follow(query) {
     this.query = query;
     $("f-copies").checked = query.collapse;
+    $("f-diverse").checked = query.diverse;
     if (this.isOpen) this.load();
   }
 

@@ -5,7 +5,7 @@ export const EMPTY = {
   q: "",
   /** An upload: {name, size, data (base64), address (blob:), number}; it stays on this page. */
   picture: null,
-  /** Ids that steer towards, and away. */
+  /** Ids of what was liked and disliked: they steer, and what was disliked is not shown. */
   like: [],
   dislike: [],
   /** Conditions, each an expression of its own. */
@@ -14,11 +14,18 @@ export const EMPTY = {
   mode: "",
   /** One of each group of copies. */
   collapse: false,
+  /** Different ones first. */
+  diverse: false,
   /** `duplicates`, or "" for the grid. */
   view: "",
   /** The id that is looked at. */
   open: null,
 };
+
+/** As many as the server takes of each. */
+export const MOST_JUDGED = 100;
+/** How much hits differ when different ones come first; as `ek search --diverse`. */
+const DIVERSITY = 0.3;
 
 /** Uploads of this page, by number: an address cannot hold them, going back finds them here. */
 const uploads = new Map();
@@ -37,12 +44,13 @@ export function fromAddress() {
     ...EMPTY,
     q: given.get("q") ?? "",
     picture: uploads.get(history.state?.picture) ?? null,
-    like: ids("like"),
-    dislike: ids("dislike"),
+    like: ids("like").slice(-MOST_JUDGED),
+    dislike: ids("dislike").slice(-MOST_JUDGED),
     filter: given.getAll("filter").filter((one) => one.trim()),
     kind: given.get("for") === "texts" ? "texts" : "images",
     mode: ["vector", "text"].includes(given.get("mode")) ? given.get("mode") : "",
     collapse: given.get("copies") === "one",
+    diverse: given.get("order") === "different",
     view: given.get("view") === "duplicates" ? "duplicates" : "",
     open: ids("open")[0] ?? null,
   };
@@ -57,6 +65,7 @@ export function toAddress(query) {
   if (query.kind !== "images") given.set("for", query.kind);
   if (query.mode) given.set("mode", query.mode);
   if (query.collapse) given.set("copies", "one");
+  if (query.diverse) given.set("order", "different");
   if (query.view) given.set("view", query.view);
   if (query.open) given.set("open", query.open);
   // Ids read better with plain commas, and commas need no escape.
@@ -84,23 +93,13 @@ export function dropWithout(typed, gone) {
 export const writeWords = (words, without) =>
   [words, ...without.map((one) => (/\s/.test(one) ? `-"${one}"` : `-${one}`))].filter(Boolean).join(" ");
 
-/** The most parts the server takes is 32; these leave room for words, a picture and what is kept away. */
-const MOST_EXAMPLES = 11;
-
-/** The parts of the search, each with what the page calls it. Steering is Rocchio's:
- *  the mean of what was liked and less of the mean of what was not. */
+/** The parts of the search. What is kept away from needs something that is looked for. */
 export function partsOf(query) {
   const { words, without } = readWords(query.q);
   const parts = [];
   if (words) parts.push({ text: words, weight: 1 });
   if (query.picture) parts.push({ image: query.picture.data, weight: 1 });
-  const toward = query.like.slice(-MOST_EXAMPLES);
-  const away = query.dislike.slice(-MOST_EXAMPLES);
-  const share = (parts.length ? 0.75 : 1) / toward.length;
-  parts.push(...toward.map((id) => ({ id, weight: share })));
-  if (!parts.length) return [];
-  parts.push(...without.slice(0, 8).map((text) => ({ text, weight: -0.5 })));
-  parts.push(...away.map((id) => ({ id, weight: -0.35 / away.length })));
+  if (parts.length) parts.push(...without.slice(0, 8).map((text) => ({ text, weight: -0.5 })));
   return parts;
 }
 
@@ -108,9 +107,11 @@ export function partsOf(query) {
 export const isEmpty = (query) => !readWords(query.q).words && !query.like.length && !query.picture;
 
 export function toRequest(query, offset, k) {
-  const request = { parts: partsOf(query), k, offset, for: query.kind, explain: true };
+  const request = {
+    parts: partsOf(query), liked: query.like, disliked: query.dislike, k, offset, for: query.kind, explain: true };
   if (query.mode) request.mode = query.mode;
   if (query.collapse) request.collapse = true;
+  if (query.diverse) request.diversity = DIVERSITY;
   const filter = expression(query.filter);
   if (filter) request.filter = filter;
   return request;

@@ -79,8 +79,8 @@ export function tileOf(entry, state, on) {
     }, icon(symbol));
     tools = {
       select: tool("check", "Select", on.select),
-      like: tool("heart", "More of this", on.like),
-      dislike: tool("avoid", "Less of this", on.dislike),
+      like: tool("like", "Like: more of this", on.like),
+      dislike: tool("dislike", "Dislike: less of this, and not this again", on.dislike),
     };
     element.append(tools.select, make("span", { className: "tools" }, tools.like, tools.dislike,
       tool("similar", "Only similar ones", on.similar)));

@@ -145,6 +145,11 @@ export class Viewer {
   why({ parts = [], query, matched = [], closeness }) {
     const asked = query?.parts ?? [];
     const rows = parts.map((part, i) => {
+      if (i >= asked.length && part.part !== "words") {
+        const label = part.part === "liked" ? "like what you liked" : "like what you disliked";
+        return bar(label, part.score, part.score.toFixed(2), {
+          muted: part.weight < 0, title: `${label}: mean similarity (cosine) ${part.score.toFixed(3)}, counts ${part.weight.toFixed(2)}` });
+      }
       if (i >= asked.length) {
         return bar("names and words", part.score / 10, part.score.toFixed(1), { title: "How well its name, caption and tags fit (BM25)" });
       }

@@ -240,6 +240,16 @@ impl Expr {
         self.0.accepts(item)
     }
 
+    /// The conditions that an item does not meet, of those that it would have to meet all; empty
+    /// if it may be found.
+    pub fn unmet(&self, item: &Item) -> Vec<Self> {
+        let all = match &self.0 {
+            Node::All(list) => list.as_slice(),
+            node => std::slice::from_ref(node),
+        };
+        all.iter().filter(|node| !node.accepts(item)).cloned().map(Self).collect()
+    }
+
     /// Whether it says anything about the kind of items.
     pub fn asks_for_kind(&self) -> bool {
         self.0.asks_for_kind()

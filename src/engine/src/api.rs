@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::Generation;
 use crate::confidence::Anything;
+use crate::{Feedback, Why};
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind, Recall};
 
@@ -54,8 +55,10 @@ pub enum Mode {
 /// A search.
 #[derive(Clone, Debug)]
 pub struct SearchRequest {
-    /// What to look for; at least one part with a positive weight.
+    /// What to look for; at least one part with a positive weight, or something liked.
     pub parts: Vec<Part>,
+    /// What was found to fit and not to fit: it steers the vector, and hides what was disliked.
+    pub feedback: Feedback,
     /// Hits wanted, 1..=1000.
     pub k: usize,
     /// Hits to skip.
@@ -72,8 +75,13 @@ pub struct SearchRequest {
     pub explain: bool,
     /// Of pictures that are copies of one another, give the best hit only.
     pub collapse: bool,
+    /// How much the first 256 hits are to differ from one another, in 0..=1; with 0 they come by
+    /// how well they fit alone.
+    pub diversity: f32,
     /// Only pictures that fit with at least this probability, in 0..=1; texts stay.
     pub min_confidence: Option<f32>,
+    /// Say of this item where it stands, or why it is not among the hits.
+    pub why: Option<ItemId>,
 }
 
 impl SearchRequest {
@@ -81,6 +89,7 @@ impl SearchRequest {
     pub fn new(parts: Vec<Part>) -> Self {
         Self {
             parts,
+            feedback: Feedback::default(),
             k: 10,
             offset: 0,
             mode: Mode::default(),
@@ -89,7 +98,9 @@ impl SearchRequest {
             exact: false,
             explain: false,
             collapse: false,
+            diversity: 0.0,
             min_confidence: None,
+            why: None,
         }
     }
 }
@@ -110,6 +121,8 @@ pub struct SearchReply {
     pub anything: Option<Anything>,
     /// Hits of this page that were left out because they fit too little.
     pub below_confidence: usize,
+    /// What became of the item that was asked about.
+    pub why: Option<Why>,
     /// Milliseconds from request to reply, encoding included.
     pub took_ms: f64,
     /// What the store noticed to be wrong with itself, a sentence each.
@@ -125,7 +138,7 @@ pub struct SearchHit {
     pub item: Item,
     /// Cosine in vector mode, BM25 in text mode, fused RRF score in hybrid mode.
     pub score: f32,
-    /// Cosine to the whole query, if it has a vector.
+    /// Cosine to the whole query as it is steered, if it has a vector.
     pub cosine: Option<f32>,
     /// Calibrated probability of being relevant; `None`: the model is not calibrated.
     pub confidence: Option<f32>,
@@ -144,9 +157,10 @@ pub struct SearchHit {
 /// How much one part agrees with a hit.
 #[derive(Clone, Debug)]
 pub struct PartScore {
-    /// The words, `image`, the item's id, or `words` for the BM25 part.
+    /// The words, `image`, the item's id; `liked` and `disliked` for all that was; `words` for
+    /// the BM25 part.
     pub part: String,
-    /// Cosine (or BM25 for the `words` part).
+    /// Cosine (BM25 for the `words` part, the mean of cosines for `liked` and `disliked`).
     pub score: f32,
     /// The part's weight.
     pub weight: f32,

@@ -7,6 +7,7 @@ mod api;
 pub mod cluster;
 pub mod confidence;
 mod config;
+mod diversity;
 mod doctor;
 mod duplicates;
 mod engine;
@@ -27,13 +28,16 @@ mod naming;
 pub mod pairs;
 mod pictures;
 mod queries;
+mod ranked;
 mod recall;
 mod search;
 mod secret;
+mod steering;
 mod thumbnails;
 mod together;
 mod towers;
 mod watch;
+mod why;
 
 pub use additions::{Added, NewWords};
 pub use api::{
@@ -65,8 +69,10 @@ pub use models::{Known, calibrate_model, import_model, known_models, model_to_us
 pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
+pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
+pub use why::{Why, WhyReason};
 
 // What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};

@@ -3,17 +3,18 @@
 use std::time::Instant;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Balance, Filter, Hit, Item, ItemId, Kind, LocalStore, Query, StoreRead};
+use ekphrasis_index::{Balance, Filter, Item, ItemId, Kind, LocalStore, Query, StoreRead};
 
-use crate::duplicates::are_copies;
+use crate::ranked::{Arrangement, MOST_COLLAPSED};
+use crate::steering::{Judgements, MOST_EXAMPLES};
+use crate::why::Found;
 use crate::{
-    Engine, EngineError, Mode, Part, PartQuery, PartScore, SearchHit, SearchReply, SearchRequest,
+    Engine, EngineError, Mode, Part, PartQuery, PartScore, Rocchio, SearchHit, SearchReply,
+    SearchRequest,
 };
 
 /// The most hits one request may ask for.
 const MAX_K: usize = 1000;
-/// Hits that are compared with one another to leave out copies.
-const MOST_COLLAPSED: usize = 4_000;
 /// How deep paging goes.
 const MAX_OFFSET: usize = 100_000;
 
@@ -28,8 +29,8 @@ impl Engine {
     /// Finds the items that fit the request best.
     ///
     /// # Errors
-    /// `Invalid` for a request without a positive part, a weight of zero or NaN,
-    /// or a `k` or offset out of range; `NotFound` for an unknown id; otherwise
+    /// `Invalid` for a request with neither a positive part nor something liked, a weight of
+    /// zero or NaN, or a `k` or offset out of range; `NotFound` for an unknown id; otherwise
     /// as reading the picture, the model or the store fails.
     pub fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
         let start = Instant::now();
@@ -45,22 +46,18 @@ impl Engine {
             Mode::Hybrid if words.is_none() => Mode::Vector,
             mode => mode,
         };
-        let parts = self.resolve(request, mode)?;
-        let vector = match mode {
-            Mode::Text => None,
-            Mode::Hybrid | Mode::Vector => Some(self.combine(&parts)?),
-        };
         if mode == Mode::Text && words.is_none() {
             return Err(EngineError::Invalid(
                 "text mode needs words to look for; pictures have none".into(),
             ));
         }
-        let mut query = Query {
-            vector,
+        let asked = self.ask(request, mode)?;
+        let query = Query {
+            vector: asked.steered.clone(),
             words,
             k: request.k,
             offset: request.offset,
-            balance: balance(&request.parts),
+            balance: balance(request),
             filter: filter_of(request),
             exact: request.exact,
             explain: request.explain,
@@ -74,17 +71,24 @@ impl Engine {
                 }
             }
         }
-        let rows = if request.collapse {
-            let (rows, short) = self.meters.rank.time(|| collapsed(store, &mut query))?;
-            if short {
-                warnings.push(format!(
-                    "among the first {MOST_COLLAPSED} hits are so many copies that there may be more than is shown; search without collapsing to see all"
-                ));
-            }
-            rows
-        } else {
-            self.meters.rank.time(|| rows(store, &query))?.into_iter().map(|row| (row, 0)).collect()
+        if mode == Mode::Text && !request.feedback.liked.is_empty() {
+            warnings.push(
+                "what was liked changes nothing in text mode: likeness is of meaning, not of words"
+                    .into(),
+            );
+        }
+        let arrangement = Arrangement {
+            hidden: request.feedback.hidden(),
+            collapse: request.collapse,
+            diversity: request.diversity,
         };
+        let page = self.meters.rank.time(|| arrangement.page(store, &query))?;
+        if page.short {
+            warnings.push(format!(
+                "among the first {MOST_COLLAPSED} hits are so many copies that there may be more than is shown; search without collapsing to see all"
+            ));
+        }
+        let rows = page.rows;
         let mut confidence = None;
         if query.vector.is_some() && request.kind != Some(Kind::Text) {
             match self.towers.confidence() {
@@ -95,7 +99,7 @@ impl Engine {
                 Err(e) => return Err(e),
             }
         }
-        let judged = match (&query.vector, &confidence) {
+        let judged = match (&asked.whole, &confidence) {
             (Some(vector), Some(confidence)) => {
                 self.judge(store, confidence, request, vector, told.as_deref())?
             }
@@ -105,7 +109,7 @@ impl Engine {
             return Err(EngineError::Invalid(self.why_not_judged(request, mode)?));
         }
         let has_texts = rows.iter().any(|((_, item, _), _)| item.kind == Kind::Text);
-        let anything = match (&judged, &query.vector) {
+        let anything = match (&judged, &asked.whole) {
             // A text may fit although no picture does.
             _ if has_texts => None,
             (Some(judged), _) => Some(judged.anything()),
@@ -114,10 +118,17 @@ impl Engine {
             }
             (None, _) => None,
         };
+        // Steered scores are higher; what is calibrated is how far it fits what was asked for.
+        let confidence_of = |item: &Item, own: &Embedding| {
+            let cosine = asked.whole.as_ref()?.cosine(own).ok()?;
+            judged.as_ref()?.hit(item, cosine)
+        };
+        let is_steered = !request.feedback.is_empty();
         let mut hits = Vec::with_capacity(rows.len());
         let mut below_confidence = 0;
         for (position, ((hit, item, embedding), copies)) in rows.into_iter().enumerate() {
             let confidence = match (&judged, hit.cosine) {
+                _ if is_steered => embedding.as_ref().and_then(|own| confidence_of(&item, own)),
                 (Some(judged), Some(cosine)) => judged.hit(&item, cosine),
                 _ => None,
             };
@@ -128,7 +139,7 @@ impl Engine {
                 below_confidence += 1;
                 continue;
             }
-            let mut explained = explain(&parts, embedding.as_ref())?;
+            let mut explained = asked.explain(embedding.as_ref())?;
             if let Some(bm25) = hit.bm25 {
                 explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
             }
@@ -145,10 +156,19 @@ impl Engine {
                 copies,
             });
         }
+        let found = Found {
+            store,
+            request,
+            query: &query,
+            arrangement: &arrangement,
+            confidence: &confidence_of,
+        };
+        let why = request.why.map(|id| found.why(id)).transpose()?;
         Ok(SearchReply {
             hits,
+            why,
             mode,
-            total_candidates: store.count(&filter_of(request))?,
+            total_candidates: candidates(store, request, &arrangement)?,
             space: self.towers.space().id().into(),
             anything,
             below_confidence,
@@ -173,9 +193,10 @@ impl Engine {
         Ok(why.into())
     }
 
-    fn resolve(&self, request: &SearchRequest, mode: Mode) -> Result<Vec<Resolved>, EngineError> {
+    /// The vectors of what is asked for, as far as the mode needs them.
+    fn ask(&self, request: &SearchRequest, mode: Mode) -> Result<Asked, EngineError> {
         let vectors = mode != Mode::Text;
-        request
+        let parts: Result<Vec<Resolved>, EngineError> = request
             .parts
             .iter()
             .map(|part| {
@@ -185,7 +206,25 @@ impl Engine {
                     embedding: if vectors { Some(self.embed_part(&part.what)?) } else { None },
                 })
             })
-            .collect()
+            .collect();
+        let parts = parts?;
+        if !vectors {
+            return Ok(Asked { parts, ..Asked::default() });
+        }
+        let space = self.towers.space();
+        let judgements = self.judgements(&request.feedback)?;
+        let weighted: Vec<_> =
+            parts.iter().filter_map(|p| Some((p.embedding.as_ref()?, p.weight))).collect();
+        let whole =
+            if parts.is_empty() { None } else { Some(Embedding::combine(space, &weighted)?) };
+        if request.feedback.is_empty() {
+            return Ok(Asked { steered: whole.clone(), whole, parts, judgements });
+        }
+        let Judgements { liked, disliked } = &judgements;
+        let steered = Rocchio::USED.steer(space, whole.as_ref(), liked, disliked)?;
+        // Where nothing was asked for but by liking, that is what was asked for.
+        let whole = whole.unwrap_or_else(|| steered.clone());
+        Ok(Asked { steered: Some(steered), whole: Some(whole), parts, judgements })
     }
 
     fn embed_part(&self, part: &PartQuery) -> Result<Embedding, EngineError> {
@@ -193,64 +232,51 @@ impl Engine {
             PartQuery::Text(text) => self.embed_text(text),
             PartQuery::Image(source) => self.embed_image(source),
             PartQuery::Embedding(embedding) => Ok(embedding.clone()),
-            PartQuery::Id(id) => self
-                .store
-                .embeddings(&[*id])?
-                .pop()
-                .flatten()
-                .ok_or_else(|| EngineError::NotFound(format!("there is no item {id}"))),
+            PartQuery::Id(id) => self.embedding_of(*id),
         }
     }
-
-    fn combine(&self, parts: &[Resolved]) -> Result<Embedding, EngineError> {
-        let weighted: Vec<_> =
-            parts.iter().filter_map(|p| Some((p.embedding.as_ref()?, p.weight))).collect();
-        Ok(Embedding::combine(self.towers.space(), &weighted)?)
-    }
 }
 
-/// A hit, its item and its vector.
-type Row = (Hit, Item, Option<Embedding>);
-
-fn rows(store: &LocalStore, query: &Query) -> Result<Vec<Row>, EngineError> {
-    let found = store.search(query)?;
-    let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
-    let (items, embeddings) = (store.items(&ids)?, store.embeddings(&ids)?);
-    let rows = found.into_iter().zip(items).zip(embeddings);
-    // Deleted between the two reads: not there any more, so not a hit.
-    Ok(rows.filter_map(|((hit, item), embedding)| Some((hit, item?, embedding))).collect())
+/// What is asked for, as vectors; none in text mode.
+#[derive(Default)]
+struct Asked {
+    parts: Vec<Resolved>,
+    judgements: Judgements,
+    /// All parts together; what was liked, if there are none.
+    whole: Option<Embedding>,
+    /// That, moved by what was liked and disliked: hits are ranked by it.
+    steered: Option<Embedding>,
 }
 
-/// The hits of which none is a copy of one before it, and how many copies of each
-/// were left out; and whether there are fewer than were asked for because no more than
-/// [`MOST_COLLAPSED`] are looked at.
-fn collapsed(
-    store: &LocalStore,
-    query: &mut Query,
-) -> Result<(Vec<(Row, usize)>, bool), EngineError> {
-    let (k, offset) = (query.k, std::mem::take(&mut query.offset));
-    let enough = k + offset;
-    // The same for all of the first pages, so that they show one order.
-    query.k = (2 * enough).next_power_of_two().clamp(256, MOST_COLLAPSED);
-    loop {
-        let found = rows(store, query)?;
-        let all = found.len() < query.k;
-        let mut kept: Vec<(Row, usize)> = vec![];
-        for row in found {
-            let copy = |(of, _): &&mut (Row, usize)| {
-                are_copies((&of.1, of.2.as_ref()), (&row.1, row.2.as_ref()))
-            };
-            match kept.iter_mut().find(copy) {
-                Some((_, copies)) => *copies += 1,
-                None => kept.push((row, 0)),
+impl Asked {
+    /// How much each part agrees with a hit.
+    fn explain(&self, hit: Option<&Embedding>) -> Result<Vec<PartScore>, EngineError> {
+        let Some(hit) = hit else { return Ok(Vec::new()) };
+        let mut scores = Vec::with_capacity(self.parts.len() + 3);
+        for part in &self.parts {
+            if let Some(query) = &part.embedding {
+                let score = query.cosine(hit)?;
+                scores.push(PartScore { part: part.name.clone(), score, weight: part.weight });
             }
         }
-        if all || kept.len() >= enough || query.k >= MOST_COLLAPSED {
-            let short = !all && kept.len() < enough;
-            return Ok((kept.into_iter().skip(offset).take(k).collect(), short));
+        for (name, score, weight) in self.judgements.agreement(hit)? {
+            scores.push(PartScore { part: name.into(), score, weight });
         }
-        query.k = (2 * query.k).min(MOST_COLLAPSED);
+        Ok(scores)
     }
+}
+
+/// How many items could be found: those that the filter lets through and that are not hidden.
+fn candidates(
+    store: &LocalStore,
+    request: &SearchRequest,
+    arrangement: &Arrangement,
+) -> Result<u64, EngineError> {
+    let filter = filter_of(request);
+    let hidden: Vec<ItemId> = arrangement.hidden.iter().copied().collect();
+    let hidden = store.items(&hidden)?;
+    let hidden = hidden.iter().flatten().filter(|item| filter.accepts(item)).count() as u64;
+    Ok(store.count(&filter)?.saturating_sub(hidden))
 }
 
 fn filter_of(request: &SearchRequest) -> Filter {
@@ -259,8 +285,21 @@ fn filter_of(request: &SearchRequest) -> Filter {
 
 fn check(request: &SearchRequest) -> Result<(), EngineError> {
     let invalid = |message: String| Err(EngineError::Invalid(message));
-    if request.parts.is_empty() {
-        return invalid("there is nothing to look for: give words, a picture or an id".into());
+    let feedback = &request.feedback;
+    if request.parts.is_empty() && feedback.liked.is_empty() {
+        return invalid(if feedback.disliked.is_empty() {
+            "there is nothing to look for: give words, a picture or an id".into()
+        } else {
+            "there is only something that was disliked; say also what to look for".into()
+        });
+    }
+    for (name, examples) in [("liked", &feedback.liked), ("disliked", &feedback.disliked)] {
+        if examples.len() > MOST_EXAMPLES {
+            return invalid(format!("at most {MOST_EXAMPLES} are {name}, got {}", examples.len()));
+        }
+    }
+    if !(0.0..=1.0).contains(&request.diversity) {
+        return invalid(format!("diversity is 0 to 1, got {}", request.diversity));
     }
     for part in &request.parts {
         if !part.weight.is_finite() || part.weight == 0.0 {
@@ -270,7 +309,7 @@ fn check(request: &SearchRequest) -> Result<(), EngineError> {
             return invalid("the words to look for are empty".into());
         }
     }
-    if request.parts.iter().all(|part| part.weight < 0.0) {
+    if request.parts.iter().all(|part| part.weight < 0.0) && !request.parts.is_empty() {
         return invalid("there is only something to avoid; say also what to look for".into());
     }
     if !(1..=MAX_K).contains(&request.k) {
@@ -308,13 +347,17 @@ fn words(parts: &[Part]) -> Option<String> {
 
 /// How much the ranking by words counts beside that by vector: as much as words
 /// have a share in what is wanted, so that a picture that counts three times as
-/// much as a phrase does so in both.
-fn balance(parts: &[Part]) -> Balance {
+/// much as a phrase does so in both. What was liked has its share.
+fn balance(request: &SearchRequest) -> Balance {
+    let parts = &request.parts;
     let weight = |wanted: fn(&PartQuery) -> bool| -> f32 {
         parts.iter().filter(|p| p.weight > 0.0 && wanted(&p.what)).map(|p| p.weight).sum()
     };
     let (words, all) = (weight(|what| matches!(what, PartQuery::Text(_))), weight(|_| true));
-    Balance { vector: 1.0, words: words / all }
+    let liked = if request.feedback.liked.is_empty() { 0.0 } else { Rocchio::USED.liked };
+    // Without anything wanted there are no words either, and nothing to fuse.
+    let share = if all > 0.0 { words / (all * (1.0 + liked)) } else { 0.0 };
+    Balance { vector: 1.0, words: share }
 }
 
 fn part_name(part: &PartQuery) -> String {
@@ -326,25 +369,10 @@ fn part_name(part: &PartQuery) -> String {
     }
 }
 
-fn explain(
-    parts: &[Resolved],
-    embedding: Option<&Embedding>,
-) -> Result<Vec<PartScore>, EngineError> {
-    let Some(embedding) = embedding else { return Ok(Vec::new()) };
-    let mut scores = Vec::with_capacity(parts.len() + 1);
-    for part in parts {
-        if let Some(query) = &part.embedding {
-            let score = query.cosine(embedding)?;
-            scores.push(PartScore { part: part.name.clone(), score, weight: part.weight });
-        }
-    }
-    Ok(scores)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Source;
+    use crate::{Example, Source};
 
     #[test]
     fn words_count_as_much_as_their_share_in_what_is_wanted() {
@@ -359,7 +387,11 @@ mod tests {
             (vec![text(1.0), image(-3.0)], 1.0),
             (vec![image(1.0), text(-1.0)], 0.0),
         ] {
-            assert_eq!(balance(&parts), Balance { vector: 1.0, words });
+            let mut request = SearchRequest::new(parts);
+            assert_eq!(balance(&request), Balance { vector: 1.0, words });
+            request.feedback.liked = vec![Example::Picture(Source::Bytes(vec![]))];
+            let less = words / (1.0 + Rocchio::USED.liked);
+            assert!((balance(&request).words - less).abs() < 1e-6);
         }
     }
 }

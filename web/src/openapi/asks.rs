@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 /// Bodies, and what is in them: nothing but these fields is taken.
 pub(super) const NAMES: &[&str] = &[
     "Search",
+    "Feedback",
     "SearchPart",
     "Label",
     "Describe",
@@ -39,7 +40,7 @@ enum For {
     All,
 }
 
-/// A search: at least one of text, image, id and parts.
+/// A search: at least one of text, image, id, parts and liked.
 #[derive(ToSchema)]
 pub(super) struct Search {
     /// Words to look for.
@@ -54,6 +55,12 @@ pub(super) struct Search {
     /// More to look for or to avoid. In a form, JSON text.
     #[schema(max_items = 32)]
     parts: Option<Vec<SearchPart>>,
+    /// Ids of items that fit: more like these.
+    #[schema(max_items = 100)]
+    liked: Option<Vec<String>>,
+    /// Ids of items that do not fit: less like these, and not these themselves.
+    #[schema(max_items = 100)]
+    disliked: Option<Vec<String>>,
     /// Hits wanted.
     #[schema(minimum = 1, maximum = 1000, default = 10)]
     k: Option<u32>,
@@ -75,6 +82,67 @@ pub(super) struct Search {
     explain: Option<bool>,
     /// Of copies, give the best hit only.
     collapse: Option<bool>,
+    /// How much the first 256 hits are to differ from one another; with 0 they come by how well
+    /// they fit alone.
+    #[schema(minimum = 0, maximum = 1, default = 0)]
+    diversity: Option<f32>,
+    /// Say of this item where it stands, or why it is not among the hits.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    why: Option<String>,
+    /// Only pictures that fit with at least this probability.
+    #[schema(minimum = 0, maximum = 1)]
+    min_confidence: Option<f32>,
+}
+
+/// A search and what was judged of its hits: at least one of liked and disliked.
+#[derive(ToSchema)]
+pub(super) struct Feedback {
+    /// Words to look for.
+    #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
+    text: Option<String>,
+    /// A picture to look for: base64, also as a data: URL, or an upload.
+    #[schema(content_encoding = "base64")]
+    image: Option<String>,
+    /// An item to look for more like.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    id: Option<String>,
+    /// More to look for or to avoid. In a form, JSON text.
+    #[schema(max_items = 32)]
+    parts: Option<Vec<SearchPart>>,
+    /// Ids of items that fit: more like these.
+    #[schema(max_items = 100)]
+    liked: Option<Vec<String>>,
+    /// Ids of items that do not fit: less like these, and not these themselves.
+    #[schema(max_items = 100)]
+    disliked: Option<Vec<String>>,
+    /// Hits wanted.
+    #[schema(minimum = 1, maximum = 1000, default = 10)]
+    k: Option<u32>,
+    /// Hits to skip.
+    #[schema(minimum = 0, maximum = 100_000, default = 0)]
+    offset: Option<u32>,
+    /// Which rankings take part; hybrid if nothing is said.
+    #[schema(inline)]
+    mode: Option<Mode>,
+    /// Only what fits, such as `taken:2019 tag:beach`.
+    #[schema(max_length = 4000)]
+    filter: Option<String>,
+    /// What to find; pictures, or what the filter asks for, if nothing is said.
+    #[schema(inline)]
+    r#for: Option<For>,
+    /// Compare with every vector.
+    exact: Option<bool>,
+    /// Say of each hit which words found it.
+    explain: Option<bool>,
+    /// Of copies, give the best hit only.
+    collapse: Option<bool>,
+    /// How much the first 256 hits are to differ from one another; with 0 they come by how well
+    /// they fit alone.
+    #[schema(minimum = 0, maximum = 1, default = 0)]
+    diversity: Option<f32>,
+    /// Say of this item where it stands, or why it is not among the hits.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$")]
+    why: Option<String>,
     /// Only pictures that fit with at least this probability.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: Option<f32>,
@@ -97,7 +165,7 @@ struct SearchPart {
     weight: Option<f32>,
 }
 
-/// A search as a link: `q` or `id`.
+/// A search as a link: `q`, `id` or `liked`.
 #[derive(ToSchema)]
 pub(super) struct SearchLink {
     /// Words to look for; longer ones by POST.
@@ -106,6 +174,12 @@ pub(super) struct SearchLink {
     /// An item to look for more like.
     #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
     id: Option<String>,
+    /// Ids of items that fit, with commas between.
+    #[schema(pattern = "^[0-9a-fA-F]{32}(,[0-9a-fA-F]{32}){0,99}$", nullable = false)]
+    liked: Option<String>,
+    /// Ids of items that do not fit, with commas between.
+    #[schema(pattern = "^[0-9a-fA-F]{32}(,[0-9a-fA-F]{32}){0,99}$", nullable = false)]
+    disliked: Option<String>,
     /// Hits wanted.
     #[schema(minimum = 1, maximum = 1000, default = 10, nullable = false)]
     k: Option<u32>,
@@ -130,6 +204,12 @@ pub(super) struct SearchLink {
     /// Of copies, give the best hit only.
     #[schema(nullable = false)]
     collapse: Option<bool>,
+    /// How much the first 256 hits are to differ from one another.
+    #[schema(minimum = 0, maximum = 1, default = 0, nullable = false)]
+    diversity: Option<f32>,
+    /// Say of this item where it stands, or why it is not among the hits.
+    #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
+    why: Option<String>,
     /// Only pictures that fit with at least this probability.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     min_confidence: Option<f32>,

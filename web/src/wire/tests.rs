@@ -49,6 +49,7 @@ fn a_search_reply_has_the_promised_names() {
             verdict: engine::Verdict::Nothing,
         }),
         below_confidence: 2,
+        why: None,
         mode: engine::Mode::Hybrid,
         took_ms: 3.7512,
         warnings: vec!["something is missing".into()],

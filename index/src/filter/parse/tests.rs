@@ -269,3 +269,21 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_an_item_does_not_meet_is_named() {
+    let item = crate::Item { tags: vec!["a".into()], ..crate::Item::of_text("x") };
+    for (filter, unmet) in [
+        ("tag:a", &[][..]),
+        ("tag:b", &["tag:b"]),
+        ("tag:a tag:b -tag:a kind:text", &["tag:b", "-tag:a"]),
+        ("tag:a or tag:b", &[]),
+        ("(tag:c or tag:b) tag:a", &["tag:c or tag:b"]),
+        ("-(tag:a kind:text) tag:a", &["-(tag:a kind:text)"]),
+    ] {
+        let expr: Expr = filter.parse().expect("a filter");
+        let seen: Vec<String> = expr.unmet(&item).iter().map(ToString::to_string).collect();
+        assert_eq!(seen, unmet, "{filter}");
+        assert_eq!(seen.is_empty(), expr.accepts(&item), "{filter}");
+    }
+}

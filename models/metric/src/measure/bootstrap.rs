@@ -21,13 +21,47 @@ pub struct Interval {
 ///
 /// `None` without values or resamples, or for a level outside 0..1.
 pub fn bootstrap_mean(values: &[f64], resamples: usize, level: f64, seed: u64) -> Option<Interval> {
-    if values.is_empty() || resamples == 0 || !(level > 0.0 && level < 1.0) {
+    let own: Vec<usize> = (0..values.len()).collect();
+    bootstrap_mean_by(values, &own, resamples, level, seed)
+}
+
+/// The same for values that hang together: whole groups are drawn instead of single values,
+/// as many as there are, and the mean is that of all values drawn.
+///
+/// # Shapes
+/// `groups`: one entry a value, the number of its group; any numbers.
+///
+/// `None` as for [`bootstrap_mean`], and if the two are not of one length.
+pub fn bootstrap_mean_by(
+    values: &[f64],
+    groups: &[usize],
+    resamples: usize,
+    level: f64,
+    seed: u64,
+) -> Option<Interval> {
+    let wrong = values.is_empty() || values.len() != groups.len() || resamples == 0;
+    if wrong || !(level > 0.0 && level < 1.0) {
         return None;
     }
+    // Sum and number of values of each group, in the order of first appearance.
+    let mut places = std::collections::HashMap::new();
+    let mut sums: Vec<(f64, usize)> = vec![];
+    for (&value, group) in values.iter().zip(groups) {
+        let place = *places.entry(group).or_insert_with(|| {
+            sums.push((0.0, 0));
+            sums.len() - 1
+        });
+        sums[place].0 += value;
+        sums[place].1 += 1;
+    }
     let mut rng = Pcg64::seed_from_u64(seed);
-    let n = values.len();
+    let n = sums.len();
     let mut means: Vec<f64> = (0..resamples)
-        .map(|_| (0..n).map(|_| values[rng.random_range(0..n)]).sum::<f64>() / n as f64)
+        .map(|_| {
+            let drawn = (0..n).map(|_| sums[rng.random_range(0..n)]);
+            let (sum, count) = drawn.fold((0.0, 0), |(s, c), (sum, count)| (s + sum, c + count));
+            sum / count as f64
+        })
         .collect();
     means.sort_by(f64::total_cmp);
     let quantile = |q: f64| {
@@ -54,6 +88,19 @@ mod tests {
         assert!((seen.high - (p + 1.96 * error)).abs() < 0.004, "{seen:?}");
         assert_eq!(bootstrap_mean(&values, 4000, 0.95, 1), Some(seen), "seeded");
         assert_ne!(bootstrap_mean(&values, 4000, 0.95, 2), Some(seen));
+    }
+
+    #[test]
+    fn values_that_hang_together_are_fewer_than_they_seem() {
+        // 20 groups of 24 equal values: as if there were 20 values, by the same draws.
+        let few: Vec<f64> = (0..20).map(|i| f64::from(i % 4 == 0)).collect();
+        let many: Vec<f64> = few.iter().flat_map(|v| [*v; 24]).collect();
+        let groups: Vec<usize> = (0..480).map(|i| 7 * (i / 24)).collect();
+        let seen = bootstrap_mean_by(&many, &groups, 500, 0.95, 3).expect("values");
+        assert_eq!(bootstrap_mean(&few, 500, 0.95, 3), Some(seen));
+        let apart = bootstrap_mean(&many, 500, 0.95, 3).expect("values");
+        assert!(apart.high - apart.low < (seen.high - seen.low) / 3.0, "{apart:?} {seen:?}");
+        assert_eq!(bootstrap_mean_by(&[1.0], &[], 100, 0.95, 0), None);
     }
 
     #[test]

@@ -8,6 +8,8 @@ mod bootstrap;
 mod calibration;
 mod clustering;
 mod episodes;
+mod feedback;
+mod first;
 mod generalised;
 mod identification;
 mod operating;
@@ -17,12 +19,14 @@ mod retrieval;
 mod verification;
 mod zero_shot;
 
-pub use bootstrap::{Interval, bootstrap_mean};
+pub use bootstrap::{Interval, bootstrap_mean, bootstrap_mean_by};
 pub use calibration::{ReliabilityBin, area_under_roc, calibration_error, reliability};
 pub use clustering::{adjusted_rand_index, normalised_mutual_information};
 pub use episodes::{
     ClassWords, EpisodeError, EpisodeOptions, EpisodeScore, few_shot, few_shot_with_words,
 };
+pub use feedback::{Judged, Steer, judge_rounds};
+pub use first::FirstHits;
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
 pub use identification::{Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers};
 pub use operating::{OperatingPoint, Stated, UnknownRate, operating_points};

@@ -109,6 +109,9 @@ fn sample(store: &LocalStore) -> Result<Vec<Embedding>, EngineError> {
     Ok(store.embeddings(&ids)?.into_iter().flatten().collect())
 }
 
+/// What the sums of one cosine differ by, taken in two orders: its own score is not ahead of it.
+const ROUNDING: f32 = 1e-6;
+
 /// What was found out about a query; hits are judged by it.
 pub(crate) struct Judged {
     confidence: Shared,
@@ -123,8 +126,8 @@ pub(crate) struct Judged {
 
 impl Engine {
     /// Looks at a query's best hits among the pictures that its filter lets through, but
-    /// for those that it asks by: they would fit themselves. `None` if texts are looked
-    /// for, too, and there are no pictures.
+    /// for those that it asks by and those that were judged: they would fit themselves. `None` if
+    /// texts are looked for, too, and there are no pictures.
     pub(crate) fn judge(
         &self,
         store: &LocalStore,
@@ -145,6 +148,7 @@ impl Engine {
                 PartQuery::Id(id) => Some(id),
                 _ => None,
             })
+            .chain(request.feedback.judged())
             .collect();
         let mut best = store.search(&Query {
             vector: Some(query.clone()),
@@ -274,7 +278,7 @@ impl Judged {
             return None;
         }
         let judgement = self.confidence.judgement(self.asked);
-        let rank = 1 + self.best.iter().filter(|&&other| other > cosine).count();
+        let rank = 1 + self.best.iter().filter(|&&other| other > cosine + ROUNDING).count();
         let evidence = HitEvidence::new(
             cosine,
             rank,

@@ -77,7 +77,7 @@ const FARS: [f64; 4] = [0.1, 0.01, 0.001, 0.0001];
 const FOLDS: usize = 10;
 
 /// The identity of each picture as a number; `None` where the column is empty.
-fn identities(
+pub(super) fn identities(
     seen: &[Seen],
     asked: Option<SameBy>,
 ) -> Result<(SameBy, Vec<Option<usize>>), EngineError> {

@@ -5,6 +5,7 @@
 //! pictures. Recall is never measured through an approximate index here. What the
 //! figures mean is said in `ekphrasis_metric::measure`.
 
+mod feedback;
 mod identity;
 mod pictures;
 mod recognition;
@@ -17,6 +18,7 @@ pub use ekphrasis_metric::measure::{
     AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
     RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
 };
+pub use feedback::{FeedbackReport, Measured, Residual, SeenSoFar, Steered, TriedWeights};
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
 pub use recognition::{
     AtRule, AtStated, Compared, Enrolled, MeanAndSpread, RecognitionReport, StatedRates,
@@ -44,9 +46,13 @@ pub struct EvalOptions {
     pub gamma: Option<f64>,
     /// Whether pairs of pictures are verified as the same thing or not.
     pub verify: bool,
-    /// What makes two pictures the same thing, for verification and episodes;
+    /// What makes two pictures the same thing, for verification, episodes and feedback;
     /// `None`: the class if the file has classes, else the group, else the caption.
     pub same_by: Option<SameBy>,
+    /// Whether judging the first hits is tried.
+    pub feedback: bool,
+    /// Whether that is tried with other weights, too, to choose by.
+    pub feedback_grid: bool,
     /// Whether things are enrolled and others are to be told from them.
     pub identify: bool,
     /// Few-shot episodes with so many examples of each class.
@@ -70,6 +76,8 @@ impl Default for EvalOptions {
             gamma: None,
             verify: false,
             same_by: None,
+            feedback: false,
+            feedback_grid: false,
             identify: false,
             shots: Vec::new(),
             with_words: false,
@@ -102,6 +110,8 @@ pub struct EvalReport {
     pub generalised: Option<Generalised>,
     /// Same thing or not, if asked for.
     pub verification: Option<VerificationReport>,
+    /// What judging the first hits does for the next, if asked for.
+    pub feedback: Option<FeedbackReport>,
     /// Enrolled by examples and found again, if asked for.
     pub recognition: Option<RecognitionReport>,
     /// For each number of shots that was asked for.
@@ -151,6 +161,8 @@ pub fn evaluate(
     } else {
         None
     };
+    let feedback =
+        if options.feedback { Some(feedback::measure(towers, &seen, options)?) } else { None };
     let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
     let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
@@ -174,6 +186,7 @@ pub fn evaluate(
         zero_shot,
         generalised,
         verification,
+        feedback,
         recognition,
         few_shot,
         with_words,

@@ -34,7 +34,7 @@ pub(super) struct Found {
 }
 
 /// Draws for an interval: finer ends than these are noise.
-const RESAMPLES: usize = 2000;
+pub(super) const RESAMPLES: usize = 2000;
 
 pub(super) fn measure(towers: &dyn Towers, seen: &[Seen], seed: u64) -> Result<Found, EngineError> {
     let captions: BTreeSet<&str> =

@@ -5,6 +5,7 @@ mod forgetting;
 mod generations;
 mod known;
 mod names;
+mod steering;
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
