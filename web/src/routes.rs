@@ -226,7 +226,7 @@ async fn search(
 /// A search that goes on from judgements of its hits. All of it is in the request: nothing is
 /// kept here, so any client may ask any server of the store.
 async fn feedback(
-    engine: Data<Engine>,
+    engine: Current,
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::SearchReply>, Problem> {
