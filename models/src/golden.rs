@@ -59,10 +59,10 @@ impl Agreement {
 #[non_exhaustive]
 pub enum GoldenError {
     /// The picture tower fails.
-    #[error("the picture tower fails on a reference picture: {0}")]
+    #[error("the picture tower fails on a reference picture: {}", words(.0))]
     Image(EncodeError),
     /// The text tower fails.
-    #[error("the text tower fails on a reference text: {0}")]
+    #[error("the text tower fails on a reference text: {}", words(.0))]
     Text(EncodeError),
     /// A reference picture cannot be prepared.
     #[error("{0}")]
@@ -70,6 +70,16 @@ pub enum GoldenError {
     /// The answers are of another program.
     #[error("expected reference answers to pictures of kind {SAMPLES}, got {0}")]
     Samples(String),
+}
+
+/// What an encoder says, down to the number that is wrong.
+fn words(error: &EncodeError) -> String {
+    match error {
+        EncodeError::Output(output) => {
+            format!("expected an embedding of finite numbers, but {output}")
+        }
+        other => other.to_string(),
+    }
 }
 
 impl Golden {
