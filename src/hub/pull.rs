@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use ekphrasis_engine::{HubSettings, Manifest};
+use ekphrasis_engine::{HubSettings, Manifest, Precision};
 use tempfile::TempDir;
 
 use super::Watch;

@@ -165,7 +165,7 @@ impl State {
                 let (name, value) = line.split_once(':')?;
                 match name.to_ascii_lowercase().as_str() {
                     "range" => {
-                        from = value.trim().strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok()
+                        from = value.trim().strip_prefix("bytes=")?.strip_suffix('-')?.parse().ok();
                     }
                     "authorization" => token = Some(value.trim().to_owned()),
                     _ => {}

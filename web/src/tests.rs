@@ -10,7 +10,9 @@ use actix_web::{App, middleware};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ekphrasis_embed::testing::ColourEncoder;
-use ekphrasis_engine::{Config, Engine, GivenTowers, Holder, IndexOptions, OpenFor, Serving};
+use ekphrasis_engine::{
+    Config, Engine, GivenTowers, Holder, HubSettings, IndexOptions, OpenFor, Serving,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -73,6 +75,7 @@ fn config(data: &Path) -> Config {
         onnxruntime: None,
         onnxruntime_env: None,
         api_key: None,
+        hub: HubSettings::default(),
     }
 }
 

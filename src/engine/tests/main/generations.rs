@@ -53,6 +53,10 @@ impl TextEncoder for Turned {
         TextEncoder::space(&self.0)
     }
 
+    fn unknown_share(&self, text: &str) -> Result<f64, EncodeError> {
+        self.0.unknown_share(text)
+    }
+
     fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {
         turned(TextEncoder::space(&self.0), self.0.embed_texts(batch)?)
     }
@@ -108,9 +112,9 @@ fn fill(home: &Path, towers: Arc<dyn Towers>, data: &Path) -> PathBuf {
     let options =
         IndexOptions { captions: Some(home.join("captions.jsonl")), ..IndexOptions::default() };
     let go = AtomicBool::new(false);
-    engine.index(&[folder.clone()], &options, &|_, _| {}, &go).expect("indexed");
+    engine.index(std::slice::from_ref(&folder), &options, &|_, _| {}, &go).expect("indexed");
     let blue = Example::Picture(Source::Path(folder.join("2.png")));
-    engine.enrol("Blue", &[blue.clone()], false).expect("enrolled");
+    engine.enrol("Blue", std::slice::from_ref(&blue), false).expect("enrolled");
     let labels = [
         NewLabel::of_words("red"),
         NewLabel { examples: vec![blue], ..NewLabel::of_words("blue") },
@@ -161,7 +165,7 @@ fn a_store_that_moved_is_as_if_it_had_been_made_so_and_goes_back_at_once() {
     let go = AtomicBool::new(false);
     let folder = dir.path().join("pictures");
     let report = engine
-        .index(&[folder.clone()], &IndexOptions::default(), &|_, _| {}, &go)
+        .index(std::slice::from_ref(&folder), &IndexOptions::default(), &|_, _| {}, &go)
         .expect("indexed");
     assert_eq!((report.progress.indexed, report.progress.unchanged), (0, 7), "{report:?}");
     // What is made now is in the new one only; the old one takes it up when it is gone back to.
@@ -507,6 +511,10 @@ impl ImageEncoder for Blind {
 impl TextEncoder for Blind {
     fn space(&self) -> &Space {
         &self.0
+    }
+
+    fn unknown_share(&self, _: &str) -> Result<f64, EncodeError> {
+        Ok(0.0)
     }
 
     fn embed_texts(&self, batch: &[&str]) -> Result<Vec<Embedding>, EncodeError> {

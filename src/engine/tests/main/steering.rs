@@ -122,7 +122,7 @@ fn pages_are_stretches_of_one_order_whatever_is_asked() {
                         let expected = paged.len() + 1..=paged.len() + page.len();
                         assert_eq!(ranks, expected.collect::<Vec<_>>(), "{what}");
                         if mode != Mode::Vector && page.iter().any(|hit| hit.via_text) {
-                            let found = |hit: &SearchHit| hit.via_text == !hit.words.is_empty();
+                            let found = |hit: &SearchHit| hit.via_text != hit.words.is_empty();
                             assert!(page.iter().all(found), "{what}: explained");
                         }
                         paged.extend(ids(&page));
