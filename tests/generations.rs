@@ -210,11 +210,10 @@ fn a_move_that_is_killed_goes_on_and_ends_as_if_undisturbed() {
     copy_folder(&home.data(), &calm);
     let (mut hit, mut before, mut switched) = (0, 0, false);
     for round in 0..kills {
-        // Slowly, and in small batches, so that there is something to hit.
-        let rate = (40 * kills / 4).to_string();
-        let args = ["model", "use", "dark", "--quiet", "--rate", &rate, "--threads", "1"];
+        // So slowly that it takes longer than the first wait: that kill always hits.
+        let args = ["model", "use", "dark", "--quiet", "--rate", "8", "--threads", "1"];
         let mut child = home.command(&args).spawn().expect("starts");
-        let wait = random.below(2_500);
+        let wait = random.below(1_500);
         let begun = Instant::now();
         while begun.elapsed() < Duration::from_millis(wait)
             && child.try_wait().expect("asked").is_none()
