@@ -126,7 +126,7 @@ async fn receive_form(mut form: Multipart) -> Result<Vec<(String, FormValue)>, P
     while let Some(field) = form.next().await {
         let mut field = field.map_err(broken)?;
         if fields.len() == FORM_FIELDS {
-            return Err(Problem::too_large(format!(
+            return Err(Problem::malformed(format!(
                 "a form may have {FORM_FIELDS} fields at most"
             )));
         }

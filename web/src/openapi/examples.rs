@@ -10,11 +10,13 @@ const ID: &str = "0123456789abcdef0123456789abcdef";
 pub(super) fn of(name: &str) -> Option<Value> {
     Some(match name {
         "Search" => json!({"text": "a red bicycle", "k": 5}),
+        "Feedback" => json!({"text": "a red bicycle", "liked": [ID], "k": 5}),
         "Label" => json!({"id": ID, "labels": ["cat", "dog", "bicycle"]}),
         "Describe" => json!({"id": ID, "k": 5}),
         "Embed" => json!({"text": "a red bicycle"}),
         "Addition" => json!({"text": "a poem about the sea", "tags": ["poem"]}),
         "JobOrder" => json!({"action": "retry"}),
+        "UseModel" => json!({"rate": 5.0, "threads": 1}),
         "Enrol" => json!({"id": ID, "add": true}),
         "Verify" => json!({"id": ID, "name": "Mittens"}),
         "Identify" => json!({"id": ID, "k": 3}),
