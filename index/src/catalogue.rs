@@ -8,6 +8,7 @@
 //! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
+mod applied;
 mod counts;
 mod facets;
 mod filter;
@@ -25,6 +26,7 @@ use std::time::Duration;
 use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+pub(crate) use self::applied::AppliedSet;
 pub(crate) use self::counts::Tally;
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
 use self::item::{ITEM, ITEM_1, hash};
@@ -539,6 +541,7 @@ impl Catalogue {
                 self.corrupt(format!("it holds {items} items where {} were written", state.items))
             );
         }
+        self.renumber_applied(state, &renumber)?;
         self.execute("DELETE FROM dead", [])?;
         (state.generation, state.rows, state.digest) = (state.generation + 1, rows, digest);
         self.rebuild_facets()
