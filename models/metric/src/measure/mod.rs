@@ -11,6 +11,7 @@ mod episodes;
 mod generalised;
 mod identification;
 mod operating;
+mod per_class;
 mod rank;
 mod relevance;
 mod retrieval;
@@ -26,6 +27,7 @@ pub use episodes::{
 pub use generalised::{AtGamma, Generalised, GeneralisedError, generalised_zero_shot};
 pub use identification::{Asked, AtThreshold, Identification, NobodyToIdentify, TooFewStrangers};
 pub use operating::{OperatingPoint, Stated, UnknownRate, operating_points};
+pub use per_class::{ClassScore, Confusion, PerClass, per_class};
 pub use rank::{QueryScore, rank, score_query};
 pub use relevance::{Relevance, RelevanceError};
 pub use retrieval::{RetrievalScore, class_means, retrieve};
