@@ -17,6 +17,7 @@ mod confidence;
 mod decode;
 mod encoder;
 mod label_sets;
+mod lexicon;
 mod library;
 mod manifest;
 mod model;
@@ -35,7 +36,8 @@ pub use decode::{
     set_decode_memory,
 };
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
-pub use label_sets::{AnyLabelWeights, LabelCalibration};
+pub use label_sets::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
+pub use lexicon::{Lexicon, NOUNS, nouns, pack_lexicon};
 pub use library::{ImportError, Imported, Library};
 pub use manifest::{
     FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training, VocabularyFiles,
