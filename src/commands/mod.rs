@@ -5,6 +5,7 @@ mod doctor;
 mod dupes;
 mod eval;
 mod eval_confidence;
+mod eval_per_class;
 mod eval_recognition;
 mod exchange;
 mod identities;

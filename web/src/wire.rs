@@ -28,7 +28,10 @@ pub use self::identity::{
 };
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
 pub use self::job::{Job, JobList, JobResult};
-pub use self::label_set::{ChangedLabelSet, LabelSet, LabelSetList, SetLabel};
+pub use self::label_set::{
+    AppliedLabels, AppliedSet, ChangedLabelSet, GivenLabel, LabelCount, LabelSet, LabelSetList,
+    SetLabel,
+};
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 use crate::date::rfc3339;
@@ -286,6 +289,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Folders whose last run was stopped or killed: not all of them is known.
     pub unfinished: Vec<String>,
+    /// Label sets that were applied to the pictures.
+    pub applied_label_sets: Vec<AppliedSet>,
     /// How far indexing is; null if none is going on.
     pub indexing: Option<Progress>,
 }
@@ -425,7 +430,7 @@ impl From<&engine::Part> for QueryPart {
 
 impl Hit {
     fn new(hit: &engine::SearchHit, request: &engine::SearchRequest) -> Self {
-        let Item { id, kind, path, caption, meta } = (&hit.item).into();
+        let Item { id, kind, path, caption, meta } = Item::labelled(&hit.item, &hit.given);
         let via = [(hit.via_vector, "vector"), (hit.via_text, "text")];
         let parts = hit.parts.iter().map(|part| PartScore {
             part: part.part.clone(),
@@ -518,6 +523,7 @@ impl From<&engine::Status> for Status {
             roots: status.roots.iter().map(|root| shown(root)).collect(),
             warnings: status.warnings.clone(),
             unfinished: status.unfinished.iter().map(|root| shown(root)).collect(),
+            applied_label_sets: status.labels.iter().map(AppliedSet::from).collect(),
             indexing: status.indexing.as_ref().map(Progress::from),
         }
     }

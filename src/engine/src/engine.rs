@@ -10,6 +10,8 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
+use ekphrasis_models::Lexicon;
+
 use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
 use crate::meter::Meters;
@@ -60,6 +62,8 @@ pub struct Engine {
     pub(crate) sent: Mutex<()>,
     /// Held while what stands for a name changes.
     pub(crate) names: Mutex<()>,
+    /// Nouns that were embedded for a model that came without.
+    pub(crate) lexicon: Mutex<Option<Arc<Lexicon>>>,
     /// What this library's scores are usually like.
     pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
@@ -90,6 +94,7 @@ impl Engine {
             uploads: additions::uploads(data),
             sent: Mutex::default(),
             names: Mutex::default(),
+            lexicon: Mutex::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         })
@@ -301,6 +306,7 @@ impl Engine {
             roots: store.roots()?,
             warnings: store.warnings(),
             unfinished: self.unfinished()?,
+            labels: store.applied()?,
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }

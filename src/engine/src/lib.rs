@@ -22,6 +22,7 @@ mod labels;
 mod meter;
 mod models;
 mod naming;
+mod nouns;
 pub mod pairs;
 mod pictures;
 mod queries;
@@ -51,7 +52,10 @@ pub use identities::{
     Verified,
 };
 pub use ingest::{IndexOptions, IndexReport, Stages};
-pub use label_sets::{ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing};
+pub use label_sets::{
+    AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
+    SetLabel, Writing,
+};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, calibrate_model, import_model, known_models};
@@ -64,9 +68,10 @@ pub use watch::{WatchEvent, watch};
 // What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};
 pub use ekphrasis_index::{
-    Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder,
-    Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
+    Applied, Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord,
+    GivenLabel, Holder, Item, ItemId, Kind, LabelRule, Place, Recall, Side as RecallSide, Taken,
+    WordField, WordMatch,
 };
 pub use ekphrasis_models::{
-    AcceptRate, Imported, LabelCalibration, Manifest, Verification, Vocabulary,
+    AcceptRate, Imported, LabelCalibration, Lexicon, Manifest, Verification, Vocabulary,
 };

@@ -14,8 +14,9 @@ mod zero_shot;
 use std::path::{Path, PathBuf};
 
 pub use ekphrasis_metric::measure::{
-    AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
-    RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
+    AtGamma, ClassScore, Confusion, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised,
+    Interval, PerClass, ReliabilityBin, RetrievalScore, TooFewNegatives, VerificationError,
+    ZeroShotScore, calibration_error, rank,
 };
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
 pub use recognition::{
@@ -98,6 +99,8 @@ pub struct EvalReport {
     /// Zero-shot classification into the distinct classes (the `class` column,
     /// or else the first caption).
     pub zero_shot: ZeroShotScore,
+    /// The same for each of these classes.
+    pub per_class: NamedClasses,
     /// With seen classes among the labels, if a split of them was named.
     pub generalised: Option<Generalised>,
     /// Same thing or not, if asked for.
@@ -108,6 +111,15 @@ pub struct EvalReport {
     pub few_shot: Vec<ShotsScore>,
     /// The same episodes with words, if that was asked for.
     pub with_words: Option<WithWords>,
+}
+
+/// Classes with their names.
+#[derive(Clone, Debug)]
+pub struct NamedClasses {
+    /// By number.
+    pub names: Vec<String>,
+    /// How good each one is, and which were taken for one another.
+    pub scores: PerClass,
 }
 
 impl EvalReport {
@@ -153,7 +165,7 @@ pub fn evaluate(
     };
     let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
-    let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
+    let (zero_shot, per_class) = zero_shot::plain(towers, &seen, &options.templates)?;
     let generalised = match options.seen_split.as_deref() {
         None => None,
         Some(split) => {
@@ -172,6 +184,7 @@ pub fn evaluate(
         intervals: [t2i.intervals, i2t.intervals],
         subsets: found.subsets,
         zero_shot,
+        per_class,
         generalised,
         verification,
         recognition,
