@@ -67,9 +67,7 @@ impl Fields {
     }
 
     fn from_object(prefix: String, map: Map<String, Json>) -> Self {
-        // null says "not given", as clients that fill every field send it.
-        let values = map.into_iter().filter(|(_, v)| !v.is_null());
-        let values = values.map(|(name, v)| (name, Value::Json(v))).collect();
+        let values = map.into_iter().map(|(name, v)| (name, Value::Json(v))).collect();
         Self { prefix, values, asked: vec![] }
     }
 
@@ -90,7 +88,9 @@ impl Fields {
             .into_iter()
             .partition::<Vec<_>, _>(|(given, _)| given == name);
         self.values = left;
-        taken.into_iter().map(|(_, value)| value).collect()
+        // null says "not given", as clients that fill every field send it.
+        let values = taken.into_iter().map(|(_, value)| value);
+        values.filter(|value| !matches!(value, Value::Json(Json::Null))).collect()
     }
 
     fn take(&mut self, name: &'static str) -> Result<Option<Value>, Problem> {

@@ -323,6 +323,10 @@ async fn wrong_requests_get_problem_documents() {
     assert_eq!(get(&engine, "/v1/search?q=a&k=2000").await.problem(400)["field"], "k");
     let unknown = post(&engine, "/v1/search", json!({"text": "a", "filter": "x"})).await;
     assert_eq!(unknown.problem(400)["field"], "filter");
+    // null is for fields that there are.
+    let unknown = post(&engine, "/v1/search", json!({"text": "a", "mode": null, "x": null})).await;
+    assert_eq!(unknown.problem(400)["field"], "x");
+    assert_eq!(post(&engine, "/v1/search", json!({"text": "a", "mode": null})).await.status, 200);
     post(&engine, "/v1/search?k=1", json!({"text": "a"})).await.problem(400);
     let text_file = BASE64_STANDARD.encode("no picture");
     post(&engine, "/v1/describe", json!({"image": text_file})).await.problem(422);
