@@ -10,7 +10,7 @@ mod operation;
 
 use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, Source};
+use ekphrasis_engine::{Engine, EngineError, SearchRequest, Source};
 
 pub(crate) use self::jobs::Followers;
 use crate::body;
@@ -215,12 +215,7 @@ async fn search(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::SearchReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let request = request::search(Fields::from_body(raw)?)?;
-        Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
-    })
-    .await
+    searched(engine, request, payload, request::search).await
 }
 
 /// A search that goes on from judgements of its hits. All of it is in the request: nothing is
@@ -230,9 +225,18 @@ async fn feedback(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::SearchReply>, Problem> {
+    searched(engine, request, payload, request::feedback).await
+}
+
+async fn searched(
+    engine: Current,
+    request: HttpRequest,
+    payload: Payload,
+    read: fn(Fields) -> Result<SearchRequest, Problem>,
+) -> Result<Json<wire::SearchReply>, Problem> {
     let raw = body::receive(&request, payload).await?;
     block(move || {
-        let request = request::feedback(Fields::from_body(raw)?)?;
+        let request = read(Fields::from_body(raw)?)?;
         Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
     })
     .await
