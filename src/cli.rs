@@ -240,6 +240,9 @@ pub(crate) struct LabelArgs {
     /// How a label is put, with {} for it (again for more) [default: the model's own]
     #[arg(long, value_name = "TEXT", conflicts_with = "set")]
     pub(crate) template: Vec<String>,
+    /// Judge each label by itself: several may fit
+    #[arg(long)]
+    pub(crate) multi: bool,
 }
 
 #[derive(Debug, Args)]
@@ -412,6 +415,9 @@ pub(crate) struct EvalArgs {
     /// The same with other weights of what was liked and disliked, to choose by
     #[arg(long, requires = "feedback")]
     pub(crate) feedback_grid: bool,
+    /// Precision, recall and F1 of each class in zero-shot, and the classes most often confused
+    #[arg(long)]
+    pub(crate) per_class: bool,
     /// Few-shot episodes with so many examples of each class
     #[arg(long, value_delimiter = ',', value_name = "K,…")]
     pub(crate) shots: Vec<usize>,
@@ -426,7 +432,7 @@ pub(crate) struct EvalArgs {
     pub(crate) episodes: usize,
     /// Only this: whether the probabilities that something matches can be believed, with half
     /// of the concepts out of the library
-    #[arg(long, conflicts_with_all = ["verify", "identify", "feedback", "shots", "seen_split", "template"])]
+    #[arg(long, conflicts_with_all = ["verify", "identify", "feedback", "shots", "seen_split", "template", "per_class"])]
     pub(crate) confidence: bool,
     /// A page with the reliability diagrams
     #[arg(long, value_name = "FILE.html", requires = "confidence")]

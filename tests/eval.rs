@@ -41,6 +41,19 @@ fn recall_and_zero_shot_are_measured() {
         .flatten()
         .sum();
     assert!((rsum - 100.0 * recalls).abs() < 1e-6);
+    assert!(report["per_class"].is_null(), "{report}");
+
+    let args = ["eval", "pairs.jsonl", "--split", "test", "--per-class"];
+    let each = home.ek(&[&args[..], &["--json"]].concat()).exits(0).json()["per_class"].clone();
+    let classes = each["classes"].as_array().expect("classes");
+    let number = |of: &serde_json::Value, name: &str| of[name].as_f64().expect("a number");
+    let right: f64 = classes.iter().map(|c| number(c, "recall") * number(c, "pictures")).sum();
+    assert!((right / 4.0 - number(&report["zero_shot"], "top_1")).abs() < 1e-9, "{each}");
+    let confused = each["confused"].as_array().expect("pairs").iter();
+    let wrong: f64 = confused.map(|pair| number(pair, "pictures")).sum();
+    assert!((right + wrong - 4.0).abs() < 1e-9, "{each}");
+    let text = home.ek(&args).exits(0).stdout();
+    assert!(text.contains("per class") && text.contains("a cup of coffee"), "{text}");
 }
 
 #[test]

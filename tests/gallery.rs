@@ -91,6 +91,38 @@ fn a_picture_is_described_by_words() {
 }
 
 #[test]
+fn words_that_no_training_had_describe_a_picture_and_none_says_it_again() {
+    // Without a store, so that no caption helps.
+    let home = Home::new();
+    let pictures: Vec<String> = ["0010.webp", "0037.png", "0091.png"]
+        .map(|name| repository().join("web/gallery/pictures").join(name))
+        .map(|path| path.to_str().expect("UTF-8").to_owned())
+        .to_vec();
+    let args = [
+        &["describe", "-n", "20", "--json"],
+        &pictures.iter().map(String::as_str).collect::<Vec<_>>()[..],
+    ];
+    let reply = home.ek(&args.concat()).exits(0).json();
+    let words = |picture: usize| -> Vec<String> {
+        let all = reply["images"][picture]["descriptions"].as_array().expect("words");
+        all.iter().map(|d| d["text"].as_str().expect("a text").to_lowercase()).collect()
+    };
+    let firsts: Vec<String> = (0..3).map(|i| words(i)[0].clone()).collect();
+    // No class of the backbone is called so; the others are.
+    assert_eq!(firsts, ["rainbow", "acoustic guitar", "broom"], "{reply}");
+    for picture in 0..3 {
+        let words = words(picture);
+        assert_eq!(words.len(), 20, "{words:?}");
+        let mut parts: Vec<&str> =
+            words.iter().flat_map(|w| w.split([' ', '-'])).filter(|p| p.len() > 2).collect();
+        let count = parts.len();
+        parts.sort_unstable();
+        parts.dedup();
+        assert_eq!(parts.len(), count, "said twice: {words:?}");
+    }
+}
+
+#[test]
 fn avoiding_something_lowers_what_is_like_it() {
     let score = |not: &[&str]| {
         let mut args = vec!["search", "an animal", "--mode", "vector", "-n", "300", "--json"];

@@ -151,3 +151,54 @@ fn a_server_keeps_label_sets_and_survives_its_death() {
     assert_eq!(best(&found, 0), "my cup", "{found}");
     home.ek(&["labels", "delete", "things"]).exits(0);
 }
+
+#[test]
+fn a_set_is_applied_to_the_library_here_and_by_the_server() {
+    let home = Home::new();
+    let folder = home.path().join("pictures");
+    fs_err::create_dir_all(&folder).expect("created");
+    for file in [CAT, COFFEE] {
+        fs_err::copy(original(file), folder.join(file)).expect("copied");
+    }
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    home.ek(&["labels", "create", "things", "cat", "cup of coffee", "motorcycle"]).exits(0);
+    let applied = home.ek(&["labels", "apply", "things", "--min-probability", "0.2", "--json"]);
+    let applied = applied.exits(0).json();
+    assert_eq!((&applied["pictures"], &applied["labelled"]), (&json!(2), &json!(2)), "{applied}");
+    assert_eq!(applied["labels"][2], json!({"label": "motorcycle", "pictures": 0}));
+    let found = home.ek(&["search", "anything", "--filter", "label:cat", "--json"]).exits(0).json();
+    let hits = found["hits"].as_array().expect("hits");
+    assert_eq!(hits.len(), 1, "{found}");
+    assert!(hits[0]["path"].as_str().expect("a path").ends_with(CAT), "{found}");
+    let given = &hits[0]["meta"]["given_labels"][0];
+    assert_eq!((&given["label"], &given["set"]), (&json!("cat"), &json!("things")), "{found}");
+    let state = home.ek(&["status"]).exits(0).stdout();
+    assert!(state.contains("things was asked of 2 pictures\n"), "{state}");
+    home.ek(&["labels", "apply", "things", "--min-probability", "1.5"]).exits(2);
+    home.ek(&["labels", "apply", "nothing"]).exits(2);
+
+    // Each by itself: several may fit, and none need.
+    let each =
+        home.ek(&["label", &original(CAT), "--labels", "cat,animal,teapot", "--multi", "--json"]);
+    let each = each.exits(0).json();
+    let probability = |label: &str| {
+        let labels = each["images"][0]["labels"].as_array().expect("labels");
+        let own = labels.iter().find(|l| l["label"] == label).expect("there");
+        own["probability"].as_f64().expect("a number")
+    };
+    assert!(probability("cat") > 0.5 && probability("teapot") < 0.2, "{each}");
+
+    let server = Server::start(&home, &["serve"]);
+    let found = server.get("/v1/facets?filter=label:cat").1;
+    assert_eq!(found["total"], json!(1), "{found}");
+    drop(server);
+    let server = Server::start(&home, &["up", "pictures"]);
+    let applied = home.ek(&["labels", "apply", "things", "--multi", "--min-probability", "0.3"]);
+    let applied = applied.exits(0);
+    assert!(applied.stdout().contains("have a label of things"), "{}", applied.stdout());
+    let state = server.get("/v1/status").1;
+    let set = &state["applied_label_sets"][0];
+    assert_eq!((&set["multi"], &set["min_probability"]), (&json!(true), &json!(0.3)), "{state}");
+    home.ek(&["labels", "delete", "things"]).exits(0);
+    assert_eq!(server.get("/v1/facets?filter=label:cat").1["total"], json!(0));
+}

@@ -8,6 +8,7 @@
 //! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
 //! That is found by what lies beside the catalogue (see the store's warnings).
 
+mod applied;
 mod counts;
 mod facets;
 mod filter;
@@ -26,6 +27,7 @@ use std::time::Duration;
 use ekphrasis_embed::Space;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
+pub(crate) use self::applied::AppliedSet;
 pub(crate) use self::counts::Tally;
 pub(crate) use self::facets::VERSION_KEY as FILTERS_VERSION;
 pub(crate) use self::item::{Head, StoredItem, kind_code, path_bytes, path_from_bytes};
@@ -541,6 +543,7 @@ impl Catalogue {
                 self.corrupt(format!("it holds {items} items where {} were written", state.items))
             );
         }
+        self.renumber_applied(state, &renumber)?;
         self.execute("DELETE FROM dead", [])?;
         (state.generation, state.rows, state.digest) = (state.generation + 1, rows, digest);
         self.rebuild_facets()

@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod applied;
 mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
@@ -36,6 +37,7 @@ mod text;
 mod topk;
 mod vector;
 
+pub use applied::{Applied, GivenLabel, LabelAnswer, LabelAnswers, LabelRule, Written};
 pub use error::StoreError;
 pub use exchange::{ExchangeError, Exported};
 pub use facts::{Colour, Exposure, Facts, Taken};
@@ -45,8 +47,8 @@ pub use filter::{
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{
-    Access, Entry, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options, Probe,
-    Recall, Report, Side,
+    Access, Entry, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options, Pictures,
+    Probe, Recall, Report, Side,
 };
 pub use lock::{Holder, HolderInfo};
 pub use named::{NameKind, Named, NamedVector, Origin};

@@ -1,5 +1,6 @@
 //! The store as other crates see it: opening, bookkeeping, compaction, crashes, damage.
 
+mod applied;
 mod bookkeeping;
 mod compaction;
 mod crash;

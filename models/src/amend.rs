@@ -10,6 +10,7 @@ use serde::Serialize;
 use crate::checked::sha256_hex;
 use crate::confidence::Calibration;
 use crate::label_sets::LabelCalibration;
+use crate::lexicon::Lexicon;
 use crate::manifest::Manifest;
 use crate::model::{MANIFEST_FILE, Model, ModelError};
 use crate::verification::Verification;
@@ -25,6 +26,9 @@ pub enum AmendError {
     /// The manifest would not be read again.
     #[error("the manifest with the calibration cannot be read: {0}")]
     Manifest(String),
+    /// Words and vectors that do not go together.
+    #[error("{0}")]
+    Lexicon(String),
     /// The disk.
     #[error("{0}")]
     Io(#[from] io::Error),
@@ -116,16 +120,62 @@ impl Model {
             }
         }
         let manifest = Manifest::parse(&text).map_err(|e| AmendError::Manifest(e.to_string()))?;
-        let mut file = tempfile::NamedTempFile::new_in(dir)?;
-        file.write_all(text.as_bytes())?;
-        file.as_file().sync_all()?;
-        readable(&file)?;
-        file.persist(dir.join(MANIFEST_FILE)).map_err(|e| e.error)?;
+        replace(dir, &text)?;
         for gone in old.iter().filter(|gone| !manifest.files().contains_key(*gone)) {
             fs_err::remove_file(dir.join(gone))?;
         }
         Ok(Self::open(dir)?)
     }
+}
+
+impl Model {
+    /// Puts nouns into a model's folder, instead of those that it may have had: `words` a line
+    /// each, with what it is a kind of behind a tab, and `vectors` as [`pack_lexicon`]
+    /// makes them. The towers stay as they are.
+    ///
+    /// [`pack_lexicon`]: crate::pack_lexicon
+    ///
+    /// # Errors
+    /// As [`AmendError`] says; the folder is as it was if words and vectors do not go together.
+    pub fn amend_lexicon(&self, words: &str, vectors: &[u8]) -> Result<Self, AmendError> {
+        let dir = self.dir();
+        Lexicon::check(self.space(), words, vectors).map_err(AmendError::Lexicon)?;
+        let mut text = fs_err::read_to_string(dir.join(MANIFEST_FILE))?;
+        // The words have one name in all models; the vectors are named by their contents.
+        let name = format!("nouns-{}.i4", &sha256_hex(vectors)[..8]);
+        let mut old: Vec<String> = Vec::new();
+        if let Some(before) = self.manifest().lexicon() {
+            text = without(&text, |section| section == "lexicon");
+            for file in [&before.words, &before.vectors] {
+                text = without(&text, |section| section == file_section(file));
+                old.push(file.clone());
+            }
+        }
+        push(&mut text, &format!("[lexicon]\nwords = {WORDS:?}\nvectors = {name:?}\n"));
+        push(&mut text, &entry(WORDS, words.as_bytes()));
+        push(&mut text, &entry(&name, vectors));
+        let manifest = Manifest::parse(&text).map_err(|e| AmendError::Manifest(e.to_string()))?;
+        write(&dir.join(&name), vectors)?;
+        write(&dir.join(WORDS), words.as_bytes())?;
+        replace(dir, &text)?;
+        for gone in old.iter().filter(|gone| !manifest.files().contains_key(*gone)) {
+            fs_err::remove_file(dir.join(gone))?;
+        }
+        Ok(Self::open(dir)?)
+    }
+}
+
+/// The file of a lexicon's words.
+const WORDS: &str = "nouns.txt";
+
+/// Puts a manifest in place of the one that is there.
+fn replace(dir: &Path, text: &str) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.as_file().sync_all()?;
+    readable(&file)?;
+    file.persist(dir.join(MANIFEST_FILE)).map_err(|e| e.error)?;
+    Ok(())
 }
 
 fn written(section: &impl Serialize) -> Result<String, AmendError> {

@@ -20,6 +20,33 @@ pub struct LabelCalibration {
     pub words: AnyLabelWeights,
     /// The same where the best one is known by pictures, too.
     pub pictures: AnyLabelWeights,
+    /// That a label fits, whatever others do; absent in what was fitted before there was this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub each: Option<EachLabel>,
+}
+
+/// Weights for each label by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EachLabel {
+    /// For labels known by words.
+    pub words: EachLabelWeights,
+    /// For labels known by pictures, too.
+    pub pictures: EachLabelWeights,
+}
+
+/// Weights for the logarithm of the odds that a label fits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EachLabelWeights {
+    /// What stands alone.
+    pub bias: f64,
+    /// Of its score, in deviations from the background's mean for it.
+    pub deviations: f64,
+    /// Of how few background pictures score as much: the negative logarithm of their share.
+    pub rare: f64,
+    /// Of the cosine itself.
+    pub cosine: f64,
 }
 
 /// Weights for the logarithm of the odds that any of the labels fits.
@@ -55,7 +82,12 @@ impl LabelCalibration {
         let finite = |w: &AnyLabelWeights| {
             [w.bias, w.deviations, w.gap, w.rare, w.cosine, w.labels].iter().all(|v| v.is_finite())
         };
-        let all = finite(&self.words) && finite(&self.pictures);
+        let of_each = |e: &EachLabel| {
+            let all = [e.words, e.pictures].map(|w| [w.bias, w.deviations, w.rare, w.cosine]);
+            all.iter().flatten().all(|v| v.is_finite())
+        };
+        let all =
+            finite(&self.words) && finite(&self.pictures) && self.each.as_ref().is_none_or(of_each);
         (!all).then(|| "a weight that is not finite".into())
     }
 }

@@ -21,6 +21,7 @@ mod encoder;
 mod golden;
 mod import;
 mod label_sets;
+mod lexicon;
 mod library;
 mod manifest;
 mod model;
@@ -42,7 +43,8 @@ pub use decode::{
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use golden::{Agreement, Golden, GoldenError};
 pub use import::{ImportOptions, Precision, Refusal};
-pub use label_sets::{AnyLabelWeights, LabelCalibration};
+pub use label_sets::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
+pub use lexicon::{Lexicon, NOUNS, nouns, pack_lexicon};
 pub use library::{Brought, GiveRuntime, ImportError, Imported, Library};
 pub use manifest::{
     Clean, FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training,

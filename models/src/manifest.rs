@@ -33,6 +33,7 @@ pub struct Manifest {
     templates: Vec<String>,
     logit_scale: f32,
     vocabulary: Option<VocabularyFiles>,
+    lexicon: Option<VocabularyFiles>,
     training: Option<Training>,
     confidence: Option<Calibration>,
     verification: Option<Verification>,
@@ -234,6 +235,12 @@ impl Manifest {
         self.vocabulary.as_ref()
     }
 
+    /// Many more words, for descriptions only: a line each, which may say behind a tab what
+    /// it is a kind of, and vectors of four bits a coordinate, up to scale.
+    pub fn lexicon(&self) -> Option<&VocabularyFiles> {
+        self.lexicon.as_ref()
+    }
+
     /// How it was trained; none for a model that came otherwise.
     pub fn training(&self) -> Option<&Training> {
         self.training.as_ref()
@@ -305,6 +312,7 @@ mod written {
         pub(super) text: Text,
         pub(super) labels: Labels,
         pub(super) vocabulary: Option<Vocabulary>,
+        pub(super) lexicon: Option<Vocabulary>,
         pub(super) training: Option<Training>,
         pub(super) confidence: Option<Calibration>,
         pub(super) verification: Option<Verification>,
@@ -438,6 +446,10 @@ impl written::Manifest {
             listed("vocabulary.words", &vocabulary.words)?;
             listed("vocabulary.vectors", &vocabulary.vectors)?;
         }
+        if let Some(lexicon) = &self.lexicon {
+            listed("lexicon.words", &lexicon.words)?;
+            listed("lexicon.vectors", &lexicon.vectors)?;
+        }
         if let Some(confidence) = &self.confidence {
             listed("confidence.background", &confidence.background)?;
             if let Some(problem) = confidence.problem() {
@@ -495,6 +507,7 @@ impl written::Manifest {
             vocabulary: self
                 .vocabulary
                 .map(|v| VocabularyFiles { words: v.words, vectors: v.vectors }),
+            lexicon: self.lexicon.map(|l| VocabularyFiles { words: l.words, vectors: l.vectors }),
             name: self.name,
             summary: self.summary,
             license: self.license,

@@ -10,6 +10,7 @@ use crate::checked::{self, FileError};
 use crate::confidence::read_background;
 use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
 use crate::golden::Golden;
+use crate::lexicon::Lexicon;
 use crate::manifest::{Manifest, ManifestError};
 use crate::runtime::Runtime;
 use crate::vocabulary::Vocabulary;
@@ -223,6 +224,14 @@ impl Model {
     /// vectors do not go together.
     pub fn vocabulary(&self) -> Result<Option<Vocabulary>, ModelError> {
         self.manifest.vocabulary().map(|files| Vocabulary::read(self, files)).transpose()
+    }
+
+    /// Nouns beyond the vocabulary with ready-made text embeddings, if the model has any.
+    ///
+    /// # Errors
+    /// As [`Model::vocabulary`].
+    pub fn lexicon(&self) -> Result<Option<Lexicon>, ModelError> {
+        self.manifest.lexicon().map(|files| Lexicon::read(self, files)).transpose()
     }
 
     /// The vectors of the background pictures that scores are compared with, one of unit

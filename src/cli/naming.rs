@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use ekphrasis_engine::LEAST_LABEL_PROBABILITY;
 
 #[derive(Debug, Args)]
 pub(crate) struct EnrolArgs {
@@ -126,6 +127,23 @@ pub(crate) enum LabelsVerb {
         /// No words: it is known by its pictures only
         #[arg(long, conflicts_with = "words")]
         no_words: bool,
+    },
+    /// Label all indexed pictures by a set, for filters (label:NAME); nothing is encoded again
+    Apply {
+        /// The set
+        #[arg(value_name = "NAME")]
+        name: String,
+        /// Only labels with at least this probability, from 0 to 1
+        #[arg(
+            long,
+            value_name = "P",
+            default_value_t = LEAST_LABEL_PROBABILITY,
+            allow_negative_numbers = true
+        )]
+        min_probability: f64,
+        /// Judge each label by itself: a picture may have several
+        #[arg(long)]
+        multi: bool,
     },
     /// All sets
     List,

@@ -10,7 +10,9 @@ use ekphrasis_engine::eval::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{Done, config, cores, eval_confidence, eval_feedback, eval_recognition, towers};
+use super::{
+    Done, config, cores, eval_confidence, eval_feedback, eval_per_class, eval_recognition, towers,
+};
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
@@ -52,9 +54,16 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
         output::note(&format!("not used: {}: {reason}", path.display()));
     }
     if global.json {
-        output::json(&as_json(&report, &options))?;
+        let mut all = as_json(&report, &options);
+        if args.per_class {
+            all["per_class"] = eval_per_class::as_json(&report.per_class);
+        }
+        output::json(&all)?;
     } else {
         table(&report, &options)?;
+        if args.per_class {
+            eval_per_class::table(&report.per_class)?;
+        }
     }
     Ok(if report.failed.is_empty() { Done::Well } else { Done::NothingOrPartly })
 }

@@ -129,6 +129,13 @@ fn tell(global: &Global, name: &str, used: &Value) -> Result<Done, Failure> {
                 one["others_do"] == true,
             ));
         }
+        for one in used["unapplied"].as_array().into_iter().flatten() {
+            output::note(&format!(
+                "pictures have no labels of {} any more: {}",
+                text(&one["set"]),
+                text(&one["reason"])
+            ));
+        }
     }
     let report = &used["report"];
     let done = format!(

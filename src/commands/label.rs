@@ -17,9 +17,13 @@ const SHOWN: usize = 5;
 pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> {
     let sources: Vec<Source> = args.files.iter().cloned().map(Source::Path).collect();
     let replies = match &args.set {
-        Some(set) => open_to_read(global)?.label_by_set(&sources, set)?,
+        Some(set) => open_to_read(global)?.label_by_set(&sources, set, args.multi)?,
         None => {
-            let request = LabelRequest { labels: labels(args)?, templates: args.template.clone() };
+            let request = LabelRequest {
+                labels: labels(args)?,
+                templates: args.template.clone(),
+                multi: args.multi,
+            };
             let config = config(global)?;
             let towers = towers(global, &config, 1)?;
             // Labelling by words needs no store, so it works before anything is indexed.
@@ -105,7 +109,7 @@ pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Fai
             let source = Source::Path(file.clone());
             match &engine {
                 Some(engine) => engine.describe(&source, args.n),
-                None => ekphrasis_engine::describe(&*towers, None, &source, args.n),
+                None => ekphrasis_engine::describe(&*towers, &source, args.n),
             }
         })
         .collect();

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Example, LabelWords, NewLabel, Source, Writing};
+use ekphrasis_engine::{Example, LabelRule, LabelWords, NewLabel, Source, Writing};
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
@@ -32,6 +32,9 @@ pub(super) fn labels(global: &Global, verb: &LabelsVerb) -> Result<Done, Failure
             };
             let files = absolute(files)?;
             write(global, name, &[Given { label: label.clone(), words, files }], Writing::Add)
+        }
+        LabelsVerb::Apply { name, min_probability, multi } => {
+            apply(global, name, LabelRule { minimum: *min_probability, multi: *multi })
         }
         LabelsVerb::List => list(global),
         LabelsVerb::Show { name } => show(global, name),
@@ -114,6 +117,45 @@ fn write(global: &Global, name: &str, new: &[Given], writing: Writing) -> Result
         ))?;
     }
     Ok(if not_taken.is_empty() { Done::Well } else { Done::NothingOrPartly })
+}
+
+fn apply(global: &Global, name: &str, rule: LabelRule) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let reply = match Forward::to_holder(&config) {
+        Some(server) => {
+            let order = json!({ "min_probability": rule.minimum, "multi": rule.multi });
+            let path = format!("/v1/label-sets/{}/apply", segment(name.trim()));
+            server.order(global, "POST", &path, Some(&order))?.unwrap_or_default()
+        }
+        None => {
+            let engine = open_to_write(global, &config, "ek labels apply", None)?;
+            let applied = engine.apply_label_set(name, rule)?;
+            serde_json::to_value(wire::AppliedLabels::from(&applied))
+                .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))?
+        }
+    };
+    let number = |name: &str| reply[name].as_u64().unwrap_or_default();
+    if global.json {
+        output::json(&reply)?;
+    } else if !global.quiet {
+        output::line(&format!(
+            "{} of {} have a label of {}",
+            number("labelled"),
+            count(number("pictures"), "picture", "pictures"),
+            printable(name.trim())
+        ))?;
+        let labels = reply["labels"].as_array().map_or(&[][..], Vec::as_slice);
+        let mut labels: Vec<(&str, u64)> = labels
+            .iter()
+            .map(|l| (l["label"].as_str().unwrap_or_default(), l["pictures"].as_u64().unwrap_or(0)))
+            .filter(|(_, pictures)| *pictures > 0)
+            .collect();
+        labels.sort_by_key(|(_, pictures)| std::cmp::Reverse(*pictures));
+        for (label, pictures) in labels {
+            output::line(&format!("{pictures:>8}  {}", printable(label)))?;
+        }
+    }
+    Ok(if number("labelled") == 0 { Done::NothingOrPartly } else { Done::Well })
 }
 
 fn list(global: &Global) -> Result<Done, Failure> {

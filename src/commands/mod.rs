@@ -6,6 +6,7 @@ mod dupes;
 mod eval;
 mod eval_confidence;
 mod eval_feedback;
+mod eval_per_class;
 mod eval_recognition;
 mod exchange;
 mod generations;

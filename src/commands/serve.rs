@@ -202,6 +202,10 @@ mod with_server {
         // The first query should not wait for the model; if it cannot be had, the query says why.
         let towers = Arc::clone(serving.current().towers());
         std::thread::spawn(move || towers.text().map(drop));
+        // Nobody waits for these: until they are there, pictures are described without them.
+        let (stop, learner) = (Arc::new(AtomicBool::new(false)), Arc::clone(&serving));
+        let stopped = Arc::clone(&stop);
+        let learning = std::thread::spawn(move || learner.learn_nouns(&stopped));
         let (json, quiet) = (global.json, global.quiet);
         let address = listener.address();
         let log = Box::new(move |line: &str| {
@@ -210,7 +214,7 @@ mod with_server {
             }
         });
         let service = Service { serving, config, folders, log };
-        listener.serve(service, || {
+        let served = listener.serve(service, || {
             // On standard output, so that scripts can wait for it.
             let said = if json {
                 output::json(&serde_json::json!({ "listening": format!("http://{address}") }))
@@ -220,7 +224,11 @@ mod with_server {
                 output::line(&format!("Ekphrasis is at http://{address} (Ctrl-C ends it)"))
             };
             let _ = said;
-        })?;
+        });
+        stop.store(true, Ordering::Relaxed);
+        // That it could not be done costs the answers those nouns, and nothing else.
+        let _ = learning.join();
+        served?;
         Ok(Done::Well)
     }
 }

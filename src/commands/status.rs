@@ -1,5 +1,6 @@
 //! `ek status`.
 
+use ekphrasis_engine::Applied;
 use ekphrasis_web::wire;
 
 use super::recall::sentence;
@@ -73,5 +74,21 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
     for (name, value) in lines {
         output::line(&format!("{name:<12} {value}"))?;
     }
+    for applied in &status.labels {
+        output::line(&format!("{:<12} {}", "labels", labels(applied)))?;
+    }
     Ok(Done::Well)
+}
+
+/// Of how many pictures a label set was asked, and what is to be done about the others.
+fn labels(applied: &Applied) -> String {
+    let name = printable(&applied.set);
+    let asked = format!("{name} was asked of {}", count(applied.pictures, "picture", "pictures"));
+    if applied.changed {
+        return format!("{asked} and changed since; `ek labels apply {name}` asks it again");
+    }
+    match applied.waiting {
+        0 => asked,
+        n => format!("{asked}, not of {n} that came later; `ek labels apply {name}` asks it again"),
+    }
 }

@@ -4,7 +4,8 @@
 use std::path::PathBuf;
 
 use ekphrasis_engine::{
-    Accepting, Example, IdentifyOptions, ItemId, LabelWords, NewLabel, Source, Writing,
+    Accepting, Example, IdentifyOptions, ItemId, LEAST_LABEL_PROBABILITY, LabelRule, LabelWords,
+    NewLabel, Source, Writing,
 };
 
 use crate::fields::Fields;
@@ -176,6 +177,18 @@ pub(crate) fn label_set(
         return Err(Problem::field("labels", "no labels: give labels or entries"));
     }
     Ok((new, writing))
+}
+
+/// When labels count, from the body of a POST: `min_probability`, `multi`.
+pub(crate) fn label_rule(mut fields: Fields) -> Result<LabelRule, Problem> {
+    let minimum = fields.number64("min_probability")?.unwrap_or(LEAST_LABEL_PROBABILITY);
+    let multi = fields.flag("multi")?;
+    fields.finish()?;
+    if !(0.0..=1.0).contains(&minimum) {
+        let detail = format!("min_probability is from 0 to 1, got {minimum}");
+        return Err(Problem::field("min_probability", detail));
+    }
+    Ok(LabelRule { minimum, multi })
 }
 
 #[cfg(test)]

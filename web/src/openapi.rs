@@ -211,6 +211,17 @@ fn label_sets(doc: &mut Doc) {
         let op = op.summary(Some("Forget one"));
         named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
+    doc.add("/v1/label-sets/{name}/apply", HttpMethod::Post, |doc, op| {
+        let op = op
+            .summary(Some("Label all pictures of the store by a set"))
+            .description(Some(
+                "By the vectors that are there, and instead of what the set said before. Filters \
+                 (`label:NAME`) and facets know these labels from then on; pictures that come \
+                 later get theirs as they are indexed, until the set is changed.",
+            ))
+            .request_body(Some(doc.body::<asks::ApplyLabels>()));
+        named(op).response("200", doc.json::<wire::AppliedLabels>("How many have which label"))
+    });
     doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
         let op = named(op.summary(Some("Forget one label; a set without labels goes")));
         let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200));

@@ -178,8 +178,8 @@ pub(crate) fn picture(fields: &mut Fields) -> Result<Picture, Problem> {
 pub(crate) enum Labels {
     /// Words that are given.
     Words(LabelRequest),
-    /// A label set of the store.
-    Set(String),
+    /// A label set of the store, and whether each label is judged by itself.
+    Set(String, bool),
 }
 
 /// A picture and the labels to judge it by.
@@ -188,19 +188,20 @@ pub(crate) fn label(mut fields: Fields) -> Result<(Picture, Labels), Problem> {
     let labels = limited(&mut fields, "labels", LABEL_LIMIT)?;
     let templates = limited(&mut fields, "templates", TEMPLATE_LIMIT)?;
     let set = fields.text("set", TEXT_LIMIT)?;
+    let multi = fields.flag("multi")?;
     fields.finish()?;
     if let Some(set) = set {
         if !(labels.is_empty() && templates.is_empty()) {
             let detail = "a set has its own labels; give set, or labels with or without templates";
             return Err(Problem::field("set", detail));
         }
-        return Ok((picture, Labels::Set(set)));
+        return Ok((picture, Labels::Set(set, multi)));
     }
     if labels.is_empty() {
         let detail = "labels is missing: give at least two, such as [\"cat\", \"dog\"]";
         return Err(Problem::field("labels", detail));
     }
-    Ok((picture, Labels::Words(LabelRequest { labels, templates })))
+    Ok((picture, Labels::Words(LabelRequest { labels, templates, multi })))
 }
 
 pub(crate) fn limited(
@@ -457,7 +458,7 @@ mod tests {
         let (picture, request) = label(Fields::from_body(form).expect("a form")).expect("valid");
         assert!(matches!(request, Labels::Words(words) if words.labels == ["cat", "dog", "bird"]));
         let set = fields(r#"{"image":"AAEC","set":"pets"}"#);
-        assert!(matches!(label(set), Ok((_, Labels::Set(name))) if name == "pets"));
+        assert!(matches!(label(set), Ok((_, Labels::Set(name, false))) if name == "pets"));
         let both = fields(r#"{"image":"AAEC","set":"pets","labels":["a","b"]}"#);
         assert_eq!(told(label(both)).await.0, "set");
         assert!(matches!(picture, Picture::Sent(Source::Bytes(b)) if b == [1, 2]));

@@ -128,6 +128,10 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
                 .route(web::delete().to(label_sets::remove)),
         )
         .service(
+            resource("/v1/label-sets/{name}/apply", "POST")
+                .route(web::post().to(label_sets::apply)),
+        )
+        .service(
             resource("/v1/label-sets/{name}/labels/{label}", "DELETE")
                 .route(web::delete().to(label_sets::remove_label)),
         )
@@ -267,8 +271,8 @@ async fn label(
         let source = source(&engine, picture)?;
         let reply = match labels {
             Labels::Words(request) => engine.label(&source, &request)?,
-            Labels::Set(set) => {
-                engine.label_by_set(std::slice::from_ref(&source), &set)?.swap_remove(0)?
+            Labels::Set(set, multi) => {
+                engine.label_by_set(std::slice::from_ref(&source), &set, multi)?.swap_remove(0)?
             }
         };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];

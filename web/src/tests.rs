@@ -481,7 +481,7 @@ async fn described_fields_are_those_that_are_taken() {
         assert_eq!(described, taken, "{path}");
         seen += 1;
     }
-    assert_eq!(seen, 12);
+    assert_eq!(seen, 13);
     let find = |path: &str| document["paths"][path]["get"]["parameters"].clone();
     for path in ["/v1/search", "/v1/items", "/v1/facets", "/v1/duplicates"] {
         let described = find(path);

@@ -32,7 +32,10 @@ pub use self::identity::{
 };
 pub use self::item::{Exposure, Item, ItemList, Meta, Removed};
 pub use self::job::{Job, JobList, JobResult};
-pub use self::label_set::{ChangedLabelSet, LabelSet, LabelSetList, SetLabel};
+pub use self::label_set::{
+    AppliedLabels, AppliedSet, ChangedLabelSet, GivenLabel, LabelCount, LabelSet, LabelSetList,
+    SetLabel,
+};
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 pub use self::search::{Hit, Matched, PartScore, QueryPart, SearchQuery, SearchReply};
@@ -161,6 +164,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Folders whose last run was stopped or killed: not all of them is known.
     pub unfinished: Vec<String>,
+    /// Label sets that were applied to the pictures.
+    pub applied_label_sets: Vec<AppliedSet>,
     /// How far indexing is; null if none is going on.
     pub indexing: Option<Progress>,
 }
@@ -298,6 +303,7 @@ impl From<&engine::Status> for Status {
             roots: status.roots.iter().map(|root| shown(root)).collect(),
             warnings: status.warnings.clone(),
             unfinished: status.unfinished.iter().map(|root| shown(root)).collect(),
+            applied_label_sets: status.labels.iter().map(AppliedSet::from).collect(),
             indexing: status.indexing.as_ref().map(Progress::from),
         }
     }

@@ -27,7 +27,8 @@ export function factsOf(item, picture, narrow) {
   const each = (values, field) => values.flatMap((value, i) => [i ? ", " : "", by(value, clause(field, value))]);
   const tags = [...new Set([...(meta.tags ?? []), ...(meta.keywords ?? [])])];
   if (tags.length) rows.push(["Tags", each(tags, "tag")]);
-  if (meta.labels?.length) rows.push(["Labels", each(meta.labels, "label")]);
+  const labels = [...new Set([...(meta.labels ?? []), ...(meta.given_labels ?? []).map((one) => one.label)])];
+  if (labels.length) rows.push(["Labels", each(labels, "label")]);
   if (meta.colors?.length) rows.push(["Colours", each(meta.colors, "color")]);
   for (const text of meta.texts ?? []) rows.push(["Says", text]);
   if (meta.modified) rows.push(["Changed", day(meta.modified)]);

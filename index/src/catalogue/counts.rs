@@ -1,8 +1,10 @@
 //! How many items have which property? Counted over the table that filters are
 //! answered from, or over the items themselves where it is not to be trusted.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
+
+use rusqlite::params;
 
 use super::Catalogue;
 use super::facets::Field;
@@ -120,16 +122,54 @@ impl Catalogue {
                 }
             })?;
         }
+        self.tally_applied(lets, &mut tally.labels)?;
         Ok(tally)
+    }
+
+    /// Counts what label sets say of pictures: who has a label twice has it once.
+    fn tally_applied(
+        &self,
+        lets: &dyn Fn(u64) -> bool,
+        labels: &mut Values,
+    ) -> Result<(), StoreError> {
+        let mut applied: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+        for (id, label) in self.applied_labels()? {
+            applied.entry(label).or_default().push(id);
+        }
+        for (label, ids) in applied {
+            let mut rows: HashSet<u64> = HashSet::new();
+            for id in ids {
+                self.applied_rows(id, |row| {
+                    rows.insert(row);
+                })?;
+            }
+            self.sql(|c| {
+                let own = "SELECT row FROM marks WHERE term = \
+                           (SELECT id FROM terms WHERE field = ? AND text = ?)";
+                let mut statement = c.prepare_cached(own)?;
+                let mut own = statement.query(params![Field::Label as i64, label])?;
+                while let Some(row) = own.next()? {
+                    rows.insert(row.get::<_, i64>(0)? as u64);
+                }
+                Ok(())
+            })?;
+            let count = rows.into_iter().filter(|&row| lets(row)).count() as u64;
+            if count > 0 {
+                labels.insert(label, count);
+            }
+        }
+        Ok(())
     }
 
     /// Counts the items of the newest state that `accepts` says yes to, by reading them all.
     pub(crate) fn tally_items(&self, accepts: &dyn Fn(&Item) -> bool) -> Result<Tally, StoreError> {
-        let mut tally = Tally::default();
+        let (mut tally, given) = (Tally::default(), self.given_labels()?);
         self.select("", [], |stored| {
-            if accepts(&stored.item) {
-                tally.add(&stored.item);
-            }
+            given.seen(&stored.item, stored.row, |item| {
+                if accepts(item) {
+                    tally.add(item);
+                }
+            });
             Ok(())
         })?;
         Ok(tally)

@@ -54,8 +54,9 @@ impl Catalogue {
         len: u64,
     ) -> Result<(), StoreError> {
         rows.extend_to(len);
+        let given = self.given_labels()?;
         self.select("", [], |stored| {
-            if expr.accepts(&stored.item) {
+            if given.seen(&stored.item, stored.row, |item| expr.accepts(item)) {
                 rows.insert(stored.row);
             }
             Ok(())
@@ -136,7 +137,7 @@ impl Sql<'_> {
             Term::Exposure(span) => return self.number(Field::Exposure, span.map(|n| n.0)),
             Term::Focal(span) => return self.number(Field::Focal, span.map(|n| n.0.into())),
             Term::Tag(pattern) => return self.mark(Field::Tag, |text| pattern.is(text)),
-            Term::Label(pattern) => return self.mark(Field::Label, |text| pattern.is(text)),
+            Term::Label(pattern) => return self.label(pattern),
             Term::Colour(colour) => {
                 return self.mark(Field::Colour, |text| text == colour.as_str());
             }
@@ -226,6 +227,22 @@ impl Sql<'_> {
         let ids = self.fitting(field, fits)?;
         self.text.push_str("row IN (SELECT row FROM marks WHERE ");
         self.in_list("term", &ids);
+        self.text.push(')');
+        Ok(())
+    }
+
+    /// What items are labelled, and what label sets say of pictures.
+    fn label(&mut self, pattern: &Pattern) -> Result<(), StoreError> {
+        self.text.push('(');
+        self.mark(Field::Label, |text| pattern.is(text))?;
+        let mut ids = self.catalogue.applied_labels()?;
+        ids.retain(|(_, label)| pattern.is(label));
+        if !ids.is_empty() {
+            let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
+            self.text.push_str(" OR row IN (SELECT row FROM applied_rows WHERE ");
+            self.in_list("label", &ids);
+            self.text.push(')');
+        }
         self.text.push(')');
         Ok(())
     }

@@ -129,6 +129,23 @@ impl Catalogue {
         Ok(self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? == 2)
     }
 
+    /// A number that changes when what stands for a name does; `None` if nothing does.
+    pub(crate) fn named_stamp(
+        &self,
+        kind: NameKind,
+        name: &str,
+    ) -> Result<Option<i64>, StoreError> {
+        if !self.has_named()? {
+            return Ok(None);
+        }
+        self.sql(|c| {
+            c.prepare_cached("SELECT hash FROM named WHERE kind = ? AND name = ?")?
+                .query_row(params![code(kind), name], |r| or_damaged(r.get(0).map(Some)))
+                .optional()
+        })
+        .map(Option::flatten)
+    }
+
     /// All names of a kind, in order.
     pub(crate) fn names(&self, kind: NameKind) -> Result<Vec<String>, StoreError> {
         if !self.has_named()? {

@@ -8,7 +8,7 @@ use std::path::Path;
 use ekphrasis_embed::Space;
 use rusqlite::OpenFlags;
 
-use super::{Catalogue, ENDS, FILE, NEW, State, facets, named};
+use super::{Catalogue, ENDS, FILE, NEW, State, applied, facets, named};
 use crate::StoreError;
 use crate::disk::Disk;
 
@@ -86,6 +86,7 @@ impl Catalogue {
             this.sql(|c| c.execute_batch(facets::SCHEMA))?;
             this.sql(|c| c.execute_batch(HELPS))?;
             this.sql(|c| c.execute_batch(named::SCHEMA))?;
+            this.sql(|c| c.execute_batch(applied::SCHEMA))?;
             this.set_version()?;
             this.set_state(&state)?;
             this.rebuild_facets()
@@ -131,11 +132,13 @@ impl Catalogue {
             self.transaction(Self::rebuild_facets)?;
         }
         let there = "SELECT COUNT(*) FROM sqlite_schema WHERE name IN \
-             ('items_by_content', 'judged', 'named', 'named_vectors')";
-        if self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? < 4 {
+             ('items_by_content', 'judged', 'named', 'named_vectors', 'applied', \
+             'applied_labels', 'applied_rows', 'applied_by_row')";
+        if self.sql(|c| c.query_row(there, [], |r| r.get::<_, i64>(0)))? < 8 {
             self.transaction(|this| {
                 this.sql(|c| c.execute_batch(HELPS))?;
-                this.sql(|c| c.execute_batch(named::SCHEMA))
+                this.sql(|c| c.execute_batch(named::SCHEMA))?;
+                this.sql(|c| c.execute_batch(applied::SCHEMA))
             })?;
         }
         Ok(())

@@ -252,7 +252,12 @@ impl Expr {
 
     /// Whether it says anything about the kind of items.
     pub fn asks_for_kind(&self) -> bool {
-        self.0.asks_for_kind()
+        self.0.asks_for(|term| matches!(term, Term::Kind(_)))
+    }
+
+    /// Whether it says anything about labels.
+    pub(crate) fn asks_for_labels(&self) -> bool {
+        self.0.asks_for(|term| matches!(term, Term::Label(_)))
     }
 }
 
@@ -266,11 +271,11 @@ impl Node {
         }
     }
 
-    fn asks_for_kind(&self) -> bool {
+    fn asks_for(&self, what: fn(&Term) -> bool) -> bool {
         match self {
-            Self::All(list) | Self::Any(list) => list.iter().any(Self::asks_for_kind),
-            Self::Not(node) => node.asks_for_kind(),
-            Self::Is(term) => matches!(term, Term::Kind(_)),
+            Self::All(list) | Self::Any(list) => list.iter().any(|node| node.asks_for(what)),
+            Self::Not(node) => node.asks_for(what),
+            Self::Is(term) => what(term),
         }
     }
 }

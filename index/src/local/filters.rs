@@ -25,10 +25,20 @@ const CHECKING: u8 = 1;
 const SOUND: u8 = 2;
 const BROKEN: u8 = 3;
 
+/// What an answer is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Of {
+    /// Whose rows they are.
+    generation: u32,
+    /// [`Catalogue::applied_epoch`] of a filter that asks for labels, of others 0: what
+    /// label sets say changes without a commit.
+    labels: i64,
+}
+
 #[derive(Default)]
 pub(super) struct Filters {
-    /// With the generation whose rows they are; the latest asked for last.
-    known: Mutex<Vec<(u32, Expr, Arc<RowSet>)>>,
+    /// With what they are of; the latest asked for last.
+    known: Mutex<Vec<(Of, Expr, Arc<RowSet>)>>,
     /// How many living rows passed, as of a commit.
     counts: Mutex<Vec<(Filter, Seq, u64)>>,
     state: AtomicU8,
@@ -36,26 +46,30 @@ pub(super) struct Filters {
 }
 
 impl Filters {
-    fn known(&self, generation: u32, expr: &Expr) -> Option<Arc<RowSet>> {
+    fn known(&self, of: Of, expr: &Expr) -> Option<Arc<RowSet>> {
         let mut known = lock(&self.known);
-        let at = known.iter().position(|(g, e, _)| *g == generation && e == expr)?;
+        let at = known.iter().position(|(o, e, _)| *o == of && e == expr)?;
         let entry = known.remove(at);
         let rows = Arc::clone(&entry.2);
         known.push(entry);
         Some(rows)
     }
 
-    fn keep(&self, generation: u32, expr: &Expr, rows: &Arc<RowSet>) {
+    fn keep(&self, of: Of, expr: &Expr, rows: &Arc<RowSet>) {
         let mut known = lock(&self.known);
+        let now = of.generation;
         // Of a former generation someone may still be searching; of older ones nobody.
-        known.retain(|(g, e, _)| g + 1 >= generation && (*g, e) != (generation, expr));
-        known.push((generation, expr.clone(), Arc::clone(rows)));
+        known.retain(|(o, e, _)| o.generation + 1 >= now && (o.generation, e) != (now, expr));
+        known.push((of, expr.clone(), Arc::clone(rows)));
         let surplus = known.len().saturating_sub(KEPT);
         known.drain(..surplus);
     }
 
     /// How many living rows of a state `pass`, which is of this filter, lets through.
     pub(super) fn count(&self, filter: &Filter, snapshot: &Snapshot, pass: &Pass) -> u64 {
+        if filter.expr.as_ref().is_some_and(Expr::asks_for_labels) {
+            return snapshot.rows.count(pass);
+        }
         let of = |f: &Filter, seq: Seq| f == filter && seq == snapshot.seq;
         let known = lock(&self.counts).iter().find(|(f, seq, _)| of(f, *seq)).map(|c| c.2);
         if let Some(count) = known {
@@ -119,7 +133,11 @@ impl LocalStore {
         let (inner, generation) = (&self.inner, snapshot.generation.number);
         let pass = |rows| Some(Pass::new(filter.kind, rows));
         let Some(expr) = &filter.expr else { return Ok(pass(None)) };
-        let known = inner.filters.known(generation, expr);
+        // What label sets say is asked of the catalogue each time.
+        let known = match expr.asks_for_labels() {
+            true => None,
+            false => inner.filters.known(Of { generation, labels: 0 }, expr),
+        };
         if let Some(rows) = known.filter(|rows| rows.len() >= snapshot.rows.len()) {
             return Ok(pass(Some(rows)));
         }
@@ -228,7 +246,9 @@ impl Inner {
                 return Ok(None);
             }
         }
-        let known = self.filters.known(state.generation, expr);
+        let labels = if expr.asks_for_labels() { c.applied_epoch()? } else { 0 };
+        let of = Of { generation: state.generation, labels };
+        let known = self.filters.known(of, expr);
         if let Some(rows) = known.as_ref().filter(|rows| rows.len() >= state.rows) {
             return Ok(Some(Arc::clone(rows)));
         }
@@ -242,7 +262,7 @@ impl Inner {
             Err(e) => return Err(e),
         }
         let rows = Arc::new(rows);
-        self.filters.keep(state.generation, expr, &rows);
+        self.filters.keep(of, expr, &rows);
         Ok(Some(rows))
     }
 }

@@ -5,6 +5,7 @@
 //! lost. One writer, held apart from others by a lock file, publishes immutable
 //! [`Snapshot`]s; readers keep the one they have.
 
+mod applied;
 mod compact;
 mod counts;
 mod describe;
@@ -32,6 +33,7 @@ use std::thread::JoinHandle;
 
 use ekphrasis_embed::Space;
 
+pub use self::applied::Pictures;
 pub use self::counts::{Facet, FacetCounts};
 use self::filters::Filters;
 pub use self::ledger::{Judged, KnownFile};

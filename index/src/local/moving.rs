@@ -203,7 +203,9 @@ mod tests {
         // Of the space, or of the numbers of rows in it.
         const OF_THE_SPACE: [&str; 6] = ["state", "dead", "terms", "facets", "marks", "items"];
         // `captions` by `link`, names by those who make their vectors anew.
-        const BY_OTHERS: [&str; 3] = ["captions", "named", "named_vectors"];
+        // What label sets say of pictures, by asking them again.
+        const BY_OTHERS: [&str; 6] =
+            ["captions", "named", "named_vectors", "applied", "applied_labels", "applied_rows"];
         let dir = tempfile::tempdir().expect("a folder");
         let store = store(dir.path(), &Space::new("two-1", 2).expect("a space"));
         let there = store.inner.read(crate::catalogue::Catalogue::tables);

@@ -2,6 +2,7 @@
 //! search finds, so they do not count as commits.
 
 use super::LocalStore;
+use crate::catalogue::Catalogue;
 use crate::{NameKind, Named, StoreError};
 
 impl LocalStore {
@@ -48,17 +49,26 @@ impl LocalStore {
     pub fn put_named(&self, kind: NameKind, named: &Named) -> Result<(), StoreError> {
         self.writer()?.catalogue.transaction(|c| {
             if named.vectors.is_empty() {
-                return c.remove_named(kind, &named.name).map(|_| ());
+                return forget(c, kind, &named.name).map(|_| ());
             }
             c.put_named(kind, named)
         })
     }
 
-    /// Forgets a name. Says whether it was there.
+    /// Forgets a name, and what it said of pictures if it is a label set that was applied.
+    /// Says whether it was there.
     ///
     /// # Errors
     /// `ReadOnly`, or as writing the catalogue fails.
     pub fn remove_named(&self, kind: NameKind, name: &str) -> Result<bool, StoreError> {
-        self.writer()?.catalogue.transaction(|c| c.remove_named(kind, name))
+        self.writer()?.catalogue.transaction(|c| forget(c, kind, name))
     }
+}
+
+/// Forgets a name, and what it said of pictures if it is a label set.
+fn forget(c: &Catalogue, kind: NameKind, name: &str) -> Result<bool, StoreError> {
+    if kind == NameKind::LabelSet {
+        c.remove_applied(name)?;
+    }
+    c.remove_named(kind, name)
 }

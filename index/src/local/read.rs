@@ -182,8 +182,10 @@ impl Inner {
         };
         let state = c.state()?;
         let Some(rows) = self.rows_of(c, &state, expr)? else {
+            let given = c.given_labels()?;
+            let accepted = |item: &Item| filter.accepts(item);
             c.select("WHERE id > ? ORDER BY id", [key], |stored| {
-                if items.len() < limit && filter.accepts(&stored.item) {
+                if items.len() < limit && given.seen(&stored.item, stored.row, accepted) {
                     items.push(stored.item);
                 }
                 Ok(())

@@ -81,6 +81,12 @@ impl LocalStore {
                     }
                 }
             }
+            for name in c.damaged_applied()? {
+                report.problems.push(format!(
+                    "what the label set {name:?} says of pictures is not as written; apply it \
+                     again, or forget it"
+                ));
+            }
             Ok(report)
         })?;
         report.problems.splice(0..0, self.warnings());

@@ -267,7 +267,7 @@ impl Rows {
 
     /// Calls `found` with id, row and vector of every undamaged living row of
     /// chunk `c` from row `from` on that `pass` lets through.
-    pub(super) fn each_in_chunk(
+    pub(crate) fn each_in_chunk(
         &self,
         c: usize,
         from: u64,
@@ -342,7 +342,7 @@ impl Rows {
         (self.chunks.iter().filter(made).count(), self.chunks.len())
     }
 
-    pub(super) fn chunk_count(&self) -> usize {
+    pub(crate) fn chunk_count(&self) -> usize {
         self.chunks.len()
     }
 }

@@ -1,10 +1,11 @@
 //! Given published packages, how does one get what the repository ships? One
-//! command each: `lite` builds the base of the default model, `gallery` the demo pictures,
-//! `pairs` the evaluation pairs. Nothing here runs in the product.
+//! command each: `lite` builds the base of the default model, `nouns` what it
+//! describes pictures with, `gallery` the demo pictures, `pairs` the evaluation pairs. Nothing here runs in the product.
 #![expect(clippy::print_stderr, clippy::print_stdout, reason = "a command-line tool")]
 
 mod gallery;
 mod lite;
+mod nouns;
 mod packages;
 mod pairs;
 
@@ -30,6 +31,8 @@ struct Cli {
 enum Command {
     /// Build the base that the default model is trained on.
     Lite(lite::Args),
+    /// Choose the nouns that descriptions are made of, and put them into a model.
+    Nouns(nouns::Args),
     /// Build the demo gallery (web/gallery).
     Gallery(gallery::Args),
     /// Prepare the evaluation pairs of the fixed splits.
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
     let packages = packages::Packages::new(cli.cache);
     let result = match cli.command {
         Command::Lite(args) => lite::run(&packages, &args),
+        Command::Nouns(args) => nouns::run(&packages, &args),
         Command::Gallery(args) => gallery::run(&packages, &args),
         Command::Pairs(args) => pairs::run(&packages, &args),
     };

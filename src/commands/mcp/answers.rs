@@ -148,7 +148,7 @@ impl Answers {
             // Without a store the model's own vocabulary still answers.
             Picture::File(path) if !Engine::exists(&config.data)? => {
                 let towers = self.towers(config, &mut self.here())?;
-                ekphrasis_engine::describe(&*towers, None, &Source::Path(path.clone()), limit)?
+                ekphrasis_engine::describe(&*towers, &Source::Path(path.clone()), limit)?
             }
             _ => self.engine(config)?.describe(&self.source(config, image)?, limit)?,
         };
@@ -165,7 +165,7 @@ impl Answers {
         // Labelling needs no store, so it works before anything is indexed.
         let source = self.source(config, image)?;
         let towers = self.towers(config, &mut self.here())?;
-        let request = LabelRequest { labels, templates: vec![] };
+        let request = LabelRequest { labels, templates: vec![], multi: false };
         let mut replies =
             ekphrasis_engine::label_all(&*towers, std::slice::from_ref(&source), &request)?;
         // One for each picture.

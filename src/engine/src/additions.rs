@@ -116,6 +116,8 @@ impl Engine {
         let record = Record { item: item.clone(), embedding };
         self.store.upsert_captioned(&[record], &[(item.id, texts)])?;
         self.store.flush()?;
+        // It is there all the same; the state tells how many wait for labels.
+        let _ = self.label_new();
         Ok(Added { item, new })
     }
 

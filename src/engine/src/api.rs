@@ -7,7 +7,7 @@ use crate::Generation;
 use crate::confidence::Anything;
 use crate::{Feedback, Why};
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Expr, FoundWord, Item, ItemId, Kind, Recall};
+use ekphrasis_index::{Applied, Expr, FoundWord, GivenLabel, Item, ItemId, Kind, Recall};
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
@@ -152,6 +152,8 @@ pub struct SearchHit {
     pub words: Vec<FoundWord>,
     /// How many copies of it were left out after it, if that was asked for.
     pub copies: usize,
+    /// Labels that it has of label sets that were applied, the most probable first.
+    pub given: Vec<GivenLabel>,
 }
 
 /// How much one part agrees with a hit.
@@ -173,12 +175,15 @@ pub struct LabelRequest {
     pub labels: Vec<String>,
     /// Prompt templates with `{}` for the label; empty: the model's own.
     pub templates: Vec<String>,
+    /// Judge each label by itself, and not against the others.
+    pub multi: bool,
 }
 
 /// What one picture was classified as.
 #[derive(Clone, Debug)]
 pub struct LabelReply {
-    /// Every label, the most probable first; probabilities and `none_of_these` sum to 1.
+    /// Every label, the most probable first; probabilities and `none_of_these` sum to 1,
+    /// unless each label was judged by itself.
     pub labels: Vec<LabelScore>,
     /// The probability that none of the labels fits; `None`: the model is not calibrated for it.
     pub none_of_these: Option<f32>,
@@ -243,6 +248,8 @@ pub struct Status {
     pub warnings: Vec<String>,
     /// Folders whose last run was stopped or killed: not all of them is known.
     pub unfinished: Vec<PathBuf>,
+    /// Label sets that were applied to the pictures.
+    pub labels: Vec<Applied>,
     /// Whether a scan of the folders is going on (`ek up`).
     pub indexing: Option<Progress>,
 }

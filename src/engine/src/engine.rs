@@ -11,6 +11,8 @@ use ekphrasis_index::{
     Access, Expr, Failure, Filter, Holder, Item, ItemId, Kind, LocalStore, StoreRead, StoreWrite,
 };
 
+use ekphrasis_models::Lexicon;
+
 use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
 use crate::generations::{generations, place};
@@ -75,6 +77,8 @@ pub struct Engine {
     pub(crate) sent: Mutex<()>,
     /// Held while what stands for a name changes.
     pub(crate) names: Mutex<()>,
+    /// Nouns that were embedded for a model that came without.
+    pub(crate) lexicon: Mutex<Option<Arc<Lexicon>>>,
     /// What this library's scores are usually like.
     pub(crate) usual: LibraryUsual,
     thumbnails: Thumbnails,
@@ -100,6 +104,16 @@ impl Engine {
             }
         };
         Ok(Self::over(data, towers, store, generation, holder, Arc::default()))
+    }
+
+    /// Over a generation of the data folder that does not serve yet, to make it ready.
+    pub(crate) fn over_generation(
+        data: &Path,
+        towers: Arc<dyn Towers>,
+        store: LocalStore,
+        generation: u32,
+    ) -> Self {
+        Self::over(data, towers, store, generation, None, Arc::default())
     }
 
     fn over(
@@ -129,6 +143,7 @@ impl Engine {
             uploads: additions::uploads(data),
             sent: Mutex::default(),
             names: Mutex::default(),
+            lexicon: Mutex::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         }
@@ -375,6 +390,7 @@ impl Engine {
             roots: store.roots()?,
             warnings: store.warnings(),
             unfinished: self.unfinished()?,
+            labels: store.applied()?,
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }

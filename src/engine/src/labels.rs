@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Filter, Kind, Query, StoreRead};
+use ekphrasis_models::Lexicon;
 
 use crate::label_sets::LabelVectors;
 use crate::{Description, Engine, EngineError, LabelReply, LabelRequest, Source, Towers, pictures};
@@ -23,26 +24,31 @@ impl Engine {
 
     /// Classifies pictures by a label set of the store. Labels of one kind (words, pictures,
     /// both) are compared as [`label_all`] does; labels of different kinds by how far they
-    /// lie over what background pictures score for them.
+    /// lie over what background pictures score for them. With `multi` each label is judged by
+    /// itself.
     ///
     /// # Errors
     /// The outer one is the set's: `NotFound` if there is none, `Invalid` if it was made in
-    /// another space or has but one label. Each picture has its own.
+    /// another space or has but one label, or if the model was not calibrated for `multi`.
+    /// Each picture has its own.
     pub fn label_by_set(
         &self,
         pictures: &[Source],
         set: &str,
+        multi: bool,
     ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
         let labels = self.vectors_of_set(set)?;
-        classify_all(&*self.towers, pictures, &labels)
+        classify_all(&*self.towers, pictures, &labels, multi)
     }
 
-    /// The nearest words for a picture: captions in the store and the model's vocabulary.
+    /// The nearest words for a picture: captions in the store and the model's nouns, or
+    /// else its vocabulary.
     ///
     /// # Errors
     /// As [`describe`].
     pub fn describe(&self, picture: &Source, k: usize) -> Result<Vec<Description>, EngineError> {
-        describe(&*self.towers, Some(self.fresh()?), picture, k)
+        let lexicon = self.lexicon()?;
+        described(&*self.towers, Some(self.fresh()?), lexicon.as_deref(), picture, k)
     }
 }
 
@@ -51,11 +57,13 @@ impl Engine {
 /// A label's vector is the mean of the unit embeddings of its prompts, scaled
 /// to unit length (as open_clip does); probabilities are the softmax of cosine
 /// × the model's logit scale, over the labels given, less what none of them takes: the
-/// probability that nothing fits, if the model is calibrated for it.
+/// probability that nothing fits, if the model is calibrated for it. With `multi` each
+/// label has a probability of its own.
 ///
 /// # Errors
 /// The outer one is the request's: `Invalid` for fewer than two different
-/// labels, an empty one, or a template without `{}`. Each picture has its own.
+/// labels, an empty one, a template without `{}`, or `multi` with a model that is not
+/// calibrated for it. Each picture has its own.
 pub fn label_all(
     towers: &dyn Towers,
     pictures: &[Source],
@@ -63,28 +71,41 @@ pub fn label_all(
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
     let vectors = label_vectors(towers, &request.labels, &request.templates)?;
     let labels = LabelVectors::of_words(towers, &request.labels, vectors)?;
-    classify_all(towers, pictures, &labels)
+    classify_all(towers, pictures, &labels, request.multi)
 }
 
 fn classify_all(
     towers: &dyn Towers,
     pictures: &[Source],
     labels: &LabelVectors,
+    multi: bool,
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
+    if multi {
+        labels.check_multi()?;
+    }
     let encoder = towers.image()?;
-    let of = |picture| labels.classify(&pictures::embed(&*encoder, picture)?);
+    let of = |picture| labels.classify(&pictures::embed(&*encoder, picture)?, multi);
     Ok(pictures.iter().map(of).collect())
 }
 
-/// The nearest words for a picture: captions in the store, if there is one, and
-/// the model's vocabulary.
+/// The nearest words for a picture: the model's nouns, or else its vocabulary; needs no
+/// store. Of words that say the same thing only the nearest is given.
 ///
 /// # Errors
 /// `Invalid` for a `k` outside 1..=1000; otherwise as reading the picture, the
 /// model or the store fails.
 pub fn describe(
     towers: &dyn Towers,
+    picture: &Source,
+    k: usize,
+) -> Result<Vec<Description>, EngineError> {
+    described(towers, None, towers.lexicon()?.as_deref(), picture, k)
+}
+
+fn described(
+    towers: &dyn Towers,
     store: Option<&dyn StoreRead>,
+    lexicon: Option<&Lexicon>,
     picture: &Source,
     k: usize,
 ) -> Result<Vec<Description>, EngineError> {
@@ -108,13 +129,18 @@ pub fn describe(
             }
         }
     }
-    if let Some(vocabulary) = towers.vocabulary()? {
-        let known: HashSet<String> = found.iter().map(|d| d.text.to_lowercase()).collect();
-        // Enough of them to have k left after those that are captions as well.
-        for (word, score) in vocabulary.nearest(&image, k + known.len())? {
-            if !known.contains(&word.to_lowercase()) {
-                found.push(Description { text: word.to_owned(), score, id: None });
-            }
+    let known: HashSet<String> = found.iter().map(|d| d.text.to_lowercase()).collect();
+    // Enough of them to have k left after those that are captions as well.
+    let wanted = k + known.len();
+    let vocabulary = if lexicon.is_none() { towers.vocabulary()? } else { None };
+    let words = match (lexicon, &vocabulary) {
+        (Some(lexicon), _) => lexicon.nearest(&image, wanted)?,
+        (None, Some(vocabulary)) => vocabulary.nearest(&image, wanted)?,
+        (None, None) => vec![],
+    };
+    for (word, score) in words {
+        if !known.contains(&word.to_lowercase()) {
+            found.push(Description { text: word.to_owned(), score, id: None });
         }
     }
     found.sort_by(|a, b| b.score.total_cmp(&a.score).then_with(|| a.text.cmp(&b.text)));

@@ -25,6 +25,7 @@ mod languages;
 mod meter;
 mod models;
 mod naming;
+mod nouns;
 pub mod pairs;
 mod pictures;
 mod queries;
@@ -62,7 +63,10 @@ pub use identities::{
     Verified,
 };
 pub use ingest::{IndexOptions, IndexReport, Stages};
-pub use label_sets::{ChangedLabelSet, LabelSet, LabelWords, NewLabel, SetLabel, Writing};
+pub use label_sets::{
+    AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
+    SetLabel, Unapplied, Writing,
+};
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{Known, calibrate_model, import_model, known_models, model_to_use};
@@ -77,10 +81,11 @@ pub use why::{Why, WhyReason};
 // What the edges meet in requests and replies, and who brings towers of their own.
 pub use ekphrasis_embed::{Embedding, Space};
 pub use ekphrasis_index::{
-    Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord, Holder,
-    Item, ItemId, Kind, Place, Recall, Side as RecallSide, Taken, WordField, WordMatch,
+    Applied, Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord,
+    GivenLabel, Holder, Item, ItemId, Kind, LabelRule, Place, Recall, Side as RecallSide, Taken,
+    WordField, WordMatch,
 };
 pub use ekphrasis_models::{
-    AcceptRate, ImportOptions, Imported, LabelCalibration, Manifest, Precision, Verification,
-    Vocabulary,
+    AcceptRate, ImportOptions, Imported, LabelCalibration, Lexicon, Manifest, Precision,
+    Verification, Vocabulary,
 };

@@ -154,7 +154,12 @@ impl Engine {
                 parts: explained,
                 words: hit.words,
                 copies,
+                given: vec![],
             });
+        }
+        let ids: Vec<ItemId> = hits.iter().map(|hit| hit.item.id).collect();
+        for (hit, given) in hits.iter_mut().zip(store.given_labels(&ids)?) {
+            hit.given = given;
         }
         let found = Found {
             store,

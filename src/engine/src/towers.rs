@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
 use ekphrasis_models::{
-    LabelCalibration, Model, Runtime, RuntimeError, RuntimeSearch, Verification, Vocabulary,
+    LabelCalibration, Lexicon, Model, Runtime, RuntimeError, RuntimeSearch, Verification,
+    Vocabulary,
 };
 
 use crate::confidence::{self, Background, Confidence};
@@ -55,6 +56,12 @@ pub trait Towers: Send + Sync {
     /// # Errors
     /// If the model has a vocabulary that cannot be read.
     fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError>;
+
+    /// Many more nouns for `describe`, with vectors that came with the model.
+    ///
+    /// # Errors
+    /// If the model has some that cannot be read.
+    fn lexicon(&self) -> Result<Option<Arc<Lexicon>>, EngineError>;
 
     /// How scores become probabilities; `None` for a model that was not calibrated.
     ///
@@ -157,6 +164,10 @@ impl Towers for GivenTowers {
         Ok(None)
     }
 
+    fn lexicon(&self) -> Result<Option<Arc<Lexicon>>, EngineError> {
+        Ok(None)
+    }
+
     fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError> {
         Ok(self.confidence.clone())
     }
@@ -223,6 +234,7 @@ pub struct OnnxTowers {
     image: Lazy<Arc<dyn ImageEncoder>>,
     text: Lazy<Arc<dyn TextEncoder>>,
     vocabulary: Lazy<Option<Arc<Vocabulary>>>,
+    lexicon: Lazy<Option<Arc<Lexicon>>>,
     confidence: Lazy<Option<Arc<Confidence>>>,
 }
 
@@ -265,6 +277,7 @@ impl OnnxTowers {
             image: Lazy::new(),
             text: Lazy::new(),
             vocabulary: Lazy::new(),
+            lexicon: Lazy::new(),
             confidence: Lazy::new(),
         })
     }
@@ -321,6 +334,10 @@ impl Towers for OnnxTowers {
 
     fn vocabulary(&self) -> Result<Option<Arc<Vocabulary>>, EngineError> {
         self.vocabulary.get(|| Ok(self.model.vocabulary()?.map(Arc::new)))
+    }
+
+    fn lexicon(&self) -> Result<Option<Arc<Lexicon>>, EngineError> {
+        self.lexicon.get(|| Ok(self.model.lexicon()?.map(Arc::new)))
     }
 
     fn confidence(&self) -> Result<Option<Arc<Confidence>>, EngineError> {

@@ -281,6 +281,8 @@ pub(super) struct Label {
     /// How a label is put, with {} for it; the model's own ways if nothing is said.
     #[schema(max_items = 100)]
     templates: Option<Vec<String>>,
+    /// Judge each label by itself, and not against the others.
+    multi: Option<bool>,
 }
 
 /// A picture (image or id) to find words for.
@@ -463,6 +465,16 @@ pub(super) struct LabelSetOrder {
     add: Option<bool>,
     /// Only if the name is not known.
     create: Option<bool>,
+}
+
+/// When labels of a set count.
+#[derive(ToSchema)]
+pub(super) struct ApplyLabels {
+    /// Only labels with at least this probability.
+    #[schema(minimum = 0, maximum = 1, default = 0.5)]
+    min_probability: Option<f64>,
+    /// Judge each label by itself: a picture may have several, at most 20.
+    multi: Option<bool>,
 }
 
 /// A label, and by what it is known.

@@ -22,6 +22,8 @@ pub(super) async fn list(
     let wanted = request::listing(link(&request)?)?;
     block(move || {
         let items = engine.items(wanted.after, wanted.limit, &wanted.filter)?;
+        let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
+        let items: Vec<_> = items.into_iter().zip(engine.given_labels(&ids)?).collect();
         Ok(Json(wire::ItemList::new(&items, wanted.limit)))
     })
     .await
@@ -66,7 +68,10 @@ pub(super) async fn one(
 ) -> Result<Json<wire::Item>, Problem> {
     let id = id_in(&request)?;
     quick(move || match engine.item(id)? {
-        Some(item) => Ok(Json(wire::Item::from(&item))),
+        Some(item) => {
+            let given = engine.given_labels(&[id])?.pop().unwrap_or_default();
+            Ok(Json(wire::Item::labelled(&item, &given)))
+        }
         None => Err(absent(id)),
     })
     .await

@@ -51,6 +51,23 @@ pub(super) async fn put(
     Ok(reply.json(wire::ChangedLabelSet::from(&changed)))
 }
 
+pub(super) async fn apply(
+    serving: Data<Serving>,
+    name: Path<String>,
+    request: HttpRequest,
+    payload: Payload,
+) -> Result<Json<wire::AppliedLabels>, Problem> {
+    let raw = body::receive(&request, payload).await?;
+    block(move || {
+        serving.write(|engine| {
+            writable(engine)?;
+            let rule = naming::label_rule(Fields::from_body(raw)?)?;
+            Ok(Json(wire::AppliedLabels::from(&engine.apply_label_set(&name, rule)?)))
+        })
+    })
+    .await
+}
+
 pub(super) async fn remove(
     serving: Data<Serving>,
     name: Path<String>,

@@ -44,6 +44,18 @@ pub struct Used {
     pub missing_count: usize,
     /// Pictures of identities and label sets that could not be embedded.
     pub unmade: Vec<Unmade>,
+    /// Label sets that had been applied to the pictures and could not be by the new model.
+    pub unapplied: Vec<Unapplied>,
+}
+
+/// A label set that could not be applied by the new model; no picture has labels of it now.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct Unapplied {
+    /// The set.
+    pub set: String,
+    /// Why not.
+    pub reason: String,
 }
 
 /// A picture of an identity or a label set that could not be embedded by the new model.
@@ -86,6 +98,12 @@ impl From<&engine::Unmade> for Unmade {
     }
 }
 
+impl From<&engine::Unapplied> for Unapplied {
+    fn from(unapplied: &engine::Unapplied) -> Self {
+        Self { set: unapplied.set.clone(), reason: unapplied.reason.clone() }
+    }
+}
+
 impl Used {
     /// With at most `most` of the pictures that are missing.
     pub fn new(used: &engine::Used, most: usize) -> Self {
@@ -104,6 +122,7 @@ impl Used {
             missing: super::FailureList::new(&used.missing[..first]).failures,
             missing_count: used.missing.len(),
             unmade: used.unmade.iter().map(Unmade::from).collect(),
+            unapplied: used.unapplied.iter().map(Unapplied::from).collect(),
         }
     }
 }

@@ -3,7 +3,7 @@
 use ekphrasis_engine as engine;
 use serde::Serialize;
 
-use super::shown;
+use super::{GivenLabel, shown};
 use crate::date::rfc3339;
 
 /// An item without a score.
@@ -50,6 +50,9 @@ pub struct Meta {
     /// Labels: the classes it was said to be of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
+    /// Labels that it has of label sets that were applied, the most probable first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub given_labels: Vec<GivenLabel>,
     /// When it was taken by the camera's clock, as far as is known: `2019-05` or `2019-05-01T12:30:05`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub taken: Option<String>,
@@ -152,6 +155,15 @@ impl Meta {
     }
 }
 
+impl Item {
+    /// An item with the labels that sets gave to it.
+    pub fn labelled(item: &engine::Item, given: &[engine::GivenLabel]) -> Self {
+        let mut this = Self::from(item);
+        this.meta.given_labels = given.iter().map(GivenLabel::from).collect();
+        this
+    }
+}
+
 impl From<&engine::Item> for Item {
     fn from(item: &engine::Item) -> Self {
         let mut meta =
@@ -179,12 +191,12 @@ impl From<&engine::Item> for Item {
 
 impl ItemList {
     /// A stretch of items that was asked for with this `limit`.
-    pub fn new(items: &[engine::Item], limit: usize) -> Self {
+    pub fn new(items: &[(engine::Item, Vec<engine::GivenLabel>)], limit: usize) -> Self {
         // A short stretch is the last one; a full one may be, which the next call shows.
         let last = items.last().filter(|_| items.len() >= limit);
         Self {
-            items: items.iter().map(Item::from).collect(),
-            next: last.map(|item| item.id.to_string()),
+            items: items.iter().map(|(item, given)| Item::labelled(item, given)).collect(),
+            next: last.map(|(item, _)| item.id.to_string()),
         }
     }
 }

@@ -56,6 +56,103 @@ pub struct ChangedLabelSet {
     pub not_taken: Vec<NotTaken>,
 }
 
+/// What applying a list of labels to all pictures came to.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct AppliedLabels {
+    /// The label set.
+    pub set: String,
+    /// Only labels with at least this probability count.
+    pub min_probability: f64,
+    /// Whether each label was judged by itself.
+    pub multi: bool,
+    /// Pictures that were looked at.
+    pub pictures: u64,
+    /// Those that have a label of the set.
+    pub labelled: u64,
+    /// Each label, in the set's order.
+    pub labels: Vec<LabelCount>,
+}
+
+/// How many pictures have a label.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct LabelCount {
+    /// The label.
+    pub label: String,
+    /// How many.
+    pub pictures: u64,
+}
+
+/// A list of labels that was applied to the pictures of the store.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct AppliedSet {
+    /// The label set.
+    pub set: String,
+    /// Only labels with at least this probability count.
+    pub min_probability: f64,
+    /// Whether each label was judged by itself.
+    pub multi: bool,
+    /// Pictures that it was asked of.
+    pub pictures: u64,
+    /// Pictures that it was not asked of.
+    pub waiting: u64,
+    /// Whether the set was changed since: what it says of pictures is of the former one.
+    pub changed: bool,
+    /// When it was applied, or went on with newer pictures; RFC 3339 in UTC.
+    pub at: String,
+}
+
+/// A label that a set gave to a picture.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct GivenLabel {
+    /// The label.
+    pub label: String,
+    /// The label set.
+    pub set: String,
+    /// In 0..=1.
+    pub probability: f32,
+}
+
+impl From<&engine::AppliedLabels> for AppliedLabels {
+    fn from(applied: &engine::AppliedLabels) -> Self {
+        let count = |(label, pictures): &(String, u64)| LabelCount {
+            label: label.clone(),
+            pictures: *pictures,
+        };
+        Self {
+            set: applied.set.clone(),
+            min_probability: applied.rule.minimum,
+            multi: applied.rule.multi,
+            pictures: applied.pictures,
+            labelled: applied.labelled,
+            labels: applied.labels.iter().map(count).collect(),
+        }
+    }
+}
+
+impl From<&engine::Applied> for AppliedSet {
+    fn from(applied: &engine::Applied) -> Self {
+        Self {
+            set: applied.set.clone(),
+            min_probability: applied.rule.minimum,
+            multi: applied.rule.multi,
+            pictures: applied.pictures,
+            waiting: applied.waiting,
+            changed: applied.changed,
+            at: rfc3339(applied.at),
+        }
+    }
+}
+
+impl From<&engine::GivenLabel> for GivenLabel {
+    fn from(given: &engine::GivenLabel) -> Self {
+        Self { label: given.label.clone(), set: given.set.clone(), probability: given.probability }
+    }
+}
+
 impl LabelSetList {
     /// Of these.
     pub fn new(all: &[engine::LabelSet]) -> Self {

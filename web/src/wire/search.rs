@@ -237,7 +237,7 @@ impl From<&engine::Part> for QueryPart {
 
 impl Hit {
     fn new(hit: &engine::SearchHit, request: &engine::SearchRequest) -> Self {
-        let Item { id, kind, path, caption, meta } = (&hit.item).into();
+        let Item { id, kind, path, caption, meta } = Item::labelled(&hit.item, &hit.given);
         let via = [(hit.via_vector, "vector"), (hit.via_text, "text")];
         let parts = hit.parts.iter().map(|part| PartScore {
             part: part.part.clone(),

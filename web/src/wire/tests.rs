@@ -39,6 +39,7 @@ fn a_search_reply_has_the_promised_names() {
             how: engine::WordMatch::Similar,
         }],
         copies: 0,
+        given: vec![],
     };
     let reply = engine::SearchReply {
         hits: vec![hit],
@@ -149,7 +150,7 @@ fn a_label_reply_has_the_promised_names() {
 
 #[test]
 fn a_listing_ends_when_it_comes_short() {
-    let items = [picture(), picture()];
+    let items = [(picture(), vec![]), (picture(), vec![])];
     assert_eq!(ItemList::new(&items, 3).next, None);
     assert_eq!(ItemList::new(&items, 2).next, Some("ab".repeat(16)));
     assert_eq!(ItemList::new(&[], 2).next, None);

@@ -175,10 +175,14 @@ fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named, bool) {
     (behind, held, false)
 }
 
+/// Words of the vocabulary that stand for any query: all that the default model had when its
+/// figures were measured.
+const ANY_WORDS: usize = 1_000;
+
 /// Texts that stand for any query.
 pub(crate) fn any_queries(towers: &dyn Towers) -> Result<Vec<Embedding>, EngineError> {
     Ok(towers.vocabulary()?.map_or_else(Vec::new, |vocabulary| {
-        (0..vocabulary.words().len()).map(|i| vocabulary.embedding(i)).collect()
+        (0..vocabulary.words().len().min(ANY_WORDS)).map(|i| vocabulary.embedding(i)).collect()
     }))
 }
 

@@ -15,8 +15,9 @@ mod zero_shot;
 use std::path::{Path, PathBuf};
 
 pub use ekphrasis_metric::measure::{
-    AtGamma, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised, Interval, ReliabilityBin,
-    RetrievalScore, TooFewNegatives, VerificationError, ZeroShotScore, calibration_error, rank,
+    AtGamma, ClassScore, Confusion, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised,
+    Interval, PerClass, ReliabilityBin, RetrievalScore, TooFewNegatives, VerificationError,
+    ZeroShotScore, calibration_error, rank,
 };
 pub use feedback::{FeedbackReport, Measured, Residual, SeenSoFar, Steered, TriedWeights};
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
@@ -106,6 +107,8 @@ pub struct EvalReport {
     /// Zero-shot classification into the distinct classes (the `class` column,
     /// or else the first caption).
     pub zero_shot: ZeroShotScore,
+    /// The same for each of these classes.
+    pub per_class: NamedClasses,
     /// With seen classes among the labels, if a split of them was named.
     pub generalised: Option<Generalised>,
     /// Same thing or not, if asked for.
@@ -118,6 +121,15 @@ pub struct EvalReport {
     pub few_shot: Vec<ShotsScore>,
     /// The same episodes with words, if that was asked for.
     pub with_words: Option<WithWords>,
+}
+
+/// Classes with their names.
+#[derive(Clone, Debug)]
+pub struct NamedClasses {
+    /// By number.
+    pub names: Vec<String>,
+    /// How good each one is, and which were taken for one another.
+    pub scores: PerClass,
 }
 
 impl EvalReport {
@@ -165,7 +177,7 @@ pub fn evaluate(
         if options.feedback { Some(feedback::measure(towers, &seen, options)?) } else { None };
     let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
-    let zero_shot = zero_shot::plain(towers, &seen, &options.templates)?;
+    let (zero_shot, per_class) = zero_shot::plain(towers, &seen, &options.templates)?;
     let generalised = match options.seen_split.as_deref() {
         None => None,
         Some(split) => {
@@ -184,6 +196,7 @@ pub fn evaluate(
         intervals: [t2i.intervals, i2t.intervals],
         subsets: found.subsets,
         zero_shot,
+        per_class,
         generalised,
         verification,
         feedback,

@@ -4,13 +4,13 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_metric::measure::{self, Generalised, ZeroShotScore};
+use ekphrasis_metric::measure::{self, Generalised, PerClass, ZeroShotScore};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
 
-use super::EvalOptions;
 use super::pictures::{self, Failed, Seen};
+use super::{EvalOptions, NamedClasses};
 use crate::pairs::Pair;
 use crate::{EngineError, Towers, labels};
 
@@ -42,15 +42,19 @@ pub(super) fn plain(
     towers: &dyn Towers,
     seen: &[Seen],
     templates: &[String],
-) -> Result<ZeroShotScore, EngineError> {
+) -> Result<(ZeroShotScore, NamedClasses), EngineError> {
     let classes: BTreeSet<&str> = seen.iter().map(|s| s.facts.label()).collect();
     let classes: Vec<String> = classes.into_iter().map(str::to_owned).collect();
     let vectors = class_vectors(towers, &classes, templates)?;
     let number: HashMap<&str, usize> = classes.iter().map(String::as_str).zip(0..).collect();
     let truth: Vec<usize> = seen.iter().map(|s| number[s.facts.label()]).collect();
-    let (images, classes) = (pictures::image_rows(seen), pictures::rows(vectors.iter()));
-    measure::zero_shot(images.view(), classes.view(), &truth)
-        .ok_or_else(|| EngineError::Invalid("there is no picture to classify".into()))
+    let (images, rows) = (pictures::image_rows(seen), pictures::rows(vectors.iter()));
+    let score = measure::zero_shot(images.view(), rows.view(), &truth);
+    let each: Option<PerClass> = measure::per_class(images.view(), rows.view(), &truth);
+    match (score, each) {
+        (Some(score), Some(scores)) => Ok((score, NamedClasses { names: classes, scores })),
+        _ => Err(EngineError::Invalid("there is no picture to classify".into())),
+    }
 }
 
 /// Seen are the classes of all pictures of `split`. Pictures of seen classes are

@@ -26,7 +26,7 @@ pub use self::place::{Generation, Role, drop_old, generations};
 pub use self::preview::{Preview, PreviewOptions, PreviewScores, preview_model};
 pub use self::serving::Serving;
 use crate::ingest::OnProgress;
-use crate::{EngineError, Progress, Towers};
+use crate::{Engine, EngineError, Progress, Towers, Unapplied};
 
 /// Passes over everything before nobody may write, at most: each takes in what changed
 /// during the one before.
@@ -80,6 +80,9 @@ pub struct Used {
     pub missing: Vec<Failure>,
     /// Pictures of names that could not be embedded.
     pub unmade: Vec<Unmade>,
+    /// Label sets that had been applied and could not be by the new model: pictures have no
+    /// labels of them any more.
+    pub unapplied: Vec<Unapplied>,
 }
 
 /// A generation that is being brought to what another says.
@@ -142,8 +145,12 @@ pub fn use_model(
     }
     match finish(&mut mover, &from)? {
         Finish::Ready(unmade) => {
-            place::point(data, before.followed_by(target.number))?;
-            Ok(ended(&mut mover, Outcome::Switched, target.number, unmade))
+            let mut used = ended(&mut mover, Outcome::Switched, target.number, unmade);
+            let Target { number, store } = target;
+            let new = Engine::over_generation(data, Arc::clone(towers), store, number);
+            used.unapplied = new.apply_as(&from)?;
+            place::point(data, before.followed_by(number))?;
+            Ok(used)
         }
         Finish::Not(outcome, unmade) => Ok(ended(&mut mover, outcome, before.serving, unmade)),
     }
@@ -191,6 +198,7 @@ fn already(towers: &dyn Towers, generation: u32) -> Used {
         progress: Progress::default(),
         missing: vec![],
         unmade: vec![],
+        unapplied: vec![],
     }
 }
 
@@ -203,6 +211,7 @@ fn ended(mover: &mut Mover<'_>, outcome: Outcome, generation: u32, unmade: Vec<U
         progress: mover.ended(),
         missing: mover.missing.values().cloned().collect(),
         unmade,
+        unapplied: vec![],
     }
 }
 

@@ -8,6 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, TryLockError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use ekphrasis_embed::Space;
+
 use super::copy::Mover;
 use super::{Finish, Outcome, Target, UseOptions, Used, already, approach, ended, finish, place};
 use crate::ingest::OnProgress;
@@ -119,10 +121,11 @@ impl Serving {
                 return Ok(ended(&mut mover, outcome, before.serving, unmade));
             }
         };
-        let used = ended(&mut mover, Outcome::Switched, target.number, unmade);
+        let mut used = ended(&mut mover, Outcome::Switched, target.number, unmade);
         let Target { number, store } = target;
-        place::point(&old.data, before.followed_by(number))?;
         let new = old.successor(Arc::clone(towers), store, number);
+        used.unapplied = new.apply_as(&old.store)?;
+        place::point(&old.data, before.followed_by(number))?;
         self.replace(new);
         // Who waits for a turn finds that this engine was left, and asks the new one.
         old.left.store(true, Ordering::Relaxed);
@@ -143,6 +146,23 @@ impl Serving {
             }
         });
         *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+    }
+
+    /// Sees to it that there are nouns to describe pictures with, by the model in use and by
+    /// those that come after it, until `stop` is raised: see [`Engine::learn_nouns`]. That it
+    /// cannot be done costs the answers those nouns, and nothing else.
+    pub fn learn_nouns(&self, stop: &AtomicBool) {
+        let mut learnt: Option<Space> = None;
+        while !stop.load(Ordering::Relaxed) {
+            let engine = self.current();
+            let space = engine.towers.space().clone();
+            if learnt.as_ref() != Some(&space) {
+                let _ = engine.learn_nouns(stop);
+                learnt = Some(space);
+            }
+            drop(engine);
+            std::thread::sleep(TICK);
+        }
     }
 
     fn wait_for_the_left(&self, stop: &AtomicBool) {

@@ -261,6 +261,10 @@ impl Engine {
         };
         self.still_serves()?;
         let result = run();
+        if result.is_ok() {
+            // What cannot be labelled is indexed all the same; the state tells how many wait.
+            let _ = self.label_new();
+        }
         *self.indexing.lock().unwrap_or_else(PoisonError::into_inner) = None;
         *self.going.lock().unwrap_or_else(PoisonError::into_inner) = None;
         if let Ok(report) = &result {

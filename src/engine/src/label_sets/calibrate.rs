@@ -1,5 +1,5 @@
 //! Given pictures of held-out things, how much do words count beside pictures, how sharp
-//! are deviations, and when does no label fit?
+//! are deviations, when does no label fit, and when does one fit whatever others do?
 //!
 //! Sets of 3 to 20 labels (half of the things at most) are drawn, known by words, by one picture each, by both, or some
 //! by each; as many things again are left out of the set. So half of the pictures that are
@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use ekphrasis_embed::{Embedding, dot};
 use ekphrasis_metric::logistic::Logistic;
-use ekphrasis_models::LabelCalibration;
+use ekphrasis_models::{EachLabel, LabelCalibration};
 use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::classify::{AnyEvidence, deviations, mixed, weights};
+use super::classify::{AnyEvidence, EachEvidence, deviations, each_weights, mixed, weights};
 use crate::confidence::{Confidence, Expected};
 use crate::eval::Seen;
 use crate::{EngineError, Towers, labels};
@@ -78,6 +78,7 @@ pub(crate) fn fit(
     }
     let words_weight = best_weight(&things, seed)?;
     let (mut rows, mut truth) = ([vec![], vec![]], [vec![], vec![]]);
+    let (mut each_rows, mut each_truth) = ([vec![], vec![]], [vec![], vec![]]);
     let mut losses = [0.0; SHARPNESS.len()];
     for draw in 0..DRAWS {
         let drawn = draw_set(&things, draw, seed);
@@ -93,6 +94,11 @@ pub(crate) fn fit(
             let kind = usize::from(drawn.known[best] != Known::Words);
             rows[kind].push(evidence.figures());
             truth[kind].push(own.is_some());
+            for (i, (&cosine, expected)) in cosines.iter().zip(&expected).enumerate() {
+                let kind = usize::from(drawn.known[i] != Known::Words);
+                each_rows[kind].push(EachEvidence::of(cosine, expected).figures());
+                each_truth[kind].push(*own == Some(i));
+            }
             if let (Some(own), true) = (own, by_pictures) {
                 let strength = deviations(&cosines, &expected);
                 for (loss, sharpness) in losses.iter_mut().zip(SHARPNESS) {
@@ -101,10 +107,16 @@ pub(crate) fn fit(
             }
         }
     }
-    let fitted = |kind: usize| {
-        Logistic::fit(&rows[kind], &truth[kind], PENALTY)
-            .map(|fitted| weights(fitted.bias, &fitted.weights))
+    let fit = |rows: &[Vec<f64>], truth: &[bool]| {
+        Logistic::fit(rows, truth, PENALTY)
             .map_err(|e| EngineError::Invalid(format!("nothing to learn from: {e}")))
+    };
+    let fitted = |kind: usize| {
+        fit(&rows[kind], &truth[kind]).map(|fitted| weights(fitted.bias, &fitted.weights))
+    };
+    let each = |kind: usize| {
+        let fitted = fit(&each_rows[kind], &each_truth[kind])?;
+        Ok::<_, EngineError>(each_weights(fitted.bias, &fitted.weights))
     };
     let sharpest = (0..SHARPNESS.len()).min_by(|&a, &b| losses[a].total_cmp(&losses[b]));
     Ok(LabelCalibration {
@@ -119,6 +131,7 @@ pub(crate) fn fit(
         sharpness: SHARPNESS[sharpest.unwrap_or(0)],
         words: fitted(0)?,
         pictures: fitted(1)?,
+        each: Some(EachLabel { words: each(0)?, pictures: each(1)? }),
     })
 }
 

@@ -5,13 +5,16 @@
 //! different kinds cannot be compared as they are. Each is put into deviations of what the
 //! model's background pictures score for that very label; those can.
 
+use std::borrow::{Borrow, Cow};
 use std::sync::Arc;
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Named, Origin};
-use ekphrasis_models::{AnyLabelWeights, LabelCalibration};
+use ekphrasis_models::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
+use ndarray::Array2;
 
 use crate::confidence::{Confidence, Expected};
+use crate::eval::rows;
 use crate::labels::softmax;
 use crate::{EngineError, LabelReply, LabelScore, Towers};
 
@@ -27,6 +30,8 @@ pub(crate) fn words_weight(towers: &dyn Towers) -> f64 {
 /// What pictures are compared with.
 pub(crate) struct LabelVectors {
     labels: Vec<One>,
+    /// Whether they are of different kinds.
+    differ: bool,
     /// What is known of how far scores can be believed.
     judge: Option<Judge>,
     logit_scale: f32,
@@ -61,8 +66,16 @@ pub(super) struct AnyEvidence {
 impl AnyEvidence {
     /// Of a picture's cosines with labels, given what the background scores for each. The
     /// best label's place, and the evidence. At least one label.
-    pub(super) fn of(cosines: &[f32], expected: &[&Expected]) -> (usize, Self) {
-        let strength = deviations(cosines, expected);
+    pub(super) fn of<E: Borrow<Expected>>(cosines: &[f32], expected: &[E]) -> (usize, Self) {
+        Self::of_strength(cosines, &deviations(cosines, expected), expected)
+    }
+
+    /// The same where the deviations are known.
+    fn of_strength<E: Borrow<Expected>>(
+        cosines: &[f32],
+        strength: &[f64],
+        expected: &[E],
+    ) -> (usize, Self) {
         let best = (0..strength.len()).max_by(|&a, &b| strength[a].total_cmp(&strength[b]));
         let best = best.unwrap_or(0);
         let second = (0..strength.len())
@@ -74,7 +87,7 @@ impl AnyEvidence {
             deviations: strength[best],
             gap,
             // Of a library of one picture: the share of the background.
-            rare: -expected[best].at_least(cosines[best], 1).ln(),
+            rare: -expected[best].borrow().at_least(cosines[best], 1).ln(),
             cosine: f64::from(cosines[best]),
             labels: (cosines.len() as f64).ln(),
         };
@@ -99,9 +112,45 @@ pub(super) fn weights(bias: f64, w: &[f64]) -> AnyLabelWeights {
     AnyLabelWeights { bias, deviations: w[0], gap: w[1], rare: w[2], cosine: w[3], labels: w[4] }
 }
 
+/// What tells whether a label fits, whatever others do.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct EachEvidence {
+    deviations: f64,
+    rare: f64,
+    cosine: f64,
+}
+
+impl EachEvidence {
+    pub(super) fn of(cosine: f32, expected: &Expected) -> Self {
+        Self {
+            deviations: (f64::from(cosine) - expected.mean) / expected.deviation,
+            rare: -expected.at_least(cosine, 1).ln(),
+            cosine: f64::from(cosine),
+        }
+    }
+
+    /// In the order of [`each_weights`].
+    pub(super) fn figures(&self) -> Vec<f64> {
+        vec![self.deviations, self.rare, self.cosine]
+    }
+
+    fn probability(&self, w: &EachLabelWeights) -> f64 {
+        let sum = self.deviations * w.deviations + self.rare * w.rare + self.cosine * w.cosine;
+        1.0 / (1.0 + (-(w.bias + sum)).exp())
+    }
+}
+
+/// The weights of a fit over [`EachEvidence::figures`].
+pub(super) fn each_weights(bias: f64, w: &[f64]) -> EachLabelWeights {
+    EachLabelWeights { bias, deviations: w[0], rare: w[1], cosine: w[2] }
+}
+
 /// Cosines in deviations of the background's for each label.
-pub(super) fn deviations(cosines: &[f32], expected: &[&Expected]) -> Vec<f64> {
-    let of = |(cosine, e): (&f32, &&Expected)| (f64::from(*cosine) - e.mean) / e.deviation;
+pub(super) fn deviations<E: Borrow<Expected>>(cosines: &[f32], expected: &[E]) -> Vec<f64> {
+    let of = |(cosine, e): (&f32, &E)| {
+        let e: &Expected = e.borrow();
+        (f64::from(*cosine) - e.mean) / e.deviation
+    };
     cosines.iter().zip(expected).map(of).collect()
 }
 
@@ -187,42 +236,164 @@ impl LabelVectors {
             calibration: calibration.clone(),
             expected: labels.iter().map(|l| confidence.expected(l.vector.values())).collect(),
         });
-        Ok(Self { labels, judge, logit_scale: towers.labels().logit_scale })
+        let kind = |l: &One| (l.words, l.pictures);
+        let differ = labels.windows(2).any(|w| kind(&w[0]) != kind(&w[1]));
+        Ok(Self { labels, differ, judge, logit_scale: towers.labels().logit_scale })
     }
 
-    /// What fits a picture.
-    pub(crate) fn classify(&self, image: &Embedding) -> Result<LabelReply, EngineError> {
+    /// The labels, in the order of cosines.
+    pub(super) fn names(&self) -> Vec<String> {
+        self.labels.iter().map(|one| one.label.clone()).collect()
+    }
+
+    /// The labels' vectors, a row each.
+    pub(super) fn matrix(&self) -> Array2<f32> {
+        rows(self.labels.iter().map(|one| &one.vector))
+    }
+
+    /// What fits a picture best; or, if `multi`, what fits it, each label judged by itself.
+    ///
+    /// # Errors
+    /// As [`LabelVectors::check_multi`] if `multi`.
+    pub(crate) fn classify(
+        &self,
+        image: &Embedding,
+        multi: bool,
+    ) -> Result<LabelReply, EngineError> {
         let cosines: Vec<f32> =
             self.labels.iter().map(|l| l.vector.cosine(image)).collect::<Result<_, _>>()?;
-        // Labels of one kind can be compared as they are.
-        let kind = |l: &One| (l.words, l.pictures);
-        let differ = self.labels.windows(2).any(|w| kind(&w[0]) != kind(&w[1]));
-        let (mut strength, mut scale, mut none) = (cosines.clone(), self.logit_scale, None);
-        if let Some(judge) = &self.judge {
-            let expected: Vec<&Expected> = judge.expected.iter().collect();
-            let (best, evidence) = AnyEvidence::of(&cosines, &expected);
-            let weights = match self.labels[best].pictures {
-                true => &judge.calibration.pictures,
-                false => &judge.calibration.words,
-            };
-            none = Some((1.0 - evidence.probability(weights)) as f32);
-            if differ {
-                strength = deviations(&cosines, &expected).into_iter().map(|d| d as f32).collect();
-                scale = judge.calibration.sharpness as f32;
-            }
-        }
-        let some = 1.0 - none.unwrap_or_default();
-        let mut found: Vec<(f32, LabelScore)> = softmax(&strength, scale)
-            .into_iter()
-            .zip(&strength)
+        let read = self.read(&cosines);
+        let probabilities = match multi {
+            true => self.each_probability(&cosines, self.check_multi()?),
+            false => read.shares(),
+        };
+        // Those judged by themselves are compared by that.
+        let order: &[f32] = if multi { &probabilities } else { &read.strength };
+        let mut found: Vec<(f32, LabelScore)> = probabilities
+            .iter()
+            .zip(order)
             .zip(self.labels.iter().zip(&cosines))
-            .map(|((share, &strength), (one, &score))| {
-                let probability = share * some;
+            .map(|((&probability, &strength), (one, &score))| {
                 (strength, LabelScore { label: one.label.clone(), probability, score })
             })
             .collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.label.cmp(&b.1.label)));
         let labels = found.into_iter().map(|(_, label)| label).collect();
-        Ok(LabelReply { labels, none_of_these: none })
+        Ok(LabelReply { labels, none_of_these: read.none })
+    }
+
+    /// How each label is judged by itself.
+    ///
+    /// # Errors
+    /// `Invalid` if the model was not calibrated for that.
+    pub(crate) fn check_multi(&self) -> Result<&EachLabel, EngineError> {
+        let each = self.judge.as_ref().and_then(|judge| judge.calibration.each.as_ref());
+        each.ok_or_else(|| {
+            EngineError::Invalid(
+                "each label by itself can only be judged by a model that is calibrated for it; \
+                 `ek model calibrate` does that"
+                    .into(),
+            )
+        })
+    }
+
+    /// Of each label, how probable it is that it fits, whatever others do.
+    fn each_probability(&self, cosines: &[f32], each: &EachLabel) -> Vec<f32> {
+        let expected = self.judge.iter().flat_map(|judge| &judge.expected);
+        let of = |((one, &cosine), expected): ((&One, &f32), &Expected)| {
+            EachEvidence::of(cosine, expected).probability(one.weights(each)) as f32
+        };
+        self.labels.iter().zip(cosines).zip(expected).map(of).collect()
+    }
+
+    /// From which cosine on each label has at least this probability by itself; 2 where none
+    /// is enough.
+    pub(super) fn least_cosines(&self, each: &EachLabel, minimum: f64) -> Vec<f32> {
+        let expected = self.judge.iter().flat_map(|judge| &judge.expected);
+        let least = |(one, expected): (&One, &Expected)| {
+            let weights = one.weights(each);
+            if [weights.deviations, weights.rare, weights.cosine].iter().any(|&w| w < 0.0) {
+                // More may mean less: every picture is judged.
+                return -2.0;
+            }
+            let enough =
+                |cosine: f32| EachEvidence::of(cosine, expected).probability(weights) >= minimum;
+            let (mut too_few, mut least) = (-1.0f32, 1.0f32);
+            if !enough(least) {
+                return 2.0;
+            }
+            for _ in 0..32 {
+                let middle = f32::midpoint(too_few, least);
+                *(if enough(middle) { &mut least } else { &mut too_few }) = middle;
+            }
+            too_few
+        };
+        self.labels.iter().zip(expected).map(least).collect()
+    }
+
+    /// The probability of one label by itself.
+    pub(super) fn probability_of(&self, label: usize, cosine: f32, each: &EachLabel) -> f32 {
+        self.judge.as_ref().map_or(0.0, |judge| {
+            let evidence = EachEvidence::of(cosine, &judge.expected[label]);
+            evidence.probability(self.labels[label].weights(each)) as f32
+        })
+    }
+
+    /// The label that fits a picture best, with its probability, and that of none.
+    pub(super) fn best(&self, cosines: &[f32]) -> (usize, f32, Option<f32>) {
+        let read = self.read(cosines);
+        let better = |&a: &usize, &b: &usize| {
+            let (left, right) = (read.strength[a], read.strength[b]);
+            left.total_cmp(&right).then_with(|| self.labels[b].label.cmp(&self.labels[a].label))
+        };
+        let best = (0..cosines.len()).max_by(better).unwrap_or(0);
+        let scale = read.scale;
+        let strongest = read.strength[best];
+        let sum: f64 =
+            read.strength.iter().map(|&s| f64::from(((s - strongest) * scale).exp())).sum();
+        let some = 1.0 - read.none.unwrap_or_default();
+        (best, (1.0 / sum) as f32 * some, read.none)
+    }
+
+    fn read<'a>(&self, cosines: &'a [f32]) -> Read<'a> {
+        let mut read =
+            Read { strength: Cow::Borrowed(cosines), scale: self.logit_scale, none: None };
+        if let Some(judge) = &self.judge {
+            let strength = deviations(cosines, &judge.expected);
+            let (best, evidence) = AnyEvidence::of_strength(cosines, &strength, &judge.expected);
+            let weights = match self.labels[best].pictures {
+                true => &judge.calibration.pictures,
+                false => &judge.calibration.words,
+            };
+            read.none = Some((1.0 - evidence.probability(weights)) as f32);
+            // Labels of one kind can be compared as they are.
+            if self.differ {
+                read.strength = strength.into_iter().map(|d| d as f32).collect();
+                read.scale = judge.calibration.sharpness as f32;
+            }
+        }
+        read
+    }
+}
+
+/// What a picture's cosines say of labels that are compared with one another.
+struct Read<'a> {
+    strength: Cow<'a, [f32]>,
+    scale: f32,
+    /// The probability that none fits.
+    none: Option<f32>,
+}
+
+impl Read<'_> {
+    /// The probability of each label.
+    fn shares(&self) -> Vec<f32> {
+        let some = 1.0 - self.none.unwrap_or_default();
+        softmax(&self.strength, self.scale).into_iter().map(|share| share * some).collect()
+    }
+}
+
+impl One {
+    fn weights<'a>(&self, each: &'a EachLabel) -> &'a EachLabelWeights {
+        if self.pictures { &each.pictures } else { &each.words }
     }
 }

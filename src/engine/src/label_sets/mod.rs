@@ -1,6 +1,7 @@
 //! Lists of labels that the store keeps: each label is known by words, by pictures, or by
 //! both. The words' vectors are kept, too, so that labelling loads no tower for texts.
 
+mod apply;
 mod calibrate;
 mod classify;
 
@@ -11,6 +12,7 @@ use ekphrasis_index::{NameKind, Named, NamedVector, Origin};
 use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
 
+pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
 pub(crate) use self::calibrate::fit;
 pub(crate) use self::classify::{LabelVectors, words_weight};
 

@@ -11,9 +11,10 @@ use ekphrasis_embed::{
     Embedding, EncodeError, ImageEncoder, ImageTensor, Preprocess, Space, TextEncoder,
 };
 use ekphrasis_engine::{
-    Engine, EngineError, Example, Fault, Filter, GivenTowers, Holder, IndexOptions, Kind, Mode,
-    NewLabel, OpenFor, Outcome, PreviewOptions, Progress, Role, SearchRequest, Serving, Source,
-    Towers, UseOptions, Used, Writing, drop_old, generations, preview_model, use_model,
+    Engine, EngineError, Example, Fault, Filter, GivenLabel, GivenTowers, Holder, IndexOptions,
+    Kind, LabelRule, Mode, NewLabel, OpenFor, Outcome, PreviewOptions, Progress, Role,
+    SearchRequest, Serving, Source, Towers, UseOptions, Used, Writing, drop_old, generations,
+    preview_model, use_model,
 };
 use ekphrasis_index::{Access, Entry, LocalStore, NameKind, StoreError, StoreRead};
 
@@ -120,7 +121,15 @@ fn fill(home: &Path, towers: Arc<dyn Towers>, data: &Path) -> PathBuf {
         NewLabel { examples: vec![blue], ..NewLabel::of_words("blue") },
     ];
     engine.write_label_set("colours", &labels, Writing::Create).expect("written");
+    let rule = LabelRule { minimum: 0.6, multi: false };
+    let applied = engine.apply_label_set("colours", rule).expect("applied");
+    assert!(applied.labelled > 0, "{applied:?}");
     folder
+}
+
+/// Which label of which set, and how probable in thousandths.
+fn bare(given: GivenLabel) -> (String, String, u32) {
+    (given.set, given.label, (given.probability * 1e3).round() as u32)
 }
 
 #[test]
@@ -133,6 +142,7 @@ fn a_store_that_moved_is_as_if_it_had_been_made_so_and_goes_back_at_once() {
     let used = moved(&data, &others(), &OPTIONS);
     assert_eq!(used.outcome, Outcome::Switched);
     assert_eq!((used.missing.len(), used.unmade.len()), (0, 0), "{used:?}");
+    assert!(used.unapplied.is_empty(), "{used:?}");
     assert_eq!(used.progress.indexed, before.len() as u64);
     assert_eq!(used.progress.reused, 1, "the copy is not encoded again");
     let (got, expected) =
@@ -160,6 +170,16 @@ fn a_store_that_moved_is_as_if_it_had_been_made_so_and_goes_back_at_once() {
     for kind in [NameKind::Identity, NameKind::LabelSet] {
         assert_eq!(vectors(&data, kind), vectors(&fresh, kind));
     }
+    // The sets that were applied label the pictures by the new model.
+    let labels = |engine: &Engine| {
+        let items = engine.items(None, 100, &Filter::default()).expect("read");
+        let ids: Vec<_> = items.iter().map(|item| item.id).collect();
+        let given = engine.given_labels(&ids).expect("read").into_iter();
+        let of = |(id, given): (_, Vec<_>)| (id, given.into_iter().map(bare).collect::<Vec<_>>());
+        ids.into_iter().zip(given).map(of).collect::<BTreeMap<_, _>>()
+    };
+    assert_eq!(labels(&engine), labels(&made_so));
+    assert!(labels(&engine).values().any(|given| !given.is_empty()));
     assert_eq!(names(&engine, vec![text("green", 1.0)])[0], "1");
     // Nothing is new to the next run.
     let go = AtomicBool::new(false);

@@ -125,6 +125,7 @@ fn parts_add_up_and_push_away() {
     let error = engine.search(&cancelled).expect_err("nothing is left to look for");
     assert_eq!(error.fault(), Fault::User, "{error}");
     let labels = LabelRequest {
+        multi: false,
         labels: COLOURS.map(|(name, _)| name.to_owned()).to_vec(),
         templates: vec![],
     };
@@ -251,6 +252,9 @@ impl Towers for Broken {
         self.0.labels()
     }
     fn vocabulary(&self) -> Result<Option<Arc<ekphrasis_engine::Vocabulary>>, EngineError> {
+        Ok(None)
+    }
+    fn lexicon(&self) -> Result<Option<Arc<ekphrasis_engine::Lexicon>>, EngineError> {
         Ok(None)
     }
     fn confidence(&self) -> Result<Option<Arc<ekphrasis_engine::Confidence>>, EngineError> {

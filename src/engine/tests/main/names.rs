@@ -2,16 +2,17 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 
 use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_engine::{
-    AcceptRate, Accepting, Engine, EngineError, Example, Fault, GivenTowers, IdentifyOptions,
-    NewLabel, Source, Towers, Verification, Writing,
+    AcceptRate, Accepting, Engine, EngineError, Example, Fault, Filter, GivenTowers,
+    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, Writing,
 };
 use ekphrasis_index::{Access, Holder, LocalStore, NameKind, Named, NamedVector, Origin};
 
-use crate::{COLOURS, open, picture, towers};
+use crate::{COLOURS, colours, index, open, picture, text, towers};
 
 /// The colours' encoder with thresholds as if somebody had measured them.
 fn measured() -> Arc<dyn Towers> {
@@ -76,7 +77,7 @@ fn what_was_enrolled_with_another_model_is_told_and_not_compared() {
     engine.enrol("old", std::slice::from_ref(&red), true).expect("anew");
     assert!(engine.verify("old", &red, Accepting::Usual).expect("can be now").same);
     let Example::Picture(source) = &red else { panic!("a picture") };
-    let labelled = engine.label_by_set(std::slice::from_ref(source), "old");
+    let labelled = engine.label_by_set(std::slice::from_ref(source), "old", false);
     assert!(labelled.expect_err("another space").to_string().contains("another-1"));
 }
 
@@ -127,12 +128,12 @@ fn without_calibration_labels_known_by_pictures_are_compared_by_cosine() {
     assert!(made.new && made.set.labels.iter().all(|l| l.words.is_some() && l.examples.len() == 1));
     let blue = dir.path().join("blue.png");
     picture(&blue, [10, 10, 240]);
-    let found = engine.label_by_set(&[Source::Path(blue)], "hues").expect("labelled");
+    let found = engine.label_by_set(&[Source::Path(blue)], "hues", false).expect("labelled");
     let reply = found[0].as_ref().expect("a picture");
     assert_eq!((reply.labels[0].label.as_str(), reply.none_of_these), ("blue", None));
     let sum: f32 = reply.labels.iter().map(|l| l.probability).sum();
     assert!((sum - 1.0).abs() < 1e-5, "{reply:?}");
-    let absent = engine.label_by_set(&[], "none").expect_err("no such set");
+    let absent = engine.label_by_set(&[], "none", false).expect_err("no such set");
     assert!(matches!(absent, EngineError::NotFound(_)), "{absent}");
     // Words in place of words, pictures beside pictures.
     let more = NewLabel {
@@ -143,4 +144,115 @@ fn without_calibration_labels_known_by_pictures_are_compared_by_cosine() {
     let changed = engine.write_label_set("hues", &[more], Writing::Add).expect("added");
     let blue = &changed.set.labels[2];
     assert_eq!((blue.words.as_deref(), blue.examples.len()), (Some("navy"), 2));
+}
+
+/// How many pictures a filter lets through.
+fn count(engine: &Engine, filter: &str) -> usize {
+    let expr = filter.parse().expect("a filter");
+    engine.items(None, 100, &Filter { kind: None, expr: Some(expr) }).expect("read").len()
+}
+
+/// A label known by words.
+fn worded(names: &[&str]) -> Vec<NewLabel> {
+    names.iter().map(|name| NewLabel::of_words(name)).collect()
+}
+
+#[test]
+fn a_set_labels_the_whole_library_and_what_comes_later() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (folder, data) = (dir.path().join("pictures"), dir.path().join("data"));
+    colours(&folder);
+    let engine = open(&data, towers());
+    index(&engine, &folder);
+    engine
+        .write_label_set("hues", &worded(&["red", "green", "blue"]), Writing::Create)
+        .expect("made");
+    let rule = LabelRule { minimum: 0.9, multi: false };
+    let applied = engine.apply_label_set(" hues ", rule).expect("applied");
+    // Yellow, white and black are none of them, or as much one as the other.
+    let expected = ["red", "green", "blue"].map(|name| (name.to_owned(), 1));
+    assert_eq!((applied.pictures, applied.labelled), (6, 3), "{applied:?}");
+    assert_eq!(applied.labels, expected);
+    assert_eq!(
+        ["red", "green", "pink"].map(|hue| count(&engine, &format!("label:{hue}"))),
+        [1, 1, 0]
+    );
+    let facets = engine.facets(&Filter::default(), 10).expect("counted");
+    let labels = facets.groups.iter().find(|g| g.name == "label").expect("a property");
+    assert_eq!((labels.distinct, labels.values[0].count), (3, 1), "{labels:?}");
+    // Hits say what they are labelled, and how probable that was: as much as asked one by one.
+    let request = SearchRequest {
+        filter: Some("label:red".parse().expect("a filter")),
+        ..SearchRequest::new(vec![text("red", 1.0)])
+    };
+    let hits = engine.search(&request).expect("found").hits;
+    let [given] = &hits[0].given[..] else { panic!("{hits:?}") };
+    assert_eq!((given.set.as_str(), given.label.as_str()), ("hues", "red"));
+    let alone = engine.label_by_set(&[Source::Path(folder.join("0.png"))], "hues", false);
+    let alone = alone.expect("labelled").swap_remove(0).expect("a picture");
+    assert!((alone.labels[0].probability - given.probability).abs() < 1e-5, "{alone:?} {given:?}");
+    // It stays in the store; pictures that come are asked as they are indexed.
+    drop(engine);
+    let engine = open(&data, towers());
+    picture(&folder.join("9.png"), [250, 5, 5]);
+    picture(&folder.join("1.png"), [0, 0, 250]);
+    index(&engine, &folder);
+    assert_eq!(
+        ["red", "green", "blue"].map(|hue| count(&engine, &format!("label:{hue}"))),
+        [2, 0, 2]
+    );
+    let state = engine.status().expect("read").labels;
+    assert_eq!((state[0].pictures, state[0].waiting, state[0].changed), (7, 0, false));
+    // A set that is changed says so, and is not asked of what is new.
+    engine.write_label_set("hues", &worded(&["white"]), Writing::Add).expect("added");
+    picture(&folder.join("10.png"), [255, 255, 255]);
+    index(&engine, &folder);
+    let state = engine.status().expect("read").labels;
+    assert_eq!((state[0].waiting, state[0].changed), (1, true));
+    assert_eq!((count(&engine, "label:red"), count(&engine, "label:white")), (2, 0));
+    let applied = engine.apply_label_set("hues", rule).expect("applied");
+    assert_eq!((applied.pictures, applied.labels[3].1), (8, 2), "{applied:?}");
+    assert_eq!(count(&engine, "label:white"), 2);
+    // Nothing is left of what another set of that name said, nor of one that is forgotten.
+    engine.write_label_set("hues", &worded(&["blue", "white"]), Writing::Replace).expect("made");
+    engine.apply_label_set("hues", rule).expect("applied");
+    assert!(count(&engine, "label:red") == 0 && count(&engine, "label:blue") > 0);
+    assert!(engine.forget_label_set("hues").expect("forgotten"));
+    assert_eq!(count(&engine, "label:*"), 0);
+    for (name, rule, told) in [
+        ("hues", rule, "no label set"),
+        ("hues", LabelRule { minimum: 1.5, ..rule }, "from 0 to 1"),
+    ] {
+        let error = engine.apply_label_set(name, rule).expect_err(told).to_string();
+        assert!(error.contains(told), "{error}");
+    }
+    engine.write_label_set("hues", &worded(&["red", "green"]), Writing::Create).expect("made");
+    let each = LabelRule { multi: true, ..rule };
+    let error = engine.apply_label_set("hues", each).expect_err("not calibrated").to_string();
+    assert!(error.contains("ek model calibrate"), "{error}");
+}
+
+#[test]
+fn nouns_are_embedded_once_for_a_model_that_came_without() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = dir.path().join("data");
+    let red = of(dir.path(), [255, 0, 0]);
+    let Example::Picture(source) = red else { panic!("a picture") };
+    let engine = open(&data, towers());
+    assert!(engine.describe(&source, 3).expect("read").is_empty());
+    assert!(!engine.learn_nouns(&AtomicBool::new(true)).expect("stopped"));
+    assert!(engine.learn_nouns(&AtomicBool::new(false)).expect("embedded"));
+    let found = engine.describe(&source, 3).expect("read");
+    assert!(found.len() == 3 && found[0].text.contains("red"), "{found:?}");
+    // Kept for whoever opens the store next; what is not whole is not taken.
+    let again = || open(&data, towers()).describe(&source, 3).expect("read").len();
+    drop(engine);
+    assert_eq!(again(), 3);
+    let kept = fs_err::read_dir(&data).expect("listed").flatten().map(|entry| entry.path());
+    let kept = kept.filter(|p| p.extension().is_some_and(|e| e == "i4")).collect::<Vec<_>>();
+    let [file] = &kept[..] else { panic!("{kept:?}") };
+    let mut bytes = fs_err::read(file).expect("read");
+    bytes[7] ^= 1;
+    fs_err::write(file, bytes).expect("written");
+    assert_eq!(again(), 0);
 }
