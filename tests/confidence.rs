@@ -229,6 +229,21 @@ fn a_model_learns_how_far_it_can_be_believed() {
     assert_eq!(report["without_an_answer"].as_array().expect("rows").len(), 3, "{report}");
     let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
     assert_eq!(page.matches("<svg").count(), 4, "four diagrams");
+    assert!(report["labels"].is_null(), "it is not calibrated for them: {report}");
+    // By classes, of which each has three pictures, the default model is.
+    let classes = fs_err::read_to_string(home.path().join("pairs.jsonl")).expect("readable");
+    let classes = classes.replace("\"group\":", "\"class\":");
+    fs_err::write(home.path().join("classes.jsonl"), classes).expect("written");
+    let file = ["eval", "classes.jsonl", "--split", "val", "--confidence", "--json"];
+    let report = home.ek(&[&file[..], &["--report", "r.html"]].concat()).exits(0).json();
+    let labels = &report["labels"];
+    for what in ["one_fits", "each_by_itself"] {
+        assert_eq!(labels[what]["bins"].as_array().expect("bins").len(), 15, "{labels}");
+        let auroc = labels[format!("{what}_auroc")].as_f64().expect("a number");
+        assert!(auroc > 0.6, "the default model tells better than chance: {labels}");
+    }
+    let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
+    assert_eq!(page.matches("<svg").count(), 6, "six diagrams");
 
     // Too few to learn from: nothing changes.
     fs_err::write(home.path().join("few.jsonl"), r#"{"path":"plain/0.png","caption":"a"}"#)

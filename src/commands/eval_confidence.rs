@@ -41,6 +41,11 @@ pub(super) fn as_json(r: &ConfidenceReport) -> Value {
         "hits": bins(&r.hits),
         "hits_auroc": {"cosine": r.hits_auroc.0, "learned": r.hits_auroc.1},
         "without_an_answer": odd,
+        "labels": r.labels.as_ref().map(|l| json!({
+            "things": l.things,
+            "one_fits": bins(&l.any), "one_fits_auroc": l.any_auroc,
+            "each_by_itself": bins(&l.each), "each_by_itself_auroc": l.each_auroc,
+        })),
     })
 }
 
@@ -95,6 +100,24 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
             o.nothing * 100.0
         ))?;
     }
+    if let Some(l) = &r.labels {
+        output::line(&format!(
+            "drawn label sets of {} things                AUROC   ECE",
+            l.things
+        ))?;
+        output::line(&format!(
+            "  one of the labels fits                      {:.3}   {:.3}",
+            l.any_auroc,
+            calibration_error(&l.any)
+        ))?;
+        if !l.each.is_empty() {
+            output::line(&format!(
+                "  a label by itself (--multi)                 {:.3}   {:.3}",
+                l.each_auroc,
+                calibration_error(&l.each)
+            ))?;
+        }
+    }
     Ok(())
 }
 
@@ -118,12 +141,16 @@ pub(super) fn page(r: &ConfidenceReport, to: &Path) -> Result<(), Failure> {
         r.base_rate * 100.0,
         r.draws
     );
-    for (name, bins) in [
+    let labels = r.labels.iter().flat_map(|labels| {
+        [("One of the labels fits", &labels.any), ("A label by itself fits", &labels.each)]
+    });
+    let diagrams = [
         ("Anything matches, asked in words", &r.anything),
         ("The same, keywords indexed", &r.anything_with_words),
         ("Anything matches, asked by a picture", &r.anything_by_picture),
         ("This hit matches (first ten)", &r.hits),
-    ] {
+    ];
+    for (name, bins) in diagrams.into_iter().chain(labels).filter(|(_, bins)| !bins.is_empty()) {
         let _ = write!(
             html,
             "<figure>{}<figcaption>{name}: ECE {:.3}</figcaption></figure>",

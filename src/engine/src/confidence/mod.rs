@@ -26,7 +26,8 @@ pub use self::calibrate::{Calibrated, calibrate};
 use self::evidence::Usual;
 pub(crate) use self::judge::LibraryUsual;
 pub use self::protocol::{
-    ConfidenceOptions, ConfidenceReport, OddQueries, Signal, measure as measure_confidence,
+    ConfidenceOptions, ConfidenceReport, LabelsBelieved, OddQueries, Signal,
+    measure as measure_confidence,
 };
 
 /// A model's calibration with its background loaded.

@@ -11,7 +11,7 @@ use super::evidence::{probability, sigmoid};
 use super::trial::{self, Material};
 use super::{Asked, Confidence};
 use crate::eval::{embed_all, embed_texts, of_split};
-use crate::{EngineError, Towers, pairs};
+use crate::{EngineError, Towers, label_sets, pairs};
 
 /// What to measure on.
 #[derive(Clone, Debug)]
@@ -58,6 +58,22 @@ pub struct OddQueries {
     pub nothing: f64,
 }
 
+/// How far what is said of labels can be believed: sets of 3 to 20 labels are drawn, and of
+/// the pictures that are shown half have one.
+#[derive(Clone, Debug)]
+pub struct LabelsBelieved {
+    /// Things that labels were drawn of.
+    pub things: usize,
+    /// That one of the labels fits, which is what is left by `none_of_these`.
+    pub any: Vec<ReliabilityBin>,
+    /// Area under the curve of that.
+    pub any_auroc: f64,
+    /// That a label fits, judged by itself; empty if the model is not calibrated for it.
+    pub each: Vec<ReliabilityBin>,
+    /// Area under the curve of that.
+    pub each_auroc: f64,
+}
+
 /// How good a model's probabilities are.
 #[derive(Clone, Debug)]
 pub struct ConfidenceReport {
@@ -86,6 +102,9 @@ pub struct ConfidenceReport {
     pub hits_auroc: (f64, f64),
     /// Queries that have no right answer.
     pub odd: Vec<OddQueries>,
+    /// Drawn label sets; `None` if the model is not calibrated for them, or there are too
+    /// few things with two pictures.
+    pub labels: Option<LabelsBelieved>,
     /// Pictures that could not be read.
     pub failed: usize,
 }
@@ -182,6 +201,10 @@ pub fn measure(
     let vectors = embed_texts(towers, &captions)?;
     let texts: BTreeMap<String, Embedding> =
         captions.iter().map(|c| (*c).to_owned()).zip(vectors).collect();
+    let labels = match towers.label_sets() {
+        Some(known) => label_sets::try_out(towers, &seen, &confidence, known, options.seed)?,
+        None => None,
+    };
     let material = Material::new(seen, &texts, &confidence);
     if material.groups() < 4 {
         return Err(EngineError::Invalid(format!(
@@ -235,8 +258,18 @@ pub fn measure(
             area_under_roc(&words.hit_said, &words.hit_truth).unwrap_or(0.5),
         ),
         odd: odd.into_iter().map(Odd::told).collect(),
+        labels: labels.map(|trial| believed(&trial, options.bins)),
         failed: failed.len(),
     })
+}
+
+fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
+    let of = |all: &label_sets::Said| {
+        let auroc = area_under_roc(&all.said, &all.truth).unwrap_or(0.5);
+        (reliability(&all.said, &all.truth, bins), auroc)
+    };
+    let ((any, any_auroc), (each, each_auroc)) = (of(&trial.any), of(&trial.each));
+    LabelsBelieved { things: trial.things, any, any_auroc, each, each_auroc }
 }
 
 fn share(truth: &[bool]) -> f64 {

@@ -82,30 +82,22 @@ pub(crate) fn fit(
     let mut losses = [0.0; SHARPNESS.len()];
     for draw in 0..DRAWS {
         let drawn = draw_set(&things, draw, seed);
-        let vectors = drawn.vectors(words_weight)?;
-        let expected: Vec<Expected> =
-            vectors.iter().map(|v| confidence.expected(v.values())).collect();
-        let expected: Vec<&Expected> = expected.iter().collect();
         let by_pictures = drawn.known.iter().any(|&k| k != Known::Words);
-        for (picture, own) in &drawn.shown {
-            let cosines: Vec<f32> =
-                vectors.iter().map(|v| dot(v.values(), picture.values())).collect();
-            let (best, evidence) = AnyEvidence::of(&cosines, &expected);
-            let kind = usize::from(drawn.known[best] != Known::Words);
-            rows[kind].push(evidence.figures());
-            truth[kind].push(own.is_some());
-            for (i, (&cosine, expected)) in cosines.iter().zip(&expected).enumerate() {
-                let kind = usize::from(drawn.known[i] != Known::Words);
+        drawn.judged(words_weight, confidence, |judged| {
+            rows[usize::from(judged.by_picture[judged.best])].push(judged.evidence.figures());
+            truth[usize::from(judged.by_picture[judged.best])].push(judged.own.is_some());
+            for (i, (&cosine, expected)) in judged.cosines.iter().zip(judged.expected).enumerate() {
+                let kind = usize::from(judged.by_picture[i]);
                 each_rows[kind].push(EachEvidence::of(cosine, expected).figures());
-                each_truth[kind].push(*own == Some(i));
+                each_truth[kind].push(judged.own == Some(i));
             }
-            if let (Some(own), true) = (own, by_pictures) {
-                let strength = deviations(&cosines, &expected);
+            if let (Some(own), true) = (judged.own, by_pictures) {
+                let strength = deviations(judged.cosines, judged.expected);
                 for (loss, sharpness) in losses.iter_mut().zip(SHARPNESS) {
-                    *loss += surprise(&strength, sharpness, *own);
+                    *loss += surprise(&strength, sharpness, own);
                 }
             }
-        }
+        })?;
     }
     let fit = |rows: &[Vec<f64>], truth: &[bool]| {
         Logistic::fit(rows, truth, PENALTY)
@@ -133,6 +125,67 @@ pub(crate) fn fit(
         pictures: fitted(1)?,
         each: Some(EachLabel { words: each(0)?, pictures: each(1)? }),
     })
+}
+
+/// What was said of drawn sets, and what was true.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct LabelTrial {
+    /// Things that sets were drawn of.
+    pub(crate) things: usize,
+    /// How probable it is that a picture has one of the labels.
+    pub(crate) any: Said,
+    /// How probable each label is by itself.
+    pub(crate) each: Said,
+}
+
+/// Probabilities, and whether they came true.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Said {
+    pub(crate) said: Vec<f64>,
+    pub(crate) truth: Vec<bool>,
+}
+
+impl Said {
+    fn add(&mut self, said: f64, truth: bool) {
+        self.said.push(said);
+        self.truth.push(truth);
+    }
+}
+
+/// What a calibration says of sets drawn as [`fit`] draws them, of things it did not see.
+/// `None` if they are fewer than 20.
+///
+/// # Errors
+/// As the model fails.
+pub(crate) fn try_out(
+    towers: &dyn Towers,
+    seen: &[Seen],
+    confidence: &Confidence,
+    calibration: &LabelCalibration,
+    seed: u64,
+) -> Result<Option<LabelTrial>, EngineError> {
+    let things = things(towers, seen)?;
+    if things.len() < FEWEST {
+        return Ok(None);
+    }
+    let mut trial = LabelTrial { things: things.len(), ..LabelTrial::default() };
+    for draw in 0..DRAWS {
+        let drawn = draw_set(&things, draw, seed);
+        drawn.judged(calibration.words_weight, confidence, |judged| {
+            let weights = match judged.by_picture[judged.best] {
+                true => &calibration.pictures,
+                false => &calibration.words,
+            };
+            trial.any.add(judged.evidence.probability(weights), judged.own.is_some());
+            let Some(each) = &calibration.each else { return };
+            for (i, (&cosine, expected)) in judged.cosines.iter().zip(judged.expected).enumerate() {
+                let weights = if judged.by_picture[i] { &each.pictures } else { &each.words };
+                let said = EachEvidence::of(cosine, expected).probability(weights);
+                trial.each.add(said, judged.own == Some(i));
+            }
+        })?;
+    }
+    Ok(Some(trial))
 }
 
 /// Things by class, or else by first caption, that have at least two pictures; of other
@@ -226,7 +279,48 @@ fn draw_of<'a>(
     drawn
 }
 
+/// A picture beside a drawn set.
+struct Beside<'a> {
+    cosines: &'a [f32],
+    expected: &'a [&'a Expected],
+    /// Of each label, whether it is known by a picture.
+    by_picture: &'a [bool],
+    /// The label that fits best, and what tells whether it does.
+    best: usize,
+    evidence: AnyEvidence,
+    /// The label that the picture has.
+    own: Option<usize>,
+}
+
 impl Drawn<'_> {
+    /// Calls `each` with every picture that is shown.
+    fn judged(
+        &self,
+        words_weight: f64,
+        confidence: &Confidence,
+        mut each: impl FnMut(&Beside<'_>),
+    ) -> Result<(), EngineError> {
+        let vectors = self.vectors(words_weight)?;
+        let expected: Vec<Expected> =
+            vectors.iter().map(|v| confidence.expected(v.values())).collect();
+        let expected: Vec<&Expected> = expected.iter().collect();
+        let by_picture: Vec<bool> = self.known.iter().map(|&k| k != Known::Words).collect();
+        for &(picture, own) in &self.shown {
+            let cosines: Vec<f32> =
+                vectors.iter().map(|v| dot(v.values(), picture.values())).collect();
+            let (best, evidence) = AnyEvidence::of(&cosines, &expected);
+            each(&Beside {
+                cosines: &cosines,
+                expected: &expected,
+                by_picture: &by_picture,
+                best,
+                evidence,
+                own,
+            });
+        }
+        Ok(())
+    }
+
     fn vectors(&self, words_weight: f64) -> Result<Vec<Embedding>, EngineError> {
         let of = |(i, known): (usize, &Known)| match known {
             Known::Words => Ok(self.words[i].clone()),

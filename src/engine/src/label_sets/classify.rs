@@ -134,7 +134,7 @@ impl EachEvidence {
         vec![self.deviations, self.rare, self.cosine]
     }
 
-    fn probability(&self, w: &EachLabelWeights) -> f64 {
+    pub(super) fn probability(&self, w: &EachLabelWeights) -> f64 {
         let sum = self.deviations * w.deviations + self.rare * w.rare + self.cosine * w.cosine;
         1.0 / (1.0 + (-(w.bias + sum)).exp())
     }
