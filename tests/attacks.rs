@@ -87,6 +87,7 @@ fn paths_lead_nowhere() {
         assert!((400..500).contains(&status), "{path}: {text}");
         assert!(!text.contains("the secret") && !text.contains("root:"), "{path}: {text}");
     }
+    server.wait_for_line("refused: GET /../secret.txt (404)");
     is_fine(&server);
 }
 
@@ -138,6 +139,7 @@ fn other_sites_and_other_names_are_refused() {
     let twice = [("host", "localhost"), ("host", "evil.example")];
     assert!((400..500).contains(&request(&server, "GET /v1/status", &twice, b"").0));
     assert_eq!(server.get("/v1/status").1["texts"], 0);
+    server.wait_for_line("(403): The request comes from elsewhere");
     is_fine(&server);
 }
 
@@ -223,6 +225,7 @@ fn bodies_too_large_too_deep_and_too_odd() {
         ("content-length", &*length),
     ];
     assert_eq!(request(&server, "POST /v1/search", &headers, &zipped).0, 415);
+    server.wait_for_line("refused: POST /v1/search (400): The request cannot be read");
     is_fine(&server);
 }
 
@@ -256,6 +259,9 @@ fn pictures_that_are_none_or_too_much() {
         assert!((400..500).contains(&status), "{address}: {reply}");
     }
     assert_eq!(server.post("/v1/jobs", &json!({ "paths": ["http://x/"] })).0, 400);
+    let (_, reply) = server.post("/v1/describe", &json!({ "image": BASE64_STANDARD.encode("no") }));
+    assert_eq!(reply["field"], "image", "{reply}");
+    server.wait_for_line("refused: POST /v1/search (422)");
     is_fine(&server);
 }
 
@@ -387,6 +393,107 @@ fn who_dawdles_is_not_waited_for() {
         assert!(status == 0 || status == 408, "{text}");
     }
     is_fine(&server);
+}
+
+/// Megabytes that a process keeps in memory.
+#[cfg(target_os = "linux")]
+fn resident(pid: u32) -> u64 {
+    let status = fs_err::read_to_string(format!("/proc/{pid}/status")).expect("readable");
+    let line = status.lines().find(|line| line.starts_with("VmRSS:")).expect("a line");
+    let kilobytes: u64 =
+        line.split_whitespace().nth(1).and_then(|n| n.parse().ok()).expect("a number");
+    kilobytes >> 10
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn who_reads_nothing_takes_no_room() {
+    let home = Home::new();
+    let large = home.folder("pictures").join("large.bmp");
+    // 12 MB, since nothing of it is packed.
+    image::RgbImage::from_fn(2_000, 2_000, |x, y| image::Rgb([x as u8, y as u8, 7]))
+        .save(&large)
+        .expect("written");
+    let server = Server::start(&home, &["up", "pictures"]);
+    server.wait_for_images(1);
+    let id = server.get("/v1/items").1["items"][0]["id"].as_str().expect("one").to_owned();
+    let ask = format!("GET /v1/items/{id}/file HTTP/1.1\r\nhost: localhost\r\n\r\n");
+    let before = resident(server.pid());
+    let mut slow: Vec<TcpStream> = (0..40)
+        .map(|_| {
+            let mut socket = TcpStream::connect(server.authority()).expect("connects");
+            socket.write_all(ask.as_bytes()).expect("sent");
+            socket
+        })
+        .collect();
+    // All of them are being answered by now.
+    for socket in &mut slow {
+        let mut first = [0; 16];
+        socket.set_read_timeout(Some(Duration::from_secs(60))).expect("set");
+        socket.read_exact(&mut first).expect("answered");
+        assert_eq!(&first[..12], b"HTTP/1.1 200");
+    }
+    let grown = resident(server.pid()).saturating_sub(before);
+    assert!(grown < 100, "{grown} MB for 40 who read nothing of 12 MB each");
+    // Whoever does read gets all of it, as it is.
+    let file = ureq::get(format!("{}/v1/items/{id}/file", server.url)).call().expect("served");
+    let got = file.into_body().with_config().limit(20 << 20).read_to_vec().expect("read");
+    assert!(got == fs_err::read(&large).expect("there"));
+    let (status, reply) = server.get("/v1/search?q=red&mode=vector");
+    assert_eq!((status, &reply["total_candidates"]), (200, &json!(1)), "{reply}");
+}
+
+#[test]
+fn bodies_that_are_begun_and_never_ended_keep_nobody_out() {
+    let (_home, server) = server();
+    let begin = "POST /v1/search HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+                 content-length: 500\r\n\r\n{";
+    let mut begun: Vec<TcpStream> = (0..600)
+        .map(|_| {
+            let mut socket = TcpStream::connect(server.authority()).expect("connects");
+            socket.write_all(begin.as_bytes()).expect("sent");
+            socket
+        })
+        .collect();
+    is_fine(&server);
+    // Those over the limit were sent away at once.
+    let mut refused = 0;
+    for socket in &mut begun {
+        socket.set_read_timeout(Some(Duration::from_millis(1))).expect("set");
+        let mut first = [0; 12];
+        if socket.read_exact(&mut first).is_ok() {
+            assert_eq!(&first, b"HTTP/1.1 429");
+            refused += 1;
+        }
+    }
+    assert!((300..=400).contains(&refused), "{refused} of 600");
+}
+
+#[test]
+fn many_labels_at_once_leave_searches_their_turns() {
+    let (_home, server) = server();
+    let id = server.get("/v1/items").1["items"][0]["id"].as_str().expect("one").to_owned();
+    let labels: Vec<String> = (0..300).map(|i| format!("thing {i}")).collect();
+    let ask = json!({"id": id, "labels": labels, "templates": ["a {}", "the {}", "one {}"]});
+    let body = ask.to_string();
+    let head = format!(
+        "POST /v1/label HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n\
+         content-length: {}\r\n\r\n",
+        body.len()
+    );
+    // They go away without waiting for the answer, and their work may go on for a while.
+    let begun: Vec<TcpStream> = (0..8)
+        .map(|_| {
+            let mut socket = TcpStream::connect(server.authority()).expect("connects");
+            socket.write_all(&[head.as_bytes(), body.as_bytes()].concat()).expect("sent");
+            socket
+        })
+        .collect();
+    is_fine(&server);
+    drop(begun);
+    let more = json!({"id": id, "labels": labels, "templates": vec!["a {}"; 4]});
+    let (status, reply) = server.post("/v1/label", &more);
+    assert_eq!((status, &reply["field"]), (400, &json!("templates")), "{reply}");
 }
 
 #[test]

@@ -316,12 +316,20 @@ fn items_are_added_and_forgotten() {
     home.ek(&["remove", uploads.to_str().expect("UTF-8")]).exits(0);
     assert!(!std::path::Path::new(&path).exists(), "the store's own copy goes along");
     assert_eq!(server.delete(&format!("/v1/items/{id}")).0, 404);
-    // A file of the user's stays, and it is said that its folder brings it back.
+    // A file of the user's stays where it lies, and out of the store until it changes.
     let (_, red) = server.get("/v1/items?filter=name:red*");
     let red = red["items"][0]["id"].as_str().expect("one").to_owned();
     let (_, gone) = server.delete(&format!("/v1/items/{red}"));
     assert!(!gone["within"].as_array().expect("folders").is_empty(), "{gone}");
     assert!(home.path().join("known/red.png").exists());
+    let known = home.path().join("known");
+    let known = known.to_str().expect("UTF-8");
+    home.ek(&["index", known]).exits(1);
+    assert_eq!(server.get(&format!("/v1/items/{red}")).0, 404, "a run does not bring it back");
+    let (_, failures) = server.get("/v1/failures");
+    assert!(failures.to_string().contains("forgotten on request"), "{failures}");
+    home.ek(&["retry"]);
+    assert_eq!(server.get(&format!("/v1/items/{red}")).0, 200, "asked for, it comes");
 
     for body in [
         json!({}),

@@ -47,8 +47,8 @@ pub use filter::{
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use local::{
-    Access, Entry, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options, Pictures,
-    Probe, Recall, Report, Side,
+    Access, Entry, FORGOTTEN, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options,
+    Pictures, Probe, Recall, Report, Side,
 };
 pub use lock::{Holder, HolderInfo};
 pub use named::{NameKind, Named, NamedVector, Origin};

@@ -93,8 +93,14 @@ fn label_sets_are_made_used_and_deleted() {
     browser.keys(Browser::RIGHT);
     page.wait(&format!("document.querySelector('#v-place').innerText === {place}"));
 
-    // What was taught shows its picture, and a label or a set goes at the second press.
     let of_things = "[...document.querySelectorAll('#n-sets > li')].at(-1)";
+    // The library is labelled by it, and the label is a facet and a filter then.
+    browser.run(&format!("{of_things}.querySelector('.apply').click()"));
+    page.wait(&format!(
+        "{of_things}.querySelector('.applied')?.innerText.includes('is asked of those that come')"
+    ));
+    page.wait("document.querySelector('#toast').innerText.includes('a label of things')");
+    // What was taught shows its picture, and a label or a set goes at the second press.
     page.wait(&format!("{of_things}.querySelector('.thumb-look img')"));
     let delete = format!("{of_things}.querySelector('[aria-label^=\"Delete the label Mittens\"]')");
     browser.run(&format!("const button = {delete}; button.focus(); button.click();"));

@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -10,6 +11,8 @@ use super::Home;
 
 pub(crate) struct Server {
     child: Child,
+    /// What it wrote to standard error.
+    log: Arc<Mutex<Vec<String>>>,
     pub(crate) url: String,
     agent: ureq::Agent,
 }
@@ -37,14 +40,36 @@ impl Server {
         };
         // Drained, so that the server never blocks on a full pipe.
         let stderr = child.stderr.take().expect("piped");
+        let log = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&log);
         std::thread::spawn(move || {
-            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|l| eprintln!("ek: {l}"));
+            BufReader::new(stderr).lines().map_while(Result::ok).for_each(|line| {
+                eprintln!("ek: {line}");
+                kept.lock().expect("no panic").push(line);
+            });
         });
         let url = said["listening"].as_str().expect("an address").to_owned();
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .timeout_global(Some(Duration::from_secs(60)));
-        Self { child, url, agent: config.build().into() }
+        Self { child, log, url, agent: config.build().into() }
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits until it told the owner of something.
+    pub(crate) fn wait_for_line(&self, with: &str) {
+        let start = Instant::now();
+        loop {
+            let lines = self.log.lock().expect("no panic").clone();
+            if lines.iter().any(|line| line.contains(with)) {
+                return;
+            }
+            assert!(start.elapsed() < Duration::from_secs(60), "no line with {with:?}: {lines:#?}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
     }
 
     pub(crate) fn get(&self, path: &str) -> (u16, Value) {

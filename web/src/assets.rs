@@ -3,7 +3,9 @@
 
 use std::sync::OnceLock;
 
+use actix_web::body::MessageBody;
 use actix_web::http::header::{self, EntityTag, HeaderValue};
+use actix_web::web::Bytes;
 use actix_web::{HttpRequest, HttpResponse};
 
 /// One embedded file.
@@ -80,22 +82,27 @@ impl Asset {
         let tag = self.tag.get_or_init(|| tag(self.bytes));
         // `no-cache`: keep it, but ask whether it is still the one; a new
         // version of the program must not meet an old page.
-        tagged(request, tag, self.mime, "no-cache", || self.bytes.into())
+        tagged(request, tag, self.mime, "no-cache", || Bytes::from_static(self.bytes))
     }
 }
 
 /// The entity tag of some content.
 pub(crate) fn tag(bytes: &[u8]) -> String {
-    blake3::hash(bytes).to_hex()[..32].to_owned()
+    tag_of(&blake3::hash(bytes))
+}
+
+/// The same, of content with this hash.
+pub(crate) fn tag_of(hash: &blake3::Hash) -> String {
+    hash.to_hex()[..32].to_owned()
 }
 
 /// A reply that need not be sent twice: 304 if the browser has this `tag`.
-pub(crate) fn tagged(
+pub(crate) fn tagged<B: MessageBody + 'static>(
     request: &HttpRequest,
     tag: &str,
     mime: &str,
     cache: &'static str,
-    body: impl FnOnce() -> actix_web::web::Bytes,
+    body: impl FnOnce() -> B,
 ) -> HttpResponse {
     let etag = EntityTag::new_strong(tag.to_owned()).to_string();
     let known = request.headers().get(header::IF_NONE_MATCH).map(HeaderValue::as_bytes);

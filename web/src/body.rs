@@ -10,14 +10,22 @@ use actix_web::http::header;
 use actix_web::rt::time::timeout;
 use actix_web::web::{Bytes, BytesMut, Payload};
 use futures_util::StreamExt;
+use tokio::sync::Semaphore;
 
 use crate::problem::Problem;
 
 /// The most bytes a body may have.
 pub(crate) const BODY_LIMIT: usize = 32 << 20;
 
-/// How long a body may take to arrive.
-const TIME_LIMIT: Duration = Duration::from_secs(60);
+/// How long a body may take to arrive: so long, and for each megabyte a little longer. Of
+/// some the length is not known; they may take as long as the largest.
+const TIME_LIMIT: Duration = Duration::from_secs(10);
+const TIME_EACH_MEGABYTE: Duration = Duration::from_millis(1_500);
+
+/// Bodies under way at once. Fewer than there may be connections, so that bodies that are
+/// begun and never ended keep nobody out.
+const UNDER_WAY: usize = 256;
+static PLACES: Semaphore = Semaphore::const_new(UNDER_WAY);
 
 /// The most fields a form may have.
 const FORM_FIELDS: usize = 1_200;
@@ -43,10 +51,38 @@ pub(crate) enum FormValue {
 /// Receives the body of `request`.
 ///
 /// # Errors
-/// 408 after [`TIME_LIMIT`], 413 over [`BODY_LIMIT`], 415 for what is compressed and for a content type that is neither JSON nor a
+/// 408 after [`TIME_LIMIT`], 429 if [`UNDER_WAY`] others are arriving, 413 over [`BODY_LIMIT`], 415 for what is compressed and for a content type that is neither JSON nor a
 /// form, 400 if the body breaks off, is no valid form, or has company in the address.
 pub(crate) async fn receive(request: &HttpRequest, payload: Payload) -> Result<Raw, Problem> {
-    receive_within(request, payload, TIME_LIMIT).await
+    let Ok(_place) = PLACES.try_acquire() else {
+        return Err(Problem::too_busy(format!("{UNDER_WAY} bodies are arriving already")));
+    };
+    let length = announced(request).unwrap_or(BODY_LIMIT as u64).min(BODY_LIMIT as u64);
+    let megabytes = u32::try_from(length >> 20).unwrap_or(u32::MAX);
+    receive_within(request, payload, TIME_LIMIT + TIME_EACH_MEGABYTE * megabytes).await
+}
+
+/// The length that the body is said to have.
+fn announced(request: &HttpRequest) -> Option<u64> {
+    request.headers().get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+}
+
+/// Receives the body of a request that need not have one.
+///
+/// # Errors
+/// As [`receive`], if there is one.
+pub(crate) async fn receive_if_any(
+    request: &HttpRequest,
+    payload: Payload,
+) -> Result<Option<Raw>, Problem> {
+    let silent = [header::CONTENT_TYPE, header::TRANSFER_ENCODING]
+        .iter()
+        .all(|name| !request.headers().contains_key(name))
+        && request.headers().get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
+    match silent {
+        true => Ok(None),
+        false => receive(request, payload).await.map(Some),
+    }
 }
 
 async fn receive_within(
@@ -65,9 +101,7 @@ async fn receive_all(request: &HttpRequest, payload: Payload) -> Result<Raw, Pro
             "the fields of a POST belong in its body; the address may not carry any",
         ));
     }
-    let announced = request.headers().get(header::CONTENT_LENGTH);
-    let announced = announced.and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
-    if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+    if announced(request).is_some_and(|length| length > BODY_LIMIT as u64) {
         return Err(over_limit());
     }
     let encoding = request.headers().get(header::CONTENT_ENCODING);

@@ -60,6 +60,14 @@ impl Fields {
         }
     }
 
+    /// The fields of a body that need not be there.
+    ///
+    /// # Errors
+    /// As [`Fields::from_body`].
+    pub(crate) fn from_any_body(raw: Option<Raw>) -> Result<Self, Problem> {
+        raw.map_or_else(|| Ok(Self::from_query(vec![])), Self::from_body)
+    }
+
     /// The fields of an address, already decoded.
     pub(crate) fn from_query(pairs: Vec<(String, String)>) -> Self {
         let values = pairs.into_iter().map(|(name, text)| (name, Value::Text(text))).collect();

@@ -32,6 +32,14 @@ pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(|| {
     Gate::new(running, WAITING_EACH * running, PATIENCE)
 });
 
+/// The gate for what may take seconds: it has turns of its own, so that however many ask for
+/// it, searches are let in as ever.
+pub(crate) static LONG: LazyLock<Gate> = LazyLock::new(|| {
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    let running = (cores / 2).max(1);
+    Gate::new(running, WAITING_EACH * running, PATIENCE)
+});
+
 /// Who may work.
 pub(crate) struct Gate {
     running: Arc<Semaphore>,

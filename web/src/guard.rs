@@ -17,7 +17,7 @@ use crate::assets;
 use crate::gate::{GATE, LARGE_BODY};
 use crate::log::Log;
 use crate::meter::Meter;
-use crate::problem::Problem;
+use crate::problem::{Problem, Why};
 use crate::unread::Unread;
 
 /// Who may come in.
@@ -179,9 +179,11 @@ pub(crate) async fn guard(
         Err(problem) => request.into_response(problem.error_response()),
     };
     let status = reply.status();
-    let refused = matches!(status.as_u16(), 401 | 403 | 408 | 413 | 429 | 431);
-    if refused && let Some(log) = log {
-        let why = status.canonical_reason().unwrap_or_default();
+    if status.is_client_error()
+        && let Some(log) = log
+    {
+        let why = reply.response().extensions().get::<Why>().map(|why| why.0);
+        let why = why.or(status.canonical_reason()).unwrap_or_default();
         log.refused(method.as_str(), &path, status.as_u16(), why);
     }
     if let Some(meter) = meter {

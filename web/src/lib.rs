@@ -17,6 +17,8 @@ mod date;
 #[cfg(feature = "server")]
 mod fields;
 #[cfg(feature = "server")]
+mod file_stream;
+#[cfg(feature = "server")]
 mod gate;
 #[cfg(feature = "server")]
 mod guard;

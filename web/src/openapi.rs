@@ -219,7 +219,7 @@ fn label_sets(doc: &mut Doc) {
                  (`label:NAME`) and facets know these labels from then on; pictures that come \
                  later get theirs as they are indexed, until the set is changed.",
             ))
-            .request_body(Some(doc.body::<asks::ApplyLabels>()));
+            .request_body(Some(doc.body_if_any::<asks::ApplyLabels>()));
         named(op).response("200", doc.json::<wire::AppliedLabels>("How many have which label"))
     });
     doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
@@ -284,9 +284,8 @@ fn jobs(doc: &mut Doc) {
         op.summary(Some("Index folders, try failed files again, or forget folders"))
             .description(Some(
                 "Only below folders that the server's owner has indexed or allowed. What lies in a \
-                 folder that was indexed is indexed with all of it, as the owner did; a folder \
-                 around one that was indexed is refused, and so are folders with different options \
-                 in one job. Jobs are done one after the other.",
+                 folder that was indexed is indexed with all of it, as the owner did. Folders with \
+                 different options in one job are refused. Jobs are done one after the other.",
             ))
             .request_body(Some(doc.body::<asks::JobOrder>()))
             .response("202", doc.json::<wire::Job>("It will be done"))
@@ -332,11 +331,7 @@ fn operation(doc: &mut Doc) {
                  then switches between two requests. If pictures or names would be lost, it stops \
                  before that and says so. The former store stays: to go back, use its model.",
             ))
-            .request_body(Some({
-                let mut body = doc.body::<asks::UseModel>();
-                body.required = Some(Required::False);
-                body
-            }));
+            .request_body(Some(doc.body_if_any::<asks::UseModel>()));
         named(op).response("202", doc.json::<wire::Job>("It will be done"))
     });
     for (path, summary) in [
@@ -475,6 +470,13 @@ impl Doc {
             .content("multipart/form-data", Content::new(Some(schema)))
             .required(Some(Required::True))
             .build()
+    }
+
+    /// The same for a request that need not say anything.
+    fn body_if_any<T: ToSchema>(&mut self) -> RequestBody {
+        let mut body = self.body::<T>();
+        body.required = Some(Required::False);
+        body
     }
 
     /// Each property of `T` as a parameter of the address.

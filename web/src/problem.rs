@@ -21,6 +21,10 @@ pub(crate) struct Problem {
     retry_after: Option<u32>,
 }
 
+/// Goes along with a reply, for whoever tells the server's owner: not the detail, which has
+/// what the client sent.
+pub(crate) struct Why(pub(crate) &'static str);
+
 #[derive(Serialize)]
 struct Document<'a> {
     #[serde(rename = "type")]
@@ -156,13 +160,18 @@ impl Problem {
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let detail = error.to_string();
+        // Pictures come by that field only.
+        let field = error.is_of_an_upload().then(|| "image".to_owned());
         match error.fault() {
-            Fault::User => Self::new(
-                StatusCode::UNPROCESSABLE_ENTITY,
-                "cannot-answer",
-                "The request cannot be answered as it stands",
-                detail,
-            ),
+            Fault::User => Self {
+                field,
+                ..Self::new(
+                    StatusCode::UNPROCESSABLE_ENTITY,
+                    "cannot-answer",
+                    "The request cannot be answered as it stands",
+                    detail,
+                )
+            },
             Fault::NotFound => Self::not_found(detail),
             Fault::Busy => Self {
                 retry_after: Some(5),
@@ -216,6 +225,7 @@ impl ResponseError for Problem {
         });
         let kind = HeaderValue::from_static("application/problem+json");
         reply.headers_mut().insert(header::CONTENT_TYPE, kind);
+        reply.extensions_mut().insert(Why(self.title));
         reply
     }
 }

@@ -15,6 +15,8 @@ const LINK_LIMIT: usize = 1_000;
 const PART_LIMIT: usize = 32;
 const LABEL_LIMIT: usize = 1_000;
 const TEMPLATE_LIMIT: usize = 100;
+/// Labels × templates: some thirteen seconds' work of a core for the default model.
+const PROMPT_LIMIT: usize = 1_000;
 const WEIGHT_LIMIT: f32 = 1_000.0;
 
 const KINDS: &[(&str, Option<Kind>)] =
@@ -200,6 +202,14 @@ pub(crate) fn label(mut fields: Fields) -> Result<(Picture, Labels), Problem> {
     if labels.is_empty() {
         let detail = "labels is missing: give at least two, such as [\"cat\", \"dog\"]";
         return Err(Problem::field("labels", detail));
+    }
+    let prompts = labels.len() * templates.len().max(1);
+    if prompts > PROMPT_LIMIT {
+        let detail = format!(
+            "labels × templates are {PROMPT_LIMIT} at most in one request, got {prompts}; a label \
+             set is encoded once and then costs nothing"
+        );
+        return Err(Problem::field("templates", detail));
     }
     Ok((picture, Labels::Words(LabelRequest { labels, templates, multi })))
 }

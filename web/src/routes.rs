@@ -16,7 +16,7 @@ pub(crate) use self::jobs::Followers;
 use crate::body;
 use crate::current::Current;
 use crate::fields::Fields;
-use crate::gate::GATE;
+use crate::gate::{GATE, LONG};
 use crate::problem::Problem;
 use crate::request::{self, Embeddable, Labels, Picture};
 use crate::{assets, wire};
@@ -174,6 +174,9 @@ async fn asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
     }
 }
 
+/// Beyond so many texts to encode, a request takes its turn among the long ones.
+const MANY_PROMPTS: usize = 32;
+
 /// Runs `work`, which takes the processor or the disk, where blocking is allowed and when
 /// it is its turn.
 async fn block<T: Send + 'static>(
@@ -181,6 +184,18 @@ async fn block<T: Send + 'static>(
 ) -> Result<T, Problem> {
     let turn = GATE.enter().await?;
     // The turn goes with the work: a client that goes away does not end what goes on here.
+    quick(move || {
+        let _turn = turn;
+        work()
+    })
+    .await
+}
+
+/// Runs `work`, which may take seconds, when it is its turn among others of the kind.
+async fn long<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = LONG.enter().await?;
     quick(move || {
         let _turn = turn;
         work()
@@ -266,8 +281,10 @@ async fn label(
     payload: Payload,
 ) -> Result<Json<wire::LabelReply>, Problem> {
     let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let (picture, labels) = request::label(Fields::from_body(raw)?)?;
+    let (picture, labels) = block(move || request::label(Fields::from_body(raw)?)).await?;
+    let many = matches!(&labels, Labels::Words(words)
+        if words.labels.len() * words.templates.len().max(1) > MANY_PROMPTS);
+    let work = move || {
         let source = source(&engine, picture)?;
         let reply = match labels {
             Labels::Words(request) => engine.label(&source, &request)?,
@@ -277,8 +294,8 @@ async fn label(
         };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
         Ok(Json(wire::LabelReply { images }))
-    })
-    .await
+    };
+    if many { long(work).await } else { block(work).await }
 }
 
 async fn describe(

@@ -85,6 +85,23 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long requests under way may take to end once the server is to stop.
 const FAREWELL: Duration = Duration::from_secs(5);
 
+/// How long a client may take nothing of what is sent to it.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// Whoever asks and then reads nothing would keep a connection and a piece of the answer. The
+/// kernel ends such connections itself; they have that from the socket they come in by.
+#[cfg(target_os = "linux")]
+fn drop_who_reads_nothing(socket: &TcpListener) -> io::Result<()> {
+    socket2::SockRef::from(socket).set_tcp_user_timeout(Some(UNREAD))
+}
+
+/// Elsewhere nothing of the kind is asked of the kernel.
+#[cfg(not(target_os = "linux"))]
+fn drop_who_reads_nothing(_: &TcpListener) -> io::Result<()> {
+    let _ = UNREAD;
+    Ok(())
+}
+
 /// An address that is ours and rules that may be kept: what can be settled
 /// before there is anything to serve.
 pub struct Listener {
@@ -111,6 +128,7 @@ impl Listener {
             _ => failed(source),
         })?;
         let addr = socket.local_addr().map_err(failed)?;
+        drop_who_reads_nothing(&socket).map_err(failed)?;
         Ok(Self { socket, addr, rules: Guard::new(options.bind, key.as_deref()) })
     }
 

@@ -1,7 +1,7 @@
 // Given words and pictures, how does one make a list of labels to choose among? Each label
 // is known by words, by example pictures, or by both.
 
-import { $, action, count, icon, make, sure, toast } from "./dom.js";
+import { $, action, count, icon, make, number, sure, toast } from "./dom.js";
 import { ask } from "./api.js";
 import { Examples, itemsAt, notTakenWords, outdated, shownExamples } from "./examples.js";
 
@@ -32,6 +32,13 @@ function knownBy({ label, words, examples }) {
   if (words !== null) by.push(words === label ? "itself" : `“${words}”`);
   if (examples.length) by.push(count(examples.length, "picture", "pictures"));
   return `known by ${by.join(" and ")}`;
+}
+
+/** What a set did for the library, in words. */
+function appliedWords({ pictures, waiting, changed }) {
+  const looked = `It was asked of ${count(pictures, "picture", "pictures")} of the library`;
+  if (changed) return `${looked}, and has changed since: label the library again.`;
+  return waiting ? `${looked}; ${number(waiting)} more wait for it.` : `${looked}, and is asked of those that come.`;
 }
 
 let rows = 0;
@@ -87,6 +94,8 @@ export class LabelSets {
     this.on = on;
     this.rows = [];
     this.sets = [];
+    /** What is known of sets that label the library. */
+    this.applied = [];
     /** The set that labels are added to; "" for a new one. */
     this.adding = "";
     this.unfolded = new Set();
@@ -190,11 +199,13 @@ export class LabelSets {
   }
 
   async draw(sets) {
+    const applied = sets.length ? (await ask("/v1/status")).applied_label_sets : [];
     // What did not change stays as it is, and keeps the focus.
-    const drawn = JSON.stringify([sets, chosenSet()]);
+    const drawn = JSON.stringify([sets, chosenSet(), applied]);
     if (this.drawn === drawn) return;
     this.drawn = drawn;
     this.sets = sets;
+    this.applied = applied;
     $("n-no-sets").hidden = sets.length > 0;
     const few = sets.flatMap(({ labels }) => labels.flatMap(({ examples }) => examples.slice(0, 12).map(({ source }) => source)));
     const items = await itemsAt(few);
@@ -220,6 +231,23 @@ export class LabelSets {
       await this.on.known();
       ($("n-sets").querySelector("summary") ?? $("n-new")).focus();
     };
+    const applied = this.applied.find((one) => one.set === name);
+    const apply = action(applied ? "Label the library again" : "Label the library", async () => {
+      apply.disabled = true;
+      this.on.tell("");
+      try {
+        // By the rule that it was applied by, if it was.
+        const rule = applied ? { min_probability: applied.min_probability, multi: applied.multi } : {};
+        const done = await ask(`${setPath(name)}/apply`, { method: "POST", body: rule });
+        toast(`${number(done.labelled)} of ${count(done.pictures, "picture", "pictures")} ${done.labelled === 1 ? "has" : "have"} a label of ${name}; they are facets and filters now.`);
+        this.unfolded.add(name);
+        await this.on.known();
+        this.on.changed();
+      } catch (error) {
+        this.on.tell(error.message);
+      }
+      apply.disabled = false;
+    }, { className: "quiet-button apply", "aria-label": `Label the library by ${name}` });
     const details = make("details", { className: "named", open: this.unfolded.has(name) },
       make("summary", {}, name, make("span", { className: "soft" }, ` ${count(labels.length, "label", "labels")}`)),
       comparable ? null : outdated("Delete it and make it again."),
@@ -230,7 +258,8 @@ export class LabelSets {
             sure("Delete", "Really delete?", () => gone(`${setPath(name)}/labels/${encodeURIComponent(label.label)}`, `${label.label} is deleted.`),
               { "aria-label": `Delete the label ${label.label}` }))),
         label.examples.length ? shownExamples(label.examples, items, this.on.look) : null))),
-      make("p", { className: "named-actions" }, use,
+      applied ? make("p", { className: "soft applied" }, appliedWords(applied)) : null,
+      make("p", { className: "named-actions" }, use, comparable ? apply : null,
         action("Add labels or pictures", () => this.begin([], name), { className: "quiet-button", "aria-label": `Add labels or pictures to ${name}` }),
         sure("Delete the set", "Really delete the set?", () => gone(setPath(name), `${name} is deleted; no picture was touched.`),
           { "aria-label": `Delete the set ${name}` })));

@@ -35,6 +35,11 @@ pub struct Judged {
     pub mtime_ns: i64,
 }
 
+/// Why a file is not in the store that somebody did not want there. It is kept out as long
+/// as it stays as it was.
+pub const FORGOTTEN: &str = "it was forgotten on request; `ek retry` takes it in again, and so \
+                             does a change of the file";
+
 impl LocalStore {
     /// Notes files that could not be indexed; a path's newest failure replaces the former.
     ///
@@ -101,7 +106,9 @@ impl LocalStore {
     /// # Errors
     /// `ReadOnly`, or as writing the catalogue fails.
     pub fn forget_judged(&self) -> Result<(), StoreError> {
-        self.writer()?.catalogue.execute("DELETE FROM judged", []).map(|_| ())
+        let query = "DELETE FROM judged WHERE path NOT IN \
+                     (SELECT path FROM failures WHERE reason = ?)";
+        self.writer()?.catalogue.execute(query, [FORGOTTEN]).map(|_| ())
     }
 
     /// Forgets the failures of these paths: they were indexed after all, or are gone.

@@ -8,7 +8,9 @@ use std::path::{Component, Path, PathBuf};
 use std::sync::PoisonError;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use ekphrasis_index::{FileFacts, Item, ItemId, Kind, Record, StoreRead, StoreWrite};
+use ekphrasis_index::{
+    FORGOTTEN, Failure, FileFacts, Item, ItemId, Judged, Kind, Record, StoreRead, StoreWrite,
+};
 use ekphrasis_models::decode_scaled;
 
 use crate::{Engine, EngineError, Source, facts, ingest, pictures};
@@ -122,7 +124,8 @@ impl Engine {
     }
 
     /// Forgets one item; the user's files are never touched, the copy of a picture that
-    /// was sent goes along. False if there was no such item.
+    /// was sent goes along. A file in a folder that is indexed stays out, with a line in the
+    /// ledger, until it changes or is tried again. False if there was no such item.
     ///
     /// # Errors
     /// If the store cannot be written.
@@ -130,8 +133,15 @@ impl Engine {
         let _sent = self.sent.lock().unwrap_or_else(PoisonError::into_inner);
         let item = self.store.items(&[id])?.pop().flatten();
         let removed = self.forget(&[id])? > 0;
-        if let Some(path) = item.filter(|item| item.kind == Kind::Image).and_then(|i| i.path) {
+        if let Some(Item { path: Some(path), file, .. }) =
+            item.filter(|item| item.kind == Kind::Image)
+        {
             self.drop_upload(&path);
+            let below = self.store.roots()?.iter().any(|root| path.starts_with(root));
+            if let (true, Some(FileFacts { size, mtime_ns, .. })) = (below, file) {
+                let failure = Failure { path, reason: FORGOTTEN.into(), at: crate::naming::now() };
+                self.store.record_judged(&[Judged { failure, size, mtime_ns }])?;
+            }
         }
         self.store.flush()?;
         Ok(removed)

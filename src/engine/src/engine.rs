@@ -1,6 +1,7 @@
 //! Given a configuration, what can be asked? [`Engine`] holds a model and a
 //! store; searching, labelling and indexing are in the files named so.
 
+use std::io::Seek;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -268,16 +269,28 @@ impl Engine {
         self.meters.thumbnail.time(|| self.thumbnails.get(&path, &item))
     }
 
-    /// An indexed file as it lies on disk: path, bytes, format by content.
+    /// An indexed file as it lies on disk. It is read once to see that it is what was indexed.
     ///
     /// # Errors
     /// `NotFound` if there is no such item, its file is gone, or it is not the
     /// file that was indexed any more: what lies there now nobody allowed to show.
-    pub fn file(&self, id: ItemId) -> Result<(PathBuf, Vec<u8>, String), EngineError> {
+    pub fn file(&self, id: ItemId) -> Result<IndexedFile, EngineError> {
         let (path, item) = self.indexed_file(id)?;
-        let bytes = as_indexed(&path, &item)?;
-        let format = item.file.map(|facts| facts.format).unwrap_or_default();
-        Ok((path, bytes, format))
+        unchanged(&path, &item)?;
+        let mut file = std::fs::File::open(&path)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update_reader(&mut file)?;
+        file.rewind()?;
+        match item.file {
+            Some(facts) if facts.content == *hasher.finalize().as_bytes() => Ok(IndexedFile {
+                path,
+                file,
+                size: facts.size,
+                content: facts.content,
+                format: facts.format,
+            }),
+            _ => Err(gone(&path, "has changed since it was indexed")),
+        }
     }
 
     /// Forgets the items at or below these paths, and that folders there were indexed; the
@@ -394,6 +407,21 @@ impl Engine {
             indexing: self.indexing.lock().unwrap_or_else(PoisonError::into_inner).clone(),
         })
     }
+}
+
+/// A file that is what was indexed.
+#[derive(Debug)]
+pub struct IndexedFile {
+    /// Where it lies.
+    pub path: PathBuf,
+    /// Open at its beginning.
+    pub file: std::fs::File,
+    /// Its length in bytes.
+    pub size: u64,
+    /// The BLAKE3 of what is in it.
+    pub content: [u8; 32],
+    /// Its format by content.
+    pub format: String,
 }
 
 /// The bytes of the file that was indexed, and of no other: a link to something else may

@@ -4,6 +4,8 @@ use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError};
 use ekphrasis_index::StoreError;
 use ekphrasis_models::{DecodeError, ImportError, ModelError, RuntimeError};
 
+use crate::pictures::UPLOAD;
+
 /// Whose fault an error is; exit codes and HTTP statuses follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -78,6 +80,11 @@ pub enum EngineError {
 }
 
 impl EngineError {
+    /// Whether it is about a picture that was sent along.
+    pub fn is_of_an_upload(&self) -> bool {
+        matches!(self, Self::Decode { what, .. } | Self::Preprocess { what, .. } if what == UPLOAD)
+    }
+
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {

@@ -49,7 +49,7 @@ pub use confidence::{Anything, Confidence, Verdict};
 pub use config::{Config, ConfigError, Flags, HubSettings};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
-pub use engine::{Engine, OpenFor};
+pub use engine::{Engine, IndexedFile, OpenFor};
 pub use error::{EngineError, Fault};
 pub use exchange::ExchangeForm;
 pub use facets::{FacetGroup, FacetValue, Facets};

@@ -55,14 +55,24 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
         all.push(known(name, &dir, model.map_err(|e| e.to_string())));
     }
     if !all.iter().any(|model| model.chosen) {
-        let name = config.model.display().to_string();
-        all.push(known(name, &config.model, open(&config.model)));
+        let model = open(&config.model);
+        // The one that comes with the program can be named; any other only by its folder.
+        let named =
+            model.as_ref().ok().filter(|_| config.default_model.as_ref() == Some(&config.model));
+        let name = named.map_or_else(
+            || config.model.display().to_string(),
+            |model| model.manifest().name().into(),
+        );
+        all.push(known(name, &config.model, model));
     }
     // The store may be moved to it, whichever it has now.
     if let Some(dir) = &config.default_model
         && !all.iter().any(|model| model.dir == *dir)
     {
-        all.push(known(dir.display().to_string(), dir, open(dir)));
+        let model = open(dir);
+        let named = model.as_ref().map(|model| model.manifest().name().to_owned());
+        let name = named.unwrap_or_else(|_| dir.display().to_string());
+        all.push(known(name, dir, model));
     }
     all.sort_by_key(|model| !model.chosen);
     Ok(all)
@@ -92,7 +102,8 @@ pub fn model_to_use(config: &Config, name: &str) -> Result<PathBuf, EngineError>
     }
     if Path::new(name).join(MANIFEST_FILE).is_file() {
         return Err(EngineError::Invalid(format!(
-            "the model in {name} lies outside of the store's folder, where it would not be found              again: `ek model import {name}` takes a copy, then use it by its name"
+            "the model in {name} lies outside of the store's folder, where it would not be found \
+             again: `ek model import {name}` takes a copy, then use it by its name"
         )));
     }
     let mut names: Vec<String> = library.models()?.into_iter().map(|(name, _)| name).collect();

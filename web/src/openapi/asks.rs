@@ -18,6 +18,7 @@ pub(super) const NAMES: &[&str] = &[
     "Enrol",
     "LabelSetOrder",
     "LabelSetEntry",
+    "ApplyLabels",
     "Verify",
     "Identify",
 ];

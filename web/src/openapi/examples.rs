@@ -25,6 +25,7 @@ pub(super) fn of(name: &str) -> Option<Value> {
             "entries": [{"label": "Mittens", "words": "a grey cat", "id": ID}],
             "add": true,
         }),
+        "ApplyLabels" => json!({"min_probability": 0.5}),
         _ => return None,
     })
 }

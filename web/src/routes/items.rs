@@ -1,5 +1,6 @@
 //! Items: what is in the store, one by one.
 
+use actix_web::body::SizedStream;
 use actix_web::http::header::{
     self, Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue,
 };
@@ -13,7 +14,7 @@ use crate::fields::Fields;
 use crate::jobs::writable;
 use crate::orders::{self, Addition};
 use crate::problem::Problem;
-use crate::{assets, body, request, wire};
+use crate::{assets, body, file_stream, request, wire};
 
 pub(super) async fn list(
     engine: Current,
@@ -105,15 +106,18 @@ pub(super) async fn thumbnail(
     let jpeg = block(move || Ok(engine.thumbnail(id)?)).await?;
     // The same id shows another picture once its file changes; a minute late is soon enough.
     let tag = assets::tag(&jpeg);
-    Ok(assets::tagged(&request, &tag, "image/jpeg", "private, max-age=60", || jpeg.into()))
+    Ok(assets::tagged(&request, &tag, "image/jpeg", "private, max-age=60", || jpeg))
 }
 
 pub(super) async fn file(engine: Current, request: HttpRequest) -> Result<HttpResponse, Problem> {
     let id = id_in(&request)?;
-    let (path, bytes, format) = block(move || Ok(engine.file(id)?)).await?;
-    let (mime, shown) = media_type(&format);
-    let tag = assets::tag(&bytes);
-    let mut reply = assets::tagged(&request, &tag, mime, "private, no-cache", || bytes.into());
+    let found = block(move || Ok(engine.file(id)?)).await?;
+    let (mime, shown) = media_type(&found.format);
+    let tag = assets::tag_of(&blake3::Hash::from_bytes(found.content));
+    let path = found.path.clone();
+    let mut reply = assets::tagged(&request, &tag, mime, "private, no-cache", || {
+        SizedStream::new(found.size, file_stream::pieces(found))
+    });
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let disposition = ContentDisposition {
         disposition: if shown { DispositionType::Inline } else { DispositionType::Attachment },

@@ -4,7 +4,7 @@ use actix_web::web::{Data, Json, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use ekphrasis_engine::Serving;
 
-use super::{block, quick};
+use super::{block, long, quick};
 use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::writable;
@@ -39,7 +39,7 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
-    let changed = block(move || {
+    let changed = long(move || {
         serving.write(|engine| {
             writable(engine)?;
             let (labels, writing) = naming::label_set(Fields::from_body(raw)?, from)?;
@@ -57,11 +57,11 @@ pub(super) async fn apply(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<Json<wire::AppliedLabels>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
+    let raw = body::receive_if_any(&request, payload).await?;
+    long(move || {
         serving.write(|engine| {
             writable(engine)?;
-            let rule = naming::label_rule(Fields::from_body(raw)?)?;
+            let rule = naming::label_rule(Fields::from_any_body(raw)?)?;
             Ok(Json(wire::AppliedLabels::from(&engine.apply_label_set(&name, rule)?)))
         })
     })

@@ -29,22 +29,16 @@ pub(super) async fn use_it(
     request: HttpRequest,
     payload: Payload,
 ) -> Result<HttpResponse, Problem> {
-    // Nothing need be said.
-    let silent = [header::CONTENT_TYPE, header::TRANSFER_ENCODING]
-        .iter()
-        .all(|name| !request.headers().contains_key(name))
-        && request.headers().get(header::CONTENT_LENGTH).is_none_or(|length| length == "0");
-    let raw = match silent {
-        true => None,
-        false => Some(body::receive(&request, payload).await?),
-    };
+    let raw = body::receive_if_any(&request, payload).await?;
     let job = quick(move || {
         writable(&serving.current())?;
-        let fields = match raw {
-            Some(raw) => Fields::from_body(raw)?,
-            None => Fields::from_query(vec![]),
-        };
-        let options = options(fields)?;
+        let options = options(Fields::from_any_body(raw)?)?;
+        // A folder's name would tell clients what lies on the server's disk.
+        if name.contains(['/', '\\']) {
+            return Err(Problem::not_found(format!(
+                "there is no model named {name:?} here; GET /v1/models lists those there are"
+            )));
+        }
         let dir = model_to_use(&config, &name)?;
         // As many sessions as searches may need once it is in use.
         let sessions = std::thread::available_parallelism().map_or(1, usize::from);

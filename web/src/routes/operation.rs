@@ -40,7 +40,7 @@ pub(super) async fn metrics(engine: Current, meter: Data<Meter>) -> Result<HttpR
 pub(super) async fn openapi(request: HttpRequest) -> HttpResponse {
     let text = &*DOCUMENT;
     let tag = assets::tag(text.as_bytes());
-    assets::tagged(&request, &tag, "application/json", "no-cache", || text.as_bytes().into())
+    assets::tagged(&request, &tag, "application/json", "no-cache", || text.as_str())
 }
 
 pub(super) async fn facets(

@@ -119,7 +119,8 @@ pub struct ItemList {
 pub struct Removed {
     /// How many items.
     pub removed: u64,
-    /// Indexed folders around them: their next run takes up what is still there.
+    /// Indexed folders around them: a file stays out of the store until it changes or is tried
+    /// again; the failures name it.
     pub within: Vec<String>,
 }
 

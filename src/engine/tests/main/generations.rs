@@ -225,7 +225,7 @@ fn the_first_generation_is_dropped_too_and_what_is_the_users_stays() {
     drop_old(&data, &holder()).expect("dropped");
     assert!(!data.join("catalogue.db").exists());
     let engine = open(&data, others());
-    let (path, _, _) = engine.file(added.item.id).expect("a picture that was sent is served");
+    let path = engine.file(added.item.id).expect("a picture that was sent is served").path;
     assert!(path.starts_with(fs_err::canonicalize(&data).expect("there").join("uploads")));
     assert!(engine.remove_item(added.item.id).expect("forgotten"));
     assert!(!path.exists(), "it belongs to the store");
