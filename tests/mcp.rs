@@ -299,10 +299,8 @@ fn it_ends_with_its_input() {
     assert!(run.stderr().contains("nowhere") && run.stdout().is_empty(), "{}", run.stderr());
 }
 
-/// Half a minute of installing the first time, so not among the usual tests:
-/// `cargo test --workspace --features train,parquet --test ek -- --ignored client_library`
+/// The first run installs the library from PyPI, which takes half a minute.
 #[test]
-#[ignore = "installs packages from PyPI"]
 fn a_client_library_not_written_here_lists_and_calls_the_tools() {
     let (home, cat) = with_two();
     home.ek(&["index", "pictures", "--quiet"]).exits(0);
