@@ -49,8 +49,8 @@ pub(super) fn check(bytes: &[u8]) -> Result<Jpeg, &'static str> {
     let mut at = 0;
     loop {
         // Anything that is no marker is entropy-coded data, or padding.
-        let Some(found) = bytes[at..].windows(2).position(|w| w[0] == 0xFF && is_marker(w[1]))
-        else {
+        let marks = |&found: &usize| bytes.get(at + found + 1).is_some_and(|&b| is_marker(b));
+        let Some(found) = memchr::memchr_iter(0xFF, &bytes[at..]).find(marks) else {
             return Err(match jpeg.scans {
                 0 => "its header breaks off",
                 _ => "its end marker is missing, so a part of the picture is",

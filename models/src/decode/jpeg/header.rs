@@ -221,7 +221,7 @@ impl<'a> Segments<'a> {
     pub(super) fn cut(&mut self) -> Option<(&[u8], bool)> {
         self.segment.clear();
         loop {
-            let plain = self.rest.iter().position(|&byte| byte == 0xFF)?;
+            let plain = memchr::memchr(0xFF, self.rest)?;
             self.segment.extend_from_slice(&self.rest[..plain]);
             match *self.rest.get(plain + 1)? {
                 0 => {

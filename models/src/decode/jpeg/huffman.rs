@@ -181,7 +181,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Sees to it that at least 32 bits are ahead: enough for a code and its value.
-    #[inline]
+    #[inline(always)]
     fn fill(&mut self) {
         if self.left < 32 {
             // Behind the end nothing is right any more, and it is seen after the block.
@@ -192,7 +192,7 @@ impl<'a> Bits<'a> {
         }
     }
 
-    #[inline]
+    #[inline(always)]
     fn skip(&mut self, bits: u32) {
         self.ahead <<= bits;
         self.left -= bits;
@@ -200,7 +200,7 @@ impl<'a> Bits<'a> {
     }
 
     /// How much brighter a block is than the one before it.
-    #[inline]
+    #[inline(always)]
     pub(super) fn difference(&mut self, table: &Table) -> Option<i32> {
         self.fill();
         let entry = table.entries[(self.ahead >> (64 - LOOKED_UP)) as usize];
@@ -221,7 +221,7 @@ impl<'a> Bits<'a> {
     }
 
     /// Passes over the other coefficients of a block.
-    #[inline]
+    #[inline(always)]
     pub(super) fn pass_over(&mut self, table: &Table) -> Option<()> {
         let mut k = 1;
         while k < 64 {
@@ -249,7 +249,7 @@ impl<'a> Bits<'a> {
 
     /// The other coefficients of a block: gives each with its place in the order of
     /// coding to `each`; the place may be behind the last.
-    #[inline]
+    #[inline(always)]
     pub(super) fn coefficients(
         &mut self,
         table: &Table,

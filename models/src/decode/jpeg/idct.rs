@@ -4,29 +4,39 @@
 /// A block's coefficients by rows, and a place for what does not belong to it.
 pub(super) type Block = [i16; 65];
 
-/// Draws a block into `plane` at `at`, with rows `stride` apart. `diagonals` of
-/// coefficients, from the corner, may be other than zero.
-pub(super) type Draw = fn(&Block, &[f32; 64], usize, &mut [u8], usize, usize);
+/// Whether blocks can be drawn as so many pixels, across and down.
+pub(super) fn has_size(size: (usize, usize)) -> bool {
+    matches!(size, (1 | 2 | 4, 1 | 2 | 4) | (8, 2 | 4 | 8) | (2 | 4, 8))
+}
 
-/// How to draw blocks of so many pixels; `None` for other sizes.
-pub(super) fn of_size(across: usize, down: usize) -> Option<Draw> {
-    Some(match (across, down) {
-        (1, 1) => draw::<1, 1>,
-        (2, 1) => draw::<2, 1>,
-        (1, 2) => draw::<1, 2>,
-        (2, 2) => draw::<2, 2>,
-        (4, 1) => draw::<4, 1>,
-        (1, 4) => draw::<1, 4>,
-        (4, 2) => draw::<4, 2>,
-        (2, 4) => draw::<2, 4>,
-        (4, 4) => draw::<4, 4>,
-        (8, 2) => draw::<8, 2>,
-        (2, 8) => draw::<2, 8>,
-        (8, 4) => draw::<8, 4>,
-        (4, 8) => draw::<4, 8>,
-        (8, 8) => draw::<8, 8>,
-        _ => return None,
-    })
+/// Draws a block as so many pixels into `plane` at `at`, with rows `stride` apart.
+/// `diagonals` of coefficients, from the corner, may be other than zero.
+#[inline(always)]
+pub(super) fn draw(
+    (across, down): (usize, usize),
+    block: &Block,
+    quantisers: &[f32; 64],
+    diagonals: usize,
+    plane: &mut [u8],
+    at: usize,
+    stride: usize,
+) {
+    match (across, down) {
+        (4, 4) => draw_as::<4, 4>(block, quantisers, diagonals, plane, at, stride),
+        (8, 8) => draw_as::<8, 8>(block, quantisers, diagonals, plane, at, stride),
+        (2, 2) => draw_as::<2, 2>(block, quantisers, diagonals, plane, at, stride),
+        (4, 8) => draw_as::<4, 8>(block, quantisers, diagonals, plane, at, stride),
+        (8, 4) => draw_as::<8, 4>(block, quantisers, diagonals, plane, at, stride),
+        (2, 4) => draw_as::<2, 4>(block, quantisers, diagonals, plane, at, stride),
+        (4, 2) => draw_as::<4, 2>(block, quantisers, diagonals, plane, at, stride),
+        (1, 2) => draw_as::<1, 2>(block, quantisers, diagonals, plane, at, stride),
+        (2, 1) => draw_as::<2, 1>(block, quantisers, diagonals, plane, at, stride),
+        (1, 4) => draw_as::<1, 4>(block, quantisers, diagonals, plane, at, stride),
+        (4, 1) => draw_as::<4, 1>(block, quantisers, diagonals, plane, at, stride),
+        (8, 2) => draw_as::<8, 2>(block, quantisers, diagonals, plane, at, stride),
+        (2, 8) => draw_as::<2, 8>(block, quantisers, diagonals, plane, at, stride),
+        _ => draw_as::<1, 1>(block, quantisers, diagonals, plane, at, stride),
+    }
 }
 
 /// Cosines of the inverse transform to `N` points: by coefficient, then by point. So
@@ -80,7 +90,8 @@ const COSINES: [f32; 32] = {
     all
 };
 
-fn draw<const X: usize, const Y: usize>(
+#[inline(always)]
+fn draw_as<const X: usize, const Y: usize>(
     block: &Block,
     quantisers: &[f32; 64],
     diagonals: usize,
@@ -99,19 +110,28 @@ fn draw<const X: usize, const Y: usize>(
     let mut rows = [[0f32; X]; Y];
     for v in 0..Y.min(diagonals) {
         let row = &mut rows[v];
-        for u in 0..X.min(diagonals) {
+        for u in 0..X.min(diagonals - v) {
             let coefficient = f32::from(block[8 * v + u]) * quantisers[8 * v + u];
             for (sum, cosine) in row.iter_mut().zip(&across[u]) {
                 *sum += coefficient * cosine;
             }
         }
     }
-    let mut pixels = [[0f32; X]; Y];
+    // Waves of even numbers are the same in the lower half, those of odd ones upside down.
+    let mut halves = [[[0f32; X]; Y]; 2];
     for v in 0..Y.min(diagonals) {
-        for (line, cosine) in pixels.iter_mut().zip(&down[v]) {
+        for (line, cosine) in halves[v % 2].iter_mut().zip(&down[v]).take(Y.div_ceil(2)) {
             for (sum, value) in line.iter_mut().zip(&rows[v]) {
                 *sum += value * cosine;
             }
+        }
+    }
+    let mut pixels = [[0f32; X]; Y];
+    let [even, odd] = halves;
+    for y in 0..Y.div_ceil(2) {
+        for x in 0..X {
+            pixels[Y - 1 - y][x] = even[y][x] - odd[y][x];
+            pixels[y][x] = even[y][x] + odd[y][x];
         }
     }
     for (y, line) in pixels.iter().enumerate() {

@@ -69,7 +69,7 @@ fn smaller(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Option<Scaled> {
     let orientation = header.exif.and_then(Orientation::from_exif_chunk);
     let orientation = orientation.unwrap_or(Orientation::NoTransforms);
     let (w, h) = ((width * scale).div_ceil(8), (height * scale).div_ceil(8));
-    // The planes, the pixels, and the data once more; or the pixels before and after turning.
+    // The pixels before and after turning, rows of the planes, and the data once more.
     let needed = u64::from(w + 64) * u64::from(h + 64) * 6 + bytes.len() as u64;
     let limit = BUDGET.limit();
     if needed > limit {

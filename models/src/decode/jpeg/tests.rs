@@ -72,6 +72,49 @@ fn a_smaller_picture_is_the_whole_one_made_smaller() {
 }
 
 #[test]
+fn every_coefficient_is_drawn() {
+    let quantisers = [8.0; 64];
+    let cosine = |n: usize, u: usize, x: usize| {
+        let angle = (2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / (2 * n) as f64;
+        angle.cos() * if u == 0 { 1.0 } else { std::f64::consts::SQRT_2 }
+    };
+    let sizes = [1, 2, 4, 8].map(|across| [1, 2, 4, 8].map(|down| (across, down))).concat();
+    for (across, down) in sizes.into_iter().filter(|&size| idct::has_size(size)) {
+        for (k, &place) in header::ZIGZAG.iter().enumerate().take(64) {
+            let place = usize::from(place);
+            let (u, v) = (place % 8, place / 8);
+            let mut block = [0; 65];
+            block[0] = 3;
+            block[place] += 40;
+            let diagonals = usize::from(scan::DIAGONALS[k]);
+            let mut plane = vec![0; 9 * down];
+            idct::draw((across, down), &block, &quantisers, diagonals, &mut plane, 0, 9);
+            for (y, line) in plane.chunks_exact(9).enumerate() {
+                for (x, &got) in line[..across].iter().enumerate() {
+                    let shown = u < across && v < down;
+                    let wave = cosine(across, u, x) * cosine(down, v, y);
+                    let expected = 131.0 + if shown { 40.0 * wave } else { 0.0 };
+                    let off = (f64::from(got) - expected).abs();
+                    assert!(off < 0.51, "{across} × {down}, {u}, {v}: off by {off} at {x}, {y}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_processor_gives_the_same_pixels() {
+    for name in SHORT {
+        let bytes = fixture(name);
+        let header = header::read(&bytes).expect(name);
+        for pixels in [1, 2, 4] {
+            let got = scan::decode(&header, pixels).expect(name);
+            assert!(Some(got) == scan::decode_here(&header, pixels), "{name} at {pixels}/8");
+        }
+    }
+}
+
+#[test]
 fn as_much_is_divided_as_may_be() {
     let bytes = fixture("420.jpg");
     for (spare, divided) in [(1.9, 1), (2.0, 2), (3.99, 2), (4.0, 4), (7.0, 4), (50.0, 8)] {

@@ -3,6 +3,7 @@
 //!
 //! ```text
 //! cargo bench -p ekphrasis-engine --bench pipeline                   all of the tables
+//! cargo bench -p ekphrasis-engine --bench pipeline -- --decoders     only ways to decode
 //! cargo bench -p ekphrasis-engine --bench pipeline -- --batches      only how batches pay
 //! cargo bench -p ekphrasis-engine --bench pipeline -- --many 100000  memory and pace
 //! ```
@@ -10,8 +11,8 @@
 //! `pipeline.py` makes the pictures and is the peer, in a virtual environment below the
 //! target folder that `requirements.txt` fills. Both sides run the same ONNX file on the
 //! same version of ONNX Runtime, each in a process of its own, in turns; wall time is from
-//! its start to its end. Processor time outside the encoder is what the threads took,
-//! without what the calls of the encoder took. Ours writes a durable store, theirs an
+//! its start to its end. Processor time outside the encoder is what the threads took once
+//! the model was loaded, without what the calls of the encoder took. Ours writes a durable store, theirs an
 //! array. The README beside this file has what was measured.
 
 #![expect(clippy::print_stdout, reason = "a bench reports on standard output")]
@@ -43,10 +44,11 @@ fn main() -> Result<()> {
             println!("{}", index(Path::new(folder), Path::new(data))?);
             Ok(())
         }
+        ["--decoders"] => decoders(),
         ["--batches"] => batches(),
         ["--many", count] => many(count.parse()?),
         [] => tables(),
-        _ => Err("expected nothing, --batches, or --many N".into()),
+        _ => Err("expected nothing, --decoders, --batches, or --many N".into()),
     }
 }
 
@@ -64,8 +66,12 @@ fn towers() -> Result<Arc<OnnxTowers>> {
 
 /// Indexes a folder into a new store, and says what that took.
 fn index(folder: &Path, data: &Path) -> Result<Value> {
+    let towers = towers()?;
+    // The peer's sessions are made before its clock starts, too.
+    towers.image()?;
+    let start = ProcessTime::now();
     let holder = Holder { command: "bench".into(), address: None };
-    let engine = Engine::open(data, towers()?, OpenFor::Writing(holder))?;
+    let engine = Engine::open(data, towers, OpenFor::Writing(holder))?;
     let roots = [folder.to_path_buf()];
     let never = AtomicBool::new(false);
     let mut marks = Vec::new();
@@ -81,7 +87,7 @@ fn index(folder: &Path, data: &Path) -> Result<Value> {
     // As `ek index` does: a graph that is due is built before the end.
     engine.settle();
     drop(engine);
-    let cpu = ProcessTime::now().as_duration().as_secs_f64();
+    let cpu = start.elapsed().as_secs_f64();
     Ok(json!({
         "pictures": report.progress.indexed,
         "unchanged": report.progress.unchanged,
@@ -151,13 +157,8 @@ fn tables() -> Result<()> {
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../models/lite/image.onnx");
     let script = here().join("pipeline.py");
     for (name, count, width, height) in SETS {
-        let folder = dir().join(format!("{width}x{height}"));
         println!("\n{name}: {count} pictures of {width} × {height}");
-        run(Command::new(&python)
-            .arg(&script)
-            .arg("make")
-            .arg(&folder)
-            .args([count, width, height].map(|n| n.to_string())))?;
+        let folder = made(&python, count, width, height)?;
         let peer = |form: &str| {
             let mut command = Command::new(&python);
             measure(command.arg(&script).arg("run").arg(&folder).arg(&model).arg(form))
@@ -197,11 +198,19 @@ fn tables() -> Result<()> {
                 count as f64 / ours.2,
                 count as f64 / ours.2 / limit
             );
-        } else {
-            decoders(&folder)?;
         }
     }
-    Ok(())
+    println!();
+    decoders()
+}
+
+/// A folder with so many pictures of this size.
+fn made(python: &Path, count: usize, width: usize, height: usize) -> Result<PathBuf> {
+    let folder = dir().join(format!("{width}x{height}"));
+    let mut command = Command::new(python);
+    command.arg(here().join("pipeline.py")).arg("make").arg(&folder);
+    run(command.args([count, width, height].map(|n| n.to_string())))?;
+    Ok(folder)
 }
 
 /// Pictures a second of the encoder on every core, with nothing else to do.
@@ -235,32 +244,66 @@ fn tensors(encoder: &dyn ekphrasis_embed::ImageEncoder, count: usize) -> Result<
     (0..count).map(picture).collect()
 }
 
-/// Processor time of each way to decode and resize one picture.
-fn decoders(folder: &Path) -> Result<()> {
+/// Processor time of each way to decode one picture, as small as the model allows.
+fn decoders() -> Result<()> {
+    let python = environment()?;
     let encoder = towers()?.image()?;
     let preprocess = encoder.preprocess();
-    let files: Vec<Vec<u8>> = fs_err::read_dir(folder)?
-        .take(16)
-        .map(|entry| fs_err::read(entry?.path()))
-        .collect::<std::io::Result<_>>()?;
-    let time = |way: &dyn Fn(&[u8]) -> Result<ImageTensor>| -> Result<f64> {
-        let mut best = f64::MAX;
-        for _ in 0..ROUNDS {
-            let start = ThreadTime::now();
-            for file in &files {
-                way(file)?;
-            }
-            best = best.min(start.elapsed().as_secs_f64() * 1e3 / files.len() as f64);
-        }
-        Ok(best)
-    };
     let spare = |w, h| preprocess.spare(w, h);
-    let scaled = time(&|file| {
-        let scaled = decode_scaled(file, spare)?;
-        Ok(preprocess.tensor_of(&scaled.pixels, &scaled.view)?)
-    })?;
-    let whole = time(&|file| Ok(preprocess.tensor(&decode(file)?.pixels)?))?;
-    println!("decoded and resized, one thread: scaled {scaled:.1} ms, whole {whole:.1} ms");
+    println!("| ms to decode one, one thread | 12 MP | 1 MP |\n|---|---|---|");
+    let mut rows: Vec<(String, Vec<Option<f64>>)> = Vec::new();
+    let mut note = |row: &str, ms| match rows.iter_mut().find(|(name, _)| name == row) {
+        Some((_, times)) => times.push(ms),
+        None => rows.push((row.into(), vec![ms])),
+    };
+    for (_, count, width, height) in &SETS[..2] {
+        let folder = made(&python, *count.min(&16), *width, *height)?;
+        let mut names: Vec<PathBuf> =
+            fs_err::read_dir(&folder)?.flatten().map(|entry| entry.path()).collect();
+        names.sort();
+        let files: Vec<Vec<u8>> =
+            names.iter().take(16).map(fs_err::read).collect::<std::io::Result<_>>()?;
+        let time = |way: &dyn Fn(&[u8]) -> Result<()>| -> Result<f64> {
+            let mut best = f64::MAX;
+            for _ in 0..ROUNDS {
+                let start = ThreadTime::now();
+                for file in &files {
+                    way(file)?;
+                }
+                best = best.min(start.elapsed().as_secs_f64() * 1e3 / files.len() as f64);
+            }
+            Ok(best)
+        };
+        let small = decode_scaled(&files[0], spare)?;
+        let divisor = (f64::from(small.view.width) / f64::from(small.pixels.width())).round();
+        let mut command = Command::new(&python);
+        command.arg(here().join("pipeline.py")).arg("decoders").arg(folder);
+        let (peer, _) = measure(command.arg(divisor.to_string()))?;
+        let ours = time(&|file| {
+            decode_scaled(file, spare)?;
+            Ok(())
+        })?;
+        let whole = time(&|file| {
+            decode(file)?;
+            Ok(())
+        })?;
+        let resized = time(&|file| {
+            let scaled = decode_scaled(file, spare)?;
+            preprocess.tensor_of(&scaled.pixels, &scaled.view)?;
+            Ok(())
+        })?;
+        note("ours, in Rust", Some(ours));
+        let bundled = peer["version"].as_str().unwrap_or("of unknown version");
+        let bundled = format!("libjpeg-turbo {bundled} in C as compiled into Pillow");
+        note(&bundled, peer["pillow"].as_f64());
+        note("libturbojpeg as installed", peer["installed"].as_f64());
+        note("whole, in Rust", Some(whole));
+        note("ours, and resized", Some(resized));
+    }
+    for (row, times) in rows {
+        let cell = |ms: &Option<f64>| ms.map_or("none here".into(), |ms| format!("{ms:.1}"));
+        println!("| {row} | {} |", times.iter().map(cell).collect::<Vec<_>>().join(" | "));
+    }
     Ok(())
 }
 

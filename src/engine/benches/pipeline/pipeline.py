@@ -3,11 +3,18 @@ embedded with Pillow and onnxruntime, written plainly.
 
     pipeline.py make FOLDER COUNT WIDTH HEIGHT      JPEGs, 4:2:0, quality 88
     pipeline.py run FOLDER MODEL full|draft         prints JSON
+    pipeline.py decoders FOLDER DIVISOR             prints JSON
 
 `full` decodes every picture whole and embeds one after another. `draft` lets libjpeg
 decode at 1/2, 1/4 or 1/8, and has a thread a core, each with a session of one thread.
+
+`decoders` says how many milliseconds of processor time libjpeg-turbo takes for a picture at
+1/DIVISOR, resized by nobody: as it is compiled into Pillow, and as it is installed (null if
+it is not).
 """
 
+import ctypes
+import io
 import json
 import os
 import sys
@@ -15,7 +22,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image
+from PIL import Image, features
 
 SIDE = 224
 MEAN = np.float32(0.49803922)
@@ -94,8 +101,71 @@ def run(folder, model, form):
     print(json.dumps({"pictures": len(vectors), "outside": outside, "cpu": time.process_time()}))
 
 
+def with_pillow(data, divisor):
+    with Image.open(io.BytesIO(data)) as picture:
+        picture.draft("RGB", tuple(side // divisor for side in picture.size))
+        picture.load()
+        return picture.size
+
+
+def installed(divisor):
+    """What decodes by the installed library's own interface, or nothing."""
+    try:
+        turbo = ctypes.CDLL("libturbojpeg.so.0")
+    except OSError:
+        return None
+    turbo.tjInitDecompress.restype = ctypes.c_void_p
+    handle = ctypes.c_void_p(turbo.tjInitDecompress())
+
+    def decode(data, _):
+        width, height, sampling = ctypes.c_int(), ctypes.c_int(), ctypes.c_int()
+        size = ctypes.c_ulong(len(data))
+        three = (ctypes.byref(n) for n in (width, height, sampling))
+        if turbo.tjDecompressHeader2(handle, data, size, *three):
+            raise RuntimeError("no header")
+        small = [-(-side.value // divisor) for side in (width, height)]
+        pixels = ctypes.create_string_buffer(3 * small[0] * small[1])
+        # Packed RGB, no row longer than it has to be, the slower and more exact transform.
+        if turbo.tjDecompress2(handle, data, size, pixels, small[0], 0, small[1], 0, 4096):
+            raise RuntimeError("not decoded")
+        return tuple(small)
+
+    return decode
+
+
+def decoders(folder, divisor):
+    files = []
+    for name in sorted(os.listdir(folder))[:16]:
+        with open(os.path.join(folder, name), "rb") as file:
+            files.append(file.read())
+
+    def time_of(decode):
+        best = float("inf")
+        for _ in range(3):
+            start = time.thread_time()
+            for data in files:
+                decode(data, divisor)
+            best = min(best, time.thread_time() - start)
+        return best * 1e3 / len(files)
+
+    bundled, own = features.version("libjpeg_turbo"), installed(divisor)
+    if own is not None:
+        assert own(files[0], divisor) == with_pillow(files[0], divisor)
+    print(
+        json.dumps(
+            {
+                "version": bundled,
+                "pillow": time_of(with_pillow),
+                "installed": own and time_of(own),
+            }
+        )
+    )
+
+
 if __name__ == "__main__":
     if sys.argv[1] == "make":
         make(sys.argv[2], *map(int, sys.argv[3:6]))
+    elif sys.argv[1] == "decoders":
+        decoders(sys.argv[2], int(sys.argv[3]))
     else:
         run(*sys.argv[2:5])
