@@ -10,7 +10,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
-use ekphrasis_engine::Precision;
+use ekphrasis_engine::{PrecisionChoice, ProviderChoice};
 
 pub(crate) use self::moving::UseArgs;
 pub(crate) use self::naming::{
@@ -53,6 +53,11 @@ pub(crate) struct Global {
     /// The ONNX Runtime library to load [default: ORT_DYLIB_PATH, or found, or fetched once]
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) onnxruntime: Option<PathBuf>,
+    /// What computes the model: cpu, cuda, tensorrt, coreml, directml, openvino, or auto for the
+    /// fastest. Tried first; where it does not work the CPU computes, and the reason is told
+    /// [default: EK_PROVIDER, or cpu]
+    #[arg(long, global = true, value_name = "NAME")]
+    pub(crate) provider: Option<ProviderChoice>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -282,9 +287,10 @@ pub(crate) struct ImportModelArgs {
     #[arg(long, value_name = "NAME")]
     pub(crate) name: Option<String>,
     /// Which graphs to take of an export that has several: fp32, fp16, int8, uint8, q4, q4f16
-    /// or bnb4. One that agrees with the 32-bit form searches the same stores [default: fp32]
-    #[arg(long, value_name = "PRECISION")]
-    pub(crate) precision: Option<Precision>,
+    /// or bnb4. One that agrees with the 32-bit form searches the same stores. With auto each is
+    /// run here, and the fastest that agrees is taken [default: fp32]
+    #[arg(long, value_name = "PRECISION|auto")]
+    pub(crate) precision: Option<PrecisionChoice>,
     /// A language of its texts, such as en (again for more) [default: what its README says]
     #[arg(long, value_name = "TAG")]
     pub(crate) language: Vec<String>,

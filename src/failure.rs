@@ -62,6 +62,9 @@ impl From<EngineError> for Failure {
 
 impl From<ConfigError> for Failure {
     fn from(error: ConfigError) -> Self {
-        Self::Environment(error.to_string())
+        match error {
+            ConfigError::Provider(_) => Self::Usage(error.to_string()),
+            _ => Self::Environment(error.to_string()),
+        }
     }
 }

@@ -23,6 +23,7 @@ mod mcp;
 mod models;
 mod museum;
 mod packaging;
+mod providers;
 mod pull;
 mod server;
 mod steering;

@@ -1,7 +1,9 @@
 //! What has a model to answer to reference inputs, and does it still, on this machine,
 //! provider and precision? Embeddings that were computed once, compared by cosine.
 
-use ekphrasis_embed::{EncodeError, ImageEncoder, Pixels, PreprocessError, TextEncoder};
+use ekphrasis_embed::{
+    EncodeError, ImageEncoder, ImageTensor, Pixels, PreprocessError, TextEncoder,
+};
 use serde::{Deserialize, Serialize};
 
 /// The number of the reference pictures: another when they are drawn in another way.
@@ -92,15 +94,14 @@ impl Golden {
         text: &dyn TextEncoder,
         about: &str,
     ) -> Result<Self, GoldenError> {
-        let texts = text.embed_texts(&TEXTS).map_err(GoldenError::Text)?;
         let texts = TEXTS
             .iter()
-            .zip(texts)
-            .map(|(text, e)| Answer { text: (*text).into(), embedding: e.values().to_vec() });
+            .zip(answers_to_texts(text, &TEXTS)?)
+            .map(|(text, embedding)| Answer { text: (*text).into(), embedding });
         Ok(Self {
             samples: SAMPLES,
             about: about.into(),
-            pictures: pictures(image)?,
+            pictures: answers_to_pictures(image)?,
             texts: texts.collect(),
         })
     }
@@ -147,8 +148,7 @@ impl Golden {
     /// # Errors
     /// If it fails on a reference picture.
     pub fn compare_pictures(&self, image: &dyn ImageEncoder) -> Result<f32, GoldenError> {
-        let got = pictures(image)?;
-        Ok(got.iter().zip(&self.pictures).map(|(a, b)| cosine(a, b)).fold(1.0, f32::min))
+        Ok(least_cosine(&answers_to_pictures(image)?, &self.pictures))
     }
 
     /// The least cosine to what the text tower says.
@@ -156,10 +156,22 @@ impl Golden {
     /// # Errors
     /// If it fails on a reference text.
     pub fn compare_texts(&self, text: &dyn TextEncoder) -> Result<f32, GoldenError> {
-        let texts: Vec<&str> = self.texts.iter().map(|answer| answer.text.as_str()).collect();
-        let got = text.embed_texts(&texts).map_err(GoldenError::Text)?;
-        let cosines = got.iter().zip(&self.texts).map(|(e, a)| cosine(e.values(), &a.embedding));
-        Ok(cosines.fold(1.0, f32::min))
+        Ok(least_cosine(&answers_to_texts(text, &self.texts())?, &self.text_answers()))
+    }
+
+    /// What was answered to the reference pictures.
+    pub(crate) fn pictures(&self) -> &[Vec<f32>] {
+        &self.pictures
+    }
+
+    /// The texts that were asked.
+    pub(crate) fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(|answer| answer.text.as_str()).collect()
+    }
+
+    /// What was answered to them.
+    pub(crate) fn text_answers(&self) -> Vec<Vec<f32>> {
+        self.texts.iter().map(|answer| answer.embedding.clone()).collect()
     }
 
     /// Whether all pictures, or all texts, are answered alike: such a tower tells nothing
@@ -181,13 +193,34 @@ impl Golden {
 /// Answers that are nearer than this do not depend on what was asked.
 const CONSTANT: f32 = 1.0 - 1e-6;
 
-fn pictures(image: &dyn ImageEncoder) -> Result<Vec<Vec<f32>>, GoldenError> {
-    let tensors = sample_pictures()
-        .iter()
-        .map(|pixels| image.preprocess().tensor(pixels))
-        .collect::<Result<Vec<_>, _>>()?;
-    let embeddings = image.embed_images(&tensors).map_err(GoldenError::Image)?;
+/// What a tower says of texts.
+pub(crate) fn answers_to_texts(
+    text: &dyn TextEncoder,
+    texts: &[&str],
+) -> Result<Vec<Vec<f32>>, GoldenError> {
+    let embeddings = text.embed_texts(texts).map_err(GoldenError::Text)?;
     Ok(embeddings.iter().map(|e| e.values().to_vec()).collect())
+}
+
+/// The least cosine between what was answered and what should be, answer by answer.
+pub(crate) fn least_cosine(got: &[Vec<f32>], expected: &[Vec<f32>]) -> f32 {
+    if got.len() != expected.len() {
+        return -1.0;
+    }
+    got.iter().zip(expected).map(|(a, b)| cosine(a, b)).fold(1.0, f32::min)
+}
+
+/// What a tower says of the reference pictures.
+pub(crate) fn answers_to_pictures(image: &dyn ImageEncoder) -> Result<Vec<Vec<f32>>, GoldenError> {
+    let embeddings = image.embed_images(&sample_tensors(image)?).map_err(GoldenError::Image)?;
+    Ok(embeddings.iter().map(|e| e.values().to_vec()).collect())
+}
+
+/// The reference pictures as a tower takes them.
+pub(crate) fn sample_tensors(image: &dyn ImageEncoder) -> Result<Vec<ImageTensor>, GoldenError> {
+    let pictures = sample_pictures();
+    let tensors = pictures.iter().map(|pixels| image.preprocess().tensor(pixels));
+    Ok(tensors.collect::<Result<_, _>>()?)
 }
 
 /// The cosine of two vectors, summed in 64 bits; below any threshold if they do not go

@@ -10,6 +10,7 @@
 //! - [`Library`] takes in models from elsewhere, of this program or in public layouts,
 //!   each checked first.
 //! - [`Golden`] is what a model has to answer, whatever it runs on.
+//! - [`Provider`] is what computes; [`Model::image_encoder_by`] tries one before it is used.
 //!
 //! Only this crate knows that ONNX Runtime exists.
 
@@ -24,7 +25,9 @@ mod label_sets;
 mod lexicon;
 mod library;
 mod manifest;
+mod measured;
 mod model;
+mod provider;
 mod runtime;
 mod thumbnail;
 mod trial;
@@ -42,15 +45,17 @@ pub use decode::{
 };
 pub use encoder::{OrtImageEncoder, OrtTextEncoder};
 pub use golden::{Agreement, Golden, GoldenError};
-pub use import::{ImportOptions, Precision, Refusal};
+pub use import::{ImportOptions, Precision, PrecisionChoice, Refusal};
 pub use label_sets::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
 pub use lexicon::{Lexicon, NOUNS, nouns, pack_lexicon};
-pub use library::{Brought, GiveRuntime, ImportError, Imported, Library};
+pub use library::{Brought, GiveRuntime, ImportError, Imported, Library, Variant};
 pub use manifest::{
     Clean, FileEntry, ImageTower, Manifest, ManifestError, Padding, TextTower, Training,
     VocabularyFiles,
 };
+pub use measured::Measured;
 pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
+pub use provider::{Provided, Provider, ProviderChoice};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
 pub use trial::TrialError;

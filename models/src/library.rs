@@ -1,9 +1,12 @@
 //! Given a model's folder from anywhere, how does it become one of ours? Checked
 //! as a whole, copied beside its place, then renamed: a crash leaves no half model.
 
+mod variants;
+
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+pub use self::variants::Variant;
 use crate::checked::{FileError, sha256_hex};
 use crate::golden::{Agreement, Golden};
 use crate::import::{Draft, ImportOptions, Precision, Refusal, derive, has};

@@ -353,7 +353,7 @@ mod written {
         pub(super) resize: Resize,
         pub(super) fill: Option<[u8; 3]>,
         pub(super) edge: Option<u32>,
-        pub(super) interpolation: Interpolation,
+        pub(super) interpolation: String,
         pub(super) mean: [f32; 3],
         pub(super) std: [f32; 3],
         #[serde(default)]
@@ -374,17 +374,6 @@ mod written {
         Pad,
         ShortestEdge,
         Exact,
-    }
-
-    #[derive(Deserialize)]
-    #[serde(rename_all = "lowercase")]
-    pub(super) enum Interpolation {
-        Nearest,
-        Box,
-        Hamming,
-        Bilinear,
-        Bicubic,
-        Lanczos3,
     }
 
     #[derive(Deserialize)]
@@ -542,13 +531,10 @@ impl written::Preprocess {
                 return Err(value("image.preprocess.resize", expected, &got));
             }
         };
-        let interpolation = match self.interpolation {
-            written::Interpolation::Nearest => Interpolation::Nearest,
-            written::Interpolation::Box => Interpolation::Box,
-            written::Interpolation::Hamming => Interpolation::Hamming,
-            written::Interpolation::Bilinear => Interpolation::Bilinear,
-            written::Interpolation::Bicubic => Interpolation::Bicubic,
-            written::Interpolation::Lanczos3 => Interpolation::Lanczos3,
+        let Some(interpolation) = Interpolation::named(&self.interpolation) else {
+            let expected =
+                format!("one of {}", Interpolation::ALL.map(Interpolation::name).join(", "));
+            return Err(value("image.preprocess.interpolation", &expected, &self.interpolation));
         };
         let channels = match self.channels {
             written::Channels::Rgb => ChannelOrder::Rgb,

@@ -136,3 +136,14 @@ fn pictures_and_words_meet() {
         assert!(cosine > 0.99, "{}: {cosine}", words[n]);
     }
 }
+
+#[test]
+fn it_says_what_it_said_when_it_shipped() {
+    let model = lite();
+    let golden = model.golden().expect("readable").expect("recorded with the model");
+    let image = model.image_encoder(&runtime(), 1).expect("a picture tower");
+    let text = model.text_encoder(&runtime(), 1).expect("a text tower");
+    let agreement = golden.compare(&*image, &*text).expect("answers");
+    println!("{agreement:?}");
+    assert!(agreement.least() >= 0.9999, "{agreement:?}");
+}

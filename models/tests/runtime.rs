@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use ekphrasis_models::{Origin, Runtime, RuntimeError, RuntimeSearch};
+use ekphrasis_models::{Origin, Provider, Runtime, RuntimeError, RuntimeSearch};
 
 use crate::support::{cache, runtime};
 
@@ -15,7 +15,8 @@ fn it_loads_once_and_says_what_it_is() {
     let first = runtime();
     let minor: u32 = first.version().split('.').nth(1).and_then(|m| m.parse().ok()).expect("1.x.y");
     assert!(minor >= 24, "{}", first.version());
-    assert_eq!(first.provider(), "CPU");
+    assert_eq!(first.provider(), Provider::Cpu);
+    assert!(first.offers().contains(&Provider::Cpu), "{:?}", first.offers());
     let second = Runtime::load(&search(None, None)).expect("loaded already");
     assert_eq!((first.path(), first.origin()), (second.path(), second.origin()));
     if first.path().is_absolute() {

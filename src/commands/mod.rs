@@ -82,6 +82,7 @@ fn config(global: &Global) -> Result<Config, Failure> {
         data: global.data.clone(),
         model: global.model.clone(),
         onnxruntime: global.onnxruntime.clone(),
+        provider: global.provider,
         // So that `cargo install --path .` finds the model from anywhere.
         repository: Some(PathBuf::from(env!("CARGO_MANIFEST_DIR"))),
     })?)

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
 use ekphrasis_engine::{
-    ImportOptions, Precision, Role, calibrate_model, import_model, known_models,
+    ImportOptions, Precision, PrecisionChoice, Role, Variant, calibrate_model, import_model,
+    known_models, measure_precisions,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -24,7 +25,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::Pull(args) => pull(global, args),
         ModelVerb::Use(args) => super::generations::use_it(global, args),
         ModelVerb::DropOld => super::generations::drop_former(global),
-        ModelVerb::Import(args) => import(global, &args.dir, &options(args)),
+        ModelVerb::Import(args) => import_chosen(global, args),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
     }
 }
@@ -177,14 +178,81 @@ fn verification(found: &Calibrated) -> Value {
     }
 }
 
-fn options(args: &ImportModelArgs) -> ImportOptions {
-    ImportOptions {
+/// Takes in what was asked for, or the fastest precision of all.
+fn import_chosen(global: &Global, args: &ImportModelArgs) -> Result<Done, Failure> {
+    let mut options = ImportOptions {
         name: args.name.clone(),
-        precision: args.precision,
+        precision: match args.precision {
+            Some(PrecisionChoice::Of(precision)) => Some(precision),
+            Some(PrecisionChoice::Auto) | None => None,
+        },
         languages: args.language.clone(),
         text: args.text.clone(),
         variant_of: args.variant_of.clone(),
+    };
+    if args.precision != Some(PrecisionChoice::Auto) {
+        return import(global, &args.dir, &options);
     }
+    let quiet = global.quiet;
+    let log = move |line: &str| {
+        if !quiet {
+            output::note(line);
+        }
+    };
+    let variants = measure_precisions(&config(global)?, &args.dir, &options, log)?;
+    let fastest = Variant::fastest(&variants);
+    for variant in &variants {
+        log(&told(variant, fastest == Some(variant.precision)));
+    }
+    let Some(fastest) = fastest else {
+        return Err(Failure::Usage(format!(
+            "no precision in {} does what its 32-bit form does",
+            args.dir.display()
+        )));
+    };
+    options.precision = Some(fastest);
+    import_measured(global, &args.dir, &options, &variants)
+}
+
+/// A line about one precision.
+fn told(variant: &Variant, taken: bool) -> String {
+    let name = variant.precision.name();
+    let measured = match &variant.measured {
+        Ok(measured) => measured,
+        Err(problem) => return format!("  {name:<6} cannot be used: {problem}"),
+    };
+    let verdict = match (taken, variant.agrees()) {
+        (true, _) => "taken",
+        (false, true) => "agrees",
+        (false, false) => "does not agree",
+    };
+    format!(
+        "{} {name:<6} a picture {:>8}, a text {:>8}, {:.1} MB; agrees to {:.6} (pictures) and {:.6} (texts), {} expected: {verdict}",
+        if taken { "*" } else { " " },
+        format!("{:.1?}", measured.picture),
+        format!("{:.1?}", measured.text),
+        variant.bytes as f64 / 1e6,
+        measured.agreement.pictures,
+        measured.agreement.texts,
+        variant.precision.least_agreement(),
+    )
+}
+
+fn as_json(variant: &Variant) -> Value {
+    let measured = variant.measured.as_ref();
+    let ms = |time: std::time::Duration| time.as_secs_f64() * 1e3;
+    json!({
+        "precision": variant.precision.name(),
+        "bytes": variant.bytes,
+        "agrees": variant.agrees(),
+        "expected": variant.precision.least_agreement(),
+        "problem": measured.err(),
+        "picture_ms": measured.ok().map(|m| ms(m.picture)),
+        "text_ms": measured.ok().map(|m| ms(m.text)),
+        "golden": measured.ok().map(|m| json!({
+            "pictures": m.agreement.pictures, "texts": m.agreement.texts,
+        })),
+    })
 }
 
 /// Takes in the model in `dir`, and says how it went.
@@ -192,6 +260,16 @@ pub(super) fn import(
     global: &Global,
     dir: &Path,
     options: &ImportOptions,
+) -> Result<Done, Failure> {
+    import_measured(global, dir, options, &[])
+}
+
+/// The same after several precisions were measured.
+fn import_measured(
+    global: &Global,
+    dir: &Path,
+    options: &ImportOptions,
+    variants: &[Variant],
 ) -> Result<Done, Failure> {
     let config = config(global)?;
     let quiet = global.quiet;
@@ -218,6 +296,9 @@ pub(super) fn import(
             "pictures": brought.pictures, "pictures_agree": brought.pictures_agree,
             "absent": brought.absent,
         })));
+        if !variants.is_empty() {
+            shown["measured"] = variants.iter().map(as_json).collect();
+        }
         output::json(&shown)?;
         return Ok(Done::Well);
     }

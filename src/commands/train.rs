@@ -146,6 +146,7 @@ mod with_trainer {
             quiet: global.quiet,
             model: None,
             onnxruntime: global.onnxruntime.clone(),
+            provider: global.provider,
         }
     }
 

@@ -58,3 +58,35 @@ fn jobs_failures_model_and_recall() {
     assert!(folder.join("coffee.webp").exists());
     page.end_but(&["/v1/jobs"]);
 }
+
+#[test]
+fn the_store_moves_to_another_model_at_the_second_press() {
+    if skipped() {
+        return;
+    }
+    let page = Page::with(&["cat_451x300.jpg", "rocket_640x427.jpg"], |home| {
+        let siglip = repository().join("models/tests/fixtures/siglip");
+        home.ek(&["model", "import", siglip.to_str().expect("UTF-8")]).exits(0);
+    });
+    let browser = &page.browser;
+    page.wait_for_tiles(2);
+    browser.click("#library-button");
+    let button = |name: &str| format!("#l-models [aria-label=\"Use this one: {name}\"]");
+    page.wait(&format!("document.querySelector('{}') !== null", button("siglip")));
+    // What is in use needs no button.
+    page.wait(&format!("document.querySelector('{}') === null", button("lite")));
+    browser.run(&format!(
+        "const button = document.querySelector('{}'); button.focus(); button.click();",
+        button("siglip")
+    ));
+    page.wait("document.querySelector('#l-models [data-sure]')?.innerText.startsWith('Really')");
+    browser.keys(Browser::ENTER);
+    page.wait("document.querySelector('.job')?.innerText.includes('Move to: siglip')");
+    page.wait("document.querySelector('.job').dataset.state === 'done'");
+    page.wait("document.querySelector('.job').innerText.includes('switched: 2 embedded')");
+    // Now it is the other one that can be moved to.
+    page.wait(&format!("document.querySelector('{}') !== null", button("lite")));
+    page.wait(&format!("document.querySelector('{}') === null", button("siglip")));
+    page.wait("document.querySelector('#l-model').innerText.includes('siglip-')");
+    page.end();
+}

@@ -12,7 +12,7 @@ mod searching;
 mod trouble;
 
 use crate::support::browser::{Browser, skipped};
-use crate::support::{Home, Server, reference};
+use crate::support::{Home, Server, reference, repository};
 
 /// The name of the entry that is first in the grid.
 const FIRST: &str = "(document.querySelector('#grid [data-index=\"0\"] img')?.alt ?? '')";

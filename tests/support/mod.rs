@@ -80,7 +80,7 @@ fn ek_in(home: &Home, cache: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ek"));
     command.args(args);
     command.current_dir(home.path()).env("EK_DATA", home.data()).env("EK_CACHE", cache);
-    for name in ["EK_HOME", "EK_API_KEY", "ORT_DYLIB_PATH"] {
+    for name in ["EK_HOME", "EK_API_KEY", "EK_PROVIDER", "ORT_DYLIB_PATH"] {
         command.env_remove(name);
     }
     command

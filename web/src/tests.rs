@@ -11,7 +11,8 @@ use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_engine::{
-    Config, Engine, GivenTowers, Holder, HubSettings, IndexOptions, OpenFor, Serving,
+    Config, Engine, GivenTowers, Holder, HubSettings, IndexOptions, OpenFor, ProviderChoice,
+    Serving,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -74,6 +75,7 @@ fn config(data: &Path) -> Config {
         cache: data.join("cache"),
         onnxruntime: None,
         onnxruntime_env: None,
+        provider: ProviderChoice::default(),
         api_key: None,
         hub: HubSettings::default(),
     }

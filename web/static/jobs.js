@@ -30,16 +30,27 @@ export class Jobs {
     $("j-retry").onclick = () => this.start({ action: "retry" });
   }
 
-  async start(order) {
+  start(order) {
+    return this.begin(() => ask("/v1/jobs", { body: order }));
+  }
+
+  /** Moves the store to the model of that name. */
+  move(model) {
+    return this.begin(() => ask(`/v1/models/${encodeURIComponent(model)}/use`, { method: "POST" }));
+  }
+
+  async begin(order) {
     $("j-wrong").textContent = "";
     try {
-      const job = await ask("/v1/jobs", { body: order });
+      const job = await order();
       $("j-path").value = "";
       this.draw([job, ...this.jobs]);
       this.on.changed();
     } catch (error) {
       $("j-wrong").textContent = error.message;
     }
+    // What was begun elsewhere on the sheet is told here.
+    $("j-list").scrollIntoView({ block: "nearest" });
   }
 
   /** Asks which jobs there are, and follows the one that runs. */

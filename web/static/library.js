@@ -93,6 +93,9 @@ export class Library {
   }
 
   model(status) {
+    // The store was moved to another one.
+    if (this.space !== status.space && this.isOpen) this.models();
+    this.space = status.space;
     $("l-model").replaceChildren(...terms([
       ["Vectors", `${number(status.dim)} numbers, space ${status.space}`],
       ["Searched by", status.vector_index],
@@ -107,10 +110,20 @@ export class Library {
         make("p", {}, make("strong", {}, model.title ?? model.name),
           model.chosen ? make("span", { className: "badge-word" }, "in use") : null),
         make("p", { className: model.problem ? "wrong" : "soft" },
-          model.problem ?? [model.summary, `${fileSize(model.bytes)}, ${model.license}`].filter(Boolean).join(" ")))));
+          model.problem ?? [model.summary, `${fileSize(model.bytes)}, ${model.license}`].filter(Boolean).join(" ")),
+        this.mover(model))));
     } catch (error) {
       $("l-models").replaceChildren(make("li", { className: "wrong" }, error.message));
     }
+  }
+
+  /** A button that moves the store to a model, where that would change something. */
+  mover(model) {
+    if (model.problem || model.of_store || !this.status?.images) return null;
+    // The one that comes with the program goes by its own name and not by its folder's.
+    const name = model.name.includes("/") ? model.title : model.name;
+    return sure("Use this one", "Really? Everything is embedded anew; search goes on meanwhile", () => this.jobs.move(name),
+      { "aria-label": `Use this one: ${name}` });
   }
 
   recall({ recall }) {

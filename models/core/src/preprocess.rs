@@ -38,6 +38,40 @@ pub enum Interpolation {
     Lanczos3,
 }
 
+impl Resize {
+    /// What manifests call it: `pad`, `shortest-edge` or `exact`, whatever its number is.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ShortestEdge(_) => "shortest-edge",
+            Self::Exact => "exact",
+            Self::Pad { .. } => "pad",
+        }
+    }
+}
+
+impl Interpolation {
+    /// All, the simplest first.
+    pub const ALL: [Self; 6] =
+        [Self::Nearest, Self::Box, Self::Hamming, Self::Bilinear, Self::Bicubic, Self::Lanczos3];
+
+    /// What manifests call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nearest => "nearest",
+            Self::Box => "box",
+            Self::Hamming => "hamming",
+            Self::Bilinear => "bilinear",
+            Self::Bicubic => "bicubic",
+            Self::Lanczos3 => "lanczos3",
+        }
+    }
+
+    /// The one that manifests call so.
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|filter| filter.name() == name)
+    }
+}
+
 /// The order in which a model wants the three channels.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum ChannelOrder {
@@ -46,6 +80,16 @@ pub enum ChannelOrder {
     Rgb,
     /// Blue, green, red.
     Bgr,
+}
+
+impl ChannelOrder {
+    /// What manifests call it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Rgb => "rgb",
+            Self::Bgr => "bgr",
+        }
+    }
 }
 
 /// Everything that lies between [`Pixels`] and a model's input tensor.
@@ -419,6 +463,15 @@ fn pad_centre(picture: &Pixels, size: u32, fill: [u8; 3]) -> Pixels {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn filters_are_found_by_their_names() {
+        for filter in Interpolation::ALL {
+            assert_eq!(Interpolation::named(filter.name()), Some(filter));
+        }
+        assert_eq!(Interpolation::named("Bicubic"), None);
+    }
+
     use proptest::prelude::*;
 
     fn preprocess(size: u32, resize: Resize) -> Preprocess {

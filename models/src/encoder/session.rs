@@ -14,6 +14,7 @@ use ort::value::{Outlet, TensorElementType, ValueType};
 use super::pool::Pool;
 use super::prepared::{Bytes, Place};
 use crate::model::{Model, ModelError, PAIR_KEY};
+use crate::provider::Provider;
 use crate::runtime::Runtime;
 
 /// Where a graph that is given as bytes finds the weights that it names; since ONNX
@@ -81,7 +82,11 @@ impl Graph {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
         let bytes = model.read(file)?;
         let beside = Beside::of(model, file, external)?;
-        let place = model.prepared().map(|folder| {
+        let by_cpu = runtime.provider() == Provider::Cpu;
+        // What others compile cannot be kept in this way; and each session has the weights in
+        // the device's memory once more, while it has the device to itself when it runs.
+        let sessions = if by_cpu { sessions } else { 1 };
+        let place = model.prepared().filter(|_| by_cpu).map(|folder| {
             let sums = std::iter::once(file).chain(external.iter().map(String::as_str));
             let sums: Vec<_> = sums.map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
@@ -216,12 +221,13 @@ impl Live {
 fn builder(runtime: &Runtime) -> Result<SessionBuilder, ort::Error> {
     // One thread a session: many sessions side by side beat one with many
     // threads, and a spinning thread takes its core from decoding.
-    Ok(Session::builder(runtime.environment())?
+    let builder = Session::builder(runtime.environment())?
         .with_intra_threads(1)?
         .with_inter_threads(1)?
         .with_intra_op_spinning(false)?
         .with_inter_op_spinning(false)?
-        .with_log_level(LogLevel::Error)?)
+        .with_log_level(LogLevel::Error)?;
+    runtime.provider().register(builder)
 }
 
 /// A builder for a graph that may name weights beside it.

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ekphrasis_embed::{ChannelOrder, Interpolation, Preprocess, Resize};
+use ekphrasis_embed::{ChannelOrder, Preprocess, Resize};
 use serde::Serialize;
 
 use super::card::Card;
@@ -295,29 +295,21 @@ fn name(dir: &Path, precision: Precision) -> String {
 }
 
 fn preprocess(preprocess: &Preprocess) -> PreprocessSection {
-    let (resize, fill, edge) = match preprocess.resize() {
-        Resize::Pad { fill } => ("pad", Some(fill), None),
-        Resize::ShortestEdge(edge) => ("shortest-edge", None, Some(edge)),
-        Resize::Exact => ("exact", None, None),
+    let resize = preprocess.resize();
+    let (fill, edge) = match resize {
+        Resize::Pad { fill } => (Some(fill), None),
+        Resize::ShortestEdge(edge) => (None, Some(edge)),
+        Resize::Exact => (None, None),
     };
+    let channels = preprocess.channels();
     PreprocessSection {
         size: preprocess.size(),
-        resize,
+        resize: resize.name(),
         fill,
         edge,
-        interpolation: match preprocess.interpolation() {
-            Interpolation::Nearest => "nearest",
-            Interpolation::Box => "box",
-            Interpolation::Hamming => "hamming",
-            Interpolation::Bilinear => "bilinear",
-            Interpolation::Bicubic => "bicubic",
-            Interpolation::Lanczos3 => "lanczos3",
-        },
+        interpolation: preprocess.interpolation().name(),
         mean: preprocess.mean(),
         std: preprocess.std(),
-        channels: match preprocess.channels() {
-            ChannelOrder::Rgb => None,
-            ChannelOrder::Bgr => Some("bgr"),
-        },
+        channels: (channels != ChannelOrder::default()).then(|| channels.name()),
     }
 }

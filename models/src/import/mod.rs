@@ -25,7 +25,7 @@ use self::towers::{GraphFile, TextOutput};
 use crate::manifest::Padding;
 
 pub(crate) use draft::Draft;
-pub use precision::Precision;
+pub use precision::{Precision, PrecisionChoice};
 pub use refusal::Refusal;
 pub(crate) use refusal::json;
 

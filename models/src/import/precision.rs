@@ -81,3 +81,24 @@ impl FromStr for Precision {
         })
     }
 }
+
+/// Which precision is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PrecisionChoice {
+    /// The fastest on this machine that agrees with the 32-bit form; see
+    /// [`crate::Variant::fastest`].
+    Auto,
+    /// This one.
+    Of(Precision),
+}
+
+impl FromStr for PrecisionChoice {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "auto" => Ok(Self::Auto),
+            _ => text.parse().map(Self::Of).map_err(|e: String| format!("{e}, or auto")),
+        }
+    }
+}

@@ -22,6 +22,8 @@ use fetch::Clients;
 use pins::Pin;
 use probe::{Probe, ProbeError};
 
+use crate::provider::Provider;
+
 /// Where to look for ONNX Runtime, in this order: `flag`, `env`, `cache`, the
 /// system, and, if allowed, the package registries.
 #[derive(Clone)]
@@ -69,6 +71,8 @@ impl fmt::Display for Origin {
 #[derive(Clone, Debug)]
 pub struct Runtime {
     inner: Arc<Inner>,
+    /// What computes sessions that are made with this handle.
+    provider: Provider,
 }
 
 #[derive(Debug)]
@@ -131,9 +135,21 @@ impl Runtime {
         self.inner.origin
     }
 
-    /// What computes: `CPU`.
-    pub fn provider(&self) -> &'static str {
-        "CPU"
+    /// What computes the encoders that are made with this handle: the processor, for one
+    /// that [`Runtime::load`] gave.
+    pub fn provider(&self) -> Provider {
+        self.provider
+    }
+
+    /// What the library was built with. Whether it works here shows when it is tried:
+    /// [`crate::Model::image_encoder_by`].
+    pub fn offers(&self) -> Vec<Provider> {
+        Provider::ALL.into_iter().filter(|provider| provider.is_in_the_library()).collect()
+    }
+
+    /// The same library for encoders that this provider computes.
+    pub(crate) fn by(&self, provider: Provider) -> Self {
+        Self { inner: Arc::clone(&self.inner), provider }
     }
 
     pub(crate) fn environment(&self) -> &Environment {
@@ -227,7 +243,8 @@ fn initialise(found: Found) -> Result<Runtime, RuntimeError> {
         .map_err(|e| failed(e.to_string()))?;
     environment.set_log_level(LogLevel::Error);
     let version = probe.version().to_owned();
-    Ok(Runtime { inner: Arc::new(Inner { environment, path, version, origin }) })
+    let inner = Arc::new(Inner { environment, path, version, origin });
+    Ok(Runtime { inner, provider: Provider::Cpu })
 }
 
 fn same_file(a: &Path, b: &Path) -> bool {

@@ -5,7 +5,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use ekphrasis_index::LocalStore;
-use ekphrasis_models::{Library, MANIFEST_FILE, Model};
+use ekphrasis_models::{Library, MANIFEST_FILE, Model, ProviderChoice};
 
 use crate::generations::place;
 
@@ -18,6 +18,8 @@ pub struct Flags {
     pub model: Option<PathBuf>,
     /// `--onnxruntime FILE`: the library to load.
     pub onnxruntime: Option<PathBuf>,
+    /// `--provider NAME|auto`: what computes.
+    pub provider: Option<ProviderChoice>,
     /// The repository this executable was built in, if it is a build from source.
     pub repository: Option<PathBuf>,
 }
@@ -43,6 +45,8 @@ pub struct Config {
     pub onnxruntime: Option<PathBuf>,
     /// `ORT_DYLIB_PATH`.
     pub onnxruntime_env: Option<PathBuf>,
+    /// What computes: `--provider` → `EK_PROVIDER` → the processor.
+    pub provider: ProviderChoice,
     /// `EK_API_KEY`, for the server.
     pub api_key: Option<String>,
     /// For `ek model pull`.
@@ -134,6 +138,9 @@ pub enum ConfigError {
     /// A key that no HTTP header can carry.
     #[error("EK_API_KEY is not valid UTF-8; choose a key of letters and digits")]
     Key,
+    /// A provider that nobody knows.
+    #[error("EK_PROVIDER: {0}")]
+    Provider(String),
     /// A path that cannot be made absolute.
     #[error("{path}: {source}", path = path.display())]
     Path {
@@ -219,6 +226,11 @@ impl Config {
                 .or_else(|| default_model.clone())
                 .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
         };
+        let provider = match (flags.provider, env("EK_PROVIDER")) {
+            (Some(choice), _) => choice,
+            (None, Some(text)) => text.to_string_lossy().parse().map_err(ConfigError::Provider)?,
+            (None, None) => ProviderChoice::default(),
+        };
         let gallery =
             homes.iter().map(|home| home.join("web/gallery/pictures")).find(|dir| dir.is_dir());
         Ok(Self {
@@ -230,6 +242,7 @@ impl Config {
             cache: absolute(&cache)?,
             onnxruntime: flags.onnxruntime.clone(),
             onnxruntime_env: env("ORT_DYLIB_PATH").map(PathBuf::from),
+            provider,
             api_key: match env("EK_API_KEY").map(OsString::into_string) {
                 None => None,
                 Some(Ok(key)) => Some(key),
@@ -280,6 +293,8 @@ fn platform_dir(env: Env<'_>, xdg: &str, linux: &str, macos: &str) -> Option<Pat
 
 #[cfg(test)]
 mod tests {
+    use ekphrasis_models::Provider;
+
     use super::*;
 
     fn env(pairs: &'static [(&str, &str)]) -> impl Fn(&str) -> Option<OsString> {
@@ -306,6 +321,22 @@ mod tests {
         assert_eq!(config.data, Path::new("/flag/data"));
         assert_eq!(config.model, repository.path().join("models/lite"));
         assert_eq!(config.gallery, Some(repository.path().join("web/gallery/pictures")));
+    }
+
+    #[test]
+    fn a_provider_is_named_by_flag_or_environment_and_nonsense_is_refused() {
+        let mut flags = Flags { model: Some("/m".into()), ..Flags::default() };
+        let resolve = |flags: &Flags, variables| {
+            Config::resolve_in(flags, &env(variables), None).map(|config| config.provider)
+        };
+        let cuda = &[("HOME", "/home/a"), ("EK_PROVIDER", "CUDA")];
+        assert_eq!(resolve(&flags, &[("HOME", "/home/a")]).ok(), Some(ProviderChoice::default()));
+        assert_eq!(resolve(&flags, cuda).ok(), Some(ProviderChoice::Only(Provider::Cuda)));
+        let error = resolve(&flags, &[("HOME", "/home/a"), ("EK_PROVIDER", "gpu")]);
+        let error = error.expect_err("no such provider").to_string();
+        assert!(error.contains("EK_PROVIDER") && error.contains("\"gpu\""), "{error}");
+        flags.provider = Some(ProviderChoice::Auto);
+        assert_eq!(resolve(&flags, cuda).ok(), Some(ProviderChoice::Auto));
     }
 
     #[cfg(target_os = "linux")]

@@ -4,10 +4,10 @@ use std::time::Instant;
 
 use ekphrasis_embed::{ImageEncoder, Pixels, TextEncoder};
 use ekphrasis_index::{Access, LocalStore};
-use ekphrasis_models::{Library, Model, Precision, Runtime};
+use ekphrasis_models::{Library, Measured, Model, Precision, Provider, ProviderChoice, Runtime};
 
 use crate::generations::place;
-use crate::{Config, OnnxTowers, Towers};
+use crate::{Computing, Config, OnnxTowers, Towers};
 
 /// One thing that was looked at.
 #[derive(Clone, Debug)]
@@ -44,15 +44,16 @@ pub fn diagnose(config: &Config, log: impl Fn(&str) + Send + Sync + 'static) -> 
     if let Some(towers) = towers {
         let runtime = check(&mut checks, "ONNX Runtime", towers.runtime(), |runtime| {
             format!(
-                "{} ({} provider), {}, {}",
+                "{}, {}, {}; it has {}",
                 runtime.version(),
-                runtime.provider(),
                 runtime.origin(),
-                runtime.path().display()
+                runtime.path().display(),
+                list(&runtime.offers())
             )
         });
         if let Some(runtime) = runtime {
             check_towers(&mut checks, &towers);
+            checks.push(provider(config.provider, &towers));
             check_answers(&mut checks, config, &towers, &runtime);
         }
         check_store(&mut checks, config, &towers);
@@ -65,6 +66,31 @@ fn decoding() -> Check {
     let detail = "JPEG by our own decoder, at 1/2, 1/4 or 1/8 where the model needs no more; \
                   the rest, and progressive or CMYK JPEG, whole";
     Check { name: "decoding", ok: true, detail: detail.into() }
+}
+
+fn list(providers: &[Provider]) -> String {
+    providers.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Who computes. Not as it should be if somebody was named and does not.
+fn provider(choice: ProviderChoice, towers: &OnnxTowers) -> Check {
+    let Computing { image, text } = towers.computing();
+    let name = |p: Option<Provider>| p.map_or_else(|| "nobody".into(), |p| p.to_string());
+    let mut detail = match image == text {
+        true => format!("{} computes", name(image)),
+        false => format!("{} computes pictures, {} texts", name(image), name(text)),
+    };
+    detail.push_str(&format!(" ({choice} wanted)"));
+    for line in towers.told_of_providers() {
+        detail.push_str("; ");
+        detail.push_str(&line);
+    }
+    let as_wanted = |p: Option<Provider>| match (choice, p) {
+        (ProviderChoice::Only(wanted), Some(is)) => wanted == is,
+        // What cannot be loaded at all has a line of its own.
+        (ProviderChoice::Auto, _) | (_, None) => true,
+    };
+    Check { name: "provider", ok: as_wanted(image) && as_wanted(text), detail }
 }
 
 fn check_towers(checks: &mut Vec<Check>, towers: &OnnxTowers) {
@@ -119,17 +145,19 @@ fn check_answers(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers, 
             return;
         }
     };
-    let judge = |model: &Model, image: &dyn ImageEncoder, text: &dyn TextEncoder| {
+    let judge = |model: &Model, image: &dyn ImageEncoder, text: &dyn TextEncoder, by: &str| {
         let precision = model.manifest().precision();
         let least = precision.unwrap_or_default().least_agreement();
         let form = precision.map_or("as shipped", Precision::name);
-        let agreement = golden.compare(image, text).map_err(|e| e.to_string())?;
+        let measured = Measured::of(&golden, image, text).map_err(|e| e.to_string())?;
+        let agreement = measured.agreement;
         let told = format!(
-            "{form} on the {} provider: pictures {:.6}, texts {:.6} to the reference answers ({}), at least {least} expected",
-            runtime.provider(),
+            "{form} on the {by} provider: pictures {:.6}, texts {:.6} to the reference answers ({}), at least {least} expected; a picture in {:.1?}, a text in {:.1?}",
             agreement.pictures,
             agreement.texts,
-            golden.about()
+            golden.about(),
+            measured.picture,
+            measured.text
         );
         if agreement.least() >= least {
             return Ok(told);
@@ -139,7 +167,11 @@ fn check_answers(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers, 
         ))
     };
     let both = towers.image().and_then(|image| Ok((image, towers.text()?)));
-    let own = both.map_err(|e| e.to_string()).and_then(|(i, t)| judge(model, &*i, &*t));
+    let Computing { image: by_image, text: by_text } = towers.computing();
+    let mut by: Vec<Provider> = [by_image, by_text].into_iter().flatten().collect();
+    by.dedup();
+    let by = list(&by);
+    let own = both.map_err(|e| e.to_string()).and_then(|(i, t)| judge(model, &*i, &*t, &by));
     check(checks, "answers", own, Clone::clone);
     let Ok(others) = Library::at(config.models.clone()).models() else { return };
     for (name, other) in others {
@@ -149,7 +181,9 @@ fn check_answers(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers, 
         }
         let loaded =
             other.image_encoder(runtime, 1).and_then(|i| Ok((i, other.text_encoder(runtime, 1)?)));
-        let judged = loaded.map_err(|e| e.to_string()).and_then(|(i, t)| judge(&other, &*i, &*t));
+        let by = runtime.provider().to_string();
+        let judged = loaded.map_err(|e| e.to_string());
+        let judged = judged.and_then(|(i, t)| judge(&other, &*i, &*t, &by));
         check(checks, "variant", judged.map_err(|e| format!("{name}, {e}")), |told| {
             format!("{name}, of the same space, {told}")
         });

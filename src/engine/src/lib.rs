@@ -69,12 +69,14 @@ pub use label_sets::{
 };
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
-pub use models::{Known, calibrate_model, import_model, known_models, model_to_use};
+pub use models::{
+    Known, calibrate_model, import_model, known_models, measure_precisions, model_to_use,
+};
 pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};
-pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
+pub use towers::{Computing, GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
 pub use why::{Why, WhyReason};
 
@@ -86,6 +88,6 @@ pub use ekphrasis_index::{
     WordField, WordMatch,
 };
 pub use ekphrasis_models::{
-    AcceptRate, ImportOptions, Imported, LabelCalibration, Lexicon, Manifest, Precision,
-    Verification, Vocabulary,
+    AcceptRate, ImportOptions, Imported, LabelCalibration, Lexicon, Manifest, Measured, Precision,
+    PrecisionChoice, Provider, ProviderChoice, Variant, Verification, Vocabulary,
 };

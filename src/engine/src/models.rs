@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use ekphrasis_index::LocalStore;
 use ekphrasis_models::{
     AmendError, Amendment, ImportOptions, Imported, Library, MANIFEST_FILE, Manifest, Model,
+    Variant,
 };
 
 use crate::confidence;
@@ -172,4 +173,20 @@ pub fn import_model(
 ) -> Result<Imported, EngineError> {
     let runtime = || load_runtime(config, &log);
     Ok(Library::at(config.models.clone()).import(from, options, &runtime)?)
+}
+
+/// Runs every precision of the public export in `from`, computed by what the configuration
+/// says, and compares each with the 32-bit form; see [`Library::measure`].
+///
+/// # Errors
+/// If the 32-bit form is refused or is not there, or ONNX Runtime cannot be had.
+pub fn measure_precisions(
+    config: &Config,
+    from: &Path,
+    options: &ImportOptions,
+    log: impl Fn(&str) + Send + Sync + 'static,
+) -> Result<Vec<Variant>, EngineError> {
+    let runtime = || load_runtime(config, &log);
+    let library = Library::at(config.models.clone());
+    Ok(library.measure(from, options, config.provider, &runtime)?)
 }

@@ -2,12 +2,12 @@
 //! loaded? When first asked: `ek status` loads none, a text search only one.
 
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
 use ekphrasis_models::{
-    LabelCalibration, Lexicon, Model, Runtime, RuntimeError, RuntimeSearch, Verification,
-    Vocabulary,
+    LabelCalibration, Lexicon, Model, Provided, Provider, Runtime, RuntimeError, RuntimeSearch,
+    Verification, Vocabulary,
 };
 
 use crate::confidence::{self, Background, Confidence};
@@ -197,7 +197,7 @@ impl<T: Clone> Lazy<T> {
             return Ok(value.clone());
         }
         // Two threads that come at once must not load a model twice.
-        let _guard = self.making.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+        let _guard = self.making.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(value) = self.value.get() {
             return Ok(value.clone());
         }
@@ -223,6 +223,15 @@ pub(crate) fn load_runtime(
     })
 }
 
+/// What computes the towers that were loaded so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Computing {
+    /// The picture tower.
+    pub image: Option<Provider>,
+    /// The text tower.
+    pub text: Option<Provider>,
+}
+
 /// Towers on ONNX Runtime.
 pub struct OnnxTowers {
     model: Model,
@@ -236,6 +245,9 @@ pub struct OnnxTowers {
     vocabulary: Lazy<Option<Arc<Vocabulary>>>,
     lexicon: Lazy<Option<Arc<Lexicon>>>,
     confidence: Lazy<Option<Arc<Confidence>>>,
+    computing: Mutex<Computing>,
+    /// What was told of providers, so that it is told once.
+    told: Mutex<Vec<String>>,
 }
 
 impl OnnxTowers {
@@ -279,6 +291,8 @@ impl OnnxTowers {
             vocabulary: Lazy::new(),
             lexicon: Lazy::new(),
             confidence: Lazy::new(),
+            computing: Mutex::default(),
+            told: Mutex::default(),
         })
     }
 
@@ -298,6 +312,35 @@ impl OnnxTowers {
     /// The model itself.
     pub(crate) fn model(&self) -> &Model {
         &self.model
+    }
+
+    /// What computes the towers that were loaded so far.
+    pub fn computing(&self) -> Computing {
+        *self.computing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was told of providers so far: why one that was wanted does not compute, or how
+    /// fast those are that were tried.
+    pub fn told_of_providers(&self) -> Vec<String> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note_provided<E: ?Sized>(
+        &self,
+        provided: Provided<E>,
+        note: impl FnOnce(&mut Computing, Provider),
+    ) -> Arc<E> {
+        let mut computing = self.computing.lock().unwrap_or_else(PoisonError::into_inner);
+        note(&mut computing, provided.provider);
+        drop(computing);
+        let mut told = self.told.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in provided.told {
+            if !told.contains(&line) {
+                (self.log)(&line);
+                told.push(line);
+            }
+        }
+        provided.encoder
     }
 }
 
@@ -320,12 +363,20 @@ impl Towers for OnnxTowers {
 
     fn image(&self) -> Result<Arc<dyn ImageEncoder>, EngineError> {
         let runtime = self.runtime()?;
-        self.image.get(|| Ok(self.model.image_encoder(&runtime, self.sessions)?))
+        self.image.get(|| {
+            let choice = self.search.provider;
+            let provided = self.model.image_encoder_by(&runtime, choice, self.sessions)?;
+            Ok(self.note_provided(provided, |computing, by| computing.image = Some(by)))
+        })
     }
 
     fn text(&self) -> Result<Arc<dyn TextEncoder>, EngineError> {
         let runtime = self.runtime()?;
-        self.text.get(|| Ok(self.model.text_encoder(&runtime, self.sessions)?))
+        self.text.get(|| {
+            let choice = self.search.provider;
+            let provided = self.model.text_encoder_by(&runtime, choice, self.sessions)?;
+            Ok(self.note_provided(provided, |computing, by| computing.text = Some(by)))
+        })
     }
 
     fn labels(&self) -> &LabelDefaults {

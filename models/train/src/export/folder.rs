@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ekphrasis_embed::{ChannelOrder, Interpolation, Preprocess, Resize};
+use ekphrasis_embed::{ChannelOrder, Preprocess, Resize};
 use ekphrasis_models::{Clean, Padding, sha256_hex};
 use serde::Serialize;
 
@@ -181,26 +181,21 @@ fn text_section<'a>(tower: &'a TextTower<'_>, output: &'a str) -> Text<'a> {
 }
 
 fn spec(preprocess: &Preprocess) -> Spec {
-    let (resize, fill, edge) = match preprocess.resize() {
-        Resize::Pad { fill } => ("pad", Some(fill), None),
-        Resize::ShortestEdge(edge) => ("shortest-edge", None, Some(edge)),
-        Resize::Exact => ("exact", None, None),
+    let resize = preprocess.resize();
+    let (fill, edge) = match resize {
+        Resize::Pad { fill } => (Some(fill), None),
+        Resize::ShortestEdge(edge) => (None, Some(edge)),
+        Resize::Exact => (None, None),
     };
+    let channels = preprocess.channels();
     Spec {
         size: preprocess.size(),
-        resize,
+        resize: resize.name(),
         fill,
         edge,
-        interpolation: match preprocess.interpolation() {
-            Interpolation::Nearest => "nearest",
-            Interpolation::Box => "box",
-            Interpolation::Hamming => "hamming",
-            Interpolation::Bilinear => "bilinear",
-            Interpolation::Bicubic => "bicubic",
-            Interpolation::Lanczos3 => "lanczos3",
-        },
+        interpolation: preprocess.interpolation().name(),
         mean: preprocess.mean(),
         std: preprocess.std(),
-        channels: (preprocess.channels() == ChannelOrder::Bgr).then_some("bgr"),
+        channels: (channels != ChannelOrder::default()).then(|| channels.name()),
     }
 }
