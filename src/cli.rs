@@ -12,7 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ekphrasis_engine::{PrecisionChoice, ProviderChoice};
 
-pub(crate) use self::moving::UseArgs;
+pub(crate) use self::moving::{BridgeArgs, UseArgs};
 pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
     VerifyArgs,
@@ -319,6 +319,9 @@ pub(crate) enum ModelVerb {
     /// Move the store to another model: embed everything anew beside it, while it is searched,
     /// then switch
     Use(UseArgs),
+    /// Let another model's text tower search the vectors that are there, by a map that is fitted
+    /// here: see `ek search --bridge`. Says how much is found with it
+    Bridge(BridgeArgs),
     /// Remove the stores of former models, and what was left of a move that was given up
     DropOld,
     /// Learn from captioned pictures how far a model's scores can be believed, and write that

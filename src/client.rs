@@ -132,6 +132,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
         "diversity": request.diversity,
         "min_confidence": request.min_confidence,
         "why": request.why.map(|id| id.to_string()),
+        "bridge": request.bridge,
         "filter": request.filter.as_ref().map(ToString::to_string),
     }))
 }

@@ -4,6 +4,7 @@
 
 mod attacks;
 mod bad_files;
+mod bridges;
 mod browser;
 mod cluster;
 mod confidence;

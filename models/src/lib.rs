@@ -15,6 +15,7 @@
 //! Only this crate knows that ONNX Runtime exists.
 
 mod amend;
+mod bridge;
 mod checked;
 mod confidence;
 mod decode;
@@ -35,6 +36,7 @@ mod verification;
 mod vocabulary;
 
 pub use amend::{AmendError, Amendment};
+pub use bridge::{Bridge, BridgeError, BridgeFigures};
 pub use checked::{FileError, FileProblem, sha256_hex};
 pub use confidence::{
     AnythingWeights, Calibration, HitWeights, Judgement, pack_background, unpack_background,

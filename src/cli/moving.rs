@@ -44,6 +44,28 @@ pub(crate) struct UseArgs {
     pub(crate) without_missing: bool,
 }
 
+#[derive(Debug, Args)]
+pub(crate) struct BridgeArgs {
+    /// The name it was imported by, or that of the default model
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+    /// Captioned pictures of the store, to fit to and to measure by [default: the captions in
+    /// the store]
+    #[arg(long, value_name = "PAIRS")]
+    pub(crate) queries: Option<PathBuf>,
+    /// English nouns that both models are asked for
+    #[arg(
+        long,
+        value_name = "N",
+        default_value_t = 2000,
+        value_parser = clap::builder::RangedU64ValueParser::<usize>::new().range(0..=20_000)
+    )]
+    pub(crate) words: usize,
+    /// Seed of what is drawn
+    #[arg(long, default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
 /// Items a second.
 fn rate(text: &str) -> Result<f64, String> {
     let number: Result<f64, _> = text.trim().trim_end_matches("/s").parse();

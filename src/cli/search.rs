@@ -85,4 +85,7 @@ pub(crate) struct SearchArgs {
     /// Only pictures that fit with at least this probability, from 0 to 1
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub(crate) min_confidence: Option<f32>,
+    /// Embed the words by this model, through the bridge that `ek model bridge` made
+    #[arg(long, value_name = "NAME")]
+    pub(crate) bridge: Option<String>,
 }

@@ -1,19 +1,20 @@
 //! `ek model use`, `ek model drop-old`: the store moves to another model, and the one it
 //! had goes at last.
 
+use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Arc;
 
 use ekphrasis_engine::{
-    Config, Engine, Generation, Holder, Known, OnnxTowers, Preview, PreviewOptions, PreviewScores,
-    Role, Towers, UseOptions, drop_old, generations, known_models, model_to_use, preview_model,
-    use_model,
+    BridgeOptions, Config, Engine, Generation, Holder, Known, OnnxTowers, Preview, PreviewOptions,
+    PreviewScores, Role, Towers, UseOptions, drop_old, generations, known_models, make_bridge,
+    model_to_use, preview_model, use_model,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
 use super::{Done, config, cores, stop_on_interrupt, towers};
-use crate::cli::{Global, UseArgs};
+use crate::cli::{BridgeArgs, Global, UseArgs};
 use crate::failure::Failure;
 use crate::forward::{Forward, segment};
 use crate::output::{self, ProgressLine, count, printable};
@@ -283,6 +284,48 @@ fn print(found: &Preview, old: &str, new: &str) -> Result<(), Failure> {
         found.seconds,
         found.per_second
     ))
+}
+
+/// `ek model bridge`.
+pub(super) fn bridge(global: &Global, args: &BridgeArgs) -> Result<Done, Failure> {
+    let config = config(global)?;
+    let old = towers(global, &config, 1)?;
+    let options =
+        BridgeOptions { queries: args.queries.clone(), words: args.words, seed: args.seed };
+    let quiet = global.quiet;
+    let log = move |line: &str| {
+        if !quiet {
+            output::note(line);
+        }
+    };
+    let show = !quiet && std::io::stderr().is_terminal();
+    let on_texts = |done: usize, total: usize| {
+        if show {
+            let left = format!("{done} of {total} texts");
+            output::rewrite(if done == total { "" } else { &left });
+        }
+    };
+    let stop = stop_on_interrupt()?;
+    let made = make_bridge(&config, &*old, &args.name, &options, log, &on_texts, &stop)?;
+    let Some(bridge) = made else {
+        output::note("stopped; nothing changed");
+        return Ok(Done::NothingOrPartly);
+    };
+    let figures = &bridge.figures;
+    if global.json {
+        output::json(&json!({
+            "name": args.name, "from": bridge.from.id(), "to": bridge.to.id(),
+            "recall_at_10": figures.recall, "interval": figures.interval,
+            "own_recall_at_10": figures.own_recall,
+            "captions": figures.captions, "pictures": figures.pictures, "among": figures.among,
+            "fitted_texts": figures.texts, "fitted_captions": figures.fitted_captions,
+            "seed": figures.seed,
+        }))?;
+    } else {
+        output::line(&format!("a bridge from {}: {}", args.name, figures.words()))?;
+        output::note(&format!("search through it: ek search WORDS --bridge {}", args.name));
+    }
+    Ok(Done::Well)
 }
 
 pub(super) fn drop_former(global: &Global) -> Result<Done, Failure> {

@@ -24,6 +24,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::Info { model } => info(global, model.as_deref()),
         ModelVerb::Pull(args) => pull(global, args),
         ModelVerb::Use(args) => super::generations::use_it(global, args),
+        ModelVerb::Bridge(args) => super::generations::bridge(global, args),
         ModelVerb::DropOld => super::generations::drop_former(global),
         ModelVerb::Import(args) => import_chosen(global, args),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),

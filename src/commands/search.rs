@@ -45,6 +45,7 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         diversity: args.diverse.unwrap_or_default(),
         min_confidence: args.min_confidence,
         why: args.why.as_deref().map(asked_about),
+        bridge: args.bridge.clone(),
     };
     let reply = answer(global, &request)?;
     for warning in reply["warnings"].as_array().into_iter().flatten() {

@@ -94,6 +94,7 @@ fn finish_search(
         return Err(Problem::field("diversity", "diversity must be from 0 to 1"));
     }
     request.why = fields.id("why")?;
+    request.bridge = fields.text("bridge", 64)?;
     request.min_confidence = fields.number("min_confidence")?;
     if request.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
         return Err(Problem::field("min_confidence", "min_confidence must be from 0 to 1"));

@@ -5,6 +5,7 @@
 //! [`Objective`] puts a loss together and applies it to a batch; `LOSSES.md` beside
 //! this crate has every formula, distance, margin unit and reduction on one page.
 
+pub mod affine;
 mod bytes;
 pub mod cluster;
 mod detect;

@@ -82,6 +82,8 @@ pub struct SearchRequest {
     pub min_confidence: Option<f32>,
     /// Say of this item where it stands, or why it is not among the hits.
     pub why: Option<ItemId>,
+    /// The model whose text tower embeds the words, through a bridge into the store's space.
+    pub bridge: Option<String>,
 }
 
 impl SearchRequest {
@@ -101,6 +103,7 @@ impl SearchRequest {
             diversity: 0.0,
             min_confidence: None,
             why: None,
+            bridge: None,
         }
     }
 }

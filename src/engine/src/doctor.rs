@@ -6,6 +6,7 @@ use ekphrasis_embed::{ImageEncoder, Pixels, TextEncoder};
 use ekphrasis_index::{Access, LocalStore};
 use ekphrasis_models::{Library, Measured, Model, Precision, Provider, ProviderChoice, Runtime};
 
+use crate::bridge;
 use crate::generations::place;
 use crate::{Computing, Config, OnnxTowers, Towers};
 
@@ -56,6 +57,7 @@ pub fn diagnose(config: &Config, log: impl Fn(&str) + Send + Sync + 'static) -> 
             checks.push(provider(config.provider, &towers));
             check_answers(&mut checks, config, &towers, &runtime);
         }
+        check_bridges(&mut checks, config, &towers);
         check_store(&mut checks, config, &towers);
     }
     checks
@@ -187,6 +189,20 @@ fn check_answers(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers, 
         check(checks, "variant", judged.map_err(|e| format!("{name}, {e}")), |told| {
             format!("{name}, of the same space, {told}")
         });
+    }
+}
+
+/// Whether what stands behind each bridge is what it was made of.
+fn check_bridges(checks: &mut Vec<Check>, config: &Config, towers: &OnnxTowers) {
+    for (name, read) in bridge::bridges(&config.data) {
+        let of_use = read.map_err(bridge::refused).map(|bridge| bridge.to == *towers.space());
+        let judged = match of_use {
+            Err(e) => Err(e),
+            Ok(false) => Ok("leads into the space of another store, and is of no use now".into()),
+            Ok(true) => towers.through(&name).map(|through| through.note),
+        };
+        let judged = judged.map_err(|e| format!("{name}: {e}"));
+        check(checks, "bridge", judged, |told: &String| format!("{name}: {told}"));
     }
 }
 

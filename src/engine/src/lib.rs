@@ -4,6 +4,7 @@
 
 mod additions;
 mod api;
+mod bridge;
 pub mod cluster;
 pub mod confidence;
 mod config;
@@ -45,6 +46,7 @@ pub use api::{
     Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
     SearchHit, SearchReply, SearchRequest, Source, Status, Told,
 };
+pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};
 pub use config::{Config, ConfigError, Flags, HubSettings};
 pub use doctor::{Check, diagnose};
@@ -88,6 +90,7 @@ pub use ekphrasis_index::{
     WordField, WordMatch,
 };
 pub use ekphrasis_models::{
-    AcceptRate, ImportOptions, Imported, LabelCalibration, Lexicon, Manifest, Measured, Precision,
-    PrecisionChoice, Provider, ProviderChoice, Variant, Verification, Vocabulary,
+    AcceptRate, Bridge, BridgeFigures, ImportOptions, Imported, LabelCalibration, Lexicon,
+    Manifest, Measured, Precision, PrecisionChoice, Provider, ProviderChoice, Variant,
+    Verification, Vocabulary,
 };

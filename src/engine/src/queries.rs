@@ -47,4 +47,18 @@ impl Engine {
         }
         Ok(embedding)
     }
+
+    /// The embedding of a text by another model, through its bridge into this space. Not
+    /// kept: such a search is for a while.
+    ///
+    /// # Errors
+    /// As [`crate::Towers::through`], and if the tower fails.
+    pub fn embed_text_through(&self, bridge: &str, text: &str) -> Result<Embedding, EngineError> {
+        let through = self.towers.through(bridge)?;
+        self.meters.note_encoded_texts(1);
+        let made = self.meters.encode_text.time(|| through.text.embed_texts(&[text]))?;
+        made.into_iter()
+            .next()
+            .ok_or_else(|| EngineError::Invalid("the model gave no vector for the text".into()))
+    }
 }

@@ -64,7 +64,9 @@ impl Engine {
         };
         let store = self.fresh()?;
         let mut warnings = store.warnings();
-        if mode != Mode::Text {
+        if let Some(bridge) = request.bridge.as_deref().filter(|_| mode != Mode::Text) {
+            warnings.push(self.towers.through(bridge)?.note);
+        } else if mode != Mode::Text {
             for part in &request.parts {
                 if let PartQuery::Text(text) = &part.what {
                     warnings.extend(self.doubt(text)?);
@@ -90,7 +92,8 @@ impl Engine {
         }
         let rows = page.rows;
         let mut confidence = None;
-        if query.vector.is_some() && request.kind != Some(Kind::Text) {
+        // What was learned of the store's own text tower says nothing of another.
+        if query.vector.is_some() && request.kind != Some(Kind::Text) && request.bridge.is_none() {
             match self.towers.confidence() {
                 Ok(known) => confidence = known,
                 Err(e) if request.min_confidence.is_none() => {
@@ -113,7 +116,11 @@ impl Engine {
             // A text may fit although no picture does.
             _ if has_texts => None,
             (Some(judged), _) => Some(judged.anything()),
-            (None, Some(vector)) if confidence.is_none() && request.kind != Some(Kind::Text) => {
+            (None, Some(vector))
+                if confidence.is_none()
+                    && request.kind != Some(Kind::Text)
+                    && request.bridge.is_none() =>
+            {
                 self.guess(store, vector, told.as_deref())?
             }
             (None, _) => None,
@@ -186,6 +193,8 @@ impl Engine {
     fn why_not_judged(&self, request: &SearchRequest, mode: Mode) -> Result<String, EngineError> {
         let why = if mode == Mode::Text {
             "a search by words alone has no confidence; leave text mode, or min_confidence"
+        } else if request.bridge.is_some() {
+            "through a bridge there is no confidence; leave min_confidence out"
         } else if request.kind == Some(Kind::Text) {
             "confidence is known for pictures, not for texts; leave min_confidence out"
         } else if self.towers.confidence()?.is_none() {
@@ -208,7 +217,13 @@ impl Engine {
                 Ok(Resolved {
                     name: part_name(&part.what),
                     weight: part.weight,
-                    embedding: if vectors { Some(self.embed_part(&part.what)?) } else { None },
+                    embedding: match (&part.what, &request.bridge) {
+                        _ if !vectors => None,
+                        (PartQuery::Text(text), Some(bridge)) => {
+                            Some(self.embed_text_through(bridge, text)?)
+                        }
+                        (what, _) => Some(self.embed_part(what)?),
+                    },
                 })
             })
             .collect();

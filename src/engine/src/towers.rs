@@ -1,6 +1,7 @@
 //! Given a model's folder, where do encoders come from, and when are they
 //! loaded? When first asked: `ek status` loads none, a text search only one.
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
@@ -10,6 +11,7 @@ use ekphrasis_models::{
     Verification, Vocabulary,
 };
 
+use crate::bridge::{self, Through};
 use crate::confidence::{self, Background, Confidence};
 use crate::{Config, EngineError};
 
@@ -76,6 +78,16 @@ pub trait Towers: Send + Sync {
     /// How labels are compared that are known by pictures; `None` for a model that was not
     /// calibrated for it.
     fn label_sets(&self) -> Option<&LabelCalibration>;
+
+    /// The text tower of another model, through a bridge into this space; loaded at the first
+    /// call. There are none but for models in folders.
+    ///
+    /// # Errors
+    /// `NotFound` if there is no such bridge; if model or bridge cannot be loaded, or do not
+    /// go together.
+    fn through(&self, name: &str) -> Result<Through, EngineError> {
+        Err(EngineError::NotFound(format!("there is no bridge from {name:?} here")))
+    }
 }
 
 /// Towers that somebody already has: encoders of one's own, or a fake in tests.
@@ -248,6 +260,8 @@ pub struct OnnxTowers {
     computing: Mutex<Computing>,
     /// What was told of providers, so that it is told once.
     told: Mutex<Vec<String>>,
+    /// Text towers of other models, by their names.
+    through: Mutex<HashMap<String, Through>>,
 }
 
 impl OnnxTowers {
@@ -293,6 +307,7 @@ impl OnnxTowers {
             confidence: Lazy::new(),
             computing: Mutex::default(),
             told: Mutex::default(),
+            through: Mutex::default(),
         })
     }
 
@@ -323,6 +338,14 @@ impl OnnxTowers {
     /// fast those are that were tried.
     pub fn told_of_providers(&self) -> Vec<String> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// The text tower of another model, computed as this one's are.
+    pub(crate) fn text_of(&self, model: &Model) -> Result<Arc<dyn TextEncoder>, EngineError> {
+        let runtime = self.runtime()?;
+        let provided = model.text_encoder_by(&runtime, self.search.provider, self.sessions)?;
+        // Who computes it is nobody's question so far.
+        Ok(self.note_provided(provided, |_, _| {}))
     }
 
     fn note_provided<E: ?Sized>(
@@ -410,5 +433,15 @@ impl Towers for OnnxTowers {
 
     fn label_sets(&self) -> Option<&LabelCalibration> {
         self.model.manifest().label_sets()
+    }
+
+    fn through(&self, name: &str) -> Result<Through, EngineError> {
+        let mut known = self.through.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(through) = known.get(name) {
+            return Ok(through.clone());
+        }
+        let opened = bridge::open(self, &self.search, name)?;
+        known.insert(name.to_owned(), opened.clone());
+        Ok(opened)
     }
 }

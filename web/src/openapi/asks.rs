@@ -90,6 +90,10 @@ pub(super) struct Search {
     /// Say of this item where it stands, or why it is not among the hits.
     #[schema(pattern = "^[0-9a-fA-F]{32}$")]
     why: Option<String>,
+    /// The model whose text tower embeds the words, through a bridge into the store's space
+    /// (`ek model bridge`).
+    #[schema(min_length = 1, max_length = 64)]
+    bridge: Option<String>,
     /// Only pictures that fit with at least this probability.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: Option<f32>,
@@ -144,6 +148,10 @@ pub(super) struct Feedback {
     /// Say of this item where it stands, or why it is not among the hits.
     #[schema(pattern = "^[0-9a-fA-F]{32}$")]
     why: Option<String>,
+    /// The model whose text tower embeds the words, through a bridge into the store's space
+    /// (`ek model bridge`).
+    #[schema(min_length = 1, max_length = 64)]
+    bridge: Option<String>,
     /// Only pictures that fit with at least this probability.
     #[schema(minimum = 0, maximum = 1)]
     min_confidence: Option<f32>,
@@ -211,6 +219,9 @@ pub(super) struct SearchLink {
     /// Say of this item where it stands, or why it is not among the hits.
     #[schema(pattern = "^[0-9a-fA-F]{32}$", nullable = false)]
     why: Option<String>,
+    /// The model whose text tower embeds the words, through a bridge into the store's space.
+    #[schema(min_length = 1, max_length = 64, nullable = false)]
+    bridge: Option<String>,
     /// Only pictures that fit with at least this probability.
     #[schema(minimum = 0, maximum = 1, nullable = false)]
     min_confidence: Option<f32>,

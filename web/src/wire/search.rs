@@ -70,6 +70,9 @@ pub struct SearchQuery {
     /// The least confidence that was asked for. Not there if none was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub min_confidence: Option<f32>,
+    /// The model that embedded the words, through a bridge. Not there if the store's own did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bridge: Option<String>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
@@ -203,6 +206,7 @@ impl SearchQuery {
             collapse: request.collapse,
             diversity: request.diversity,
             min_confidence: request.min_confidence,
+            bridge: request.bridge.clone(),
         }
     }
 }

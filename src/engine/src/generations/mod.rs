@@ -23,6 +23,7 @@ use self::copy::Mover;
 pub use self::names::Unmade;
 use self::place::Pointer;
 pub use self::place::{Generation, Role, drop_old, generations};
+pub(crate) use self::preview::captioned;
 pub use self::preview::{Preview, PreviewOptions, PreviewScores, preview_model};
 pub use self::serving::Serving;
 use crate::ingest::OnProgress;

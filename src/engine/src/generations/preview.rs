@@ -106,8 +106,7 @@ pub fn preview_model(
         return Err(EngineError::Invalid(format!("{} is the store's model already", new.name())));
     }
     let store = LocalStore::open(&dir, old.space(), ekphrasis_index::Access::Read)?;
-    let asked = options.queries.as_deref().map(asked).transpose()?;
-    let chosen = choose(&store, asked.as_ref(), options)?;
+    let chosen = captioned(&store, options)?;
     let total = chosen.len() as u64;
     let mut progress = Progress { waiting: total, ..Progress::default() };
     let (mut sample, mut missing) = (Vec::with_capacity(chosen.len()), Vec::new());
@@ -187,6 +186,18 @@ fn asked(file: &Path) -> Result<Captions, EngineError> {
         }
     }
     Ok(captions)
+}
+
+/// Pictures with their captions, as many as the options say, in a random order.
+///
+/// # Errors
+/// If the pairs that the options name are wrong, or the store cannot be read.
+pub(crate) fn captioned(
+    store: &LocalStore,
+    options: &PreviewOptions,
+) -> Result<Vec<(Item, Vec<String>)>, EngineError> {
+    let asked = options.queries.as_deref().map(asked).transpose()?;
+    choose(store, asked.as_ref(), options)
 }
 
 /// Pictures of the sample with their captions: those that have some first, drawn by a hash of
