@@ -29,6 +29,11 @@ impl Pass {
         self.kind
     }
 
+    /// As [`Pass::rows`], to be known again by.
+    pub(crate) fn named(&self) -> Option<&Arc<RowSet>> {
+        self.rows.as_ref()
+    }
+
     /// The only rows, if they were named; among them dead ones and such of other kinds.
     pub(crate) fn rows(&self) -> Option<&RowSet> {
         self.rows.as_deref()

@@ -9,6 +9,7 @@
 //! All of it is a projection: files may be lost or damaged at no other cost than
 //! building again, so anything odd in them is an error here and a rebuild for the caller.
 
+mod among;
 mod build;
 mod collapse;
 mod layout;

@@ -10,9 +10,10 @@ use memmap2::{Mmap, MmapMut, MmapOptions};
 
 use super::super::quantised::{QueryCodes, Scope};
 use super::super::{Rows, cosine};
+use super::among::{Noted, walk_among};
 use super::layout::{Head, Layout, Part, words};
 use super::trust::{BLOCK, Blocks, Checks, Damaged, Proven, Trust};
-use super::walk::{Scratch, View, walk, walk_among};
+use super::walk::{PROBED, Scratch, View, walk};
 use crate::Seq;
 use crate::disk::{self, Disk};
 use crate::filter::{Pass, RowSet, Width};
@@ -20,6 +21,10 @@ use crate::topk::{Scored, Sieve, TopK};
 
 /// Blocks that each search checks in passing until all are: some megabytes a second at least.
 const SCRUB: usize = 16;
+/// A walk through all is of use if this part of those that pass are among the nearest that would
+/// be if they lay anywhere. Fewer are some in a corner of where it went, and others as near are
+/// where it did not go.
+const NEAR: f64 = 0.5;
 /// Searches that do not wait for each other's memory.
 const POOLED: usize = 64;
 
@@ -32,6 +37,8 @@ pub(crate) struct Segment {
     bytes: Bytes,
     checks: Checks,
     scratch: Mutex<Vec<Scratch>>,
+    /// Which nodes are named by filters.
+    pub(super) noted: Noted,
     /// Where each row's code is, once someone asks for rows by name.
     pub(super) nodes_of: OnceLock<Vec<u32>>,
 }
@@ -85,8 +92,8 @@ impl Segment {
     /// A segment that was made in memory. Its header and table are still to be written.
     pub(super) fn of(head: Head, layout: Layout, dim: usize, image: MmapMut) -> Self {
         let (bytes, checks) = (Bytes::Memory(image), Checks::proven());
-        let (scratch, nodes_of) = (Mutex::default(), OnceLock::new());
-        Self { head, layout, dim, bytes, checks, scratch, nodes_of }
+        let (scratch, noted, nodes_of) = (Mutex::default(), Noted::default(), OnceLock::new());
+        Self { head, layout, dim, bytes, checks, scratch, noted, nodes_of }
     }
 
     /// Opens the file at `path`; reads its header and the table of checksums.
@@ -112,8 +119,8 @@ impl Segment {
         }
         let checks = Checks::new(layout.body.len() / BLOCK);
         let (dim, bytes) = (space.dim(), Bytes::File(map));
-        let (scratch, nodes_of) = (Mutex::default(), OnceLock::new());
-        Ok(Self { head, layout, dim, bytes, checks, scratch, nodes_of })
+        let (scratch, noted, nodes_of) = (Mutex::default(), Noted::default(), OnceLock::new());
+        Ok(Self { head, layout, dim, bytes, checks, scratch, noted, nodes_of })
     }
 
     /// Writes the segment beside its final name, makes it durable and moves it there,
@@ -252,35 +259,67 @@ impl Segment {
         let mut scratch = pooled.unwrap_or_default();
         let mut enough = true;
         for piece in self.pieces(ask.pass) {
-            walk(&piece.view, ask.codes, width.keep, &mut scratch, trust)?;
-            let Some(named) = ask.pass.rows() else {
-                self.rescore(ask, &piece, true, &mut scratch, top, trust)?;
-                continue;
-            };
-            let before = top.clone();
-            let all = scratch.found().len() >= piece.part.nodes;
-            enough = self.rescore(ask, &piece, all, &mut scratch, top, trust)?;
-            if enough {
-                continue;
-            }
-            if width.among == 0 {
-                break;
-            }
-            let lets = |node| piece.lets(ask.rows, named, self.head.first, node, trust);
-            walk_among(&piece.view, ask.codes, width.among, lets, &mut scratch, trust)?;
-            let found = scratch.found().len();
-            enough = found >= width.among || piece.has_no_more(found, lets)?;
+            enough = self.search_piece(ask, &piece, width, &mut scratch, top, trust)?;
             if !enough {
                 break;
             }
-            *top = before;
-            self.rescore(ask, &piece, true, &mut scratch, top, trust)?;
         }
         let mut pool = self.scratch.lock().unwrap_or_else(PoisonError::into_inner);
         if pool.len() < POOLED {
             pool.push(scratch);
         }
         Ok(enough)
+    }
+
+    /// Adds to `top` the best rows of a piece, and says whether there were enough. Those that a
+    /// filter names are found by a walk through all, unless too few are where the query is; then
+    /// by one through them only.
+    fn search_piece(
+        &self,
+        ask: &Ask<'_>,
+        piece: &Piece<'_>,
+        width: Width,
+        scratch: &mut Scratch,
+        top: &mut TopK,
+        trust: &impl Trust,
+    ) -> Result<bool, Damaged> {
+        let Some(named) = ask.pass.named() else {
+            walk(&piece.view, ask.codes, width.keep, scratch, trust, |_| true)?;
+            return self.rescore(ask, piece, true, scratch, top, trust);
+        };
+        let nodes = self.nodes_named(piece, named, trust)?;
+        let share = nodes.count() as f64 / piece.part.nodes.max(1) as f64;
+        // Of the nearest `of`, is this part of what there would be if they lay anywhere?
+        let are_near = |scratch: &Scratch, of: usize, part: f64| {
+            let near = scratch.found().take(of).filter(|(node, _)| nodes.contains(*node)).count();
+            near as f64 >= part * share * of as f64
+        };
+        let goes_on = |scratch: &Scratch| are_near(scratch, PROBED, NEAR / 2.0);
+        if walk(&piece.view, ask.codes, width.keep, scratch, trust, goes_on)? {
+            let found = scratch.found().len();
+            let all = found >= piece.part.nodes;
+            if all || are_near(scratch, found / 2, NEAR) {
+                let before = top.clone();
+                if self.rescore(ask, piece, all, scratch, top, trust)? {
+                    return Ok(true);
+                }
+                *top = before;
+            }
+        }
+        if width.among == 0 {
+            return Ok(false);
+        }
+        // The dead may still be named, and would take the places of those that live.
+        let all_live = ask.rows.living(self.first(), self.end()) >= self.size() as u64;
+        let lives = |node| all_live || piece.lives(ask.rows, named, self.head.first, node);
+        let lets = |node| nodes.contains(node) && lives(node);
+        walk_among(&piece.view, ask.codes, width.among, lets, scratch, trust)?;
+        let found = scratch.found().len();
+        let no_more = || (0..piece.part.nodes as u32).filter(|node| lets(*node)).count() <= found;
+        if found < width.among && !no_more() {
+            return Ok(false);
+        }
+        self.rescore(ask, piece, true, scratch, top, trust)
     }
 
     /// Compares what a walk found with the vectors themselves, the likeliest first, as
@@ -400,47 +439,19 @@ pub(super) struct Piece<'a> {
     pub(super) view: View<'a>,
     /// Rows are counted from the segment's first.
     pub(super) rows: &'a [u32],
-    twin_nodes: &'a [u32],
-    twin_rows: &'a [u32],
+    pub(super) twin_nodes: &'a [u32],
+    pub(super) twin_rows: &'a [u32],
 }
 
 impl Piece<'_> {
-    /// Whether a row of `node` is named and lives. Rows are counted from `first`.
-    fn lets(
-        &self,
-        rows: &Rows,
-        named: &RowSet,
-        first: u64,
-        node: u32,
-        trust: &impl Trust,
-    ) -> Result<bool, Damaged> {
-        // The dead may still be named, and would take the places of those that live.
-        let lets = |row: u32| {
+    /// Whether a row of `node`, or of a twin of it, is named and lives. Rows are counted from
+    /// `first`; all of them are to be known to be right.
+    fn lives(&self, rows: &Rows, named: &RowSet, first: u64, node: u32) -> bool {
+        let twins = self.twins_of(node, &Proven).unwrap_or_default();
+        [self.rows[node as usize]].iter().chain(twins).any(|&row| {
             let row = first + u64::from(row);
             named.contains(row) && rows.live(row).is_some()
-        };
-        let row = &self.rows[node as usize..][..1];
-        trust.in_words(row)?;
-        if lets(row[0]) {
-            return Ok(true);
-        }
-        Ok(self.twins_of(node, trust)?.iter().any(|&twin| lets(twin)))
-    }
-
-    /// Whether no more than `found` nodes are such as `lets` admits.
-    fn has_no_more(
-        &self,
-        found: usize,
-        lets: impl Fn(u32) -> Result<bool, Damaged>,
-    ) -> Result<bool, Damaged> {
-        let mut more = found;
-        for node in 0..self.part.nodes as u32 {
-            if lets(node)? {
-                let Some(less) = more.checked_sub(1) else { return Ok(false) };
-                more = less;
-            }
-        }
-        Ok(true)
+        })
     }
 
     /// The rows of the twins of `node`.

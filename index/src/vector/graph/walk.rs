@@ -8,6 +8,8 @@
 //! What is read is bounded by the lengths of the slices and each node is looked at
 //! once, so no content of a damaged file can lead out of them or in circles.
 
+use std::collections::BinaryHeap;
+
 use super::super::quantised::{CodeBlock, Kernel, QueryCodes, prefetch};
 use super::trust::{Damaged, Trust};
 use crate::topk::{from_ordered, ordered};
@@ -58,14 +60,14 @@ impl View<'_> {
 /// A node that was seen: its likeness, its number, and whether it was looked at. Greater
 /// is better, so a list of these is sorted as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Seen(u64);
+pub(super) struct Seen(u64);
 
 impl Seen {
-    fn new(likeness: f32, node: u32) -> Self {
+    pub(super) fn new(likeness: f32, node: u32) -> Self {
         Self(u64::from(ordered(likeness)) << 32 | u64::from(node) << 1)
     }
 
-    fn node(self) -> u32 {
+    pub(super) fn node(self) -> u32 {
         self.0 as u32 >> 1
     }
 
@@ -77,11 +79,13 @@ impl Seen {
 /// What a walk needs in memory; used again by the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    visited: Visited,
+    pub(super) visited: Visited,
     /// The best seen, the best first.
-    kept: Vec<Seen>,
-    batch: Vec<u32>,
-    sums: Vec<i32>,
+    pub(super) kept: Vec<Seen>,
+    /// Those yet to be looked at, where they are not marked in `kept`.
+    pub(super) waiting: BinaryHeap<Seen>,
+    pub(super) batch: Vec<u32>,
+    pub(super) sums: Vec<i32>,
     /// For a vector that is compared afterwards.
     pub(super) vector: Vec<f32>,
     /// Comparisons of the last walk.
@@ -94,9 +98,10 @@ impl Scratch {
         self.kept.iter().map(|seen| (seen.node(), from_ordered((seen.0 >> 32) as u32)))
     }
 
-    fn start(&mut self, nodes: usize) {
+    pub(super) fn start(&mut self, nodes: usize) {
         self.visited.clear(nodes);
         self.kept.clear();
+        self.waiting.clear();
         self.batch.resize(DEGREE.max(self.batch.len()), 0);
         self.sums.resize(DEGREE.max(self.sums.len()), 0);
         self.compared = 0;
@@ -105,7 +110,7 @@ impl Scratch {
 
 /// A set of nodes that is emptied in as many steps as there are nodes in it.
 #[derive(Debug, Default)]
-struct Visited {
+pub(super) struct Visited {
     bits: Vec<u64>,
     nodes: Vec<u32>,
 }
@@ -121,7 +126,17 @@ impl Visited {
         }
     }
 
-    /// Puts in a node and says whether it is new. New ones have to be noted in `nodes` too.
+    /// Puts in a node and says whether it is new.
+    #[inline(always)]
+    pub(super) fn add(&mut self, node: u32) -> bool {
+        let new = self.mark(node);
+        if new {
+            self.nodes.push(node);
+        }
+        new
+    }
+
+    /// The same; new ones have to be noted in `nodes` too.
     #[inline(always)]
     fn mark(&mut self, node: u32) -> bool {
         let (word, bit) = (&mut self.bits[node as usize / 64], 1 << (node % 64));
@@ -131,7 +146,8 @@ impl Visited {
     }
 }
 
-/// Puts the best `ef` nodes near the query into `scratch`, in order of likeness.
+/// Puts the best `ef` nodes near the query into `scratch`, in order of likeness. When the best
+/// [`PROBED`] are all looked at, `goes_on` is asked with them; says `false` if it did.
 ///
 /// # Errors
 /// `Damaged` if `trust` is lost in something that is read.
@@ -141,37 +157,30 @@ pub(super) fn walk(
     ef: usize,
     scratch: &mut Scratch,
     trust: &impl Trust,
-) -> Result<(), Damaged> {
+    goes_on: impl FnOnce(&Scratch) -> bool,
+) -> Result<bool, Damaged> {
     scratch.start(view.nodes());
     if view.nodes() == 0 || ef == 0 {
-        return Ok(());
+        return Ok(true);
     }
     let start = descend(view, asked, scratch, trust)?;
-    scratch.visited.mark(start.node());
-    scratch.visited.nodes.push(start.node());
+    scratch.visited.add(start.node());
     scratch.kept.push(start);
-    go(view, asked, ef, scratch, |node, scratch| neighbours(view, node, scratch, trust))
-}
-
-/// Looks at the best that was kept and not looked at yet, until there is none. `around` puts
-/// what is to be compared then into the batch, and says how many.
-#[inline(always)]
-fn go(
-    view: &View<'_>,
-    asked: &QueryCodes,
-    ef: usize,
-    scratch: &mut Scratch,
-    mut around: impl FnMut(u32, &mut Scratch) -> Result<usize, Damaged>,
-) -> Result<(), Damaged> {
     let kernel = Kernel::best();
-    let mut next = 0;
+    let (mut next, mut goes_on) = (0, Some(goes_on));
     while let Some(&seen) = scratch.kept.get(next) {
+        if next >= PROBED
+            && let Some(goes_on) = goes_on.take()
+            && !goes_on(scratch)
+        {
+            return Ok(false);
+        }
         if seen.looked_at() {
             next += 1;
             continue;
         }
         scratch.kept[next].0 |= 1;
-        let count = around(seen.node(), scratch)?;
+        let count = neighbours(view, seen.node(), scratch, trust)?;
         // Whoever is looked at next, in all likelihood.
         if let Some(likely) = scratch.kept[next..].iter().find(|seen| !seen.looked_at()) {
             prefetch_links(view, likely.node());
@@ -179,8 +188,11 @@ fn go(
         let first = keep(view, asked, kernel, ef, count, scratch);
         next = if first <= next { first } else { next + 1 };
     }
-    Ok(())
+    Ok(true)
 }
+
+/// So many of the nearest tell whether a walk is worth going on with.
+pub(super) const PROBED: usize = 64;
 
 /// Compares the first `count` nodes of the batch, keeps those that are among the best `ef`,
 /// and says at which place the best of them came.
@@ -215,128 +227,10 @@ fn keep(
 }
 
 #[inline(always)]
-fn prefetch_links(view: &View<'_>, node: u32) {
+pub(super) fn prefetch_links(view: &View<'_>, node: u32) {
     let links = view.ground.as_ptr().wrapping_add(node as usize * DEGREE);
     prefetch(links);
     prefetch(links.wrapping_add(DEGREE / 2));
-}
-
-/// Puts the best `ef` nodes near the query that `lets` admits into `scratch`, in order of
-/// likeness. Only such are gone through, so it does not matter how many others are nearer;
-/// one that is not admitted is a bridge to its neighbours, as long as there are few without.
-///
-/// # Errors
-/// `Damaged` if `trust` is lost in something that is read.
-///
-/// # Source
-/// Patel et al., "ACORN: Performant and Predicate-Agnostic Search Over Vector Embeddings and
-/// Structured Data", 2024 (its ACORN-1); the many places to start from are ours.
-pub(super) fn walk_among(
-    view: &View<'_>,
-    asked: &QueryCodes,
-    ef: usize,
-    lets: impl Fn(u32) -> Result<bool, Damaged>,
-    scratch: &mut Scratch,
-    trust: &impl Trust,
-) -> Result<(), Damaged> {
-    scratch.start(view.nodes());
-    if view.nodes() == 0 || ef == 0 {
-        return Ok(());
-    }
-    let kernel = Kernel::best();
-    let start = descend(view, asked, scratch, trust)?.node();
-    scratch.visited.mark(start);
-    scratch.visited.nodes.push(start);
-    let count = if lets(start)? {
-        scratch.batch[0] = start;
-        1
-    } else {
-        neighbours_among(view, start, &lets, scratch, trust)?
-    };
-    keep(view, asked, kernel, ef, count, scratch);
-    // From everywhere: those admitted may all be far from where the layers lead.
-    let (mut found, mut count) = (0, 0);
-    for i in 1..=LOOKED {
-        // The fraction of a multiple of the golden ratio, as a share of all nodes.
-        let share = u64::from((i * SPREAD) as u32);
-        let node = ((share * view.nodes() as u64) >> 32) as u32;
-        if !lets(node)? || !scratch.visited.mark(node) {
-            continue;
-        }
-        scratch.visited.nodes.push(node);
-        trusted(view, node, trust)?;
-        view.block.rows.prefetch(node as usize);
-        scratch.batch[count] = node;
-        (found, count) = (found + 1, count + 1);
-        if count == DEGREE {
-            keep(view, asked, kernel, ef, count, scratch);
-            count = 0;
-        }
-        if found == STARTS {
-            break;
-        }
-    }
-    keep(view, asked, kernel, ef, count, scratch);
-    go(view, asked, ef, scratch, |node, scratch| {
-        neighbours_among(view, node, &lets, scratch, trust)
-    })
-}
-
-/// Admitted nodes to start from.
-const STARTS: usize = 256;
-/// Nodes that are asked for it, at most.
-const LOOKED: u64 = 4096;
-/// Multiples of it are spread evenly over any number of nodes: 2³² over the golden ratio.
-const SPREAD: u64 = 0x9E37_79B1;
-/// With fewer admitted neighbours, those that are not are bridges.
-const FEW: usize = DEGREE / 2;
-
-/// Collects the neighbours of `node` that are admitted and were not visited, and some of
-/// theirs that are not; says how many.
-#[inline(always)]
-fn neighbours_among(
-    view: &View<'_>,
-    node: u32,
-    lets: &impl Fn(u32) -> Result<bool, Damaged>,
-    scratch: &mut Scratch,
-    trust: &impl Trust,
-) -> Result<usize, Damaged> {
-    let links = &view.ground[node as usize * DEGREE..][..DEGREE];
-    trust.in_words(links)?;
-    let (mut count, mut bridges, mut bridging) = (0, [0; DEGREE], 0);
-    for &link in links.iter().take_while(|link| (**link as usize) < view.nodes()) {
-        if !scratch.visited.mark(link) {
-            continue;
-        }
-        scratch.visited.nodes.push(link);
-        if lets(link)? {
-            view.block.rows.prefetch(link as usize);
-            (scratch.batch[count], count) = (link, count + 1);
-        } else {
-            (bridges[bridging], bridging) = (link, bridging + 1);
-        }
-    }
-    if count < FEW {
-        bridges[..bridging].iter().for_each(|&bridge| prefetch_links(view, bridge));
-    }
-    for &bridge in &bridges[..bridging] {
-        if count >= FEW {
-            break;
-        }
-        let links = &view.ground[bridge as usize * DEGREE..][..DEGREE];
-        trust.in_words(links)?;
-        for &link in links.iter().take_while(|link| (**link as usize) < view.nodes()) {
-            if count < DEGREE && lets(link)? && scratch.visited.mark(link) {
-                scratch.visited.nodes.push(link);
-                view.block.rows.prefetch(link as usize);
-                (scratch.batch[count], count) = (link, count + 1);
-            }
-        }
-    }
-    for i in 0..count {
-        trusted(view, scratch.batch[i], trust)?;
-    }
-    Ok(count)
 }
 
 /// Collects the neighbours of `node` that were not visited, and says how many.
@@ -371,13 +265,13 @@ fn neighbours(
 }
 
 #[inline(always)]
-fn trusted(view: &View<'_>, node: u32, trust: &impl Trust) -> Result<(), Damaged> {
+pub(super) fn trusted(view: &View<'_>, node: u32, trust: &impl Trust) -> Result<(), Damaged> {
     trust.in_bytes(view.block.rows.row(node as usize))?;
     trust.in_numbers(&view.block.scales[node as usize..][..1])
 }
 
 /// The nearest node that going to the nearest neighbour leads to, through the upper layers.
-fn descend(
+pub(super) fn descend(
     view: &View<'_>,
     asked: &QueryCodes,
     scratch: &mut Scratch,
