@@ -6,6 +6,10 @@ use crate::support::{Home, Server, picture, reference};
 
 const CAT: &str = "cat_451x300.jpg";
 const COFFEE: &str = "coffee_300x600.webp";
+const NOT_THERE: [&str; 12] = [
+    "ship", "violin", "volcano", "tractor", "umbrella", "piano", "cactus", "lighthouse", "scissors",
+    "mushroom", "igloo", "helicopter",
+];
 
 fn original(file: &str) -> String {
     reference(&format!("images/{file}")).to_str().expect("UTF-8").to_owned()
@@ -187,6 +191,15 @@ fn a_set_is_applied_to_the_library_here_and_by_the_server() {
         own["probability"].as_f64().expect("a number")
     };
     assert!(probability("cat") > 0.5 && probability("teapot") < 0.2, "{each}");
+    assert_eq!(each["images"][0]["none_of_these"], Value::Null, "each says so itself: {each}");
+    // Among more labels fewer fit, so each is less probable.
+    let among_more = format!("cat,animal,teapot,{}", NOT_THERE.join(","));
+    let more = home.ek(&["label", &original(CAT), "--labels", &among_more, "--multi", "--json"]);
+    let more = more.exits(0).json();
+    let labels = more["images"][0]["labels"].as_array().expect("labels");
+    let of_cat = labels.iter().find(|l| l["label"] == "cat").expect("there");
+    let of_cat = of_cat["probability"].as_f64().expect("a number");
+    assert!(of_cat < probability("cat"), "{more}");
 
     let server = Server::start(&home, &["serve"]);
     let found = server.get("/v1/facets?filter=label:cat").1;

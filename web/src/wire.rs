@@ -56,9 +56,11 @@ pub struct LabelReply {
 pub struct LabelledImage {
     /// Its path; null for an upload.
     pub path: Option<String>,
-    /// The most probable first; with `none_of_these` the probabilities sum to 1.
+    /// The most probable first; with `none_of_these` the probabilities sum to 1, unless each
+    /// label was judged by itself.
     pub labels: Vec<LabelScore>,
-    /// The probability that no label fits; null if the model is not calibrated for it.
+    /// The probability that no label fits; null if the model is not calibrated for it, or if
+    /// each label was judged by itself: none fits where each is improbable.
     pub none_of_these: Option<f32>,
 }
 

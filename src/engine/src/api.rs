@@ -185,7 +185,8 @@ pub struct LabelReply {
     /// Every label, the most probable first; probabilities and `none_of_these` sum to 1,
     /// unless each label was judged by itself.
     pub labels: Vec<LabelScore>,
-    /// The probability that none of the labels fits; `None`: the model is not calibrated for it.
+    /// The probability that none of the labels fits; `None`: the model is not calibrated for
+    /// it, or each label was judged by itself.
     pub none_of_these: Option<f32>,
 }
 

@@ -13,7 +13,7 @@ use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name}
 use crate::{Engine, EngineError, labels};
 
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
-pub(crate) use self::calibrate::{LabelTrial, Said, fit, try_out};
+pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
 pub(crate) use self::classify::{LabelVectors, words_weight};
 
 /// Labels of one set.
