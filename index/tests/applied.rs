@@ -113,6 +113,14 @@ fn check(store: &LocalStore, given: &Known, living: &BTreeSet<u64>) {
         let expected = given.get(id).cloned().unwrap_or_default();
         assert_eq!(found, expected.into_iter().collect(), "{id}");
     }
+    for (id, seen) in ids.iter().zip(store.items_as_filtered(&ids).expect("read")) {
+        let (own, seen) = (store.items(&[*id]).expect("read").remove(0), seen.expect("there"));
+        let given = given.get(id).into_iter().flatten().copied();
+        let own = own.expect("there").labels;
+        let expected: BTreeSet<&str> = own.iter().map(String::as_str).chain(given).collect();
+        let seen: BTreeSet<&str> = seen.labels.iter().map(String::as_str).collect();
+        assert_eq!(seen, expected, "{id}");
+    }
 }
 
 #[test]

@@ -8,7 +8,8 @@ use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_engine::{
     AcceptRate, Accepting, Engine, EngineError, Example, Fault, Filter, GivenTowers,
-    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, Writing,
+    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, WhyReason,
+    Writing,
 };
 use ekphrasis_index::{Access, Holder, LocalStore, NameKind, Named, NamedVector, Origin};
 
@@ -191,6 +192,20 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     let alone = engine.label_by_set(&[Source::Path(folder.join("0.png"))], "hues", false);
     let alone = alone.expect("labelled").swap_remove(0).expect("a picture");
     assert!((alone.labels[0].probability - given.probability).abs() < 1e-5, "{alone:?} {given:?}");
+    // Why one is a hit, and how many could be, is told by the same labels.
+    let red = hits[0].item.id;
+    let about = SearchRequest { why: Some(red), ..request.clone() };
+    let reason = engine.search(&about).expect("found").why.expect("told").reason;
+    assert_eq!(reason, WhyReason::Shown);
+    let other = engine.items(None, 100, &Filter::default()).expect("read");
+    let other = other.iter().map(|item| item.id).find(|id| *id != red).expect("another");
+    let about = SearchRequest { why: Some(other), ..request.clone() };
+    let reason = engine.search(&about).expect("found").why.expect("told").reason;
+    assert_eq!(reason, WhyReason::Filtered(vec!["label:red".into()]));
+    let mut without = request.clone();
+    without.feedback.disliked = vec![Example::Item(red)];
+    let reply = engine.search(&without).expect("found");
+    assert_eq!((reply.hits.len(), reply.total_candidates), (0, 0), "the one that is red is hidden");
     // It stays in the store; pictures that come are asked as they are indexed.
     drop(engine);
     let engine = open(&data, towers());
