@@ -170,6 +170,7 @@ fn a_set_is_applied_to_the_library_here_and_by_the_server() {
     let applied = applied.exits(0).json();
     assert_eq!((&applied["pictures"], &applied["labelled"]), (&json!(2), &json!(2)), "{applied}");
     assert_eq!(applied["labels"][2], json!({"label": "motorcycle", "pictures": 0}));
+    assert_eq!(applied["warnings"], json!([]), "the default model can tell when none fits");
     let found = home.ek(&["search", "anything", "--filter", "label:cat", "--json"]).exits(0).json();
     let hits = found["hits"].as_array().expect("hits");
     assert_eq!(hits.len(), 1, "{found}");

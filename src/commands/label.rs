@@ -39,6 +39,12 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
         for (path, reply) in &labelled {
             show(path, reply, labelled.len() > 1)?;
         }
+        if !args.multi && !global.quiet && labelled.iter().any(|(_, r)| r.none_of_these.is_none()) {
+            output::note(
+                "ek: this model cannot tell when none of the labels fits; `ek model calibrate` lets \
+                 it tell",
+            );
+        }
     }
     Ok(if labelled.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
 }

@@ -34,6 +34,8 @@ pub struct AppliedLabels {
     pub labelled: u64,
     /// How many pictures have each of its labels, in its order.
     pub labels: Vec<(String, u64)>,
+    /// What is doubtful about that, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// A label set that was applied, and could not be again by another model.
@@ -154,7 +156,14 @@ impl Engine {
                 Written::Yes => {
                     // Copies may have been looked for among those with a label.
                     *self.copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-                    return Ok(summary(name, rule, pictures.len(), labels, &answers));
+                    let mut applied = summary(name, rule, pictures.len(), labels, &answers);
+                    if !rule.multi && !vectors.tells_none() {
+                        applied.warnings.push(
+                            "this model cannot tell when none of the labels fits, so a picture of                              something else is labelled as well; `ek model calibrate` lets it tell"
+                                .into(),
+                        );
+                    }
+                    return Ok(applied);
                 }
             }
         }
@@ -179,6 +188,7 @@ fn summary(
         pictures,
         labelled: rows.len() as u64,
         labels: labels.into_iter().zip(counts).collect(),
+        warnings: vec![],
     }
 }
 

@@ -250,6 +250,11 @@ impl LabelVectors {
         self.labels.iter().map(|one| one.label.clone()).collect()
     }
 
+    /// Whether it is known how probable it is that none of them fits.
+    pub(super) fn tells_none(&self) -> bool {
+        self.judge.is_some()
+    }
+
     /// The labels' vectors, a row each.
     pub(super) fn matrix(&self) -> Array2<f32> {
         rows(self.labels.iter().map(|one| &one.vector))

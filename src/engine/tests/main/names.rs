@@ -174,6 +174,9 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     let expected = ["red", "green", "blue"].map(|name| (name.to_owned(), 1));
     assert_eq!((applied.pictures, applied.labelled), (6, 3), "{applied:?}");
     assert_eq!(applied.labels, expected);
+    // These encoders know no background, and it is said what that means.
+    let [warning] = &applied.warnings[..] else { panic!("{applied:?}") };
+    assert!(warning.contains("cannot tell when none of the labels fits"), "{warning}");
     assert_eq!(
         ["red", "green", "pink"].map(|hue| count(&engine, &format!("label:{hue}"))),
         [1, 1, 0]
