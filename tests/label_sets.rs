@@ -55,6 +55,19 @@ fn words_are_kept_and_label_as_ever() {
     home.ek(&["labels", "delete", "pets", "bus", "ship"]).exits(1);
     let one = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
     assert!(one.stderr().contains("only one"), "{}", one.stderr());
+    // By itself it can be judged.
+    let alone = home.ek(&["label", &original(CAT), "--set", "pets", "--multi", "--json"]).exits(0);
+    assert_eq!(best(&alone.json(), 0), "tram");
+    let alone = home.ek(&["label", &original(CAT), "--labels", "cat", "--multi", "--json"]);
+    let alone = alone.exits(0).json();
+    assert!(alone["images"][0]["labels"][0]["probability"].as_f64() > Some(0.5), "{alone}");
+    for labels in ["cat", "Cat,cat,dog"] {
+        let run = home.ek(&["label", &original(CAT), "--labels", labels]).exits(2);
+        let told = if labels == "cat" { "--multi" } else { "nothing but capitals" };
+        assert!(run.stderr().contains(told), "{}", run.stderr());
+    }
+    let run = home.ek(&["labels", "add", "pets", "Tram"]).exits(2);
+    assert!(run.stderr().contains("nothing but capitals"), "{}", run.stderr());
     home.ek(&["labels", "delete", "pets", "tram"]).exits(0);
     let gone = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
     assert!(gone.stderr().contains("no label set \"pets\""), "{}", gone.stderr());

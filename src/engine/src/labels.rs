@@ -1,6 +1,6 @@
 //! Given a picture, which of these labels fits, and which words are near it?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Filter, Kind, Query, StoreRead};
@@ -29,7 +29,8 @@ impl Engine {
     ///
     /// # Errors
     /// The outer one is the set's: `NotFound` if there is none, `Invalid` if it was made in
-    /// another space or has but one label, or if the model was not calibrated for `multi`.
+    /// another space or has but one label without `multi`, or if the model was not calibrated
+    /// for `multi`.
     /// Each picture has its own.
     pub fn label_by_set(
         &self,
@@ -38,6 +39,7 @@ impl Engine {
         multi: bool,
     ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
         let labels = self.vectors_of_set(set)?;
+        labels.check_count(set, multi)?;
         classify_all(&*self.towers, pictures, &labels, multi)
     }
 
@@ -61,15 +63,17 @@ impl Engine {
 /// label has a probability of its own.
 ///
 /// # Errors
-/// The outer one is the request's: `Invalid` for fewer than two different
-/// labels, an empty one, a template without `{}`, or `multi` with a model that is not
-/// calibrated for it. Each picture has its own.
+/// The outer one is the request's: `Invalid` for fewer than two different labels (fewer than
+/// one with `multi`), an empty one, two that differ in nothing but capitals, a template
+/// without `{}`, or `multi` with a model that is not calibrated for it. Each picture has its
+/// own.
 pub fn label_all(
     towers: &dyn Towers,
     pictures: &[Source],
     request: &LabelRequest,
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
-    let vectors = label_vectors(towers, &request.labels, &request.templates)?;
+    let fewest = if request.multi { 1 } else { 2 };
+    let vectors = label_vectors(towers, &request.labels, &request.templates, fewest)?;
     let labels = LabelVectors::of_words(towers, &request.labels, vectors)?;
     classify_all(towers, pictures, &labels, request.multi)
 }
@@ -148,16 +152,18 @@ fn described(
     Ok(found)
 }
 
-/// One unit vector a label: the mean over the prompt templates. Empty
-/// `templates`: the model's own.
+/// One unit vector for each of at least `fewest` labels: the mean over the prompt templates.
+/// Empty `templates`: the model's own.
 pub(crate) fn label_vectors(
     towers: &dyn Towers,
     labels: &[String],
     templates: &[String],
+    fewest: usize,
 ) -> Result<Vec<Embedding>, EngineError> {
     let used = if templates.is_empty() { &towers.labels().templates } else { templates };
     few_enough(labels, used)?;
-    check(labels, used)?;
+    check(labels, used, fewest)?;
+    differ(labels.iter().map(String::as_str))?;
     prompt_vectors(towers, labels, templates)
 }
 
@@ -204,8 +210,32 @@ const MAX_PROMPTS: usize = 20_000;
 /// Characters of a label or template; the model cuts longer ones anyway.
 const MAX_LENGTH: usize = 1_000;
 
-/// Whether labels and templates say what to compare, however many there are.
-pub(crate) fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+/// Whether labels differ in more than capitals.
+fn differ<'a>(labels: impl Iterator<Item = &'a str>) -> Result<(), EngineError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for label in labels.map(str::trim) {
+        if let Some(other) = seen.insert(label.to_lowercase(), label) {
+            return Err(same_but_for_capitals(other, label));
+        }
+    }
+    Ok(())
+}
+
+/// What is said where two labels cannot be told apart.
+pub(crate) fn same_but_for_capitals(one: &str, other: &str) -> EngineError {
+    EngineError::Invalid(format!(
+        "{one:?} and {other:?} differ in nothing but capitals, so they are one label; give one of \
+         them"
+    ))
+}
+
+/// Whether labels and templates say what to compare, however many there are: at least
+/// `fewest` different labels.
+pub(crate) fn check(
+    labels: &[String],
+    templates: &[String],
+    fewest: usize,
+) -> Result<(), EngineError> {
     if let Some(long) = labels.iter().chain(templates).find(|t| t.chars().count() > MAX_LENGTH) {
         let start: String = long.chars().take(20).collect();
         return Err(EngineError::Invalid(format!(
@@ -216,10 +246,13 @@ pub(crate) fn check(labels: &[String], templates: &[String]) -> Result<(), Engin
     if different.contains("") {
         return Err(EngineError::Invalid("one of the labels is empty".into()));
     }
-    if different.len() < 2 {
-        return Err(EngineError::Invalid(
-            "labelling compares labels with each other: give at least two different ones".into(),
-        ));
+    if different.len() < fewest {
+        return Err(EngineError::Invalid(match fewest {
+            0 | 1 => "there is no label; give at least one".into(),
+            _ => "labels are compared with each other: give at least two different ones, or judge \
+                  each by itself (`--multi`; over HTTP `multi`)"
+                .into(),
+        }));
     }
     if different.len() < labels.len() {
         return Err(EngineError::Invalid("a label is given twice".into()));
@@ -262,11 +295,17 @@ mod tests {
         for (names, word) in
             [(&["cat"][..], "two"), (&["cat", " "], "empty"), (&["cat", "dog", "cat "], "twice")]
         {
-            let error = check(&labels(names), &one).expect_err("refused").to_string();
+            let error = check(&labels(names), &one, 2).expect_err("refused").to_string();
             assert!(error.contains(word), "{names:?}: {error}");
         }
-        let error = check(&labels(&["cat", "dog"]), &["a photo".into()]).expect_err("refused");
+        // By itself one can be judged; none cannot.
+        assert!(check(&labels(&["cat"]), &one, 1).is_ok());
+        assert!(check(&labels(&[]), &one, 1).is_err());
+        let error = differ(["Cat", "dog", " cat"].into_iter()).expect_err("refused").to_string();
+        assert!(error.contains("\"Cat\" and \"cat\""), "{error}");
+        assert!(differ(["cat", "dog"].into_iter()).is_ok());
+        let error = check(&labels(&["cat", "dog"]), &["a photo".into()], 2).expect_err("refused");
         assert!(error.to_string().contains("a photo"), "{error}");
-        assert!(check(&labels(&["cat", "dog"]), &one).is_ok());
+        assert!(check(&labels(&["cat", "dog"]), &one, 2).is_ok());
     }
 }

@@ -58,8 +58,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` if there is no such set; `Invalid` for a probability outside of 0..=1, a
-    /// set that was made in another space or has but one label, or each label by itself by a
-    /// model that is not calibrated for that; otherwise as model or store fail.
+    /// set that was made in another space or has but one label that is not judged by itself, or
+    /// each label by itself by a model that is not calibrated for that; otherwise as model or store fail.
     pub fn apply_label_set(
         &self,
         name: &str,
@@ -137,6 +137,7 @@ impl Engine {
         loop {
             let stamp = self.store.stamp(NameKind::LabelSet, name)?;
             let vectors = self.vectors_of_set(name)?;
+            vectors.check_count(name, rule.multi)?;
             let pictures = pictures()?;
             let answers = answers(&vectors, &pictures, rule)?;
             let labels = vectors.names();

@@ -205,7 +205,7 @@ impl LabelVectors {
     /// The labels of a set.
     ///
     /// # Errors
-    /// `Invalid` for a set of one label: there is nothing to choose.
+    /// As the model's background cannot be read.
     pub(crate) fn of_set(towers: &dyn Towers, named: &Named) -> Result<Self, EngineError> {
         let weight = words_weight(towers);
         let mut labels = Vec::new();
@@ -220,13 +220,6 @@ impl LabelVectors {
                 words: words.is_some(),
                 pictures: !pictures.is_empty(),
             });
-        }
-        if labels.len() < 2 {
-            return Err(EngineError::Invalid(format!(
-                "labelling compares labels with each other, and the set {:?} has only one; add \
-                 another",
-                named.name
-            )));
         }
         Self::new(towers, labels)
     }
@@ -248,6 +241,20 @@ impl LabelVectors {
     /// The labels, in the order of cosines.
     pub(super) fn names(&self) -> Vec<String> {
         self.labels.iter().map(|one| one.label.clone()).collect()
+    }
+
+    /// Whether there are enough of the set's labels.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is not judged by itself: there is nothing to choose.
+    pub(crate) fn check_count(&self, set: &str, multi: bool) -> Result<(), EngineError> {
+        if multi || self.labels.len() > 1 {
+            return Ok(());
+        }
+        Err(EngineError::Invalid(format!(
+            "labels are compared with each other, and the set {set:?} has only one; add another, \
+             or judge it by itself (`--multi`; over HTTP `multi`)"
+        )))
     }
 
     /// Whether it is known how probable it is that none of them fits.

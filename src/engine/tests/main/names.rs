@@ -221,6 +221,21 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     );
     let state = engine.status().expect("read").labels;
     assert_eq!((state[0].pictures, state[0].waiting, state[0].changed), (7, 0, false));
+    // So are those that another store's export brings.
+    let (others, more) = (dir.path().join("others"), dir.path().join("more"));
+    fs_err::create_dir_all(&others).expect("created");
+    picture(&others.join("11.png"), [245, 5, 5]);
+    let other = open(&more, towers());
+    index(&other, &others);
+    let file = dir.path().join("all.npy");
+    other.export(&file, ekphrasis_engine::ExchangeForm::Npy).expect("exported");
+    assert_eq!(engine.import(&file, ekphrasis_engine::ExchangeForm::Npy).expect("imported"), 1);
+    assert_eq!(count(&engine, "label:red"), 3);
+    let id = engine.items(None, 100, &Filter::default()).expect("read").into_iter();
+    let id = id.map(|item| (item.path, item.id)).find(|(path, _)| {
+        path.as_ref().is_some_and(|path| path.ends_with("11.png"))
+    });
+    assert!(engine.remove_item(id.expect("imported").1).expect("removed"));
     // A set that is changed says so, and is not asked of what is new.
     engine.write_label_set("hues", &worded(&["white"]), Writing::Add).expect("added");
     picture(&folder.join("10.png"), [255, 255, 255]);
