@@ -86,8 +86,8 @@ impl LabelCalibration {
             [w.bias, w.deviations, w.gap, w.rare, w.cosine, w.labels].iter().all(|v| v.is_finite())
         };
         let of_each = |e: &EachLabel| {
-            let all = [e.words, e.pictures]
-                .map(|w| [w.bias, w.deviations, w.rare, w.cosine, w.labels]);
+            let all =
+                [e.words, e.pictures].map(|w| [w.bias, w.deviations, w.rare, w.cosine, w.labels]);
             all.iter().flatten().all(|v| v.is_finite())
         };
         let all =

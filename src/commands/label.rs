@@ -67,6 +67,10 @@ fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
             output::line(&format!("{:>6.1} %  {}", probability * 100.0, printable(label)))?;
         }
     }
+    for group in reply.groups.iter().take(SHOWN) {
+        let (percent, label) = (group.probability * 100.0, printable(&group.label));
+        output::line(&format!("{percent:>6.1} %  {label} (any of them)"))?;
+    }
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Filter, Kind, Query, StoreRead};
+use ekphrasis_index::{Filter, Kind, Query, StoreRead, broader_labels, own_part};
 use ekphrasis_models::Lexicon;
 
 use crate::label_sets::LabelVectors;
@@ -153,7 +153,8 @@ fn described(
 }
 
 /// One unit vector for each of at least `fewest` labels: the mean over the prompt templates.
-/// Empty `templates`: the model's own.
+/// The words of a label that is a path (`animal > dog`) are its last part. Empty `templates`:
+/// the model's own.
 pub(crate) fn label_vectors(
     towers: &dyn Towers,
     labels: &[String],
@@ -163,8 +164,12 @@ pub(crate) fn label_vectors(
     let used = if templates.is_empty() { &towers.labels().templates } else { templates };
     few_enough(labels, used)?;
     check(labels, used, fewest)?;
-    differ(labels.iter().map(String::as_str))?;
-    prompt_vectors(towers, labels, templates)
+    for label in labels {
+        check_path(label)?;
+    }
+    differ(labels)?;
+    let words: Vec<String> = labels.iter().map(|label| own_part(label).to_owned()).collect();
+    prompt_vectors(towers, &words, templates)
 }
 
 /// The same without asking whether the labels can be told apart.
@@ -210,15 +215,33 @@ const MAX_PROMPTS: usize = 20_000;
 /// Characters of a label or template; the model cuts longer ones anyway.
 const MAX_LENGTH: usize = 1_000;
 
-/// Whether labels differ in more than capitals.
-fn differ<'a>(labels: impl Iterator<Item = &'a str>) -> Result<(), EngineError> {
+/// Whether labels, and the words they are known by, differ in more than capitals.
+fn differ(labels: &[String]) -> Result<(), EngineError> {
     let mut seen: HashMap<String, &str> = HashMap::new();
-    for label in labels.map(str::trim) {
-        if let Some(other) = seen.insert(label.to_lowercase(), label) {
+    for label in labels.iter().map(|label| label.trim()) {
+        let Some(other) = seen.insert(own_part(label).to_lowercase(), label) else { continue };
+        if other.to_lowercase() == label.to_lowercase() {
             return Err(same_but_for_capitals(other, label));
         }
+        return Err(EngineError::Invalid(format!(
+            "{other:?} and {label:?} are known by the same words, {:?}; a label set can have other \
+             words for one (`ek labels add SET LABEL --words TEXT`)",
+            own_part(label)
+        )));
     }
     Ok(())
+}
+
+/// Whether each part of a label says something, if it is a path.
+pub(crate) fn check_path(label: &str) -> Result<(), EngineError> {
+    let mut parts = broader_labels(label).chain([own_part(label)]);
+    let wrong = parts.any(|part| part.is_empty() || part.starts_with('>') || part.ends_with('>'));
+    if !wrong || broader_labels(label).next().is_none() {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "a part of the label {label:?} is empty; a path is written as in \"animal > dog\""
+    )))
 }
 
 /// What is said where two labels cannot be told apart.
@@ -301,9 +324,21 @@ mod tests {
         // By itself one can be judged; none cannot.
         assert!(check(&labels(&["cat"]), &one, 1).is_ok());
         assert!(check(&labels(&[]), &one, 1).is_err());
-        let error = differ(["Cat", "dog", " cat"].into_iter()).expect_err("refused").to_string();
+        let error = differ(&labels(&["Cat", "dog", " cat"])).expect_err("refused").to_string();
         assert!(error.contains("\"Cat\" and \"cat\""), "{error}");
-        assert!(differ(["cat", "dog"].into_iter()).is_ok());
+        assert!(differ(&labels(&["a > cat", "a > dog", "a"])).is_ok());
+        let error = differ(&labels(&["bird > crane", "machine > Crane"])).expect_err("refused");
+        assert!(error.to_string().contains("the same words, \"Crane\""), "{error}");
+        for (label, fits) in [
+            ("a > b", true),
+            ("a >> b", true),
+            ("> b", true),
+            (" > b", false),
+            ("a >  > b", false),
+            ("a > b >", false),
+        ] {
+            assert_eq!(check_path(label).is_ok(), fits, "{label:?}");
+        }
         let error = check(&labels(&["cat", "dog"]), &["a photo".into()], 2).expect_err("refused");
         assert!(error.to_string().contains("a photo"), "{error}");
         assert!(check(&labels(&["cat", "dog"]), &one, 2).is_ok());

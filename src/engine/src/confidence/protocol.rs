@@ -285,7 +285,8 @@ fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
         (reliability(&all.said, &all.truth, bins), auroc)
     };
     let ((any, any_auroc), (each, each_auroc)) = (of(&trial.all.any), of(&trial.all.each));
-    let error = |all: &label_sets::Said| calibration_error(&reliability(&all.said, &all.truth, bins));
+    let error =
+        |all: &label_sets::Said| calibration_error(&reliability(&all.said, &all.truth, bins));
     let mean = |said: &[f64]| said.iter().sum::<f64>() / said.len().max(1) as f64;
     let sized = |(&labels, sets): (&usize, &label_sets::SetsSaid)| {
         let judged = !sets.each.said.is_empty();

@@ -13,6 +13,7 @@ use ekphrasis_index::{Named, Origin};
 use ekphrasis_models::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
 use ndarray::Array2;
 
+use super::groups::groups;
 use crate::confidence::{Confidence, Expected};
 use crate::eval::rows;
 use crate::labels::softmax;
@@ -294,11 +295,12 @@ impl LabelVectors {
             })
             .collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.label.cmp(&b.1.label)));
-        let labels = found.into_iter().map(|(_, label)| label).collect();
+        let labels: Vec<LabelScore> = found.into_iter().map(|(_, label)| label).collect();
+        let groups = groups(&labels, multi);
         // What is said of all labels together and of each alone comes of different fits, and
         // need not agree: of those judged alone it is left out.
         let none_of_these = if multi { None } else { read.none };
-        Ok(LabelReply { labels, none_of_these })
+        Ok(LabelReply { labels, none_of_these, groups })
     }
 
     /// How each label is judged by itself.

@@ -4,11 +4,12 @@
 mod apply;
 mod calibrate;
 mod classify;
+mod groups;
 
 use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ekphrasis_index::{NameKind, Named, NamedVector, Origin};
+use ekphrasis_index::{NameKind, Named, NamedVector, Origin, own_part};
 
 use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
@@ -58,7 +59,7 @@ pub struct SetLabel {
 /// The words of a label that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelWords {
-    /// Those it has; of a new label, itself.
+    /// Those it has; of a new label, itself, or the last part if it is a path (`animal > dog`).
     #[default]
     AsKnown,
     /// These.
@@ -346,7 +347,7 @@ fn check_label(label: &str) -> Result<(), EngineError> {
         "" => wrong("it is empty"),
         _ if label.chars().count() > LABEL_LIMIT => wrong("it has more than 200 characters"),
         _ if label.chars().any(char::is_control) => wrong("it has a control character"),
-        _ => Ok(()),
+        _ => labels::check_path(label),
     }
 }
 
@@ -386,7 +387,7 @@ fn words_wanted<'a>(
             LabelWords::Nothing => None,
             LabelWords::Text(words) => Some(words.trim()),
             LabelWords::AsKnown if place.is_some() || known.contains(label) => continue,
-            LabelWords::AsKnown => Some(label),
+            LabelWords::AsKnown => Some(own_part(label)),
         };
         match place {
             Some(place) => wanted[place].1 = words,
@@ -502,6 +503,8 @@ mod tests {
             label("x", LabelWords::AsKnown),
             label("known", LabelWords::AsKnown),
         ];
+        let path = [label("a > b c", LabelWords::AsKnown)];
+        assert_eq!(words_wanted(&[], &path), [("a > b c", Some("b c"))], "the last part");
         let wanted = words_wanted(&vectors("known", false, 1), &new);
         assert_eq!(wanted, [("x", None), ("y", Some("b")), ("z", Some("z"))]);
     }

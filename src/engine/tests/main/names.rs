@@ -232,9 +232,9 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     assert_eq!(engine.import(&file, ekphrasis_engine::ExchangeForm::Npy).expect("imported"), 1);
     assert_eq!(count(&engine, "label:red"), 3);
     let id = engine.items(None, 100, &Filter::default()).expect("read").into_iter();
-    let id = id.map(|item| (item.path, item.id)).find(|(path, _)| {
-        path.as_ref().is_some_and(|path| path.ends_with("11.png"))
-    });
+    let id = id
+        .map(|item| (item.path, item.id))
+        .find(|(path, _)| path.as_ref().is_some_and(|path| path.ends_with("11.png")));
     assert!(engine.remove_item(id.expect("imported").1).expect("removed"));
     // A set that is changed says so, and is not asked of what is new.
     engine.write_label_set("hues", &worded(&["white"]), Writing::Add).expect("added");
