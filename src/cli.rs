@@ -392,7 +392,8 @@ pub(crate) struct EvalArgs {
     /// Only the lines of this split
     #[arg(long, value_name = "NAME")]
     pub(crate) split: Option<String>,
-    /// How a class is put for zero-shot, with {} for it [default: the model's own]
+    /// How a class is put for zero-shot, with {} for it (again for more: their mean is taken, and
+    /// compared with the first one alone) [default: the model's own]
     #[arg(long, value_name = "TEXT")]
     pub(crate) template: Vec<String>,
     /// Seed of every draw: bootstrap intervals, folds, episodes, samples
@@ -443,8 +444,8 @@ pub(crate) struct EvalArgs {
     /// of the concepts out of the library
     #[arg(long, conflicts_with_all = ["verify", "identify", "feedback", "shots", "seen_split", "template", "per_class"])]
     pub(crate) confidence: bool,
-    /// A page with the reliability diagrams
-    #[arg(long, value_name = "FILE.html", requires = "confidence")]
+    /// A page with the reliability diagrams of --confidence, or the ROC curves of --verify
+    #[arg(long, value_name = "FILE.html")]
     pub(crate) report: Option<PathBuf>,
 }
 

@@ -23,7 +23,7 @@
 pub use ekphrasis_engine::{
     Added, Config, ConfigError, Description, Engine, EngineError, Expr, FacetGroup, FacetValue,
     Facets, Facts, Failure, Fault, FileFacts, Filter, FilterError, Flags, GivenTowers, Holder,
-    IndexOptions, IndexReport, Item, ItemId, Kind, LabelReply, LabelRequest, LabelScore, Mode,
-    NewWords, OnnxTowers, OpenFor, Part, PartQuery, PartScore, Progress, SearchHit, SearchReply,
-    SearchRequest, Source, Status, Towers, WatchEvent, watch,
+    IndexOptions, IndexReport, Item, ItemId, Kind, LabelGroup, LabelReply, LabelRequest,
+    LabelScore, Mode, NewWords, OnnxTowers, OpenFor, Part, PartQuery, PartScore, Progress,
+    SearchHit, SearchReply, SearchRequest, Source, Status, Towers, WatchEvent, watch,
 };

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, picture, reference, repository};
+use crate::support::{Home, Server, picture, reference, repository};
 
 fn indexed() -> Home {
     let home = Home::new();
@@ -129,6 +129,19 @@ fn a_model_without_calibration_says_so() {
     assert!(run.stderr().contains("ek model calibrate"), "{}", run.stderr());
     let info = home.ek(&["model", "info", model]).exits(0);
     assert!(info.stdout().contains("not calibrated"), "{}", info.stdout());
+    // Told once, however many pictures; and wherever a whole library is labelled.
+    let told = "cannot tell when none of the labels fits";
+    let cat = reference("images/cat_451x300.jpg").to_str().expect("UTF-8").to_owned();
+    let run = ask(&["label", &cat, &cat, "--labels", "cat,dog"]).exits(0);
+    assert_eq!(run.stderr().matches(told).count(), 1, "{}", run.stderr());
+    ask(&["labels", "create", "pets", "cat", "dog"]).exits(0);
+    let run = ask(&["labels", "apply", "pets", "--json"]).exits(0);
+    assert!(run.stderr().contains(told), "{}", run.stderr());
+    assert!(run.json()["warnings"][0].as_str().is_some_and(|w| w.contains(told)));
+    let server = Server::start(&home, &["up", "pictures", "--model", model]);
+    let applied = server.post("/v1/label-sets/pets/apply", &json!({})).1;
+    assert!(applied["warnings"].to_string().contains(told), "{applied}");
+    drop(server);
     let run = home.ek(&["eval", "words.jsonl", "--confidence", "--model", model]).exits(2);
     assert!(run.stderr().contains("not calibrated"), "{}", run.stderr());
 }
@@ -246,6 +259,16 @@ fn a_model_learns_how_far_it_can_be_believed() {
     // Half of the pictures have one of the labels, and each of at least three labels has few.
     let (one, each) = (share("one_fits"), share("each_by_itself"));
     assert!((one - 0.5).abs() < 0.02 && (0.01..0.2).contains(&each), "{one} {each}");
+    // Of 22 things, half are labels at most.
+    let sizes = labels["by_labels"].as_array().expect("sizes");
+    let counts: Vec<u64> = sizes.iter().filter_map(|s| s["labels"].as_u64()).collect();
+    assert_eq!(counts, [3, 5, 10, 11], "{labels}");
+    for size in sizes {
+        let number = |path: &str| size.pointer(path).and_then(Value::as_f64).expect(path);
+        for path in ["/one_fits_ece", "/each_by_itself_ece", "/most_probable/came_true"] {
+            assert!((0.0..=1.0).contains(&number(path)), "{size}");
+        }
+    }
     let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
     assert_eq!(page.matches("<svg").count(), 6, "six diagrams");
 

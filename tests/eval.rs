@@ -34,6 +34,30 @@ fn recall_and_zero_shot_are_measured() {
     }
     assert!(report["zero_shot"]["top_1"].as_f64().expect("a number") >= 0.75, "{report}");
     assert_eq!(report["zero_shot"]["classes"], 4);
+    assert_eq!(report["zero_shot"]["templates"], 1);
+    assert!(report["zero_shot_first_template"].is_null(), "the default model has but one");
+    // Several templates beside the first alone: as if only that were given.
+    let args = |templates: &[&'static str], more: &[&'static str]| -> Vec<&'static str> {
+        let given = templates.iter().flat_map(|t| ["--template", *t]);
+        ["eval", "pairs.jsonl", "--split", "test"]
+            .into_iter()
+            .chain(given)
+            .chain(more.iter().copied())
+            .collect()
+    };
+    let (odd, usual) = ("a noise like {} makes", "a photo of a {}");
+    let alone = home.ek(&args(&[odd], &["--json"])).exits(0).json();
+    let both = home.ek(&args(&[odd, usual], &["--json"])).exits(0).json();
+    let mut first = alone["zero_shot"].clone();
+    assert_eq!(first["templates"].take(), 1);
+    first.as_object_mut().expect("an object").remove("templates");
+    assert_eq!(both["zero_shot_first_template"], first);
+    assert_eq!(both["zero_shot"]["templates"], 2);
+    let text = home.ek(&args(&[odd, usual], &[])).exits(0).stdout();
+    assert!(
+        text.contains("mean of 2 templates") && text.contains("first template alone"),
+        "{text}"
+    );
     let rsum = report["rsum"].as_f64().expect("a number");
     let recalls: f64 = ["text_to_image", "image_to_text"]
         .iter()
@@ -151,14 +175,31 @@ fn verification_says_what_it_can_and_refuses_the_rest() {
     assert_eq!((&v["all"]["positives"], &v["all"]["negatives"]), (&18.into(), &135.into()));
     assert!(v["all"]["auc"].as_f64().expect("a number") > 0.9, "shades of one colour: {v}");
     assert!(v["all"]["eer"].as_f64().expect("a number") < 0.2, "{v}");
+    // The curve goes from nothing to all, and its area is the one that is told.
+    let roc = v["all"]["roc"].as_array().expect("points");
+    let point = |i: usize| -> (f64, f64) {
+        let of = |name: &str| roc[i][name].as_f64().expect("a rate");
+        (of("false_accept_rate"), of("true_accept_rate"))
+    };
+    assert!((2..=50).contains(&roc.len()) && roc[0]["threshold"].is_null(), "{v}");
+    assert_eq!((point(0), point(roc.len() - 1)), ((0.0, 0.0), (1.0, 1.0)));
+    let area: f64 = (1..roc.len())
+        .map(|i| (point(i).0 - point(i - 1).0) * f64::midpoint(point(i).1, point(i - 1).1))
+        .sum();
+    assert!((area - v["all"]["auc"].as_f64().expect("a number")).abs() < 0.02, "{area}: {v}");
     let tar = v["all"]["tar_at_far"].as_array().expect("four rates");
     assert!(tar[0]["tar"].is_f64(), "135 negatives carry a rate of 0.1: {v}");
     let refused = tar[1]["refused"].as_str().expect("0.01 needs 1000");
     assert!(tar[1]["tar"].is_null() && refused.contains("1000") && refused.contains("135"), "{v}");
     // Two dull and one bright shade: two pairs of styles each.
     assert_eq!(v["across_styles"]["positives"], 12, "{v}");
-    let text = home.ek(&["eval", "colours.jsonl", "--verify"]).exits(0).stdout();
+    let args = ["eval", "colours.jsonl", "--verify", "--report", "roc.html"];
+    let text = home.ek(&args).exits(0).stdout();
     assert!(text.contains("AUC") && text.contains("not measured"), "{text}");
+    let page = fs_err::read_to_string(home.path().join("roc.html")).expect("written");
+    assert_eq!(page.matches("<polyline").count(), 2, "all pairs, and those of two styles");
+    let run = home.ek(&["eval", "colours.jsonl", "--report", "roc.html"]).exits(2);
+    assert!(run.stderr().contains("--verify"), "{}", run.stderr());
     let run = home.ek(&["eval", "colours.jsonl", "--verify", "--same-by", "group"]).exits(2);
     assert!(run.stderr().contains("add a column group"), "{}", run.stderr());
 }

@@ -6,6 +6,20 @@ use crate::support::{Home, Server, picture, reference};
 
 const CAT: &str = "cat_451x300.jpg";
 const COFFEE: &str = "coffee_300x600.webp";
+const NOT_THERE: [&str; 12] = [
+    "ship",
+    "violin",
+    "volcano",
+    "tractor",
+    "umbrella",
+    "piano",
+    "cactus",
+    "lighthouse",
+    "scissors",
+    "mushroom",
+    "igloo",
+    "helicopter",
+];
 
 fn original(file: &str) -> String {
     reference(&format!("images/{file}")).to_str().expect("UTF-8").to_owned()
@@ -51,6 +65,19 @@ fn words_are_kept_and_label_as_ever() {
     home.ek(&["labels", "delete", "pets", "bus", "ship"]).exits(1);
     let one = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
     assert!(one.stderr().contains("only one"), "{}", one.stderr());
+    // By itself it can be judged.
+    let alone = home.ek(&["label", &original(CAT), "--set", "pets", "--multi", "--json"]).exits(0);
+    assert_eq!(best(&alone.json(), 0), "tram");
+    let alone = home.ek(&["label", &original(CAT), "--labels", "cat", "--multi", "--json"]);
+    let alone = alone.exits(0).json();
+    assert!(alone["images"][0]["labels"][0]["probability"].as_f64() > Some(0.5), "{alone}");
+    for labels in ["cat", "Cat,cat,dog"] {
+        let run = home.ek(&["label", &original(CAT), "--labels", labels]).exits(2);
+        let told = if labels == "cat" { "--multi" } else { "nothing but capitals" };
+        assert!(run.stderr().contains(told), "{}", run.stderr());
+    }
+    let run = home.ek(&["labels", "add", "pets", "Tram"]).exits(2);
+    assert!(run.stderr().contains("nothing but capitals"), "{}", run.stderr());
     home.ek(&["labels", "delete", "pets", "tram"]).exits(0);
     let gone = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
     assert!(gone.stderr().contains("no label set \"pets\""), "{}", gone.stderr());
@@ -64,6 +91,73 @@ fn words_are_kept_and_label_as_ever() {
         let run = home.ek(args).exits(2);
         assert!(run.stderr().contains(word), "{args:?}: {}", run.stderr());
     }
+}
+
+#[test]
+fn labels_may_be_paths_and_what_is_broader_is_told_and_found() {
+    let home = Home::new();
+    let folder = home.folder("pictures");
+    for file in [CAT, COFFEE] {
+        fs_err::copy(original(file), folder.join(file)).expect("copied");
+    }
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    let paths = "animal > cat,animal > pet > dog,drink > cup of coffee,motorcycle";
+    let flat = home.ek(&[
+        "label",
+        &original(CAT),
+        "--labels",
+        "cat,dog,cup of coffee,motorcycle",
+        "--json",
+    ]);
+    let (flat, told) = (flat.exits(0).json(), |multi: &[&str]| {
+        let args = ["label", &original(CAT), "--labels", paths, "--json"];
+        home.ek(&[&args[..], multi].concat()).exits(0).json()
+    });
+    let of = |reply: &Value, list: &str, label: &str| -> f64 {
+        let all = reply["images"][0][list].as_array().expect(list);
+        let own = all.iter().find(|one| one["label"] == label).expect(label);
+        own["probability"].as_f64().expect("a number")
+    };
+    // Leaves compete by their own words.
+    let competing = told(&[]);
+    for (path, label) in [("animal > cat", "cat"), ("animal > pet > dog", "dog")] {
+        assert_eq!(of(&competing, "labels", path), of(&flat, "labels", label), "{path}");
+    }
+    sums_up(&competing);
+    assert_eq!(flat["images"][0]["groups"], json!([]));
+    let both = ["animal > cat", "animal > pet > dog"];
+    let each = told(&["--multi"]);
+    let of_both = |reply: &Value| both.map(|label| of(reply, "labels", label));
+    let [cat, dog] = of_both(&competing);
+    assert!((of(&competing, "groups", "animal") - cat - dog).abs() < 1e-6, "{competing}");
+    assert!((of(&competing, "groups", "animal > pet") - dog).abs() < 1e-6, "{competing}");
+    let [cat, dog] = of_both(&each);
+    assert!((of(&each, "groups", "animal") - cat.max(dog)).abs() < 1e-6, "{each}");
+    let shown = home.ek(&["label", &original(CAT), "--labels", paths]).exits(0).stdout();
+    assert!(shown.contains("animal > cat\n") && shown.contains("animal (any of them)"), "{shown}");
+
+    fs_err::write(home.path().join("l.txt"), paths.replace(',', "\n")).expect("written");
+    home.ek(&["labels", "create", "tree", "--labels-file", "l.txt"]).exits(0);
+    let shown = home.ek(&["labels", "show", "tree"]).exits(0).stdout();
+    assert!(shown.contains("animal > pet > dog  (known by \"dog\")"), "{shown}");
+    home.ek(&["labels", "apply", "tree", "--min-probability", "0.2"]).exits(0);
+    let found = |filter: &str| {
+        let run = home.ek(&["search", "anything", "--filter", filter, "--json"]);
+        run.json()["hits"].as_array().expect("hits").len()
+    };
+    for (filter, count) in [
+        ("label:animal", 1),
+        ("label:\"animal > cat\"", 1),
+        ("label:\"animal > pet\"", 0),
+        ("label:drink", 1),
+        ("label:animal or label:drink", 2),
+        ("-label:animal", 1),
+        ("label:cat", 0),
+    ] {
+        assert_eq!(found(filter), count, "{filter}");
+    }
+    let run = home.ek(&["labels", "add", "tree", "animal >  > cow"]).exits(2);
+    assert!(run.stderr().contains("is empty"), "{}", run.stderr());
 }
 
 #[test]
@@ -166,6 +260,7 @@ fn a_set_is_applied_to_the_library_here_and_by_the_server() {
     let applied = applied.exits(0).json();
     assert_eq!((&applied["pictures"], &applied["labelled"]), (&json!(2), &json!(2)), "{applied}");
     assert_eq!(applied["labels"][2], json!({"label": "motorcycle", "pictures": 0}));
+    assert_eq!(applied["warnings"], json!([]), "the default model can tell when none fits");
     let found = home.ek(&["search", "anything", "--filter", "label:cat", "--json"]).exits(0).json();
     let hits = found["hits"].as_array().expect("hits");
     assert_eq!(hits.len(), 1, "{found}");
@@ -187,6 +282,15 @@ fn a_set_is_applied_to_the_library_here_and_by_the_server() {
         own["probability"].as_f64().expect("a number")
     };
     assert!(probability("cat") > 0.5 && probability("teapot") < 0.2, "{each}");
+    assert_eq!(each["images"][0]["none_of_these"], Value::Null, "each says so itself: {each}");
+    // Among more labels fewer fit, so each is less probable.
+    let among_more = format!("cat,animal,teapot,{}", NOT_THERE.join(","));
+    let more = home.ek(&["label", &original(CAT), "--labels", &among_more, "--multi", "--json"]);
+    let more = more.exits(0).json();
+    let labels = more["images"][0]["labels"].as_array().expect("labels");
+    let of_cat = labels.iter().find(|l| l["label"] == "cat").expect("there");
+    let of_cat = of_cat["probability"].as_f64().expect("a number");
+    assert!(of_cat < probability("cat"), "{more}");
 
     let server = Server::start(&home, &["serve"]);
     let found = server.get("/v1/facets?filter=label:cat").1;

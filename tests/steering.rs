@@ -178,6 +178,18 @@ fn different_ones_first_and_why_one_is_not_there() {
         let args = ["search", "a cat", "--why", file];
         home.ek(&[&args[..], more].concat()).exits(0)
     };
+    let found = |more: &[&str]| {
+        let run = home.ek(&[&["search", "a cat", "--json"], more].concat()).exits(0);
+        // Not there if it is 0.
+        (names(&run), run.json()["query"]["diversity"].as_f64().unwrap_or_default())
+    };
+    let names_of = |hits: &[(String, String)]| hits.iter().map(|h| h.0.clone()).collect::<Vec<_>>();
+    assert_eq!(found(&["--diversity", "0.9"]).0, names_of(&diverse));
+    assert_eq!(found(&["--diversity", "0"]).0, names_of(&plain));
+    assert!((found(&["--diverse"]).1 - 0.3).abs() < 1e-6);
+    for wrong in [&["--diversity", "1.5"][..], &["--diverse", "--diversity", "0.5"]] {
+        home.ek(&[&["search", "a cat"], wrong].concat()).exits(2);
+    }
     let text = why("pictures/rocket.jpg", &["--diverse"]).stdout();
     assert!(text.lines().any(|line| line.starts_with("pictures/rocket.jpg: it is hit ")), "{text}");
     for (file, reason, words) in [

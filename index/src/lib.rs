@@ -28,6 +28,7 @@ mod exchange;
 mod facts;
 mod filter;
 mod fusion;
+mod label_path;
 mod local;
 mod lock;
 mod named;
@@ -46,6 +47,7 @@ pub use filter::{
     PathPattern, Pattern, Place, Span, Term,
 };
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
+pub use label_path::{broader_labels, own_part};
 pub use local::{
     Access, Entry, FORGOTTEN, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options,
     Pictures, Probe, Recall, Report, Side,

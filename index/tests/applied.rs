@@ -13,7 +13,7 @@ use ekphrasis_index::{
 
 use crate::writing;
 
-const LABELS: [&str; 3] = ["cat", "dog", "big bird"];
+const LABELS: [&str; 4] = ["cat", "dog", "big bird > owl", "big bird > eagle > Sea Eagle"];
 const RULE: LabelRule = LabelRule { minimum: 0.5, multi: true };
 
 fn space() -> Space {
@@ -31,7 +31,7 @@ fn item(n: u64) -> Item {
     let (size, content, format) = (1, [n as u8; 32], "png".into());
     let file = FileFacts { size, mtime_ns: 0, content, width: 1, height: 1, format };
     // Some are labelled already, by whoever gave them captions.
-    let labels = if n.is_multiple_of(7) { vec!["cat".into()] } else { vec![] };
+    let labels = if n.is_multiple_of(7) { vec!["cat".into(), LABELS[2].into()] } else { vec![] };
     Item { labels, ..Item::of_picture(format!("/p/{n}.png").into(), file) }
 }
 
@@ -84,10 +84,13 @@ fn ask(store: &LocalStore, name: &str, all: bool, random: &mut Random, given: &m
 }
 
 fn check(store: &LocalStore, given: &Known, living: &BTreeSet<u64>) {
-    for label in LABELS {
-        let own = |n: &u64| item(*n).labels.iter().any(|l| l == label);
+    for label in LABELS.into_iter().chain(["big bird", "big bird > eagle", "Sea Eagle"]) {
+        // What lies below counts, too.
+        let is = |of: &str| of == label || of.starts_with(&format!("{label} > "));
+        let own = |n: &u64| item(*n).labels.iter().any(|l| is(l));
         let has = |n: &&u64| {
-            own(n) || given.get(&item(**n).id).is_some_and(|labels| labels.contains(label))
+            let given = given.get(&item(**n).id);
+            own(n) || given.is_some_and(|labels| labels.iter().any(|l| is(l)))
         };
         let expected: BTreeSet<ItemId> = living.iter().filter(has).map(|n| item(*n).id).collect();
         for (text, negated) in [("", false), ("-", true)] {
@@ -103,6 +106,9 @@ fn check(store: &LocalStore, given: &Known, living: &BTreeSet<u64>) {
             assert_eq!(found, expected, "{text}{label}");
             assert_eq!(store.count(&filter).expect("read"), expected.len() as u64, "{text}{label}");
         }
+        if !LABELS.contains(&label) {
+            continue;
+        }
         let counts = store.facet_counts(&Filter::default(), 10).expect("counted");
         let count = counts.labels.values.iter().find(|(l, _)| l == label).map_or(0, |(_, n)| *n);
         assert_eq!(count, expected.len() as u64, "{label}: {counts:?}");
@@ -112,6 +118,14 @@ fn check(store: &LocalStore, given: &Known, living: &BTreeSet<u64>) {
         let found: BTreeSet<&str> = labels.iter().map(|l| l.label.as_str()).collect();
         let expected = given.get(id).cloned().unwrap_or_default();
         assert_eq!(found, expected.into_iter().collect(), "{id}");
+    }
+    for (id, seen) in ids.iter().zip(store.items_as_filtered(&ids).expect("read")) {
+        let (own, seen) = (store.items(&[*id]).expect("read").remove(0), seen.expect("there"));
+        let given = given.get(id).into_iter().flatten().copied();
+        let own = own.expect("there").labels;
+        let expected: BTreeSet<&str> = own.iter().map(String::as_str).chain(given).collect();
+        let seen: BTreeSet<&str> = seen.labels.iter().map(String::as_str).collect();
+        assert_eq!(seen, expected, "{id}");
     }
 }
 

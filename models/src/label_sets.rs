@@ -47,6 +47,9 @@ pub struct EachLabelWeights {
     pub rare: f64,
     /// Of the cosine itself.
     pub cosine: f64,
+    /// Of the logarithm of the number of labels; 0 in what was fitted before there was this.
+    #[serde(default)]
+    pub labels: f64,
 }
 
 /// Weights for the logarithm of the odds that any of the labels fits.
@@ -83,7 +86,8 @@ impl LabelCalibration {
             [w.bias, w.deviations, w.gap, w.rare, w.cosine, w.labels].iter().all(|v| v.is_finite())
         };
         let of_each = |e: &EachLabel| {
-            let all = [e.words, e.pictures].map(|w| [w.bias, w.deviations, w.rare, w.cosine]);
+            let all =
+                [e.words, e.pictures].map(|w| [w.bias, w.deviations, w.rare, w.cosine, w.labels]);
             all.iter().flatten().all(|v| v.is_finite())
         };
         let all =

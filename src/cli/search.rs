@@ -69,16 +69,12 @@ pub(crate) struct SearchArgs {
     /// Show one of pictures that are copies of one another
     #[arg(long)]
     pub(crate) collapse: bool,
-    /// Show different ones first, among the best 256: from 0 (by how well they fit alone) to 1
-    #[arg(
-        long,
-        value_name = "D",
-        num_args = 0..=1,
-        require_equals = true,
-        default_missing_value = "0.3",
-        allow_negative_numbers = true
-    )]
-    pub(crate) diverse: Option<f32>,
+    /// Show different ones first, among the best 256, as --diversity 0.3 does
+    #[arg(long, conflicts_with = "diversity")]
+    pub(crate) diverse: bool,
+    /// How much that counts: from 0 (only how well they fit) to 1 (only how different they are)
+    #[arg(long, value_name = "D", allow_negative_numbers = true)]
+    pub(crate) diversity: Option<f32>,
     /// Say of this file (or item, by its id) where it stands, or why it is not among the hits
     #[arg(long, value_name = "PATH|ID")]
     pub(crate) why: Option<String>,

@@ -6,18 +6,25 @@ use ekphrasis_engine::Towers;
 use ekphrasis_engine::confidence::{ConfidenceOptions, measure_confidence};
 use ekphrasis_engine::eval::{
     AtGamma, Directions, EvalOptions, EvalReport, Generalised, Interval, PairScores,
-    RetrievalScore, SameBy, ShotsScore, VerificationReport, evaluate,
+    RetrievalScore, SameBy, ShotsScore, VerificationReport, ZeroShotScore, evaluate,
 };
 use serde_json::{Map, Value, json};
 
 use super::{
-    Done, config, cores, eval_confidence, eval_feedback, eval_per_class, eval_recognition, towers,
+    Done, config, cores, eval_confidence, eval_feedback, eval_per_class, eval_recognition,
+    eval_roc, towers,
 };
 use crate::cli::{EvalArgs, Global, SameByArg};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
 
 pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
+    if args.report.is_some() && !(args.confidence || args.verify) {
+        return Err(Failure::Usage(
+            "a report has the diagrams of --confidence, or the curves of --verify: say which"
+                .into(),
+        ));
+    }
     let config = config(global)?;
     let towers = towers(global, &config, cores())?;
     if args.confidence {
@@ -50,6 +57,9 @@ pub(super) fn eval(global: &Global, args: &EvalArgs) -> Result<Done, Failure> {
             eprint_progress(done, total);
         }
     })?;
+    if let (Some(to), Some(verification)) = (&args.report, &report.verification) {
+        eval_roc::page(verification, to)?;
+    }
     for (path, reason) in &report.failed {
         output::note(&format!("not used: {}: {reason}", path.display()));
     }
@@ -102,13 +112,10 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
         "text_to_image": direction(&report.text_to_image, t2i),
         "image_to_text": direction(&report.image_to_text, i2t),
         "rsum": report.rsum(),
-        "zero_shot": {
-            "classes": report.zero_shot.classes,
-            "top_1": report.zero_shot.top_1, "top_5": report.zero_shot.top_5,
-            "class_mean_top_1": report.zero_shot.class_mean_top_1,
-            "class_mean_top_5": report.zero_shot.class_mean_top_5,
-        },
+        "zero_shot": zero_shot(&report.zero_shot),
+        "zero_shot_first_template": report.first_template.as_ref().map(zero_shot),
     });
+    all["zero_shot"]["templates"] = json!(report.templates);
     if !report.subsets.is_empty() {
         let of = |d: &Directions| {
             json!({
@@ -160,6 +167,13 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
     all
 }
 
+fn zero_shot(z: &ZeroShotScore) -> Value {
+    json!({
+        "classes": z.classes, "top_1": z.top_1, "top_5": z.top_5,
+        "class_mean_top_1": z.class_mean_top_1, "class_mean_top_5": z.class_mean_top_5,
+    })
+}
+
 fn direction(s: &RetrievalScore, intervals: &[Interval; 2]) -> Value {
     let [one, ten] = intervals.map(|i| [i.low, i.high]);
     json!({
@@ -201,7 +215,7 @@ fn pair_scores(p: &PairScores) -> Value {
     };
     json!({
         "positives": p.positives, "negatives": p.negatives, "auc": p.auc, "eer": p.eer,
-        "tar_at_far": tar, "identity_disjoint": folds,
+        "tar_at_far": tar, "identity_disjoint": folds, "roc": eval_roc::as_json(&p.roc),
     })
 }
 
@@ -237,11 +251,20 @@ fn table(report: &EvalReport, options: &EvalOptions) -> Result<(), Failure> {
         row("  text → image", &d.text_to_image.score)?;
         row("  image → text", &d.image_to_text.score)?;
     }
-    let z = &report.zero_shot;
-    output::line(&format!(
-        "zero-shot over {} classes: top-1 {:.3}, top-5 {:.3}; mean of classes {:.3}, {:.3}",
-        z.classes, z.top_1, z.top_5, z.class_mean_top_1, z.class_mean_top_5
-    ))?;
+    let zero_shot = |how: &str, z: &ZeroShotScore| {
+        output::line(&format!(
+            "zero-shot over {} classes{how}: top-1 {:.3}, top-5 {:.3}; mean of classes {:.3}, {:.3}",
+            z.classes, z.top_1, z.top_5, z.class_mean_top_1, z.class_mean_top_5
+        ))
+    };
+    match &report.first_template {
+        None => zero_shot("", &report.zero_shot)?,
+        Some(first) => {
+            let how = format!(", mean of {} templates", report.templates);
+            zero_shot(&how, &report.zero_shot)?;
+            zero_shot(", the first template alone", first)?;
+        }
+    }
     if let Some(g) = &report.generalised {
         generalised_table(g)?;
     }

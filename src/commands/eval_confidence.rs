@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::Path;
 
-use ekphrasis_engine::confidence::{ConfidenceReport, Signal};
+use ekphrasis_engine::confidence::{ConfidenceReport, SetsBelieved, Signal};
 use ekphrasis_engine::eval::{ReliabilityBin, calibration_error};
 use serde_json::{Value, json};
 
@@ -45,7 +45,16 @@ pub(super) fn as_json(r: &ConfidenceReport) -> Value {
             "things": l.things,
             "one_fits": bins(&l.any), "one_fits_auroc": l.any_auroc,
             "each_by_itself": bins(&l.each), "each_by_itself_auroc": l.each_auroc,
+            "by_labels": l.by_labels.iter().map(of_size).collect::<Vec<_>>(),
         })),
+    })
+}
+
+/// Label sets of one size.
+fn of_size(s: &SetsBelieved) -> Value {
+    json!({
+        "labels": s.labels, "one_fits_ece": s.any_error, "each_by_itself_ece": s.each_error,
+        "most_probable": s.first.map(|(said, came_true)| json!({"said": said, "came_true": came_true})),
     })
 }
 
@@ -115,6 +124,18 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
                 "  a label by itself (--multi)                 {:.3}   {:.3}",
                 l.each_auroc,
                 calibration_error(&l.each)
+            ))?;
+        }
+        output::line("  labels of a set   ECE: one fits   by itself   most probable: said   fits")?;
+        for s in &l.by_labels {
+            let or_none = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{v:.3}"));
+            output::line(&format!(
+                "  {:>15}   {:>13.3}   {:>9}   {:>19}   {}",
+                s.labels,
+                s.any_error,
+                or_none(s.each_error),
+                or_none(s.first.map(|f| f.0)),
+                or_none(s.first.map(|f| f.1))
             ))?;
         }
     }

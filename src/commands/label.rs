@@ -39,6 +39,12 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
         for (path, reply) in &labelled {
             show(path, reply, labelled.len() > 1)?;
         }
+        if !args.multi && !global.quiet && labelled.iter().any(|(_, r)| r.none_of_these.is_none()) {
+            output::note(
+                "ek: this model cannot tell when none of the labels fits; `ek model calibrate` lets \
+                 it tell",
+            );
+        }
     }
     Ok(if labelled.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
 }
@@ -60,6 +66,10 @@ fn show(path: &Path, reply: &LabelReply, name: bool) -> Result<(), Failure> {
         if place < SHOWN || Some((probability, label)) == none {
             output::line(&format!("{:>6.1} %  {}", probability * 100.0, printable(label)))?;
         }
+    }
+    for group in reply.groups.iter().take(SHOWN) {
+        let (percent, label) = (group.probability * 100.0, printable(&group.label));
+        output::line(&format!("{percent:>6.1} %  {label} (any of them)"))?;
     }
     Ok(())
 }

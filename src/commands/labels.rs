@@ -135,6 +135,9 @@ fn apply(global: &Global, name: &str, rule: LabelRule) -> Result<Done, Failure> 
         }
     };
     let number = |name: &str| reply[name].as_u64().unwrap_or_default();
+    for warning in reply["warnings"].as_array().map_or(&[][..], Vec::as_slice) {
+        output::note(&format!("ek: {}", printable(warning.as_str().unwrap_or_default())));
+    }
     if global.json {
         output::json(&reply)?;
     } else if !global.quiet {

@@ -8,6 +8,7 @@ mod eval_confidence;
 mod eval_feedback;
 mod eval_per_class;
 mod eval_recognition;
+mod eval_roc;
 mod exchange;
 mod generations;
 mod identities;

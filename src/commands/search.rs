@@ -15,6 +15,9 @@ use crate::client;
 use crate::failure::Failure;
 use crate::output::{self, printable};
 
+/// How much it counts that hits differ, where nobody says how much; as the page has it.
+const DIVERSE: f32 = 0.3;
+
 pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure> {
     let filter = filter(args.filter.as_deref())?;
     let request = SearchRequest {
@@ -42,7 +45,7 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         exact: args.exact,
         explain: args.explain,
         collapse: args.collapse,
-        diversity: args.diverse.unwrap_or_default(),
+        diversity: args.diversity.unwrap_or(if args.diverse { DIVERSE } else { 0.0 }),
         min_confidence: args.min_confidence,
         why: args.why.as_deref().map(asked_about),
         bridge: args.bridge.clone(),

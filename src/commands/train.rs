@@ -339,17 +339,29 @@ mod with_trainer {
             }
         }
         match &done.published {
-            Some(published) => output::line(&format!(
-                "model: {} ({:.1} MB); ek model import {} takes it",
-                out.display(),
-                published.bytes as f64 / 1e6,
-                out.display()
-            )),
+            Some(published) => output::line(&what_next(out, published.bytes)),
             None => output::line(&format!(
                 "stopped; the same command with --resume goes on ({})",
                 done.run.display()
             )),
         }
+    }
+
+    /// Where the model is, and what makes the most of it.
+    fn what_next(out: &Path, bytes: u64) -> String {
+        let (megabytes, out) = (bytes as f64 / 1e6, out.display());
+        format!(
+            "model: {out} ({megabytes:.1} MB); ek model calibrate {out} --pairs FILE lets it say how \
+             sure it is, then ek model import {out} takes it"
+        )
+    }
+
+    #[test]
+    fn after_training_comes_calibrating_then_importing() {
+        let told = what_next(Path::new("out/mine"), 2_500_000);
+        let at = |text: &str| told.find(text).unwrap_or_else(|| panic!("{text}: {told}"));
+        assert!(at("(2.5 MB)") < at("ek model calibrate out/mine"), "{told}");
+        assert!(at("ek model calibrate") < at("ek model import out/mine"), "{told}");
     }
 
     fn ways(before: &Score, after: &Score) -> Vec<(&'static str, (Direction, Direction))> {

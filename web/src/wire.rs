@@ -56,10 +56,24 @@ pub struct LabelReply {
 pub struct LabelledImage {
     /// Its path; null for an upload.
     pub path: Option<String>,
-    /// The most probable first; with `none_of_these` the probabilities sum to 1.
+    /// The most probable first; with `none_of_these` the probabilities sum to 1, unless each
+    /// label was judged by itself.
     pub labels: Vec<LabelScore>,
-    /// The probability that no label fits; null if the model is not calibrated for it.
+    /// The probability that no label fits; null if the model is not calibrated for it, or if
+    /// each label was judged by itself: none fits where each is improbable.
     pub none_of_these: Option<f32>,
+    /// The broader labels of those that are paths (`animal > dog`), the most probable first.
+    pub groups: Vec<LabelGroup>,
+}
+
+/// A broader label, and what those below it come to.
+#[derive(Clone, Debug, Serialize)]
+#[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
+pub struct LabelGroup {
+    /// `animal` of `animal > dog`.
+    pub label: String,
+    /// The sum of its labels' probabilities; the largest, if each label was judged by itself.
+    pub probability: f32,
 }
 
 /// One label's share.
@@ -252,7 +266,16 @@ impl LabelledImage {
             probability: label.probability,
             score: label.score,
         });
-        Self { path: path.map(shown), labels: labels.collect(), none_of_these: reply.none_of_these }
+        let groups = reply
+            .groups
+            .iter()
+            .map(|group| LabelGroup { label: group.label.clone(), probability: group.probability });
+        Self {
+            path: path.map(shown),
+            labels: labels.collect(),
+            none_of_these: reply.none_of_these,
+            groups: groups.collect(),
+        }
     }
 }
 

@@ -81,6 +81,9 @@ export class Labelling {
       if (image.labels.length > rows.length) {
         rows.push(make("li", { className: "soft" }, `and ${image.labels.length - rows.length} that fit less`));
       }
+      for (const group of image.groups.slice(0, 5)) {
+        rows.push(bar(`${group.label} (any of them)`, group.probability, percent(group.probability)));
+      }
       if (image.none_of_these !== null) {
         rows.push(bar("none of these", image.none_of_these, percent(image.none_of_these), { muted: true }));
       }

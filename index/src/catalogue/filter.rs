@@ -234,9 +234,9 @@ impl Sql<'_> {
     /// What items are labelled, and what label sets say of pictures.
     fn label(&mut self, pattern: &Pattern) -> Result<(), StoreError> {
         self.text.push('(');
-        self.mark(Field::Label, |text| pattern.is(text))?;
+        self.mark(Field::Label, |text| pattern.is_label(text))?;
         let mut ids = self.catalogue.applied_labels()?;
-        ids.retain(|(_, label)| pattern.is(label));
+        ids.retain(|(_, label)| pattern.is_label(label));
         if !ids.is_empty() {
             let ids: Vec<i64> = ids.into_iter().map(|(id, _)| id).collect();
             self.text.push_str(" OR row IN (SELECT row FROM applied_rows WHERE ");

@@ -47,7 +47,7 @@ pub enum Term {
     Focal(Span<Hundredths>),
     /// `tag:beach`: one of the tags, or of the keywords in the file, is this.
     Tag(Pattern),
-    /// `label:cat`: one of the labels is this.
+    /// `label:cat`: one of the labels is this, or lies below it, as `cat > kitten` does.
     Label(Pattern),
     /// `color:red`: much of the picture has this colour.
     Colour(Colour),
@@ -105,7 +105,7 @@ impl Term {
                 let keywords = item.facts.iter().flat_map(|facts| &facts.keywords);
                 item.tags.iter().chain(keywords).any(|tag| pattern.is(tag))
             }
-            Self::Label(pattern) => item.labels.iter().any(|label| pattern.is(label)),
+            Self::Label(pattern) => item.labels.iter().any(|label| pattern.is_label(label)),
             Self::Colour(colour) => {
                 item.facts.as_ref().is_some_and(|facts| facts.colours.contains(colour))
             }

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::{Component, Path};
 
+use crate::label_path::broader_labels;
 use crate::text::fold;
 
 /// A text to compare with, without regard to case and accents. `*` stands for
@@ -38,6 +39,11 @@ impl Pattern {
     /// Whether it is all of the text.
     pub(crate) fn is(&self, text: &str) -> bool {
         glob(&self.folded, fold(text).trim())
+    }
+
+    /// Whether it is a label, or one that is broader than it.
+    pub(crate) fn is_label(&self, label: &str) -> bool {
+        self.is(label) || broader_labels(label).any(|broader| self.is(broader))
     }
 
     /// Whether it is the name of a folder that `path` goes through.

@@ -7,7 +7,7 @@ use super::{LocalStore, Snapshot};
 use crate::applied::{Applied, GivenLabel, KIND, LabelAnswers, LabelRule, Written};
 use crate::catalogue::AppliedSet;
 use crate::filter::Pass;
-use crate::{ItemId, Kind, NameKind, StoreError};
+use crate::{Item, ItemId, Kind, NameKind, StoreError, StoreRead};
 
 /// The pictures of one committed state, or those that came after a former one.
 pub struct Pictures {
@@ -139,5 +139,20 @@ impl LocalStore {
             };
             ids.iter().map(one).collect()
         })
+    }
+
+    /// These items as filters see them, in the order of `ids`: the labels that sets gave to a
+    /// picture stand beside its own. `None` where there is none.
+    ///
+    /// # Errors
+    /// As reading the catalogue fails.
+    pub fn items_as_filtered(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
+        let (mut items, given) = (self.items(ids)?, self.given_labels(ids)?);
+        for (item, given) in items.iter_mut().zip(given) {
+            if let Some(item) = item {
+                item.labels.extend(given.into_iter().map(|one| one.label));
+            }
+        }
+        Ok(items)
     }
 }

@@ -188,8 +188,20 @@ pub struct LabelReply {
     /// Every label, the most probable first; probabilities and `none_of_these` sum to 1,
     /// unless each label was judged by itself.
     pub labels: Vec<LabelScore>,
-    /// The probability that none of the labels fits; `None`: the model is not calibrated for it.
+    /// The probability that none of the labels fits; `None`: the model is not calibrated for
+    /// it, or each label was judged by itself.
     pub none_of_these: Option<f32>,
+    /// The broader labels of those that are paths (`animal > dog`), the most probable first.
+    pub groups: Vec<LabelGroup>,
+}
+
+/// A broader label, and what those below it come to.
+#[derive(Clone, Debug, PartialEq)]
+pub struct LabelGroup {
+    /// As in the labels: `animal` of `animal > dog`.
+    pub label: String,
+    /// The sum of its labels' shares; the largest, if each label was judged by itself. In 0..=1.
+    pub probability: f32,
 }
 
 /// One label's share.

@@ -17,6 +17,7 @@ use ekphrasis_models::Lexicon;
 use crate::confidence::LibraryUsual;
 use crate::duplicates::{Asked, DuplicateReport};
 use crate::generations::{generations, place};
+use crate::label_sets::SetVectors;
 use crate::meter::Meters;
 use crate::queries::KnownTexts;
 use crate::thumbnails::Thumbnails;
@@ -63,6 +64,8 @@ pub struct Engine {
     /// Puts texts together that are asked for at once.
     pub(crate) together: Together,
     pub(crate) meters: Arc<Meters>,
+    /// What is compared with for label sets.
+    pub(crate) set_vectors: SetVectors,
     /// Which store of the data folder it is.
     pub(crate) generation: u32,
     /// As whom it writes, if it does.
@@ -145,6 +148,7 @@ impl Engine {
             sent: Mutex::default(),
             names: Mutex::default(),
             lexicon: Mutex::default(),
+            set_vectors: SetVectors::default(),
             usual: LibraryUsual::default(),
             thumbnails: Thumbnails::new(data),
         }

@@ -32,17 +32,21 @@ impl Engine {
     }
 
     /// Takes in what was exported from a store of the same space, over items with the same
-    /// ids. Says how many came. Cut short, it can be done again.
+    /// ids, and labels the pictures by the label sets that were applied. Says how many items
+    /// came. Cut short, it can be done again.
     ///
     /// # Errors
     /// `Invalid` if it is no export or of another space; otherwise as the store cannot
     /// be written.
     pub fn import(&self, from: &Path, form: ExchangeForm) -> Result<u64, EngineError> {
-        Ok(match form {
+        let items = match form {
             ExchangeForm::Npy => self.store.import_npy(from),
             #[cfg(feature = "parquet")]
             ExchangeForm::Parquet => self.store.import_parquet(from),
-        }?)
+        }?;
+        // They are there all the same; the state tells how many wait for labels.
+        let _ = self.label_new();
+        Ok(items)
     }
 }
 

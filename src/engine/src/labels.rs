@@ -1,9 +1,9 @@
 //! Given a picture, which of these labels fits, and which words are near it?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Filter, Kind, Query, StoreRead};
+use ekphrasis_index::{Filter, Kind, Query, StoreRead, broader_labels, own_part};
 use ekphrasis_models::Lexicon;
 
 use crate::label_sets::LabelVectors;
@@ -29,7 +29,8 @@ impl Engine {
     ///
     /// # Errors
     /// The outer one is the set's: `NotFound` if there is none, `Invalid` if it was made in
-    /// another space or has but one label, or if the model was not calibrated for `multi`.
+    /// another space or has but one label without `multi`, or if the model was not calibrated
+    /// for `multi`.
     /// Each picture has its own.
     pub fn label_by_set(
         &self,
@@ -38,6 +39,7 @@ impl Engine {
         multi: bool,
     ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
         let labels = self.vectors_of_set(set)?;
+        labels.check_count(set, multi)?;
         classify_all(&*self.towers, pictures, &labels, multi)
     }
 
@@ -61,15 +63,17 @@ impl Engine {
 /// label has a probability of its own.
 ///
 /// # Errors
-/// The outer one is the request's: `Invalid` for fewer than two different
-/// labels, an empty one, a template without `{}`, or `multi` with a model that is not
-/// calibrated for it. Each picture has its own.
+/// The outer one is the request's: `Invalid` for fewer than two different labels (fewer than
+/// one with `multi`), an empty one, two that differ in nothing but capitals, a template
+/// without `{}`, or `multi` with a model that is not calibrated for it. Each picture has its
+/// own.
 pub fn label_all(
     towers: &dyn Towers,
     pictures: &[Source],
     request: &LabelRequest,
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
-    let vectors = label_vectors(towers, &request.labels, &request.templates)?;
+    let fewest = if request.multi { 1 } else { 2 };
+    let vectors = label_vectors(towers, &request.labels, &request.templates, fewest)?;
     let labels = LabelVectors::of_words(towers, &request.labels, vectors)?;
     classify_all(towers, pictures, &labels, request.multi)
 }
@@ -148,17 +152,24 @@ fn described(
     Ok(found)
 }
 
-/// One unit vector a label: the mean over the prompt templates. Empty
-/// `templates`: the model's own.
+/// One unit vector for each of at least `fewest` labels: the mean over the prompt templates.
+/// The words of a label that is a path (`animal > dog`) are its last part. Empty `templates`:
+/// the model's own.
 pub(crate) fn label_vectors(
     towers: &dyn Towers,
     labels: &[String],
     templates: &[String],
+    fewest: usize,
 ) -> Result<Vec<Embedding>, EngineError> {
     let used = if templates.is_empty() { &towers.labels().templates } else { templates };
     few_enough(labels, used)?;
-    check(labels, used)?;
-    prompt_vectors(towers, labels, templates)
+    check(labels, used, fewest)?;
+    for label in labels {
+        check_path(label)?;
+    }
+    differ(labels)?;
+    let words: Vec<String> = labels.iter().map(|label| own_part(label).to_owned()).collect();
+    prompt_vectors(towers, &words, templates)
 }
 
 /// The same without asking whether the labels can be told apart.
@@ -204,8 +215,50 @@ const MAX_PROMPTS: usize = 20_000;
 /// Characters of a label or template; the model cuts longer ones anyway.
 const MAX_LENGTH: usize = 1_000;
 
-/// Whether labels and templates say what to compare, however many there are.
-pub(crate) fn check(labels: &[String], templates: &[String]) -> Result<(), EngineError> {
+/// Whether labels, and the words they are known by, differ in more than capitals.
+fn differ(labels: &[String]) -> Result<(), EngineError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for label in labels.iter().map(|label| label.trim()) {
+        let Some(other) = seen.insert(own_part(label).to_lowercase(), label) else { continue };
+        if other.to_lowercase() == label.to_lowercase() {
+            return Err(same_but_for_capitals(other, label));
+        }
+        return Err(EngineError::Invalid(format!(
+            "{other:?} and {label:?} are known by the same words, {:?}; a label set can have other \
+             words for one (`ek labels add SET LABEL --words TEXT`)",
+            own_part(label)
+        )));
+    }
+    Ok(())
+}
+
+/// Whether each part of a label says something, if it is a path.
+pub(crate) fn check_path(label: &str) -> Result<(), EngineError> {
+    let mut parts = broader_labels(label).chain([own_part(label)]);
+    let wrong = parts.any(|part| part.is_empty() || part.starts_with('>') || part.ends_with('>'));
+    if !wrong || broader_labels(label).next().is_none() {
+        return Ok(());
+    }
+    Err(EngineError::Invalid(format!(
+        "a part of the label {label:?} is empty; a path is written as in \"animal > dog\""
+    )))
+}
+
+/// What is said where two labels cannot be told apart.
+pub(crate) fn same_but_for_capitals(one: &str, other: &str) -> EngineError {
+    EngineError::Invalid(format!(
+        "{one:?} and {other:?} differ in nothing but capitals, so they are one label; give one of \
+         them"
+    ))
+}
+
+/// Whether labels and templates say what to compare, however many there are: at least
+/// `fewest` different labels.
+pub(crate) fn check(
+    labels: &[String],
+    templates: &[String],
+    fewest: usize,
+) -> Result<(), EngineError> {
     if let Some(long) = labels.iter().chain(templates).find(|t| t.chars().count() > MAX_LENGTH) {
         let start: String = long.chars().take(20).collect();
         return Err(EngineError::Invalid(format!(
@@ -216,10 +269,13 @@ pub(crate) fn check(labels: &[String], templates: &[String]) -> Result<(), Engin
     if different.contains("") {
         return Err(EngineError::Invalid("one of the labels is empty".into()));
     }
-    if different.len() < 2 {
-        return Err(EngineError::Invalid(
-            "labelling compares labels with each other: give at least two different ones".into(),
-        ));
+    if different.len() < fewest {
+        return Err(EngineError::Invalid(match fewest {
+            0 | 1 => "there is no label; give at least one".into(),
+            _ => "labels are compared with each other: give at least two different ones, or judge \
+                  each by itself (`--multi`; over HTTP `multi`)"
+                .into(),
+        }));
     }
     if different.len() < labels.len() {
         return Err(EngineError::Invalid("a label is given twice".into()));
@@ -262,11 +318,29 @@ mod tests {
         for (names, word) in
             [(&["cat"][..], "two"), (&["cat", " "], "empty"), (&["cat", "dog", "cat "], "twice")]
         {
-            let error = check(&labels(names), &one).expect_err("refused").to_string();
+            let error = check(&labels(names), &one, 2).expect_err("refused").to_string();
             assert!(error.contains(word), "{names:?}: {error}");
         }
-        let error = check(&labels(&["cat", "dog"]), &["a photo".into()]).expect_err("refused");
+        // By itself one can be judged; none cannot.
+        assert!(check(&labels(&["cat"]), &one, 1).is_ok());
+        assert!(check(&labels(&[]), &one, 1).is_err());
+        let error = differ(&labels(&["Cat", "dog", " cat"])).expect_err("refused").to_string();
+        assert!(error.contains("\"Cat\" and \"cat\""), "{error}");
+        assert!(differ(&labels(&["a > cat", "a > dog", "a"])).is_ok());
+        let error = differ(&labels(&["bird > crane", "machine > Crane"])).expect_err("refused");
+        assert!(error.to_string().contains("the same words, \"Crane\""), "{error}");
+        for (label, fits) in [
+            ("a > b", true),
+            ("a >> b", true),
+            ("> b", true),
+            (" > b", false),
+            ("a >  > b", false),
+            ("a > b >", false),
+        ] {
+            assert_eq!(check_path(label).is_ok(), fits, "{label:?}");
+        }
+        let error = check(&labels(&["cat", "dog"]), &["a photo".into()], 2).expect_err("refused");
         assert!(error.to_string().contains("a photo"), "{error}");
-        assert!(check(&labels(&["cat", "dog"]), &one).is_ok());
+        assert!(check(&labels(&["cat", "dog"]), &one, 2).is_ok());
     }
 }

@@ -43,8 +43,8 @@ mod why;
 
 pub use additions::{Added, NewWords};
 pub use api::{
-    Description, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery, PartScore, Progress,
-    SearchHit, SearchReply, SearchRequest, Source, Status, Told,
+    Description, LabelGroup, LabelReply, LabelRequest, LabelScore, Mode, Part, PartQuery,
+    PartScore, Progress, SearchHit, SearchReply, SearchRequest, Source, Status, Told,
 };
 pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};

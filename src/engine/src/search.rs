@@ -294,7 +294,7 @@ fn candidates(
 ) -> Result<u64, EngineError> {
     let filter = filter_of(request);
     let hidden: Vec<ItemId> = arrangement.hidden.iter().copied().collect();
-    let hidden = store.items(&hidden)?;
+    let hidden = store.items_as_filtered(&hidden)?;
     let hidden = hidden.iter().flatten().filter(|item| filter.accepts(item)).count() as u64;
     Ok(store.count(&filter)?.saturating_sub(hidden))
 }

@@ -84,7 +84,7 @@ impl Found<'_> {
             cosine,
             confidence,
         };
-        if let Some(reason) = self.kept_out(&item) {
+        if let Some(reason) = self.kept_out(&item)? {
             return Ok(Why { reason, ..known });
         }
         Ok(match self.arrangement.place(self.store, self.query, &item)? {
@@ -110,16 +110,20 @@ impl Found<'_> {
     }
 
     /// Why an item takes no part, whatever it looks like.
-    fn kept_out(&self, item: &Item) -> Option<WhyReason> {
+    fn kept_out(&self, item: &Item) -> Result<Option<WhyReason>, EngineError> {
         let Filter { kind, expr } = &self.query.filter;
         if kind.is_some_and(|kind| kind != item.kind) {
-            return Some(WhyReason::OtherKind);
+            return Ok(Some(WhyReason::OtherKind));
         }
-        let unmet = expr.as_ref().map(|expr| expr.unmet(item)).unwrap_or_default();
-        if !unmet.is_empty() {
-            return Some(WhyReason::Filtered(unmet.iter().map(ToString::to_string).collect()));
+        if let Some(expr) = expr {
+            let seen = self.store.items_as_filtered(&[item.id])?.pop().flatten();
+            let unmet = expr.unmet(seen.as_ref().unwrap_or(item));
+            if !unmet.is_empty() {
+                let unmet = unmet.iter().map(ToString::to_string).collect();
+                return Ok(Some(WhyReason::Filtered(unmet)));
+            }
         }
-        self.arrangement.hidden.contains(&item.id).then_some(WhyReason::Disliked)
+        Ok(self.arrangement.hidden.contains(&item.id).then_some(WhyReason::Disliked))
     }
 
     /// Files are known to the ledger by their paths, of which ids are made.

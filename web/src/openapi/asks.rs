@@ -284,8 +284,9 @@ pub(super) struct Label {
     /// A picture of the store.
     #[schema(pattern = "^[0-9a-fA-F]{32}$")]
     id: Option<String>,
-    /// At least two different labels; or a set.
-    #[schema(min_items = 2, max_items = 1000)]
+    /// At least two different labels, or one with `multi`; or a set. May be paths, as in
+    /// `animal > dog`.
+    #[schema(min_items = 1, max_items = 1000)]
     labels: Option<Vec<String>>,
     /// A label set of the store.
     #[schema(min_length = 1, max_length = 200)]
@@ -495,7 +496,8 @@ struct LabelSetEntry {
     /// What is answered.
     #[schema(min_length = 1, max_length = 200)]
     label: String,
-    /// What is compared with, put into the model's templates; the label itself for a new
+    /// What is compared with, put into the model's templates; the label itself (of a path as
+    /// `animal > dog` the last part) for a new
     /// one, if nothing is said.
     #[schema(min_length = 1, max_length = 10_000, pattern = r"\S")]
     words: Option<String>,

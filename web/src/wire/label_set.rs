@@ -72,6 +72,8 @@ pub struct AppliedLabels {
     pub labelled: u64,
     /// Each label, in the set's order.
     pub labels: Vec<LabelCount>,
+    /// What is doubtful about that: that the model cannot tell when none of the labels fits.
+    pub warnings: Vec<String>,
 }
 
 /// How many pictures have a label.
@@ -129,6 +131,7 @@ impl From<&engine::AppliedLabels> for AppliedLabels {
             pictures: applied.pictures,
             labelled: applied.labelled,
             labels: applied.labels.iter().map(count).collect(),
+            warnings: applied.warnings.clone(),
         }
     }
 }

@@ -139,12 +139,15 @@ fn what_a_file_tells_and_which_words_found_it_have_the_promised_names() {
 
 #[test]
 fn a_label_reply_has_the_promised_names() {
-    let score = engine::LabelScore { label: "cat".into(), probability: 0.75, score: 0.5 };
-    let reply = engine::LabelReply { labels: vec![score], none_of_these: Some(0.25) };
+    let score = engine::LabelScore { label: "animal > cat".into(), probability: 0.75, score: 0.5 };
+    let groups = vec![engine::LabelGroup { label: "animal".into(), probability: 0.75 }];
+    let reply = engine::LabelReply { labels: vec![score], none_of_these: Some(0.25), groups };
     let images = vec![LabelledImage::new(Some(Path::new("/a.jpg")), &reply)];
     let seen = serde_json::to_value(LabelReply { images }).expect("plain data");
-    let label = json!({"label": "cat", "probability": 0.75, "score": 0.5});
-    let image = json!({"path": "/a.jpg", "labels": [label], "none_of_these": 0.25});
+    let label = json!({"label": "animal > cat", "probability": 0.75, "score": 0.5});
+    let groups = json!([{"label": "animal", "probability": 0.75}]);
+    let image =
+        json!({"path": "/a.jpg", "labels": [label], "none_of_these": 0.25, "groups": groups});
     assert_eq!(seen, json!({"images": [image]}));
 }
 

@@ -26,7 +26,7 @@ pub use self::calibrate::{Calibrated, calibrate};
 use self::evidence::Usual;
 pub(crate) use self::judge::LibraryUsual;
 pub use self::protocol::{
-    ConfidenceOptions, ConfidenceReport, LabelsBelieved, OddQueries, Signal,
+    ConfidenceOptions, ConfidenceReport, LabelsBelieved, OddQueries, SetsBelieved, Signal,
     measure as measure_confidence,
 };
 

@@ -58,8 +58,8 @@ pub struct OddQueries {
     pub nothing: f64,
 }
 
-/// How far what is said of labels can be believed: sets of 3 to 20 labels are drawn, and of
-/// the pictures that are shown half have one.
+/// How far what is said of labels can be believed: sets of 3 to 100 labels (half of the things
+/// at most) are drawn, and of the pictures that are shown half have one.
 #[derive(Clone, Debug)]
 pub struct LabelsBelieved {
     /// Things that labels were drawn of.
@@ -72,6 +72,22 @@ pub struct LabelsBelieved {
     pub each: Vec<ReliabilityBin>,
     /// Area under the curve of that.
     pub each_auroc: f64,
+    /// By how many labels a set has, ascending.
+    pub by_labels: Vec<SetsBelieved>,
+}
+
+/// How far what is said of label sets of one size can be believed.
+#[derive(Clone, Copy, Debug)]
+pub struct SetsBelieved {
+    /// Labels of a set.
+    pub labels: usize,
+    /// Expected calibration error: that one of the labels fits.
+    pub any_error: f64,
+    /// The same: that a label fits, judged by itself.
+    pub each_error: Option<f64>,
+    /// The mean probability of the label that is most probable by itself, and how often that
+    /// one fits.
+    pub first: Option<(f64, f64)>,
 }
 
 /// How good a model's probabilities are.
@@ -268,8 +284,21 @@ fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
         let auroc = area_under_roc(&all.said, &all.truth).unwrap_or(0.5);
         (reliability(&all.said, &all.truth, bins), auroc)
     };
-    let ((any, any_auroc), (each, each_auroc)) = (of(&trial.any), of(&trial.each));
-    LabelsBelieved { things: trial.things, any, any_auroc, each, each_auroc }
+    let ((any, any_auroc), (each, each_auroc)) = (of(&trial.all.any), of(&trial.all.each));
+    let error =
+        |all: &label_sets::Said| calibration_error(&reliability(&all.said, &all.truth, bins));
+    let mean = |said: &[f64]| said.iter().sum::<f64>() / said.len().max(1) as f64;
+    let sized = |(&labels, sets): (&usize, &label_sets::SetsSaid)| {
+        let judged = !sets.each.said.is_empty();
+        SetsBelieved {
+            labels,
+            any_error: error(&sets.any),
+            each_error: judged.then(|| error(&sets.each)),
+            first: judged.then(|| (mean(&sets.first.said), share(&sets.first.truth))),
+        }
+    };
+    let by_labels = trial.by_labels.iter().map(sized).collect();
+    LabelsBelieved { things: trial.things, any, any_auroc, each, each_auroc, by_labels }
 }
 
 fn share(truth: &[bool]) -> f64 {

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
 use ekphrasis_metric::measure::{
-    ClassWords, EpisodeError, EpisodeOptions, EpisodeScore, FoldedAccuracy, TooFewNegatives,
-    Verification, VerificationError, few_shot, few_shot_with_words,
+    ClassWords, EpisodeError, EpisodeOptions, EpisodeScore, FoldedAccuracy, RocPoint,
+    TooFewNegatives, Verification, VerificationError, few_shot, few_shot_with_words,
 };
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
@@ -62,6 +62,8 @@ pub struct PairScores {
     pub auc: f64,
     /// Equal error rate.
     pub eer: f64,
+    /// From accepting nothing to accepting all, at most 50 points.
+    pub roc: Vec<RocPoint>,
     /// True accept rate at false accept rates of 0.1, 0.01, 0.001, 0.0001.
     pub tar_at_far: Vec<(f64, Result<f64, TooFewNegatives>)>,
     /// With the threshold chosen on other identities, ten folds.
@@ -75,6 +77,8 @@ pub type ShotsScore = (usize, Result<EpisodeScore, EpisodeError>);
 const MOST: usize = 3000;
 const FARS: [f64; 4] = [0.1, 0.01, 0.001, 0.0001];
 const FOLDS: usize = 10;
+/// Points of a ROC that are told.
+const MOST_POINTS: usize = 50;
 
 /// The identity of each picture as a number; `None` where the column is empty.
 pub(super) fn identities(
@@ -172,10 +176,27 @@ impl Pairs {
             negatives: verification.negatives(),
             auc: verification.auc(),
             eer: verification.eer(),
+            roc: thinned(verification.roc(), MOST_POINTS),
             tar_at_far: FARS.map(|far| (far, verification.tar_at(far))).to_vec(),
             folds: Verification::by_folds(&self.scores, &self.same, &self.identities, FOLDS, seed),
         })
     }
+}
+
+/// At most `most` (2 or more) of a curve's points, both ends among them: those that follow one
+/// another in equal steps along it, so that neither its rise nor its end is lost.
+fn thinned(roc: &[RocPoint], most: usize) -> Vec<RocPoint> {
+    if roc.len() <= most {
+        return roc.to_vec();
+    }
+    // Neither rate ever falls, so their sum goes from 0 to 2.
+    let at = |step: usize| {
+        let way = 2.0 * step as f64 / (most - 1) as f64;
+        roc.partition_point(|p| p.far + p.tar < way).min(roc.len() - 1)
+    };
+    let mut kept: Vec<usize> = (0..most - 1).map(at).chain([roc.len() - 1]).collect();
+    kept.dedup();
+    kept.into_iter().map(|i| roc[i]).collect()
 }
 
 /// Episodes, with pictures alone or with words beside them.
@@ -251,4 +272,32 @@ fn names(seen: &[Seen], used: &[usize], labels: &[usize]) -> Vec<String> {
         best.map_or(String::new(), |(name, _)| (*name).to_owned())
     };
     found.iter().map(most).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thinned_curve_has_both_ends_and_no_long_gaps() {
+        let curve = |n: usize| -> Vec<RocPoint> {
+            (0..=n)
+                .map(|i| {
+                    let far = i as f64 / n as f64;
+                    RocPoint { threshold: -far, far, tar: far.powf(0.1) }
+                })
+                .collect()
+        };
+        for n in [1, 10, 49, 50, 1_000, 100_000] {
+            let (all, kept) = (curve(n), thinned(&curve(n), 50));
+            assert!(kept.len() <= 50 && kept.len() >= n.min(20), "{n}: {}", kept.len());
+            assert_eq!((kept[0], kept[kept.len() - 1]), (all[0], all[n]));
+            let way = |p: &RocPoint| p.far + p.tar;
+            let longest = |of: &[RocPoint]| {
+                of.windows(2).map(|w| way(&w[1]) - way(&w[0])).fold(0.0, f64::max)
+            };
+            assert!(kept.windows(2).all(|w| way(&w[0]) < way(&w[1])), "{n}");
+            assert!(longest(&kept) <= longest(&all) + 2.0 / 49.0 + 1e-9, "{n}");
+        }
+    }
 }

@@ -16,8 +16,8 @@ use std::path::{Path, PathBuf};
 
 pub use ekphrasis_metric::measure::{
     AtGamma, ClassScore, Confusion, EpisodeError, EpisodeScore, FoldedAccuracy, Generalised,
-    Interval, PerClass, ReliabilityBin, RetrievalScore, TooFewNegatives, VerificationError,
-    ZeroShotScore, calibration_error, rank,
+    Interval, PerClass, ReliabilityBin, RetrievalScore, RocPoint, TooFewNegatives,
+    VerificationError, ZeroShotScore, calibration_error, rank,
 };
 pub use feedback::{FeedbackReport, Measured, Residual, SeenSoFar, Steered, TriedWeights};
 pub use identity::{PairScores, SameBy, ShotsScore, VerificationReport, WithWords};
@@ -107,6 +107,10 @@ pub struct EvalReport {
     /// Zero-shot classification into the distinct classes (the `class` column,
     /// or else the first caption).
     pub zero_shot: ZeroShotScore,
+    /// How many templates a class was put into; its vector is the mean of theirs.
+    pub templates: usize,
+    /// Zero-shot classification by the first of them alone, if there are several.
+    pub first_template: Option<ZeroShotScore>,
     /// The same for each of these classes.
     pub per_class: NamedClasses,
     /// With seen classes among the labels, if a split of them was named.
@@ -178,6 +182,14 @@ pub fn evaluate(
     let (few_shot, with_words) = identity::episodes(towers, &seen, options)?;
     let found = retrieval::measure(towers, &seen, options.seed)?;
     let (zero_shot, per_class) = zero_shot::plain(towers, &seen, &options.templates)?;
+    let templates = match &options.templates[..] {
+        [] => &towers.labels().templates[..],
+        given => given,
+    };
+    let first_template = match templates {
+        [first, _, ..] => Some(zero_shot::plain(towers, &seen, std::slice::from_ref(first))?.0),
+        _ => None,
+    };
     let generalised = match options.seen_split.as_deref() {
         None => None,
         Some(split) => {
@@ -196,6 +208,8 @@ pub fn evaluate(
         intervals: [t2i.intervals, i2t.intervals],
         subsets: found.subsets,
         zero_shot,
+        templates: templates.len(),
+        first_template,
         per_class,
         generalised,
         verification,

@@ -22,7 +22,7 @@ fn class_vectors(
     templates: &[String],
 ) -> Result<Vec<Embedding>, EngineError> {
     let templates = if templates.is_empty() { &towers.labels().templates } else { templates };
-    labels::check(classes, templates)?;
+    labels::check(classes, templates, 2)?;
     let prompts: Vec<String> = classes
         .iter()
         .flat_map(|class| templates.iter().map(|t| t.replace("{}", class.trim())))
@@ -124,7 +124,7 @@ mod tests {
             .collect();
         for templates in [&[][..], &["a {} thing".to_owned(), "{}".to_owned()]] {
             let fast = class_vectors(&towers, &classes, templates).expect("embedded");
-            let slow = labels::label_vectors(&towers, &classes, templates).expect("embedded");
+            let slow = labels::label_vectors(&towers, &classes, templates, 2).expect("embedded");
             assert_eq!(fast, slow);
         }
         let one = class_vectors(&towers, &classes[..1], &[]).expect_err("refused").to_string();

@@ -34,6 +34,8 @@ pub struct AppliedLabels {
     pub labelled: u64,
     /// How many pictures have each of its labels, in its order.
     pub labels: Vec<(String, u64)>,
+    /// What is doubtful about that, in sentences.
+    pub warnings: Vec<String>,
 }
 
 /// A label set that was applied, and could not be again by another model.
@@ -56,8 +58,8 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` if there is no such set; `Invalid` for a probability outside of 0..=1, a
-    /// set that was made in another space or has but one label, or each label by itself by a
-    /// model that is not calibrated for that; otherwise as model or store fail.
+    /// set that was made in another space or has but one label that is not judged by itself, or
+    /// each label by itself by a model that is not calibrated for that; otherwise as model or store fail.
     pub fn apply_label_set(
         &self,
         name: &str,
@@ -135,6 +137,7 @@ impl Engine {
         loop {
             let stamp = self.store.stamp(NameKind::LabelSet, name)?;
             let vectors = self.vectors_of_set(name)?;
+            vectors.check_count(name, rule.multi)?;
             let pictures = pictures()?;
             let answers = answers(&vectors, &pictures, rule)?;
             let labels = vectors.names();
@@ -154,7 +157,14 @@ impl Engine {
                 Written::Yes => {
                     // Copies may have been looked for among those with a label.
                     *self.copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
-                    return Ok(summary(name, rule, pictures.len(), labels, &answers));
+                    let mut applied = summary(name, rule, pictures.len(), labels, &answers);
+                    if !rule.multi && !vectors.tells_none() {
+                        applied.warnings.push(
+                            "this model cannot tell when none of the labels fits, so a picture of                              something else is labelled as well; `ek model calibrate` lets it tell"
+                                .into(),
+                        );
+                    }
+                    return Ok(applied);
                 }
             }
         }
@@ -179,6 +189,7 @@ fn summary(
         pictures,
         labelled: rows.len() as u64,
         labels: labels.into_iter().zip(counts).collect(),
+        warnings: vec![],
     }
 }
 

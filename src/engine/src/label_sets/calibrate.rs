@@ -1,9 +1,9 @@
 //! Given pictures of held-out things, how much do words count beside pictures, how sharp
 //! are deviations, when does no label fit, and when does one fit whatever others do?
 //!
-//! Sets of 3 to 20 labels (half of the things at most) are drawn, known by words, by one picture each, by both, or some
-//! by each; as many things again are left out of the set. So half of the pictures that are
-//! shown have a label that fits.
+//! Sets of 3 to 100 labels (half of the things at most) are drawn, known by words, by one
+//! picture each, by both, or some by each; as many things again are left out of the set. So
+//! half of the pictures that are shown have a label that fits.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -24,9 +24,12 @@ const WEIGHTS: [f64; 7] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8];
 /// Multiples of deviations that are tried.
 const SHARPNESS: [f64; 7] = [0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0];
 /// Labels of a set, if there are twice as many things.
-const WAYS: [usize; 4] = [3, 5, 10, MOST_WAYS];
-const MOST_WAYS: usize = 20;
-const DRAWS: u64 = 400;
+const WAYS: [usize; 6] = [3, 5, 10, 20, 50, MOST_WAYS];
+const MOST_WAYS: usize = 100;
+/// Labels among which weights of words are tried.
+const WEIGHED_AMONG: usize = 20;
+/// Each size by each way of being known, many times.
+const DRAWS: u64 = 480;
 /// Pictures that are shown of each thing.
 const SHOWN: usize = 3;
 /// The penalty on weights, in examples.
@@ -88,7 +91,8 @@ pub(crate) fn fit(
             truth[usize::from(judged.by_picture[judged.best])].push(judged.own.is_some());
             for (i, (&cosine, expected)) in judged.cosines.iter().zip(judged.expected).enumerate() {
                 let kind = usize::from(judged.by_picture[i]);
-                each_rows[kind].push(EachEvidence::of(cosine, expected).figures());
+                let evidence = EachEvidence::of(cosine, expected, judged.cosines.len());
+                each_rows[kind].push(evidence.figures());
                 each_truth[kind].push(judged.own == Some(i));
             }
             if let (Some(own), true) = (judged.own, by_pictures) {
@@ -132,10 +136,21 @@ pub(crate) fn fit(
 pub(crate) struct LabelTrial {
     /// Things that sets were drawn of.
     pub(crate) things: usize,
+    /// Over sets of all sizes.
+    pub(crate) all: SetsSaid,
+    /// Over those of so many labels.
+    pub(crate) by_labels: BTreeMap<usize, SetsSaid>,
+}
+
+/// What was said of drawn sets of one size, or of all.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct SetsSaid {
     /// How probable it is that a picture has one of the labels.
     pub(crate) any: Said,
     /// How probable each label is by itself.
     pub(crate) each: Said,
+    /// How probable that one is which is most probable by itself, of each picture.
+    pub(crate) first: Said,
 }
 
 /// Probabilities, and whether they came true.
@@ -176,13 +191,23 @@ pub(crate) fn try_out(
                 true => &calibration.pictures,
                 false => &calibration.words,
             };
-            trial.any.add(judged.evidence.probability(weights), judged.own.is_some());
+            let labels = judged.cosines.len();
+            let LabelTrial { all, by_labels, .. } = &mut trial;
+            let mut sets = [all, by_labels.entry(labels).or_default()];
+            let any = judged.evidence.probability(weights);
+            sets.iter_mut().for_each(|sets| sets.any.add(any, judged.own.is_some()));
             let Some(each) = &calibration.each else { return };
+            let mut first = (0.0, false);
             for (i, (&cosine, expected)) in judged.cosines.iter().zip(judged.expected).enumerate() {
                 let weights = if judged.by_picture[i] { &each.pictures } else { &each.words };
-                let said = EachEvidence::of(cosine, expected).probability(weights);
-                trial.each.add(said, judged.own == Some(i));
+                let said = EachEvidence::of(cosine, expected, labels).probability(weights);
+                let own = judged.own == Some(i);
+                sets.iter_mut().for_each(|sets| sets.each.add(said, own));
+                if said > first.0 {
+                    first = (said, own);
+                }
             }
+            sets.iter_mut().for_each(|sets| sets.first.add(first.0, first.1));
         })?;
     }
     Ok(Some(trial))
@@ -217,7 +242,7 @@ fn things<'a>(towers: &dyn Towers, seen: &'a [Seen]) -> Result<Vec<Thing<'a>>, E
 fn best_weight(things: &[Thing<'_>], seed: u64) -> Result<f64, EngineError> {
     let mut right = [0usize; WEIGHTS.len()];
     for draw in 0..DRAWS {
-        let drawn = draw_of(things, draw, seed, MOST_WAYS, Some(Known::Both));
+        let drawn = draw_of(things, draw, seed, WEIGHED_AMONG, Some(Known::Both));
         for (right, weight) in right.iter_mut().zip(WEIGHTS) {
             let vectors = drawn.vectors(weight)?;
             for (picture, own) in &drawn.shown {

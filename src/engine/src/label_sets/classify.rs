@@ -13,6 +13,7 @@ use ekphrasis_index::{Named, Origin};
 use ekphrasis_models::{AnyLabelWeights, EachLabel, EachLabelWeights, LabelCalibration};
 use ndarray::Array2;
 
+use super::groups::groups;
 use crate::confidence::{Confidence, Expected};
 use crate::eval::rows;
 use crate::labels::softmax;
@@ -118,31 +119,35 @@ pub(super) struct EachEvidence {
     deviations: f64,
     rare: f64,
     cosine: f64,
+    labels: f64,
 }
 
 impl EachEvidence {
-    pub(super) fn of(cosine: f32, expected: &Expected) -> Self {
+    /// Of a label among so many: the more there are, the fewer of them fit.
+    pub(super) fn of(cosine: f32, expected: &Expected, labels: usize) -> Self {
         Self {
             deviations: (f64::from(cosine) - expected.mean) / expected.deviation,
             rare: -expected.at_least(cosine, 1).ln(),
             cosine: f64::from(cosine),
+            labels: (labels as f64).ln(),
         }
     }
 
     /// In the order of [`each_weights`].
     pub(super) fn figures(&self) -> Vec<f64> {
-        vec![self.deviations, self.rare, self.cosine]
+        vec![self.deviations, self.rare, self.cosine, self.labels]
     }
 
     pub(super) fn probability(&self, w: &EachLabelWeights) -> f64 {
-        let sum = self.deviations * w.deviations + self.rare * w.rare + self.cosine * w.cosine;
+        let weights = [w.deviations, w.rare, w.cosine, w.labels];
+        let sum: f64 = self.figures().iter().zip(weights).map(|(f, w)| f * w).sum();
         1.0 / (1.0 + (-(w.bias + sum)).exp())
     }
 }
 
 /// The weights of a fit over [`EachEvidence::figures`].
 pub(super) fn each_weights(bias: f64, w: &[f64]) -> EachLabelWeights {
-    EachLabelWeights { bias, deviations: w[0], rare: w[1], cosine: w[2] }
+    EachLabelWeights { bias, deviations: w[0], rare: w[1], cosine: w[2], labels: w[3] }
 }
 
 /// Cosines in deviations of the background's for each label.
@@ -201,7 +206,7 @@ impl LabelVectors {
     /// The labels of a set.
     ///
     /// # Errors
-    /// `Invalid` for a set of one label: there is nothing to choose.
+    /// As the model's background cannot be read.
     pub(crate) fn of_set(towers: &dyn Towers, named: &Named) -> Result<Self, EngineError> {
         let weight = words_weight(towers);
         let mut labels = Vec::new();
@@ -216,13 +221,6 @@ impl LabelVectors {
                 words: words.is_some(),
                 pictures: !pictures.is_empty(),
             });
-        }
-        if labels.len() < 2 {
-            return Err(EngineError::Invalid(format!(
-                "labelling compares labels with each other, and the set {:?} has only one; add \
-                 another",
-                named.name
-            )));
         }
         Self::new(towers, labels)
     }
@@ -244,6 +242,25 @@ impl LabelVectors {
     /// The labels, in the order of cosines.
     pub(super) fn names(&self) -> Vec<String> {
         self.labels.iter().map(|one| one.label.clone()).collect()
+    }
+
+    /// Whether there are enough of the set's labels.
+    ///
+    /// # Errors
+    /// `Invalid` for one that is not judged by itself: there is nothing to choose.
+    pub(crate) fn check_count(&self, set: &str, multi: bool) -> Result<(), EngineError> {
+        if multi || self.labels.len() > 1 {
+            return Ok(());
+        }
+        Err(EngineError::Invalid(format!(
+            "labels are compared with each other, and the set {set:?} has only one; add another, \
+             or judge it by itself (`--multi`; over HTTP `multi`)"
+        )))
+    }
+
+    /// Whether it is known how probable it is that none of them fits.
+    pub(super) fn tells_none(&self) -> bool {
+        self.judge.is_some()
     }
 
     /// The labels' vectors, a row each.
@@ -278,8 +295,12 @@ impl LabelVectors {
             })
             .collect();
         found.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.label.cmp(&b.1.label)));
-        let labels = found.into_iter().map(|(_, label)| label).collect();
-        Ok(LabelReply { labels, none_of_these: read.none })
+        let labels: Vec<LabelScore> = found.into_iter().map(|(_, label)| label).collect();
+        let groups = groups(&labels, multi);
+        // What is said of all labels together and of each alone comes of different fits, and
+        // need not agree: of those judged alone it is left out.
+        let none_of_these = if multi { None } else { read.none };
+        Ok(LabelReply { labels, none_of_these, groups })
     }
 
     /// How each label is judged by itself.
@@ -301,7 +322,8 @@ impl LabelVectors {
     fn each_probability(&self, cosines: &[f32], each: &EachLabel) -> Vec<f32> {
         let expected = self.judge.iter().flat_map(|judge| &judge.expected);
         let of = |((one, &cosine), expected): ((&One, &f32), &Expected)| {
-            EachEvidence::of(cosine, expected).probability(one.weights(each)) as f32
+            let evidence = EachEvidence::of(cosine, expected, cosines.len());
+            evidence.probability(one.weights(each)) as f32
         };
         self.labels.iter().zip(cosines).zip(expected).map(of).collect()
     }
@@ -312,12 +334,16 @@ impl LabelVectors {
         let expected = self.judge.iter().flat_map(|judge| &judge.expected);
         let least = |(one, expected): (&One, &Expected)| {
             let weights = one.weights(each);
-            if [weights.deviations, weights.rare, weights.cosine].iter().any(|&w| w < 0.0) {
+            // How much a cosine that is higher by one adds, beside what becomes rarer.
+            let slope = weights.deviations / expected.deviation + weights.cosine;
+            if weights.rare < 0.0 || slope < 0.0 {
                 // More may mean less: every picture is judged.
                 return -2.0;
             }
-            let enough =
-                |cosine: f32| EachEvidence::of(cosine, expected).probability(weights) >= minimum;
+            let enough = |cosine: f32| {
+                EachEvidence::of(cosine, expected, self.labels.len()).probability(weights)
+                    >= minimum
+            };
             let (mut too_few, mut least) = (-1.0f32, 1.0f32);
             if !enough(least) {
                 return 2.0;
@@ -334,7 +360,7 @@ impl LabelVectors {
     /// The probability of one label by itself.
     pub(super) fn probability_of(&self, label: usize, cosine: f32, each: &EachLabel) -> f32 {
         self.judge.as_ref().map_or(0.0, |judge| {
-            let evidence = EachEvidence::of(cosine, &judge.expected[label]);
+            let evidence = EachEvidence::of(cosine, &judge.expected[label], self.labels.len());
             evidence.probability(self.labels[label].weights(each)) as f32
         })
     }

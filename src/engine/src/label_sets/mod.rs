@@ -4,16 +4,18 @@
 mod apply;
 mod calibrate;
 mod classify;
+mod groups;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use ekphrasis_index::{NameKind, Named, NamedVector, Origin};
+use ekphrasis_index::{NameKind, Named, NamedVector, Origin, own_part};
 
 use crate::naming::{self, Before, Example, KnownExample, NotTaken, checked_name};
 use crate::{Engine, EngineError, labels};
 
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
-pub(crate) use self::calibrate::{LabelTrial, Said, fit, try_out};
+pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
 pub(crate) use self::classify::{LabelVectors, words_weight};
 
 /// Labels of one set.
@@ -57,7 +59,7 @@ pub struct SetLabel {
 /// The words of a label that is given.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum LabelWords {
-    /// Those it has; of a new label, itself.
+    /// Those it has; of a new label, itself, or the last part if it is a path (`animal > dog`).
     #[default]
     AsKnown,
     /// These.
@@ -106,6 +108,29 @@ pub enum Writing {
     Add,
 }
 
+/// Sets whose vectors are kept. Each label of one has its scores with the model's background:
+/// 8 KiB, or 16 MiB for the largest set.
+const KNOWN_SETS: usize = 4;
+
+/// What was compared with for the sets that were used last, with their stamps.
+#[derive(Default)]
+pub(crate) struct SetVectors(Mutex<VecDeque<(String, i64, Arc<LabelVectors>)>>);
+
+impl SetVectors {
+    fn get(&self, set: &str, stamp: i64) -> Option<Arc<LabelVectors>> {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = known.iter().find(|(name, at, _)| name == set && *at == stamp);
+        found.map(|(_, _, vectors)| vectors.clone())
+    }
+
+    fn put(&self, set: &str, stamp: i64, vectors: Arc<LabelVectors>) {
+        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        known.retain(|(name, _, _)| name != set);
+        known.truncate(KNOWN_SETS - 1);
+        known.push_front((set.into(), stamp, vectors));
+    }
+}
+
 impl Engine {
     /// Keeps labels under a name. What is given twice is taken in turn: pictures add up, and
     /// of words the last are kept. Pictures that cannot be read are told and left out as long
@@ -113,7 +138,8 @@ impl Engine {
     ///
     /// # Errors
     /// All are the whole call's, and nothing is written. `Invalid` for a name, label or words
-    /// that cannot be such, no label, more than 2,000 labels, 1,000 pictures of one or 20,000
+    /// that cannot be such, no label, one that differs from another in nothing but capitals, more
+    /// than 2,000 labels, 1,000 pictures of one or 20,000
     /// of all, a label without words and pictures, one that is to be created and is there, or
     /// labels beside those of another space; the first picture's own error if an entry has
     /// pictures and none of them can be read, whatever its words; where model or store fail,
@@ -152,6 +178,7 @@ impl Engine {
             self.write_words(&mut vectors, new)?;
             naming::add_new(&mut vectors, pictures);
             check_size(name, &vectors, new)?;
+            check_different(&vectors, new)?;
             let named = Named { name: name.into(), at: naming::now(), vectors: sorted(vectors) };
             Ok((named, is_new))
         })?;
@@ -249,9 +276,13 @@ impl Engine {
         Ok(named.map(|named| self.label_set_of(&named)))
     }
 
-    /// What is compared with for a set.
-    pub(crate) fn vectors_of_set(&self, name: &str) -> Result<LabelVectors, EngineError> {
+    /// What is compared with for a set. Made once for as long as the set stays the same.
+    pub(crate) fn vectors_of_set(&self, name: &str) -> Result<Arc<LabelVectors>, EngineError> {
         let name = name.trim();
+        let stamp = self.fresh()?.stamp(NameKind::LabelSet, name)?;
+        if let Some(known) = stamp.and_then(|stamp| self.set_vectors.get(name, stamp)) {
+            return Ok(known);
+        }
         let named = self.fresh()?.named(NameKind::LabelSet, name)?.ok_or_else(|| {
             EngineError::NotFound(format!(
                 "there is no label set {name:?}; `ek labels list` has all, `ek labels create` \
@@ -259,7 +290,14 @@ impl Engine {
             ))
         })?;
         self.same_space(&named)?;
-        LabelVectors::of_set(&*self.towers, &named)
+        let vectors = Arc::new(LabelVectors::of_set(&*self.towers, &named)?);
+        // Somebody may have changed it in between.
+        if let (Some(before), Some(now)) = (stamp, self.store.stamp(NameKind::LabelSet, name)?)
+            && before == now
+        {
+            self.set_vectors.put(name, now, vectors.clone());
+        }
+        Ok(vectors)
     }
 
     fn label_set_of(&self, named: &Named) -> LabelSet {
@@ -309,7 +347,7 @@ fn check_label(label: &str) -> Result<(), EngineError> {
         "" => wrong("it is empty"),
         _ if label.chars().count() > LABEL_LIMIT => wrong("it has more than 200 characters"),
         _ if label.chars().any(char::is_control) => wrong("it has a control character"),
-        _ => Ok(()),
+        _ => labels::check_path(label),
     }
 }
 
@@ -349,7 +387,7 @@ fn words_wanted<'a>(
             LabelWords::Nothing => None,
             LabelWords::Text(words) => Some(words.trim()),
             LabelWords::AsKnown if place.is_some() || known.contains(label) => continue,
-            LabelWords::AsKnown => Some(label),
+            LabelWords::AsKnown => Some(own_part(label)),
         };
         match place {
             Some(place) => wanted[place].1 = words,
@@ -369,6 +407,21 @@ fn check_pictures(name: &str, count: usize) -> Result<(), EngineError> {
     Err(EngineError::Invalid(format!(
         "a label set has at most {MOST_SET_EXAMPLES} pictures; {name:?} would have {count}"
     )))
+}
+
+/// Filters do not tell capitals from small letters, and hardly does a model.
+fn check_different(vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
+    let new: HashSet<&str> = new.iter().map(|one| one.label.trim()).collect();
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for label in parts(vectors) {
+        // Those that are there already stay as they are.
+        if let Some(other) = seen.insert(label.to_lowercase(), label)
+            && (new.contains(label) || new.contains(other))
+        {
+            return Err(labels::same_but_for_capitals(other, label));
+        }
+    }
+    Ok(())
 }
 
 fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
@@ -450,8 +503,22 @@ mod tests {
             label("x", LabelWords::AsKnown),
             label("known", LabelWords::AsKnown),
         ];
+        let path = [label("a > b c", LabelWords::AsKnown)];
+        assert_eq!(words_wanted(&[], &path), [("a > b c", Some("b c"))], "the last part");
         let wanted = words_wanted(&vectors("known", false, 1), &new);
         assert_eq!(wanted, [("x", None), ("y", Some("b")), ("z", Some("z"))]);
+    }
+
+    #[test]
+    fn labels_that_differ_in_capitals_are_refused_where_they_are_new() {
+        let there: Vec<NamedVector> =
+            ["Cat", "dog", "cat"].iter().flat_map(|name| vectors(name, true, 0)).collect();
+        assert!(check_different(&there, &[label("dog", LabelWords::AsKnown)]).is_ok());
+        for new in ["Cat", " cat "] {
+            let error = check_different(&there, &[label(new, LabelWords::AsKnown)]);
+            let error = error.expect_err("refused").to_string();
+            assert!(error.contains("\"Cat\" and \"cat\""), "{error}");
+        }
     }
 
     #[test]

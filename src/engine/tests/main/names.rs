@@ -8,7 +8,8 @@ use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_engine::{
     AcceptRate, Accepting, Engine, EngineError, Example, Fault, Filter, GivenTowers,
-    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, Writing,
+    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, WhyReason,
+    Writing,
 };
 use ekphrasis_index::{Access, Holder, LocalStore, NameKind, Named, NamedVector, Origin};
 
@@ -173,6 +174,9 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     let expected = ["red", "green", "blue"].map(|name| (name.to_owned(), 1));
     assert_eq!((applied.pictures, applied.labelled), (6, 3), "{applied:?}");
     assert_eq!(applied.labels, expected);
+    // These encoders know no background, and it is said what that means.
+    let [warning] = &applied.warnings[..] else { panic!("{applied:?}") };
+    assert!(warning.contains("cannot tell when none of the labels fits"), "{warning}");
     assert_eq!(
         ["red", "green", "pink"].map(|hue| count(&engine, &format!("label:{hue}"))),
         [1, 1, 0]
@@ -191,6 +195,20 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     let alone = engine.label_by_set(&[Source::Path(folder.join("0.png"))], "hues", false);
     let alone = alone.expect("labelled").swap_remove(0).expect("a picture");
     assert!((alone.labels[0].probability - given.probability).abs() < 1e-5, "{alone:?} {given:?}");
+    // Why one is a hit, and how many could be, is told by the same labels.
+    let red = hits[0].item.id;
+    let about = SearchRequest { why: Some(red), ..request.clone() };
+    let reason = engine.search(&about).expect("found").why.expect("told").reason;
+    assert_eq!(reason, WhyReason::Shown);
+    let other = engine.items(None, 100, &Filter::default()).expect("read");
+    let other = other.iter().map(|item| item.id).find(|id| *id != red).expect("another");
+    let about = SearchRequest { why: Some(other), ..request.clone() };
+    let reason = engine.search(&about).expect("found").why.expect("told").reason;
+    assert_eq!(reason, WhyReason::Filtered(vec!["label:red".into()]));
+    let mut without = request.clone();
+    without.feedback.disliked = vec![Example::Item(red)];
+    let reply = engine.search(&without).expect("found");
+    assert_eq!((reply.hits.len(), reply.total_candidates), (0, 0), "the one that is red is hidden");
     // It stays in the store; pictures that come are asked as they are indexed.
     drop(engine);
     let engine = open(&data, towers());
@@ -203,6 +221,21 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     );
     let state = engine.status().expect("read").labels;
     assert_eq!((state[0].pictures, state[0].waiting, state[0].changed), (7, 0, false));
+    // So are those that another store's export brings.
+    let (others, more) = (dir.path().join("others"), dir.path().join("more"));
+    fs_err::create_dir_all(&others).expect("created");
+    picture(&others.join("11.png"), [245, 5, 5]);
+    let other = open(&more, towers());
+    index(&other, &others);
+    let file = dir.path().join("all.npy");
+    other.export(&file, ekphrasis_engine::ExchangeForm::Npy).expect("exported");
+    assert_eq!(engine.import(&file, ekphrasis_engine::ExchangeForm::Npy).expect("imported"), 1);
+    assert_eq!(count(&engine, "label:red"), 3);
+    let id = engine.items(None, 100, &Filter::default()).expect("read").into_iter();
+    let id = id
+        .map(|item| (item.path, item.id))
+        .find(|(path, _)| path.as_ref().is_some_and(|path| path.ends_with("11.png")));
+    assert!(engine.remove_item(id.expect("imported").1).expect("removed"));
     // A set that is changed says so, and is not asked of what is new.
     engine.write_label_set("hues", &worded(&["white"]), Writing::Add).expect("added");
     picture(&folder.join("10.png"), [255, 255, 255]);
