@@ -28,6 +28,7 @@ mod model;
 mod runtime;
 mod thumbnail;
 mod trial;
+mod unsaid;
 mod verification;
 mod vocabulary;
 
@@ -54,5 +55,6 @@ pub use model::{MANIFEST_FILE, Model, ModelError, PAIR_KEY};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
 pub use trial::TrialError;
+pub use unsaid::{WordList, unsaid};
 pub use verification::{AcceptRate, Verification};
 pub use vocabulary::{Vocabulary, pack_vectors};
