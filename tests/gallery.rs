@@ -91,6 +91,21 @@ fn a_picture_is_described_by_words() {
 }
 
 #[test]
+fn no_picture_is_called_an_ape() {
+    let cat = reference("images/cat_451x300.jpg");
+    // Without a store, so that no caption is among the words.
+    let args = ["describe", "-n", "1000", "--json", cat.to_str().expect("UTF-8")];
+    let reply = Home::new().ek(&args).exits(0).json();
+    let words = reply["images"][0]["descriptions"].as_array().expect("words");
+    assert!(words.len() > 500, "{}", words.len());
+    let apes =
+        ["ape", "baboon", "chimpanzee", "gorilla", "lemur", "macaque", "monkey", "orangutan"];
+    for word in words.iter().map(|word| word["text"].as_str().expect("a text")) {
+        assert!(!word.split([' ', '-']).any(|part| apes.contains(&part)), "{word}");
+    }
+}
+
+#[test]
 fn words_that_no_training_had_describe_a_picture_and_none_says_it_again() {
     // Without a store, so that no caption helps.
     let home = Home::new();

@@ -8,6 +8,7 @@ use ekphrasis_embed::{Embedding, EmbeddingError, Space, dot};
 
 use crate::manifest::VocabularyFiles;
 use crate::model::{Model, ModelError};
+use crate::unsaid::unsaid;
 
 /// The nouns that the default model ships, for other models to embed; a line each, with
 /// what it is a kind of behind a tab. `models/lite/CARD.md` says how they were chosen.
@@ -165,7 +166,7 @@ impl Lexicon {
 
     /// The `k` words with the highest cosine to `query`, best first, equal ones in order; of
     /// those of which one is a near kind of the other (*poodle*, *dog*), or that share a word
-    /// (*iron*, *steam iron*), the best only.
+    /// (*iron*, *steam iron*), the best only. None is [`unsaid`].
     ///
     /// # Errors
     /// `SpaceMismatch` for an embedding of another space.
@@ -180,7 +181,8 @@ impl Lexicon {
         }
         scored.sort_by(better);
         let mut said = Said::default();
-        let found = scored.into_iter().filter(|&(noun, _)| said.takes(noun, &self.nouns)).take(k);
+        let sayable = scored.into_iter().filter(|&(noun, _)| !unsaid(&self.nouns.words[noun]));
+        let found = sayable.filter(|&(noun, _)| said.takes(noun, &self.nouns)).take(k);
         Ok(found.map(|(i, score)| (self.nouns.words[i].as_str(), score)).collect())
     }
 
@@ -280,6 +282,14 @@ mod tests {
         assert_eq!(words, ["poodle", "cat"]);
         assert!((found[0].1 - 1.0).abs() < 0.01, "{found:?}");
         assert_eq!(lexicon.nearest(&query, 1).expect("one space").len(), 1);
+    }
+
+    #[test]
+    fn the_unsaid_is_left_out_be_it_the_nearest() {
+        let lexicon = lexicon("gorilla\nman\n", &[[1.0, 0.0, 0.0], [0.6, 0.8, 0.0]]);
+        let query = Embedding::new(&lexicon.space, vec![1.0, 0.0, 0.0]).expect("a direction");
+        let found = lexicon.nearest(&query, 2).expect("one space");
+        assert_eq!(found.iter().map(|(word, _)| *word).collect::<Vec<_>>(), ["man"]);
     }
 
     #[test]

@@ -32,6 +32,7 @@ mod provider;
 mod runtime;
 mod thumbnail;
 mod trial;
+mod unsaid;
 mod verification;
 mod vocabulary;
 
@@ -61,5 +62,6 @@ pub use provider::{Provided, Provider, ProviderChoice};
 pub use runtime::{Origin, Runtime, RuntimeError, RuntimeSearch};
 pub use thumbnail::encode_thumbnail;
 pub use trial::TrialError;
+pub use unsaid::{WordList, unsaid};
 pub use verification::{AcceptRate, Verification};
 pub use vocabulary::{Vocabulary, pack_vectors};

@@ -5,6 +5,7 @@ use ekphrasis_embed::{Embedding, EmbeddingError, Space, dot};
 
 use crate::manifest::VocabularyFiles;
 use crate::model::{Model, ModelError};
+use crate::unsaid::unsaid;
 
 /// Words and their embeddings in the model's space.
 #[derive(Clone, Debug)]
@@ -92,8 +93,8 @@ impl Vocabulary {
             .enumerate()
             .collect();
         scored.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-        scored.truncate(k);
-        Ok(scored.into_iter().map(|(i, score)| (self.words[i].as_str(), score)).collect())
+        let words = scored.into_iter().map(|(i, score)| (self.words[i].as_str(), score));
+        Ok(words.filter(|(word, _)| !unsaid(word)).take(k).collect())
     }
 }
 

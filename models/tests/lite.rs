@@ -4,7 +4,7 @@ use std::path::Path;
 
 use ekphrasis_embed::ImageTensor;
 use ekphrasis_embed::testing::{check_image_encoder, check_pair, check_text_encoder};
-use ekphrasis_models::{Model, decode};
+use ekphrasis_models::{Model, decode, unsaid};
 use serde_json::Value;
 
 use crate::support::{
@@ -115,6 +115,27 @@ fn both_towers_conform() {
     check_image_encoder(images.as_ref());
     check_text_encoder(texts.as_ref());
     check_pair(images.as_ref(), texts.as_ref());
+}
+
+/// The words of apes themselves are asked, so that nothing could be nearer; no runtime is needed.
+#[test]
+fn no_answer_is_unsaid() {
+    let model = lite();
+    let vocabulary = model.vocabulary().expect("readable").expect("the model has one");
+    let lexicon = model.lexicon().expect("readable").expect("the model has one");
+    let unsaid_ones: Vec<usize> =
+        (0..vocabulary.words().len()).filter(|&i| unsaid(&vocabulary.words()[i])).collect();
+    for ape in ["gorilla", "chimpanzee", "orangutan", "baboon", "Madagascar cat"] {
+        assert!(unsaid_ones.iter().any(|&i| vocabulary.words()[i] == ape), "{ape}");
+    }
+    for i in unsaid_ones {
+        let query = vocabulary.embedding(i);
+        let classes = vocabulary.nearest(&query, 1000).expect("one space");
+        let nouns = lexicon.nearest(&query, 100).expect("one space");
+        assert!(classes.len() > 900 && nouns.len() == 100, "{}", classes.len());
+        let said = classes.iter().chain(&nouns).find(|(word, _)| unsaid(word));
+        assert!(said.is_none(), "{}: {said:?}", vocabulary.words()[i]);
+    }
 }
 
 #[test]

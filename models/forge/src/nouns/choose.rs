@@ -3,22 +3,26 @@
 //! A noun is taken if what it mostly means is of a kind that can be seen ([`SEEN_FILES`],
 //! [`SEEN`], without [`UNSEEN`]), and if it is no name. Of words that mean the same, the most
 //! frequent is taken. People are those of `people.txt` only, trades and family, since most
-//! nouns for people judge them; `excluded.txt` says what else is left out.
+//! nouns for people judge them; `excluded.txt` and what no picture is described by
+//! ([`ekphrasis_models::unsaid`]) say what else is left out.
 
 use std::collections::{HashMap, HashSet};
+
+use ekphrasis_models::{WordList, unsaid};
 
 use super::wordnet::{Synset, WordNet};
 use crate::Result;
 
-/// Animals, artifacts, the body, food, natural objects, plants, shapes.
-const SEEN_FILES: [u8; 7] = [5, 6, 8, 13, 17, 20, 25];
+/// Animals, artifacts, food, natural objects, plants, shapes.
+const SEEN_FILES: [u8; 6] = [5, 6, 13, 17, 20, 25];
 /// Substances: only those that are no chemicals.
 const SUBSTANCES: u8 = 27;
 /// People.
 const PEOPLE: u8 = 18;
 
-/// What can be seen of other files: weather, scenes, groups, sports, events, signs, faces.
-const SEEN: [&str; 37] = [
+/// What can be seen of other files: weather, scenes, groups, sports, events, signs, the outside
+/// of bodies.
+const SEEN: [&str; 39] = [
     "animal_group#1",
     "atmospheric_phenomenon#1",
     "board_game#1",
@@ -31,12 +35,14 @@ const SEEN: [&str; 37] = [
     "dance#4",
     "dancing#1",
     "explosion#1",
+    "external_body_part#1",
     "facial_expression#1",
     "fire#1",
     "fire#3",
     "flag#1",
     "forest#1",
     "gathering#1",
+    "hair#1",
     "herd#1",
     "letter#2",
     "light#1",
@@ -58,24 +64,83 @@ const SEEN: [&str; 37] = [
     "wave#1",
 ];
 
+/// The same, one by one: parts of the body whose kinds are inside of it.
+const SEEN_ALONE: [&str; 40] = [
+    "ankle#1",
+    "armpit#1",
+    "belly#1",
+    "bone#1",
+    "cheek#1",
+    "chest#1",
+    "chin#1",
+    "dimple#3",
+    "ear#1",
+    "elbow#1",
+    "eye#1",
+    "fingernail#1",
+    "forehead#1",
+    "freckle#1",
+    "heart#2",
+    "heel#2",
+    "hip#1",
+    "knee#1",
+    "knuckle#1",
+    "lap#1",
+    "mouth#2",
+    "nape#1",
+    "navel#1",
+    "nose#1",
+    "nostril#1",
+    "palm#1",
+    "rib_cage#1",
+    "shin#1",
+    "shoulder#1",
+    "skeleton#3",
+    "skin#1",
+    "skull#1",
+    "spinal_column#1",
+    "thumbnail#1",
+    "toenail#1",
+    "tongue#1",
+    "tooth#1",
+    "torso#1",
+    "waist#1",
+    "wrist#1",
+];
+
 /// What cannot, be it in a file of things that can: what is inside of bodies or too small,
-/// medicines, and the families of taxonomists.
-const UNSEEN: [&str; 20] = [
+/// medicines, courts, and the families of taxonomists. Or should not be seen in a picture: apes,
+/// for which people are taken; drugs, and what people are punished with.
+const UNSEEN: [&str; 34] = [
+    "alkaloid#1",
     "artery#1",
     "body_substance#1",
+    "body_waste#1",
     "cell#2",
+    "chromosome#1",
+    "contraceptive#1",
+    "court#1",
     "drug#1",
     "elementary_particle#1",
     "enzyme#1",
+    "gene#1",
     "gland#1",
     "hormone#1",
+    "inclusion_body#1",
+    "instrument_of_punishment#1",
+    "marijuana#1",
     "membrane#2",
     "microorganism#1",
     "muscle#1",
+    "necessity#2",
     "nerve#1",
     "neural_structure#1",
+    "organelle#1",
     "particle#2",
+    "penal_institution#1",
+    "primate#2",
     "protein#1",
+    "steroid#1",
     "taxonomic_group#1",
     "tissue#1",
     "vein#1",
@@ -84,7 +149,19 @@ const UNSEEN: [&str; 20] = [
 ];
 
 /// Substances that are chemicals, but for metals.
-const CHEMICALS: [&str; 4] = ["chemical#1", "chemical_element#1", "compound#2", "drug#1"];
+const CHEMICALS: [&str; 11] = [
+    "agent#3",
+    "alcohol#2",
+    "antigen#1",
+    "atom#1",
+    "chemical#1",
+    "chemical_element#1",
+    "compound#2",
+    "drug#1",
+    "molecule#1",
+    "radical#1",
+    "toxin#1",
+];
 const METALS: [&str; 2] = ["metal#1", "metallic_element#1"];
 
 /// Times that a noun was met in annotated texts from which on that says something.
@@ -134,34 +211,6 @@ impl Frequencies {
     }
 }
 
-/// What is left out.
-pub(super) struct Excluded {
-    alone: HashSet<String>,
-    within: HashSet<String>,
-}
-
-impl Excluded {
-    /// Reads `excluded.txt`.
-    pub(super) fn parse(text: &str) -> Self {
-        let lines = || text.lines().map(str::trim).filter(|l| !l.is_empty() && !l.starts_with('#'));
-        let within = lines().filter_map(|l| l.strip_prefix('*')).map(str::to_owned).collect();
-        let alone = lines().filter(|l| !l.starts_with('*')).map(str::to_owned).collect();
-        Self { alone, within }
-    }
-
-    pub(super) fn has(&self, noun: &str) -> bool {
-        let noun = noun.to_lowercase();
-        let bare = |word: &str| {
-            let word = word.strip_suffix("'s").unwrap_or(word);
-            self.within.contains(word)
-                || word.strip_suffix('s').is_some_and(|one| self.within.contains(one))
-        };
-        self.alone.contains(&noun)
-            || self.within.contains(&noun)
-            || noun.split([' ', '-']).any(bare)
-    }
-}
-
 /// A noun that was chosen, and its meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Chosen {
@@ -175,12 +224,13 @@ pub(super) fn choose(
     frequencies: &Frequencies,
     classes: &[String],
     people: &[&str],
-    excluded: &Excluded,
+    excluded: &WordList,
     most: usize,
 ) -> Result<Vec<Chosen>> {
     let seen = can_be_seen(net)?;
+    let left_out = |noun: &str| unsaid(noun) || excluded.has(noun);
     let (mut chosen, mut words, mut meanings) = (vec![], HashSet::new(), HashSet::new());
-    for class in classes.iter().filter(|class| !excluded.has(class)) {
+    for class in classes.iter().filter(|class| !left_out(class)) {
         if words.insert(class.to_lowercase()) {
             let places = net.meanings_of(&class.to_lowercase().replace(' ', "_"));
             let meaning = places.iter().copied().find(|place| seen.contains(place));
@@ -205,7 +255,7 @@ pub(super) fn choose(
             let meaning = main_meaning(net, &seen, lemma, places)?;
             let noun = lemma.replace('_', " ");
             let frequency = frequencies.of(&noun, annotated(net, lemma, places));
-            (frequency > 0.0 && !excluded.has(&noun)).then_some((frequency, noun, meaning))
+            (frequency > 0.0 && !left_out(&noun)).then_some((frequency, noun, meaning))
         })
         .collect();
     candidates.sort_by(|a, b| b.0.total_cmp(&a.0).then_with(|| a.1.cmp(&b.1)));
@@ -234,6 +284,9 @@ fn can_be_seen(net: &WordNet) -> Result<HashSet<Synset>> {
         }
     }
     seen.retain(|synset| !unseen.contains(synset) && !net.meaning(*synset).instance);
+    for name in SEEN_ALONE {
+        seen.insert(net.named(name)?);
+    }
     Ok(seen)
 }
 
@@ -294,17 +347,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_out_is_left_out_in_every_form() {
-        let excluded = Excluded::parse("# why\n*tramp\nbit\n\n");
-        for noun in ["tramp", "tramps", "tramp steamer", "tramp's hat", "old-tramp", "bit", "Bit"] {
-            assert!(excluded.has(noun), "{noun}");
-        }
-        for noun in ["trampoline", "drill bit", "# why"] {
-            assert!(!excluded.has(noun), "{noun}");
-        }
-    }
-
-    #[test]
     fn pairs_that_no_list_has_are_as_rare_as_their_rarer_word() {
         let map = |list: &[(&str, f64)]| list.iter().map(|&(w, n)| (w.to_owned(), n)).collect();
         let known = Frequencies {
@@ -320,12 +362,12 @@ mod tests {
 
     #[test]
     fn the_lists_of_the_tree_agree_with_each_other() {
-        let excluded = Excluded::parse(super::super::EXCLUDED);
-        let both: Vec<&str> = super::super::people().filter(|p| excluded.has(p)).collect();
+        let excluded = WordList::parse(super::super::EXCLUDED);
+        let left_out = |noun: &str| unsaid(noun) || excluded.has(noun);
+        let both: Vec<&str> = super::super::people().filter(|p| left_out(p)).collect();
         assert!(both.is_empty(), "{both:?}");
         // What ships is what these lists let through.
-        let shipped: Vec<&str> =
-            ekphrasis_models::nouns().filter(|noun| excluded.has(noun)).collect();
+        let shipped: Vec<&str> = ekphrasis_models::nouns().filter(|n| left_out(n)).collect();
         assert!(shipped.is_empty(), "{shipped:?}");
         let known: HashSet<&str> = ekphrasis_models::nouns().collect();
         let missing: Vec<&str> = super::super::people().filter(|p| !known.contains(p)).collect();

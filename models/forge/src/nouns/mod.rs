@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use ekphrasis_embed::{Embedding, dot};
-use ekphrasis_models::{Model, Runtime, RuntimeSearch, pack_lexicon};
+use ekphrasis_models::{Model, Runtime, RuntimeSearch, WordList, pack_lexicon};
 
-use self::choose::{Excluded, Frequencies, choose, kinds};
+use self::choose::{Frequencies, choose, kinds};
 use self::wordnet::WordNet;
 use crate::Result;
 use crate::packages::{Package, Packages, Registry};
@@ -21,7 +21,7 @@ const MOST: usize = 20_000;
 
 /// People that are taken.
 const PEOPLE: &str = include_str!("people.txt");
-/// Nouns that are left out, with why.
+/// Nouns that are left out beside those that no picture is described by, with why.
 const EXCLUDED: &str = include_str!("excluded.txt");
 
 /// Princeton's WordNet 3.1, its files as published.
@@ -67,7 +67,7 @@ pub(crate) fn run(packages: &Packages, args: &Args) -> Result<()> {
     let frequencies =
         Frequencies { words: read(&counts.join(WORDS))?, pairs: read(&counts.join(PAIRS))? };
     let people: Vec<&str> = people().collect();
-    let excluded = Excluded::parse(EXCLUDED);
+    let excluded = WordList::parse(EXCLUDED);
     let chosen = choose(&net, &frequencies, &classes, &people, &excluded, MOST)?;
     let mut text = String::new();
     for (one, kind) in chosen.iter().zip(kinds(&net, &chosen)) {

@@ -7,13 +7,15 @@
 //! fitting the word. A picture fits a word of the vocabulary or a caption of the
 //! store as far as its cosine says; one of its own words (captions, tags, folders)
 //! it fits or not. Both correlations are in −1..=1, 1 where the word divides the
-//! collection as the group does, so the two kinds of words compete fairly.
+//! collection as the group does, so the two kinds of words compete fairly. Words of the
+//! vocabulary that no picture is described by ([`unsaid`]) name none; a user's own words may.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path};
 
 use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Filter, Item, Kind, Query, StoreRead};
+use ekphrasis_models::unsaid;
 use ndarray::{Array2, ArrayView2, Axis};
 
 use crate::{Engine, EngineError};
@@ -271,7 +273,8 @@ impl Engine {
                 row.iter_mut().zip(word.values()).for_each(|(to, from)| *to = *from);
             }
             let fits = by_cosine(pictures, rows.view(), &membership.of);
-            for (word, fit) in vocabulary.words().iter().zip(fits) {
+            let words = vocabulary.words().iter().zip(fits);
+            for (word, fit) in words.filter(|(word, _)| !unsaid(word)) {
                 candidates.add(word, fit.correlations(&membership.sizes));
             }
         }
