@@ -7,6 +7,7 @@ mod bad_files;
 mod browser;
 mod cluster;
 mod confidence;
+mod copying;
 mod crash;
 mod duplicates;
 mod eval;

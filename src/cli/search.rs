@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::copying::StoreArgs;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ModeArg {
     /// Vectors and words, fused
@@ -85,4 +87,6 @@ pub(crate) struct SearchArgs {
     /// Only pictures that fit with at least this probability, from 0 to 1
     #[arg(long, value_name = "P", allow_negative_numbers = true)]
     pub(crate) min_confidence: Option<f32>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }

@@ -2,10 +2,11 @@
 
 use std::path::PathBuf;
 
-use ekphrasis_engine::{IndexOptions, IndexReport, Serving, WatchEvent, watch};
+use ekphrasis_engine::{IndexOptions, IndexReport, Serving, SharedIndexOptions, WatchEvent, watch};
 use ekphrasis_web::wire;
 use serde_json::json;
 
+use super::stores::open_shared;
 use super::{Done, config, open_to_write, stop_on_interrupt};
 use crate::cli::{Global, IndexArgs};
 use crate::failure::Failure;
@@ -18,6 +19,9 @@ const SHOWN_FAILURES: usize = 20;
 const WORTH_A_LOOK: f64 = 2.0;
 
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.worker.store.store {
+        return shared(global, args, store);
+    }
     let config = config(global)?;
     if !args.watch
         && let Some(server) = Forward::to_holder(&config)
@@ -56,6 +60,37 @@ pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> 
         let serving = Serving::new(engine);
         watch(&serving, &roots, &|event| tell_event(global.quiet, &event), &stop)?;
     }
+    let partly = report.progress.failed > 0 || report.stopped;
+    Ok(if partly { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// Into a store that others share.
+fn shared(global: &Global, args: &IndexArgs, store: &str) -> Result<Done, Failure> {
+    for (asked, what) in [
+        (args.watch, "following changes (--watch); run it again instead"),
+        (args.check_content, "--check-content"),
+        (args.memory.memory.is_some(), "--memory"),
+    ] {
+        if asked {
+            return Err(Failure::Usage(format!("not supported by the store at {store}: {what}")));
+        }
+    }
+    let engine = open_shared(global, store, true)?;
+    let stop = stop_on_interrupt()?;
+    let options = SharedIndexOptions {
+        files: IndexOptions {
+            captions: args.captions.clone(),
+            exclude: args.exclude.clone(),
+            follow_links: args.follow_links,
+            ..IndexOptions::default()
+        },
+        part: args.worker.part.unwrap_or_default(),
+    };
+    let shown = ProgressLine::new(global);
+    let result = engine.index(&args.dirs, &options, &|p, path| shown.show(p, path), &stop);
+    shown.clear();
+    let report = result?;
+    tell(global, &report)?;
     let partly = report.progress.failed > 0 || report.stopped;
     Ok(if partly { Done::NothingOrPartly } else { Done::Well })
 }

@@ -2,14 +2,19 @@
 
 use ekphrasis_engine::Applied;
 use ekphrasis_web::wire;
+use serde_json::json;
 
 use super::recall::sentence;
+use super::stores::open_shared;
 use super::{Done, open_to_read};
 use crate::cli::{Global, StatusArgs};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
 
 pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.store.store {
+        return shared(global, args, store);
+    }
     let engine = open_to_read(global)?;
     if args.failures {
         let failures = engine.failures()?;
@@ -76,6 +81,40 @@ pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure
     }
     for applied in &status.labels {
         output::line(&format!("{:<12} {}", "labels", labels(applied)))?;
+    }
+    Ok(Done::Well)
+}
+
+/// Of a store that others share.
+fn shared(global: &Global, args: &StatusArgs, store: &str) -> Result<Done, Failure> {
+    if args.failures {
+        return Err(Failure::Usage(format!(
+            "not supported by the store at {store}: a list of failures; each `ek index` tells those of its own run"
+        )));
+    }
+    let status = open_shared(global, store, false)?.status()?;
+    if global.json {
+        output::json(&json!({
+            "store": status.at,
+            "server": status.server,
+            "finds_words": status.finds_words,
+            "images": status.images,
+            "texts": status.texts,
+            "model": status.model,
+            "space": status.space,
+            "dim": status.dim,
+        }))?;
+        return Ok(Done::Well);
+    }
+    let words = if status.finds_words { "" } else { "; it finds no words" };
+    for (name, value) in [
+        ("store", status.at),
+        ("server", format!("Milvus {}{words}", status.server)),
+        ("pictures", count(status.images, "picture", "pictures")),
+        ("texts", count(status.texts, "text", "texts")),
+        ("model", format!("{} ({}, {}-d)", status.model, status.space, status.dim)),
+    ] {
+        output::line(&format!("{name:<12} {value}"))?;
     }
     Ok(Done::Well)
 }

@@ -2,6 +2,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod hub;
+#[cfg(feature = "milvus")]
+mod milvus;
 mod python;
 mod server;
 
@@ -12,6 +14,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(feature = "milvus")]
+pub(crate) use milvus::Milvus;
 pub(crate) use python::python;
 pub(crate) use server::Server;
 

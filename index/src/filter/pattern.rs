@@ -27,11 +27,13 @@ impl Pattern {
         &self.text
     }
 
-    pub(crate) fn folded(&self) -> &str {
+    /// Without case and accents.
+    pub fn folded(&self) -> &str {
         &self.folded
     }
 
-    pub(crate) fn is_wild(&self) -> bool {
+    /// Whether it has a `*` or `?`.
+    pub fn is_wild(&self) -> bool {
         is_wild(&self.folded)
     }
 
@@ -230,6 +232,12 @@ impl fmt::Display for PathPattern {
 }
 
 /// The folded names of the folders that `path` goes through, from the root on.
+/// The names of the folders that `file` lies in, folded.
+pub(crate) fn folder_names(file: &Path) -> Vec<String> {
+    let folder = file.file_name().and_then(|_| file.parent());
+    folder.into_iter().flat_map(names_of).map(|name| name.trim().to_owned()).collect()
+}
+
 fn names_of(path: &Path) -> impl Iterator<Item = String> {
     path.components().filter_map(|component| match component {
         Component::Normal(name) => Some(fold(&name.to_string_lossy())),

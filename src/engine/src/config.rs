@@ -45,6 +45,9 @@ pub struct Config {
     pub onnxruntime_env: Option<PathBuf>,
     /// `EK_API_KEY`, for the server.
     pub api_key: Option<String>,
+    /// `EK_MILVUS_TOKEN`: `user:password` or an API key, for stores on a Milvus server.
+    #[cfg(feature = "milvus")]
+    pub milvus_token: Option<ekphrasis_milvus::Token>,
     /// For `ek model pull`.
     pub hub: HubSettings,
 }
@@ -235,6 +238,9 @@ impl Config {
                 Some(Ok(key)) => Some(key),
                 Some(Err(_)) => return Err(ConfigError::Key),
             },
+            #[cfg(feature = "milvus")]
+            milvus_token: env("EK_MILVUS_TOKEN")
+                .map(|token| ekphrasis_milvus::Token::new(token.to_string_lossy())),
             hub: HubSettings::resolve_in(env),
         })
     }

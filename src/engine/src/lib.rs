@@ -7,6 +7,7 @@ mod api;
 pub mod cluster;
 pub mod confidence;
 mod config;
+mod copy;
 mod diversity;
 mod doctor;
 mod duplicates;
@@ -33,6 +34,7 @@ mod ranked;
 mod recall;
 mod search;
 mod secret;
+mod shared;
 mod steering;
 mod thumbnails;
 mod together;
@@ -47,6 +49,7 @@ pub use api::{
 };
 pub use confidence::{Anything, Confidence, Verdict};
 pub use config::{Config, ConfigError, Flags, HubSettings};
+pub use copy::{CopyOptions, CopyReport, StoreAt};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use engine::{Engine, OpenFor};
@@ -73,6 +76,7 @@ pub use models::{Known, calibrate_model, import_model, known_models, model_to_us
 pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
+pub use shared::{IndexPart, ParsePartError, SharedEngine, SharedIndexOptions, SharedStatus};
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};
 pub use towers::{GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
@@ -84,6 +88,10 @@ pub use ekphrasis_index::{
     Applied, Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord,
     GivenLabel, Holder, Item, ItemId, Kind, LabelRule, Place, Recall, Side as RecallSide, Taken,
     WordField, WordMatch,
+};
+#[cfg(feature = "milvus")]
+pub use ekphrasis_milvus::{
+    Address as MilvusAddress, Options as MilvusOptions, Token as MilvusToken,
 };
 pub use ekphrasis_models::{
     AcceptRate, ImportOptions, Imported, LabelCalibration, Lexicon, Manifest, Precision,

@@ -23,6 +23,15 @@ pub(super) struct Words {
     pub(super) labels: Vec<String>,
 }
 
+/// Captions, tags and labels.
+pub(crate) type WordLists<'a> = (&'a [String], &'a [String], &'a [String]);
+
+impl Words {
+    fn lists(&self) -> WordLists<'_> {
+        (&self.texts, &self.tags, &self.labels)
+    }
+}
+
 impl Captions {
     /// Reads a pairs file. Several lines for one picture add up.
     ///
@@ -50,6 +59,16 @@ impl Captions {
     /// The words for a file, if the pairs file names it.
     pub(super) fn of(&self, path: &Path) -> Option<&Words> {
         self.by_path.get(path)
+    }
+
+    /// Captions, tags and labels of a file, if the pairs file names it.
+    pub(crate) fn words_of(&self, path: &Path) -> Option<WordLists<'_>> {
+        self.of(path).map(Words::lists)
+    }
+
+    /// The same of each text that belongs to no file.
+    pub(crate) fn texts_alone(&self) -> impl Iterator<Item = WordLists<'_>> {
+        self.texts.iter().map(Words::lists)
     }
 
     /// The files that have words, in no order.

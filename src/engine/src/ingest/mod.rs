@@ -24,7 +24,7 @@ use ekphrasis_index::{Failure, ItemId};
 
 pub use captions::{CaptionError, Captions};
 pub use clock::Stages;
-pub(crate) use walk::{ENDINGS, mtime_ns};
+pub(crate) use walk::{ENDINGS, Listed, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};
 use walk::Walker;
@@ -142,10 +142,7 @@ impl Engine {
     ) -> Result<IndexReport, EngineError> {
         let roots = resolve(roots)?;
         one_line_each(&options.exclude)?;
-        let captions = match &options.captions {
-            Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
-            None => Captions::default(),
-        };
+        let captions = read_captions(options)?;
         self.running(stop, || self.in_turn(&roots, &captions, options, on_progress, stop))
     }
 
@@ -272,6 +269,25 @@ impl Engine {
         }
         result
     }
+}
+
+/// The captions file, if there is one.
+pub(crate) fn read_captions(options: &IndexOptions) -> Result<Captions, EngineError> {
+    match &options.captions {
+        Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string())),
+        None => Ok(Captions::default()),
+    }
+}
+
+/// All pictures below these roots, as an indexing run would come by them.
+pub(crate) fn list_pictures(
+    roots: &[PathBuf],
+    options: &IndexOptions,
+) -> Result<Listed, EngineError> {
+    let roots = resolve(roots)?;
+    one_line_each(&options.exclude)?;
+    // There is no store in a folder whose own files would have to be left out.
+    Ok(Walker::new(&roots, &roots, vec![], options, Path::new(""))?.list())
 }
 
 /// Insists that no glob has a line break: options are remembered a line each, and a glob of

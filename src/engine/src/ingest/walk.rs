@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use ekphrasis_index::{Judged, KnownFile};
+use ekphrasis_index::{Failure, Judged, KnownFile};
 use ignore::overrides::{Override, OverrideBuilder};
 use ignore::{DirEntry, WalkBuilder};
 
@@ -87,6 +87,19 @@ const SYSTEM: &[&str] = &[
     "#snapshot",
     "__macosx",
 ];
+
+/// Pictures that a walk came by.
+#[derive(Default)]
+pub(crate) struct Listed {
+    /// Each with its size and its time, in the order of the walk.
+    pub(crate) files: Vec<(PathBuf, u64, i64)>,
+    /// What could not be looked at.
+    pub(crate) failures: Vec<Failure>,
+    /// Roots that are folders with something in them: what is not listed below is gone,
+    pub(crate) complete: Vec<PathBuf>,
+    /// but for what lies below these, which could not be read.
+    pub(crate) unsure: Vec<PathBuf>,
+}
 
 /// What one walk will cover.
 pub(super) struct Walker {
@@ -266,6 +279,41 @@ impl Walker {
         let gone = known.into_values().map(|file| file.id).collect();
         out.found.all.store(true, Ordering::Relaxed);
         let _ = out.done(Outcome::Walked { gone });
+    }
+
+    /// All pictures there are.
+    pub(super) fn list(self) -> Listed {
+        let mut listed = Listed::default();
+        let mut met = HashSet::new();
+        for entry in self.builder.build() {
+            let failed = match entry {
+                Ok(entry) => {
+                    let kind = entry.file_type().filter(std::fs::FileType::is_file);
+                    let picture = |path: &Path| by_name(path) || by_content(path);
+                    // A root inside another is met twice.
+                    if kind.is_none()
+                        || !picture(entry.path())
+                        || !met.insert(entry.path().to_owned())
+                    {
+                        continue;
+                    }
+                    match entry.metadata() {
+                        Ok(meta) => {
+                            let path = entry.into_path();
+                            listed.files.push((path, meta.len(), mtime_ns(&meta)));
+                            continue;
+                        }
+                        Err(error) => (entry.into_path(), explain(&error).1),
+                    }
+                }
+                Err(error) => explain(&error),
+            };
+            listed.unsure.push(failed.0.clone());
+            listed.failures.push(Failure { path: failed.0, reason: failed.1, at: 0 });
+        }
+        let is_whole = |root: &&PathBuf| root.is_dir() && !is_empty(root);
+        listed.complete = self.roots.iter().filter(is_whole).cloned().collect();
+        listed
     }
 
     /// What fails with `path`: if not all is walked, that of what is wanted.
