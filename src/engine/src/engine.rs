@@ -281,14 +281,14 @@ impl Engine {
     pub fn file(&self, id: ItemId) -> Result<IndexedFile, EngineError> {
         let (path, item) = self.indexed_file(id)?;
         unchanged(&path, &item)?;
-        let mut file = std::fs::File::open(&path)?;
+        let mut file = fs_err::File::open(&path)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update_reader(&mut file)?;
         file.rewind()?;
         match item.file {
             Some(facts) if facts.content == *hasher.finalize().as_bytes() => Ok(IndexedFile {
                 path,
-                file,
+                file: file.into_parts().0,
                 size: facts.size,
                 content: facts.content,
                 format: facts.format,

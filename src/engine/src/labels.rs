@@ -19,7 +19,10 @@ impl Engine {
         picture: &Source,
         request: &LabelRequest,
     ) -> Result<LabelReply, EngineError> {
-        label_all(&*self.towers, std::slice::from_ref(picture), request)?.swap_remove(0)
+        let labels = self.meters.encode_text.time(|| request_vectors(&*self.towers, request))?;
+        let embed = |picture: &Source| self.embed_image(picture);
+        let pictures = std::slice::from_ref(picture);
+        classify_all(&embed, pictures, &labels, request.multi)?.swap_remove(0)
     }
 
     /// Classifies pictures by a label set of the store. Labels of one kind (words, pictures,
@@ -40,7 +43,7 @@ impl Engine {
     ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
         let labels = self.vectors_of_set(set)?;
         labels.check_count(set, multi)?;
-        classify_all(&*self.towers, pictures, &labels, multi)
+        classify_all(&|picture| self.embed_image(picture), pictures, &labels, multi)
     }
 
     /// The nearest words for a picture: captions in the store and the model's nouns, or
@@ -50,7 +53,8 @@ impl Engine {
     /// As [`describe`].
     pub fn describe(&self, picture: &Source, k: usize) -> Result<Vec<Description>, EngineError> {
         let lexicon = self.lexicon()?;
-        described(&*self.towers, Some(self.fresh()?), lexicon.as_deref(), picture, k)
+        let embed = |picture: &Source| self.embed_image(picture);
+        described(&*self.towers, &embed, Some(self.fresh()?), lexicon.as_deref(), picture, k)
     }
 }
 
@@ -72,14 +76,27 @@ pub fn label_all(
     pictures: &[Source],
     request: &LabelRequest,
 ) -> Result<Vec<Result<LabelReply, EngineError>>, EngineError> {
-    let fewest = if request.multi { 1 } else { 2 };
-    let vectors = label_vectors(towers, &request.labels, &request.templates, fewest)?;
-    let labels = LabelVectors::of_words(towers, &request.labels, vectors)?;
-    classify_all(towers, pictures, &labels, request.multi)
+    let labels = request_vectors(towers, request)?;
+    // Loaded once, however many there are.
+    let encoder = towers.image()?;
+    classify_all(&|one| pictures::embed(&*encoder, one), pictures, &labels, request.multi)
 }
 
-fn classify_all(
+/// What a request's labels are compared by.
+fn request_vectors(
     towers: &dyn Towers,
+    request: &LabelRequest,
+) -> Result<LabelVectors, EngineError> {
+    let fewest = if request.multi { 1 } else { 2 };
+    let vectors = label_vectors(towers, &request.labels, &request.templates, fewest)?;
+    LabelVectors::of_words(towers, &request.labels, vectors)
+}
+
+/// How a picture is embedded.
+type Embed<'a> = &'a dyn Fn(&Source) -> Result<Embedding, EngineError>;
+
+fn classify_all(
+    embed: Embed<'_>,
     pictures: &[Source],
     labels: &LabelVectors,
     multi: bool,
@@ -87,8 +104,7 @@ fn classify_all(
     if multi {
         labels.check_multi()?;
     }
-    let encoder = towers.image()?;
-    let of = |picture| labels.classify(&pictures::embed(&*encoder, picture)?, multi);
+    let of = |picture| labels.classify(&embed(picture)?, multi);
     Ok(pictures.iter().map(of).collect())
 }
 
@@ -103,11 +119,14 @@ pub fn describe(
     picture: &Source,
     k: usize,
 ) -> Result<Vec<Description>, EngineError> {
-    described(towers, None, towers.lexicon()?.as_deref(), picture, k)
+    let encoder = towers.image()?;
+    let embed = |one: &Source| pictures::embed(&*encoder, one);
+    described(towers, &embed, None, towers.lexicon()?.as_deref(), picture, k)
 }
 
 fn described(
     towers: &dyn Towers,
+    embed: Embed<'_>,
     store: Option<&dyn StoreRead>,
     lexicon: Option<&Lexicon>,
     picture: &Source,
@@ -116,7 +135,7 @@ fn described(
     if !(1..=1000).contains(&k) {
         return Err(EngineError::Invalid(format!("k is 1 to 1000, got {k}")));
     }
-    let image = pictures::embed(&*towers.image()?, picture)?;
+    let image = embed(picture)?;
     let mut found = Vec::new();
     if let Some(store) = store {
         let query = Query {

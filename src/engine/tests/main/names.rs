@@ -273,6 +273,8 @@ fn nouns_are_embedded_once_for_a_model_that_came_without() {
     let Example::Picture(source) = red else { panic!("a picture") };
     let engine = open(&data, towers());
     assert!(engine.describe(&source, 3).expect("read").is_empty());
+    let encoded = || engine.meters().encode_image.cumulative().1;
+    assert_eq!(encoded(), 1, "it is counted");
     assert!(!engine.learn_nouns(&AtomicBool::new(true)).expect("stopped"));
     assert!(engine.learn_nouns(&AtomicBool::new(false)).expect("embedded"));
     let found = engine.describe(&source, 3).expect("read");
