@@ -38,7 +38,6 @@ pub(crate) fn note(text: &str) {
 }
 
 /// Puts `text` in place of the terminal's last line, on standard error.
-#[cfg(feature = "hub")]
 pub(crate) fn rewrite(text: &str) {
     let _ = write!(io::stderr().lock(), "\r\x1b[K{text}");
 }

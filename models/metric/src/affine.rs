@@ -106,8 +106,10 @@ impl Moments {
         let together = &self.yx / self.rows - &y * x.transpose();
         let from = spread.nrows();
         let variance = spread.trace() / from as f64;
-        // Where all vectors are the same one there is nothing but b.
-        let held = (penalty * variance).max(f64::MIN_POSITIVE.sqrt());
+        // Where all vectors are the same one there is nothing but b; what rounding leaves of
+        // their spread is far below their size.
+        let size = self.xx.trace() / self.rows / from as f64;
+        let held = (penalty * variance).max(1e-9 * size).max(f64::MIN_POSITIVE.sqrt());
         for i in 0..from {
             spread[(i, i)] += held;
         }
