@@ -16,7 +16,7 @@ pub(crate) use self::jobs::Followers;
 use crate::body;
 use crate::current::Current;
 use crate::fields::Fields;
-use crate::gate::{GATE, LONG};
+use crate::gate::{GATE, Gate, LONG};
 use crate::problem::Problem;
 use crate::request::{self, Embeddable, Labels, Picture};
 use crate::{assets, wire};
@@ -182,20 +182,22 @@ const MANY_PROMPTS: usize = 32;
 async fn block<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let turn = GATE.enter().await?;
-    // The turn goes with the work: a client that goes away does not end what goes on here.
-    quick(move || {
-        let _turn = turn;
-        work()
-    })
-    .await
+    in_turn(&GATE, work).await
 }
 
 /// Runs `work`, which may take seconds, when it is its turn among others of the kind.
 async fn long<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
-    let turn = LONG.enter().await?;
+    in_turn(&LONG, work).await
+}
+
+async fn in_turn<T: Send + 'static>(
+    gate: &Gate,
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    let turn = gate.enter().await?;
+    // The turn goes with the work: a client that goes away does not end what goes on here.
     quick(move || {
         let _turn = turn;
         work()
