@@ -47,6 +47,16 @@ impl Resize {
             Self::Pad { .. } => "pad",
         }
     }
+
+    /// What manifests say beside the name: the colour that is filled with, and the edge in
+    /// pixels, where there is one.
+    pub fn fill_and_edge(self) -> (Option<[u8; 3]>, Option<u32>) {
+        match self {
+            Self::Pad { fill } => (Some(fill), None),
+            Self::ShortestEdge(edge) => (None, Some(edge)),
+            Self::Exact => (None, None),
+        }
+    }
 }
 
 impl Interpolation {

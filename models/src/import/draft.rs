@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use ekphrasis_embed::{ChannelOrder, Preprocess, Resize};
+use ekphrasis_embed::{ChannelOrder, Preprocess};
 use serde::Serialize;
 
 use super::card::Card;
@@ -296,11 +296,7 @@ fn name(dir: &Path, precision: Precision) -> String {
 
 fn preprocess(preprocess: &Preprocess) -> PreprocessSection {
     let resize = preprocess.resize();
-    let (fill, edge) = match resize {
-        Resize::Pad { fill } => (Some(fill), None),
-        Resize::ShortestEdge(edge) => (None, Some(edge)),
-        Resize::Exact => (None, None),
-    };
+    let (fill, edge) = resize.fill_and_edge();
     let channels = preprocess.channels();
     PreprocessSection {
         size: preprocess.size(),

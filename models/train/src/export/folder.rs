@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use ekphrasis_embed::{ChannelOrder, Preprocess, Resize};
+use ekphrasis_embed::{ChannelOrder, Preprocess};
 use ekphrasis_models::{Clean, Padding, sha256_hex};
 use serde::Serialize;
 
@@ -182,11 +182,7 @@ fn text_section<'a>(tower: &'a TextTower<'_>, output: &'a str) -> Text<'a> {
 
 fn spec(preprocess: &Preprocess) -> Spec {
     let resize = preprocess.resize();
-    let (fill, edge) = match resize {
-        Resize::Pad { fill } => (Some(fill), None),
-        Resize::ShortestEdge(edge) => (None, Some(edge)),
-        Resize::Exact => (None, None),
-    };
+    let (fill, edge) = resize.fill_and_edge();
     let channels = preprocess.channels();
     Spec {
         size: preprocess.size(),
