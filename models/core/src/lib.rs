@@ -10,6 +10,7 @@ mod embedding;
 mod encoder;
 mod pixels;
 mod preprocess;
+mod scale;
 mod space;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -17,7 +18,6 @@ pub mod testing;
 pub use embedding::{Embedding, EmbeddingError, dot};
 pub use encoder::{EncodeError, ImageEncoder, TextEncoder};
 pub use pixels::{MAX_PIXELS, Pixels, PixelsError};
-pub use preprocess::{
-    ChannelOrder, ImageTensor, Interpolation, Preprocess, PreprocessError, Resize, View,
-};
+pub use preprocess::{ChannelOrder, ImageTensor, Preprocess, PreprocessError, Resize};
+pub use scale::{Interpolation, View};
 pub use space::{Space, SpaceError};
