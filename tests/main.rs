@@ -11,6 +11,7 @@ mod confidence;
 mod crash;
 mod duplicates;
 mod eval;
+mod example;
 mod exchange;
 mod filters;
 mod gallery;

@@ -11,6 +11,8 @@ mod picking;
 mod searching;
 mod trouble;
 
+use serde_json::json;
+
 use crate::support::browser::{Browser, skipped};
 use crate::support::{Home, Server, reference, repository};
 

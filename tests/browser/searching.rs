@@ -159,6 +159,44 @@ fn filters_are_chips_and_facets_count() {
 }
 
 #[test]
+fn years_cameras_and_labels_narrow() {
+    if skipped() {
+        return;
+    }
+    let page = Page::with(&["motorcycle_gray_370x250.png"], |home| {
+        for name in ["sydney_pixel.jpg", "berlin_canon.png", "scan_of_1987.webp"] {
+            let from = repository().join("tests/fixtures/exif").join(name);
+            fs_err::copy(from, home.path().join("pictures").join(name)).expect("copied");
+        }
+    });
+    page.wait_for_tiles(4);
+    let labels = json!({"labels": ["cat", "rocket", "cup of coffee"]});
+    assert_eq!(page.server.put("/v1/label-sets/things", &labels).0, 201);
+    // Whatever the model makes of them: everything has one.
+    let every = json!({"min_probability": 0.0});
+    assert_eq!(page.server.post("/v1/label-sets/things/apply", &every).0, 200);
+    page.browser.open(&page.server.url);
+    page.wait_for_tiles(4);
+    let facets = page.server.get("/v1/facets?for=images").1;
+    for name in ["year", "camera", "label"] {
+        let facet = facets["facets"].as_array().expect("facets").iter().find(|f| f["name"] == name);
+        let first = &facet.expect(name)["values"][0];
+        let (value, count) = (&first["value"], first["count"].as_u64().expect("a count"));
+        let here = format!(
+            "[...document.querySelectorAll('#f-lists .facet')].find((one) => one.title === {value})"
+        );
+        page.wait(&format!("{here}?.innerText.includes('{count}')"));
+        page.browser.run(&format!("{here}.click()"));
+        page.wait("document.querySelectorAll('.chip.filter').length === 1");
+        page.wait_for_tiles(count as usize);
+        page.browser.run(&format!("{here}.click()"));
+        page.wait("!document.querySelector('.chip')");
+        page.wait_for_tiles(4);
+    }
+    page.end();
+}
+
+#[test]
 fn confidence_is_said_in_words() {
     if skipped() {
         return;

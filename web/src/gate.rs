@@ -1,6 +1,7 @@
 //! Given more requests than the machine can work on, who waits and who is sent
 //! away? A few run at once, a bounded number waits in order, the rest is told to
-//! come back: so that answers stay as fast as they can be, and memory flat.
+//! come back: so that answers stay as fast as they can be, and memory flat. And how long
+//! may an answer take?
 
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
@@ -19,6 +20,11 @@ const RUNNING_EACH: usize = 4;
 const WAITING_EACH: usize = 8;
 /// Nobody waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// No answer takes longer, from its turn on: a search takes milliseconds, and something is
+/// wrong with the disk by then.
+const ANSWER: Duration = Duration::from_secs(30);
+/// Nor one of those that may take seconds.
+const LONG_ANSWER: Duration = Duration::from_secs(120);
 /// Bodies over this many bytes are received by few at once.
 pub(crate) const LARGE_BODY: u64 = 1 << 20;
 /// How few.
@@ -29,7 +35,7 @@ const LARGE_BODIES: usize = 16;
 pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let running = RUNNING_EACH * cores.max(2);
-    Gate::new(running, WAITING_EACH * running, PATIENCE)
+    Gate::new(running, WAITING_EACH * running, PATIENCE, ANSWER)
 });
 
 /// The gate for what may take seconds: it has turns of its own, so that however many ask for
@@ -37,7 +43,7 @@ pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(|| {
 pub(crate) static LONG: LazyLock<Gate> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let running = (cores / 2).max(1);
-    Gate::new(running, WAITING_EACH * running, PATIENCE)
+    Gate::new(running, WAITING_EACH * running, PATIENCE, LONG_ANSWER)
 });
 
 /// Who may work.
@@ -47,19 +53,26 @@ pub(crate) struct Gate {
     waiting: AtomicUsize,
     most_waiting: usize,
     patience: Duration,
+    answer: Duration,
     /// How long those waited who were let in.
     pub(crate) waits: Histogram,
     refused: AtomicU64,
 }
 
 impl Gate {
-    fn new(running: usize, most_waiting: usize, patience: Duration) -> Self {
+    pub(crate) fn new(
+        running: usize,
+        most_waiting: usize,
+        patience: Duration,
+        answer: Duration,
+    ) -> Self {
         Self {
             running: Arc::new(Semaphore::new(running)),
             large: Arc::new(Semaphore::new(LARGE_BODIES)),
             waiting: AtomicUsize::new(0),
             most_waiting,
             patience,
+            answer,
             waits: Histogram::default(),
             refused: AtomicU64::new(0),
         }
@@ -114,6 +127,18 @@ impl Gate {
         })
     }
 
+    /// Waits for an answer as long as one may take.
+    ///
+    /// # Errors
+    /// 503 after that, or what the answer is.
+    pub(crate) async fn answered<T>(
+        &self,
+        answer: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let answer = timeout(self.answer, answer).await;
+        answer.unwrap_or_else(|_| Err(Problem::overdue(self.answer)))
+    }
+
     fn refuse(&self, detail: String) -> Problem {
         self.refused.fetch_add(1, Ordering::Relaxed);
         Problem::too_busy(detail)
@@ -136,9 +161,11 @@ mod tests {
     use actix_web::ResponseError as _;
     use futures_util::future::{join_all, poll_immediate};
 
+    const HOUR: Duration = Duration::from_secs(3_600);
+
     #[actix_web::test]
     async fn some_work_some_wait_and_the_rest_is_sent_away() {
-        let gate = Gate::new(2, 3, Duration::from_secs(600));
+        let gate = Gate::new(2, 3, HOUR, HOUR);
         let first = gate.enter().await.expect("free");
         let _second = gate.enter().await.expect("free");
         let mut waiting: Vec<_> = (0..3).map(|_| Box::pin(gate.enter())).collect();
@@ -161,7 +188,7 @@ mod tests {
 
     #[actix_web::test]
     async fn nobody_waits_for_ever() {
-        let gate = Gate::new(1, 3, Duration::from_millis(10));
+        let gate = Gate::new(1, 3, Duration::from_millis(10), HOUR);
         let _held = gate.enter().await.expect("free");
         let reply = gate.enter().await.expect_err("out of patience").error_response();
         assert_eq!(reply.status(), 429);

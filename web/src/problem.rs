@@ -1,6 +1,7 @@
 //! Given an error, what does the client read? An RFC 9457 problem document.
 
 use std::fmt;
+use std::time::Duration;
 
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -126,6 +127,22 @@ impl Problem {
         Self { retry_after: Some(1), ..this }
     }
 
+    /// 503: it takes longer than anybody should wait.
+    pub(crate) fn overdue(after: Duration) -> Self {
+        let detail = format!(
+            "there was no answer after {} s; what was begun goes on to its end, so ask again in a \
+             moment",
+            after.as_secs_f64()
+        );
+        let this = Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "overdue",
+            "The answer took too long",
+            detail,
+        );
+        Self { retry_after: Some(5), ..this }
+    }
+
     /// 403: a place that the server's owner did not allow.
     pub(crate) fn not_allowed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::FORBIDDEN, "not-allowed", "That is not allowed here", detail)
@@ -160,8 +177,7 @@ impl Problem {
 impl From<EngineError> for Problem {
     fn from(error: EngineError) -> Self {
         let detail = error.to_string();
-        // Pictures come by that field only.
-        let field = error.is_of_an_upload().then(|| "image".to_owned());
+        let field = error.field().map(str::to_owned);
         match error.fault() {
             Fault::User => Self {
                 field,

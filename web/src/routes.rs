@@ -174,8 +174,8 @@ async fn asset(request: HttpRequest) -> Result<HttpResponse, Problem> {
     }
 }
 
-/// Beyond so many texts to encode, a request takes its turn among the long ones.
-const MANY_PROMPTS: usize = 32;
+/// Beyond so many texts or pictures to encode, a request takes its turn among the long ones.
+const MANY: usize = 32;
 
 /// Runs `work`, which takes the processor or the disk, where blocking is allowed and when
 /// it is its turn.
@@ -197,12 +197,13 @@ async fn in_turn<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     let turn = gate.enter().await?;
-    // The turn goes with the work: a client that goes away does not end what goes on here.
-    quick(move || {
+    // The turn goes with the work: neither a client that goes away nor a deadline ends what
+    // goes on here.
+    let answer = quick(move || {
         let _turn = turn;
         work()
-    })
-    .await
+    });
+    gate.answered(answer).await
 }
 
 /// Runs `work`, which takes a moment, where blocking is allowed, however busy the server is.
@@ -285,7 +286,7 @@ async fn label(
     let raw = body::receive(&request, payload).await?;
     let (picture, labels) = block(move || request::label(Fields::from_body(raw)?)).await?;
     let many = matches!(&labels, Labels::Words(words)
-        if words.labels.len() * words.templates.len().max(1) > MANY_PROMPTS);
+        if words.labels.len() * words.templates.len().max(1) > MANY);
     let work = move || {
         let source = source(&engine, picture)?;
         let reply = match labels {
@@ -337,9 +338,39 @@ async fn duplicates(
     request: HttpRequest,
 ) -> Result<Json<wire::DuplicateReport>, Problem> {
     let wanted = request::duplicates(link(&request)?)?;
-    block(move || {
+    long(move || {
         let report = engine.duplicates(wanted.identical, &wanted.filter)?;
         Ok(Json(wire::DuplicateReport::new(&report, wanted.offset, wanted.limit)))
     })
     .await
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use actix_web::ResponseError as _;
+
+    use super::*;
+
+    #[actix_web::test]
+    async fn an_answer_has_a_deadline_and_its_work_keeps_the_turn() {
+        let soon = Duration::from_millis(20);
+        let gate = Gate::new(1, 3, soon, soon);
+        let (end, ended) = mpsc::channel::<()>();
+        let work = move || {
+            ended.recv().expect("told to end");
+            Ok(())
+        };
+        let reply = in_turn(&gate, work).await.expect_err("too long").error_response();
+        assert_eq!(reply.status(), 503);
+        assert_eq!(reply.headers().get("retry-after").expect("said"), "5");
+        // What was begun still takes the only turn there is…
+        let reply = in_turn(&gate, || Ok(())).await.expect_err("not yet").error_response();
+        assert_eq!(reply.status(), 429);
+        // …until it ends.
+        end.send(()).expect("it waits for that");
+        while in_turn(&gate, || Ok(())).await.is_err() {}
+    }
 }

@@ -24,6 +24,8 @@ use crate::meter::Meter;
 use crate::routes::{Followers, SEEN, routes};
 use crate::{Listener, ServeError, ServeOptions};
 
+mod limits;
+
 /// An 8 × 6 picture of one colour, as a BMP file.
 fn bmp([red, green, blue]: [u8; 3]) -> Vec<u8> {
     let mut file = b"BM".to_vec();
@@ -343,6 +345,51 @@ async fn wrong_requests_get_problem_documents() {
     raw(b"{}".to_vec(), "text/plain").await.problem(415);
     raw(b"x".to_vec(), "multipart/form-data").await.problem(400);
     raw(vec![b' '; (32 << 20) + 1], "application/json").await.problem(413);
+}
+
+#[actix_web::test]
+async fn what_cannot_be_answered_names_its_field() {
+    let (_dir, engine) = pictures();
+    let found = post(&engine, "/v1/search", json!({"text": "red"})).await.json();
+    let id = found["hits"][0]["id"].as_str().expect("an id").to_owned();
+    let text = post(&engine, "/v1/items", json!({"text": "a text of its own"})).await.json();
+    let text = text["id"].as_str().expect("an id").to_owned();
+    let put = |uri: &'static str, body: Value| {
+        send(&engine, None, TestRequest::put().uri(uri).set_json(body))
+    };
+    assert_eq!(put("/v1/label-sets/s", json!({"labels": ["one"]})).await.status, 201);
+    let picture = BASE64_STANDARD.encode(bmp(RED));
+    for (path, body, field) in [
+        ("search", json!({"id": id, "mode": "text"}), "mode"),
+        ("search", json!({"text": "a", "min_confidence": 0.5}), "min_confidence"),
+        ("search", json!({"parts": [{"id": id}, {"id": id, "weight": -1}]}), "parts"),
+        ("search", json!({"text": "a", "collapse": true, "k": 1000, "offset": 9500}), "offset"),
+        ("label", json!({"id": id, "labels": ["one"]}), "labels"),
+        ("label", json!({"id": id, "labels": ["one", "one"]}), "labels"),
+        ("label", json!({"id": id, "labels": ["one", "two"], "templates": ["x"]}), "templates"),
+        ("label", json!({"id": id, "labels": ["one", "two"], "multi": true}), "multi"),
+        ("label", json!({"id": id, "set": "s"}), "multi"),
+        ("describe", json!({"image": BASE64_STANDARD.encode("no picture")}), "image"),
+        ("label-sets/s/apply", json!({}), "multi"),
+        ("verify", json!({"name": "n", "id": text, "threshold": 0.5}), "id"),
+        ("verify", json!({"name": "n", "image": picture, "threshold": 7}), "threshold"),
+        ("verify", json!({"name": "n", "image": picture, "false_accept_rate": 0.1}), "threshold"),
+    ] {
+        // Somebody to compare with.
+        put("/v1/identities/n", json!({"ids": [id]})).await;
+        let reply = post(&engine, &format!("/v1/{path}"), body.clone()).await;
+        assert!((400..=422).contains(&reply.status), "{path} {body}: {}", reply.json());
+        assert_eq!(reply.json()["field"], field, "{path} {body}: {}", reply.json());
+    }
+    for (uri, body, field) in [
+        ("/v1/label-sets/s", json!({"labels": ["a", "A"]}), "labels"),
+        ("/v1/label-sets/s", json!({"labels": ["a"], "create": true}), "create"),
+        ("/v1/label-sets/a%5Cb", json!({"labels": ["a"]}), "name"),
+        ("/v1/identities/m", json!({"ids": [text]}), "id"),
+    ] {
+        let reply = put(uri, body.clone()).await;
+        assert_eq!(reply.problem(422)["field"], field, "{uri} {body}");
+    }
 }
 
 #[actix_web::test]

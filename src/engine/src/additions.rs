@@ -48,7 +48,7 @@ impl Engine {
     pub fn add_text(&self, text: &str, tags: Vec<String>) -> Result<Added, EngineError> {
         let text = text.replace(['\n', '\r'], " ");
         if text.trim().is_empty() {
-            return Err(EngineError::Invalid("the text is empty".into()));
+            return Err(EngineError::of_field("text", "the text is empty".into()));
         }
         let item = Item { tags, ..Item::of_text(&text) };
         let before = self.item(item.id)?;

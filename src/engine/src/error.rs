@@ -28,6 +28,14 @@ pub enum EngineError {
     /// A request that cannot be answered as it stands.
     #[error("{0}")]
     Invalid(String),
+    /// The same, because of one part of the request.
+    #[error("{message}")]
+    InvalidField {
+        /// What the part is called, here and over HTTP.
+        field: &'static str,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A file or item that is not there.
     #[error("{0}")]
     NotFound(String),
@@ -80,15 +88,31 @@ pub enum EngineError {
 }
 
 impl EngineError {
-    /// Whether it is about a picture that was sent along.
-    pub fn is_of_an_upload(&self) -> bool {
-        matches!(self, Self::Decode { what, .. } | Self::Preprocess { what, .. } if what == UPLOAD)
+    /// A request that cannot be answered because of its `field`.
+    pub(crate) fn of_field(field: &'static str, message: impl Into<String>) -> Self {
+        Self::InvalidField { field, message: message.into() }
+    }
+
+    /// The part of the request that it is about, where it is about one.
+    pub fn field(&self) -> Option<&'static str> {
+        match self {
+            Self::InvalidField { field, .. } => Some(field),
+            Self::Decode { what, .. } | Self::Preprocess { what, .. } if what == UPLOAD => {
+                Some("image")
+            }
+            // Parts that cancel out.
+            Self::Embedding(_) => Some("parts"),
+            _ => None,
+        }
     }
 
     /// Whose fault it is.
     pub fn fault(&self) -> Fault {
         match self {
-            Self::Invalid(_) | Self::Decode { .. } | Self::Preprocess { .. } => Fault::User,
+            Self::Invalid(_)
+            | Self::InvalidField { .. }
+            | Self::Decode { .. }
+            | Self::Preprocess { .. } => Fault::User,
             Self::NotFound(_) => Fault::NotFound,
             // Parts that cancel out, or a vector of another space: the query's fault.
             Self::Embedding(_) => Fault::User,

@@ -242,11 +242,14 @@ fn differ(labels: &[String]) -> Result<(), EngineError> {
         if other.to_lowercase() == label.to_lowercase() {
             return Err(same_but_for_capitals(other, label));
         }
-        return Err(EngineError::Invalid(format!(
-            "{other:?} and {label:?} are known by the same words, {:?}; a label set can have other \
+        return Err(EngineError::of_field(
+            "labels",
+            format!(
+                "{other:?} and {label:?} are known by the same words, {:?}; a label set can have other \
              words for one (`ek labels add SET LABEL --words TEXT`)",
-            own_part(label)
-        )));
+                own_part(label)
+            ),
+        ));
     }
     Ok(())
 }
@@ -258,17 +261,21 @@ pub(crate) fn check_path(label: &str) -> Result<(), EngineError> {
     if !wrong || broader_labels(label).next().is_none() {
         return Ok(());
     }
-    Err(EngineError::Invalid(format!(
-        "a part of the label {label:?} is empty; a path is written as in \"animal > dog\""
-    )))
+    Err(EngineError::of_field(
+        "labels",
+        format!("a part of the label {label:?} is empty; a path is written as in \"animal > dog\""),
+    ))
 }
 
 /// What is said where two labels cannot be told apart.
 pub(crate) fn same_but_for_capitals(one: &str, other: &str) -> EngineError {
-    EngineError::Invalid(format!(
-        "{one:?} and {other:?} differ in nothing but capitals, so they are one label; give one of \
+    EngineError::of_field(
+        "labels",
+        format!(
+            "{one:?} and {other:?} differ in nothing but capitals, so they are one label; give one of \
          them"
-    ))
+        ),
+    )
 }
 
 /// Whether labels and templates say what to compare, however many there are: at least
@@ -280,16 +287,19 @@ pub(crate) fn check(
 ) -> Result<(), EngineError> {
     if let Some(long) = labels.iter().chain(templates).find(|t| t.chars().count() > MAX_LENGTH) {
         let start: String = long.chars().take(20).collect();
-        return Err(EngineError::Invalid(format!(
-            "a label or template has at most {MAX_LENGTH} characters; the one that starts with {start:?} has more"
-        )));
+        return Err(EngineError::of_field(
+            "labels",
+            format!(
+                "a label or template has at most {MAX_LENGTH} characters; the one that starts with {start:?} has more"
+            ),
+        ));
     }
     let different: HashSet<&str> = labels.iter().map(|l| l.trim()).collect();
     if different.contains("") {
-        return Err(EngineError::Invalid("one of the labels is empty".into()));
+        return Err(EngineError::of_field("labels", "one of the labels is empty".into()));
     }
     if different.len() < fewest {
-        return Err(EngineError::Invalid(match fewest {
+        return Err(EngineError::of_field("labels", match fewest {
             0 | 1 => "there is no label; give at least one".into(),
             _ => "labels are compared with each other: give at least two different ones, or judge \
                   each by itself (`--multi`; over HTTP `multi`)"
@@ -297,12 +307,15 @@ pub(crate) fn check(
         }));
     }
     if different.len() < labels.len() {
-        return Err(EngineError::Invalid("a label is given twice".into()));
+        return Err(EngineError::of_field("labels", "a label is given twice".into()));
     }
     match templates.iter().find(|t| t.matches("{}").count() != 1) {
-        Some(t) => Err(EngineError::Invalid(format!(
-            "the template {t:?} needs one {{}} where the label goes, as in \"a photo of a {{}}\""
-        ))),
+        Some(t) => Err(EngineError::of_field(
+            "templates",
+            format!(
+                "the template {t:?} needs one {{}} where the label goes, as in \"a photo of a {{}}\""
+            ),
+        )),
         None => Ok(()),
     }
 }

@@ -68,7 +68,7 @@ pub(crate) fn checked_name(name: &str) -> Result<&str, EngineError> {
     let name = name.trim();
     let wrong = |what: &str| {
         let start: String = name.chars().take(40).collect();
-        Err(EngineError::Invalid(format!("{start:?} cannot be a name: {what}")))
+        Err(EngineError::of_field("name", format!("{start:?} cannot be a name: {what}")))
     };
     match name {
         "" => wrong("it is empty"),
@@ -134,9 +134,10 @@ impl Engine {
                 let item =
                     item.ok_or_else(|| EngineError::NotFound(format!("there is no item {id}")))?;
                 let (Kind::Image, Some(file)) = (item.kind, &item.file) else {
-                    return Err(EngineError::Invalid(format!(
-                        "item {id} is a text, not a picture"
-                    )));
+                    return Err(EngineError::of_field(
+                        "id",
+                        format!("item {id} is a text, not a picture"),
+                    ));
                 };
                 let embedding = store.embeddings(&[*id])?.pop().flatten().ok_or_else(|| {
                     EngineError::NotFound(format!(

@@ -47,7 +47,8 @@ impl Engine {
             mode => mode,
         };
         if mode == Mode::Text && words.is_none() {
-            return Err(EngineError::Invalid(
+            return Err(EngineError::of_field(
+                "mode",
                 "text mode needs words to look for; pictures have none".into(),
             ));
         }
@@ -109,7 +110,10 @@ impl Engine {
             _ => None,
         };
         if request.min_confidence.is_some() && judged.is_none() {
-            return Err(EngineError::Invalid(self.why_not_judged(request, mode)?));
+            return Err(EngineError::of_field(
+                "min_confidence",
+                self.why_not_judged(request, mode)?,
+            ));
         }
         let has_texts = rows.iter().any(|((_, item, _), _)| item.kind == Kind::Text);
         let anything = match (&judged, &asked.whole) {
@@ -304,50 +308,65 @@ fn filter_of(request: &SearchRequest) -> Filter {
 }
 
 fn check(request: &SearchRequest) -> Result<(), EngineError> {
-    let invalid = |message: String| Err(EngineError::Invalid(message));
+    let invalid = |field, message: String| Err(EngineError::of_field(field, message));
     let feedback = &request.feedback;
     if request.parts.is_empty() && feedback.liked.is_empty() {
-        return invalid(if feedback.disliked.is_empty() {
-            "there is nothing to look for: give words, a picture or an id".into()
-        } else {
-            "there is only something that was disliked; say also what to look for".into()
-        });
+        return invalid(
+            "parts",
+            if feedback.disliked.is_empty() {
+                "there is nothing to look for: give words, a picture or an id".into()
+            } else {
+                "there is only something that was disliked; say also what to look for".into()
+            },
+        );
     }
     for (name, examples) in [("liked", &feedback.liked), ("disliked", &feedback.disliked)] {
         if examples.len() > MOST_EXAMPLES {
-            return invalid(format!("at most {MOST_EXAMPLES} are {name}, got {}", examples.len()));
+            return invalid(
+                name,
+                format!("at most {MOST_EXAMPLES} are {name}, got {}", examples.len()),
+            );
         }
     }
     if !(0.0..=1.0).contains(&request.diversity) {
-        return invalid(format!("diversity is 0 to 1, got {}", request.diversity));
+        return invalid("diversity", format!("diversity is 0 to 1, got {}", request.diversity));
     }
     for part in &request.parts {
         if !part.weight.is_finite() || part.weight == 0.0 {
-            return invalid(format!("a weight is a number other than 0, got {}", part.weight));
+            return invalid(
+                "parts",
+                format!("a weight is a number other than 0, got {}", part.weight),
+            );
         }
         if matches!(&part.what, PartQuery::Text(text) if text.trim().is_empty()) {
-            return invalid("the words to look for are empty".into());
+            return invalid("parts", "the words to look for are empty".into());
         }
     }
     if request.parts.iter().all(|part| part.weight < 0.0) && !request.parts.is_empty() {
-        return invalid("there is only something to avoid; say also what to look for".into());
+        return invalid(
+            "parts",
+            "there is only something to avoid; say also what to look for".into(),
+        );
     }
     if !(1..=MAX_K).contains(&request.k) {
-        return invalid(format!("k is 1 to {MAX_K}, got {}", request.k));
+        return invalid("k", format!("k is 1 to {MAX_K}, got {}", request.k));
     }
     if request.collapse && request.offset + request.k > MOST_COLLAPSED / 2 {
-        return invalid(format!(
-            "without copies, k and offset are at most {} together",
-            MOST_COLLAPSED / 2
-        ));
+        return invalid(
+            "offset",
+            format!("without copies, k and offset are at most {} together", MOST_COLLAPSED / 2),
+        );
     }
     if let Some(least) = request.min_confidence
         && !(0.0..=1.0).contains(&least)
     {
-        return invalid(format!("min_confidence is 0 to 1, got {least}"));
+        return invalid("min_confidence", format!("min_confidence is 0 to 1, got {least}"));
     }
     if request.offset > MAX_OFFSET {
-        return invalid(format!("offset is at most {MAX_OFFSET}, got {}", request.offset));
+        return invalid(
+            "offset",
+            format!("offset is at most {MAX_OFFSET}, got {}", request.offset),
+        );
     }
     Ok(())
 }

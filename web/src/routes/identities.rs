@@ -6,7 +6,7 @@ use actix_web::web::{Data, Json, Path, Payload};
 use actix_web::{HttpRequest, HttpResponse};
 use ekphrasis_engine::{Engine, Example, Serving, Source};
 
-use super::{block, quick};
+use super::{MANY, block, long, quick};
 use crate::current::Current;
 use crate::fields::Fields;
 use crate::jobs::writable;
@@ -41,14 +41,15 @@ pub(super) async fn put(
 ) -> Result<HttpResponse, Problem> {
     let from = From::of(&request);
     let raw = body::receive(&request, payload).await?;
-    let enrolment = block(move || {
+    let order = block(move || naming::enrol(Fields::from_body(raw)?, from)).await?;
+    let many = order.examples.len() > MANY;
+    let work = move || {
         serving.write(|engine| {
             writable(engine)?;
-            let order = naming::enrol(Fields::from_body(raw)?, from)?;
             Ok(engine.enrol(&name, &order.examples, !order.add)?)
         })
-    })
-    .await?;
+    };
+    let enrolment = if many { long(work).await? } else { block(work).await? };
     let mut reply = if enrolment.new { HttpResponse::Created() } else { HttpResponse::Ok() };
     Ok(reply.json(wire::Enrolment::from(&enrolment)))
 }

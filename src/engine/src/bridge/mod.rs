@@ -83,12 +83,15 @@ pub(crate) fn open(
     }
     let bridge = Bridge::read(&path).map_err(refused)?;
     if bridge.to != *towers.space() {
-        return Err(EngineError::Invalid(format!(
-            "the bridge from {name} leads into {}, but the store is of {} by now; make it again if \
+        return Err(EngineError::of_field(
+            "bridge",
+            format!(
+                "the bridge from {name} leads into {}, but the store is of {} by now; make it again if \
              it is still of use",
-            bridge.to,
-            towers.space()
-        )));
+                bridge.to,
+                towers.space()
+            ),
+        ));
     }
     let model =
         Model::open(&model_to_use(config, name)?)?.preparing_in(config.cache.join("sessions"));

@@ -122,9 +122,10 @@ impl Engine {
     ) -> Result<Enrolment, EngineError> {
         let name = checked_name(name)?;
         if examples.is_empty() {
-            return Err(EngineError::Invalid(format!(
-                "{name:?} needs at least one picture to be known by"
-            )));
+            return Err(EngineError::of_field(
+                "images",
+                format!("{name:?} needs at least one picture to be known by"),
+            ));
         }
         let (vectors, not_taken) = self.examples_of("", examples)?;
         let (named, (new, added)) = self.change_named(NameKind::Identity, name, |before| {
@@ -132,10 +133,13 @@ impl Engine {
             let mut kept = if replace { vec![] } else { self.to_add_to(before)? };
             let added = naming::add_new(&mut kept, vectors);
             if kept.len() > MOST_EXAMPLES {
-                return Err(EngineError::Invalid(format!(
-                    "an identity has at most {MOST_EXAMPLES} examples; {name:?} would have {}",
-                    kept.len()
-                )));
+                return Err(EngineError::of_field(
+                    "images",
+                    format!(
+                        "an identity has at most {MOST_EXAMPLES} examples; {name:?} would have {}",
+                        kept.len()
+                    ),
+                ));
             }
             let named = Named { name: name.into(), at: naming::now(), vectors: kept };
             Ok((named, (new, added)))
@@ -221,7 +225,7 @@ impl Engine {
         options: &IdentifyOptions,
     ) -> Result<Identified, EngineError> {
         if !(1..=1000).contains(&options.k) {
-            return Err(EngineError::Invalid(format!("k is 1 to 1000, got {}", options.k)));
+            return Err(EngineError::of_field("k", format!("k is 1 to 1000, got {}", options.k)));
         }
         let (all, mut not_comparable) = self.fresh()?.all_named(NameKind::Identity)?;
         if all.is_empty() && not_comparable.is_empty() {

@@ -87,12 +87,15 @@ impl Operating {
             (None, Some(smallest)) => {
                 let allow = rounded_up(smallest.false_accept * enrolled as f64)
                     .map_or_else(String::new, |rate| format!("allow {rate} or more, or "));
-                Err(EngineError::Invalid(format!(
-                    "with {enrolled} enrolled, a rate of {wanted} of strangers needs a rate of at \
+                Err(EngineError::of_field(
+                    "false_accept_rate",
+                    format!(
+                        "with {enrolled} enrolled, a rate of {wanted} of strangers needs a rate of at \
                      most {each:.2e} of single comparisons, and the smallest one that can be stated \
                      is {}; {allow}give a threshold",
-                    smallest.false_accept,
-                )))
+                        smallest.false_accept,
+                    ),
+                ))
             }
             (None, None) => Err(cannot_state(known, each)),
         }
@@ -104,9 +107,10 @@ impl Operating {
 
     fn given(threshold: f64) -> Result<Self, EngineError> {
         if !(-1.0..=1.0).contains(&threshold) {
-            return Err(EngineError::Invalid(format!(
-                "a threshold is a cosine from -1 to 1, got {threshold}"
-            )));
+            return Err(EngineError::of_field(
+                "threshold",
+                format!("a threshold is a cosine from -1 to 1, got {threshold}"),
+            ));
         }
         Ok(Self { threshold, rate: None, about: None })
     }
@@ -148,12 +152,15 @@ fn share(rate: f64) -> Result<f64, EngineError> {
     if rate > 0.0 && rate < 1.0 {
         return Ok(rate);
     }
-    Err(EngineError::Invalid(format!("a false accept rate is over 0 and under 1, got {rate}")))
+    Err(EngineError::of_field(
+        "false_accept_rate",
+        format!("a false accept rate is over 0 and under 1, got {rate}"),
+    ))
 }
 
 fn measured(known: Option<&Verification>) -> Result<&Verification, EngineError> {
     known.ok_or_else(|| {
-        EngineError::Invalid(
+        EngineError::of_field("threshold", 
             "nobody has measured from which score on this model's pictures show the same thing, so \
              no false accept rate can be stated: give a threshold of your own (a cosine from -1 to \
              1), or measure it with `ek model calibrate`"
@@ -173,10 +180,13 @@ fn cannot_state(known: &Verification, wanted: f64) -> EngineError {
         true => "no rate can be stated for this model".into(),
         false => format!("the rates that can be stated are {}", stated.join(", ")),
     };
-    EngineError::Invalid(format!(
-        "a false accept rate of {wanted} cannot be stated; {stated} ({why}); give a threshold \
+    EngineError::of_field(
+        "false_accept_rate",
+        format!(
+            "a false accept rate of {wanted} cannot be stated; {stated} ({why}); give a threshold \
          instead, or measure on more things with `ek model calibrate`"
-    ))
+        ),
+    )
 }
 
 /// The rate that a reason is about: the first number in it.

@@ -66,10 +66,10 @@ impl Engine {
         rule: LabelRule,
     ) -> Result<AppliedLabels, EngineError> {
         if !(0.0..=1.0).contains(&rule.minimum) {
-            return Err(EngineError::Invalid(format!(
-                "a probability is from 0 to 1, got {}",
-                rule.minimum
-            )));
+            return Err(EngineError::of_field(
+                "min_probability",
+                format!("a probability is from 0 to 1, got {}", rule.minimum),
+            ));
         }
         let name = name.trim();
         self.apply(name, rule, || self.store.pictures().map_err(EngineError::from))
@@ -88,7 +88,11 @@ impl Engine {
         for Applied { set, rule, .. } in wanted {
             match self.apply_label_set(&set, rule) {
                 Ok(_) => {}
-                Err(EngineError::Invalid(reason) | EngineError::NotFound(reason)) => {
+                Err(
+                    EngineError::Invalid(reason)
+                    | EngineError::InvalidField { message: reason, .. }
+                    | EngineError::NotFound(reason),
+                ) => {
                     self.store.remove_applied(&set)?;
                     unapplied.push(Unapplied { set, reason });
                 }

@@ -252,10 +252,13 @@ impl LabelVectors {
         if multi || self.labels.len() > 1 {
             return Ok(());
         }
-        Err(EngineError::Invalid(format!(
-            "labels are compared with each other, and the set {set:?} has only one; add another, \
+        Err(EngineError::of_field(
+            "multi",
+            format!(
+                "labels are compared with each other, and the set {set:?} has only one; add another, \
              or judge it by itself (`--multi`; over HTTP `multi`)"
-        )))
+            ),
+        ))
     }
 
     /// Whether it is known how probable it is that none of them fits.
@@ -310,7 +313,8 @@ impl LabelVectors {
     pub(crate) fn check_multi(&self) -> Result<&EachLabel, EngineError> {
         let each = self.judge.as_ref().and_then(|judge| judge.calibration.each.as_ref());
         each.ok_or_else(|| {
-            EngineError::Invalid(
+            EngineError::of_field(
+                "multi",
                 "each label by itself can only be judged by a model that is calibrated for it; \
                  `ek model calibrate` does that"
                     .into(),

@@ -152,7 +152,10 @@ impl Engine {
     ) -> Result<ChangedLabelSet, EngineError> {
         let name = checked_name(name)?;
         if new.is_empty() {
-            return Err(EngineError::Invalid(format!("the label set {name:?} has no labels")));
+            return Err(EngineError::of_field(
+                "labels",
+                format!("the label set {name:?} has no labels"),
+            ));
         }
         for one in new {
             check_label(&one.label)?;
@@ -169,9 +172,10 @@ impl Engine {
         let (named, new) = self.change_named(NameKind::LabelSet, name, |before| {
             let is_new = matches!(before, Before::Nothing);
             if !is_new && writing == Writing::Create {
-                return Err(EngineError::Invalid(format!(
-                    "there is a label set {name:?} already; add to it, or replace it"
-                )));
+                return Err(EngineError::of_field(
+                    "create",
+                    format!("there is a label set {name:?} already; add to it, or replace it"),
+                ));
             }
             let mut vectors =
                 if writing == Writing::Add { self.to_add_to(before)? } else { vec![] };
@@ -341,7 +345,7 @@ fn check_label(label: &str) -> Result<(), EngineError> {
     let label = label.trim();
     let wrong = |what: &str| {
         let start: String = label.chars().take(40).collect();
-        Err(EngineError::Invalid(format!("{start:?} cannot be a label: {what}")))
+        Err(EngineError::of_field("labels", format!("{start:?} cannot be a label: {what}")))
     };
     match label {
         "" => wrong("it is empty"),
@@ -356,16 +360,22 @@ fn check_words(one: &NewLabel) -> Result<(), EngineError> {
     let label = one.label.trim();
     let length = words.trim().chars().count();
     if length == 0 {
-        return Err(EngineError::Invalid(format!(
-            "the words of the label {label:?} are empty; give some, or say that it has none \
+        return Err(EngineError::of_field(
+            "labels",
+            format!(
+                "the words of the label {label:?} are empty; give some, or say that it has none \
              (`--no-words`; over HTTP `wordless`)"
-        )));
+            ),
+        ));
     }
     if length > WORDS_LIMIT {
-        return Err(EngineError::Invalid(format!(
-            "words of a label have at most {WORDS_LIMIT} characters; those of {label:?} have \
+        return Err(EngineError::of_field(
+            "labels",
+            format!(
+                "words of a label have at most {WORDS_LIMIT} characters; those of {label:?} have \
              {length}"
-        )));
+            ),
+        ));
     }
     Ok(())
 }
@@ -404,9 +414,12 @@ fn check_pictures(name: &str, count: usize) -> Result<(), EngineError> {
     if count <= MOST_SET_EXAMPLES {
         return Ok(());
     }
-    Err(EngineError::Invalid(format!(
-        "a label set has at most {MOST_SET_EXAMPLES} pictures; {name:?} would have {count}"
-    )))
+    Err(EngineError::of_field(
+        "labels",
+        format!(
+            "a label set has at most {MOST_SET_EXAMPLES} pictures; {name:?} would have {count}"
+        ),
+    ))
 }
 
 /// Filters do not tell capitals from small letters, and hardly does a model.
@@ -434,21 +447,26 @@ fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(
     for one in new {
         let label = one.label.trim();
         let Some(&count) = pictures.get(label) else {
-            return Err(EngineError::Invalid(format!(
-                "the label {label:?} needs words or pictures to be known by"
-            )));
+            return Err(EngineError::of_field(
+                "labels",
+                format!("the label {label:?} needs words or pictures to be known by"),
+            ));
         };
         if count > MOST_EXAMPLES {
-            return Err(EngineError::Invalid(format!(
-                "a label has at most {MOST_EXAMPLES} pictures; {label:?} would have {count}"
-            )));
+            return Err(EngineError::of_field(
+                "labels",
+                format!(
+                    "a label has at most {MOST_EXAMPLES} pictures; {label:?} would have {count}"
+                ),
+            ));
         }
     }
     let labels = pictures.len();
     if labels > MOST_LABELS {
-        return Err(EngineError::Invalid(format!(
-            "a label set has at most {MOST_LABELS} labels; {name:?} would have {labels}"
-        )));
+        return Err(EngineError::of_field(
+            "labels",
+            format!("a label set has at most {MOST_LABELS} labels; {name:?} would have {labels}"),
+        ));
     }
     check_pictures(name, pictures.values().sum())
 }
