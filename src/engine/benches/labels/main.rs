@@ -120,7 +120,7 @@ fn random(space: &Space, rng: &mut Pcg64) -> Result<Embedding> {
 /// A store with so many pictures and a label set, by chance.
 fn fill(dir: &Path, space: &Space, pictures: usize, labels: usize) -> Result<()> {
     let mut rng = Pcg64::seed_from_u64(0);
-    // Nothing here is searched, so nothing is built for searching.
+    // What is needed for searching is built at the end, all at once.
     let mut options = Options::default();
     options.graph_from = usize::MAX;
     let store = LocalStore::open_with(dir, space, Access::Write(holder()), options)?;
@@ -149,5 +149,8 @@ fn fill(dir: &Path, space: &Space, pictures: usize, labels: usize) -> Result<()>
         store.upsert(&records.collect::<Result<Vec<_>>>()?)?;
     }
     store.put_named(NameKind::LabelSet, &Named { name: "set".into(), at: 1, vectors })?;
+    drop(store);
+    // As it lies there on any day: nothing is being built beside what is measured.
+    LocalStore::open(dir, space, Access::Write(holder()))?.settle();
     Ok(())
 }
