@@ -11,7 +11,7 @@ use ekphrasis_engine::{
 use crate::fields::Fields;
 use crate::orders::From;
 use crate::problem::Problem;
-use crate::request::{self, Picture, TEXT_LIMIT, limited};
+use crate::request::{self, NAME_LIMIT, Picture, TEXT_LIMIT, limited, words};
 
 /// Pictures of one request, whatever they are examples of.
 const PICTURE_LIMIT: usize = 1_000;
@@ -79,8 +79,18 @@ fn judged(fields: &mut Fields) -> Result<Example, Problem> {
 fn accepting(fields: &mut Fields) -> Result<Accepting, Problem> {
     match (fields.number64("threshold")?, fields.number64("false_accept_rate")?) {
         (None, None) => Ok(Accepting::Usual),
-        (Some(threshold), None) => Ok(Accepting::Threshold(threshold)),
-        (None, Some(rate)) => Ok(Accepting::Rate(rate)),
+        (Some(threshold), None) if (-1.0..=1.0).contains(&threshold) => {
+            Ok(Accepting::Threshold(threshold))
+        }
+        (Some(threshold), None) => {
+            let detail = format!("threshold is a cosine from -1 to 1, got {threshold}");
+            Err(Problem::field("threshold", detail))
+        }
+        (None, Some(rate)) if rate > 0.0 && rate < 1.0 => Ok(Accepting::Rate(rate)),
+        (None, Some(rate)) => {
+            let detail = format!("false_accept_rate is over 0 and under 1, got {rate}");
+            Err(Problem::field("false_accept_rate", detail))
+        }
         (Some(_), Some(_)) => {
             Err(Problem::field("threshold", "give threshold or false_accept_rate, not both"))
         }
@@ -98,7 +108,7 @@ pub(crate) struct Verify {
 /// A picture, and the name that it is held against.
 pub(crate) fn verify(mut fields: Fields) -> Result<Verify, Problem> {
     let picture = judged(&mut fields)?;
-    let name = fields.text("name", TEXT_LIMIT)?;
+    let name = words(&mut fields, "name", NAME_LIMIT)?;
     let accepting = accepting(&mut fields)?;
     fields.finish()?;
     let name = name.ok_or_else(|| {
@@ -137,7 +147,8 @@ pub(crate) fn label_set(
     let labels = new.len() + entries.len();
     if labels > LABEL_LIMIT {
         let detail = format!("{LABEL_LIMIT} labels at most, got {labels}");
-        return Err(Problem::field("labels", detail));
+        let field = if new.is_empty() { "entries" } else { "labels" };
+        return Err(Problem::field(field, detail));
     }
     let mut pictures = 0;
     for mut entry in entries {

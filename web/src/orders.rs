@@ -10,7 +10,7 @@ use crate::fields::Fields;
 use crate::guard::Owner;
 use crate::jobs::Order;
 use crate::problem::Problem;
-use crate::request::{TEXT_LIMIT, limited};
+use crate::request::{TEXT_LIMIT, limited, words};
 
 /// Paths that one job is about.
 const PATH_LIMIT: usize = 100;
@@ -166,7 +166,8 @@ pub(crate) fn addition(mut fields: Fields) -> Result<Addition, Problem> {
     let text = fields.text("text", TEXT_LIMIT)?;
     let picture = fields.picture("image")?;
     let name = fields.text("name", 1_000)?;
-    let mut captions: Vec<String> = fields.text("caption", TEXT_LIMIT)?.into_iter().collect();
+    let mut captions: Vec<String> =
+        words(&mut fields, "caption", TEXT_LIMIT)?.into_iter().collect();
     captions.extend(limited(&mut fields, "captions", WORDS_LIMIT)?);
     let tags = limited(&mut fields, "tags", WORDS_LIMIT)?;
     fields.finish()?;

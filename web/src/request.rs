@@ -10,6 +10,10 @@ use crate::problem::Problem;
 
 /// Characters a query, label or template may have.
 pub(crate) const TEXT_LIMIT: usize = 10_000;
+/// Characters of a name of somebody or of a label set.
+pub(crate) const NAME_LIMIT: usize = 200;
+/// Characters of a model's name.
+const MODEL_LIMIT: usize = 64;
 /// Characters of a query in an address, which may be some 64 kB long with all its escapes.
 const LINK_LIMIT: usize = 1_000;
 const PART_LIMIT: usize = 32;
@@ -94,7 +98,7 @@ fn finish_search(
         return Err(Problem::field("diversity", "diversity must be from 0 to 1"));
     }
     request.why = fields.id("why")?;
-    request.bridge = fields.text("bridge", 64)?;
+    request.bridge = words(&mut fields, "bridge", MODEL_LIMIT)?;
     request.min_confidence = fields.number("min_confidence")?;
     if request.min_confidence.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
         return Err(Problem::field("min_confidence", "min_confidence must be from 0 to 1"));
@@ -137,7 +141,12 @@ fn single_parts(fields: &mut Fields, text: &'static str) -> Result<Vec<Part>, Pr
     Ok(parts.into_iter().map(|what| Part { what, weight: 1.0 }).collect())
 }
 
-fn words(fields: &mut Fields, name: &'static str, limit: usize) -> Result<Option<String>, Problem> {
+/// A text that says something.
+pub(crate) fn words(
+    fields: &mut Fields,
+    name: &'static str,
+    limit: usize,
+) -> Result<Option<String>, Problem> {
     match fields.text(name, limit)? {
         Some(text) if text.trim().is_empty() => {
             Err(Problem::field(name, format!("{name} is empty")))
@@ -190,7 +199,7 @@ pub(crate) fn label(mut fields: Fields) -> Result<(Picture, Labels), Problem> {
     let picture = picture(&mut fields)?;
     let labels = limited(&mut fields, "labels", LABEL_LIMIT)?;
     let templates = limited(&mut fields, "templates", TEMPLATE_LIMIT)?;
-    let set = fields.text("set", TEXT_LIMIT)?;
+    let set = words(&mut fields, "set", NAME_LIMIT)?;
     let multi = fields.flag("multi")?;
     fields.finish()?;
     if let Some(set) = set {

@@ -89,8 +89,8 @@ pub enum EngineError {
 
 impl EngineError {
     /// A request that cannot be answered because of its `field`.
-    pub(crate) fn of_field(field: &'static str, message: impl Into<String>) -> Self {
-        Self::InvalidField { field, message: message.into() }
+    pub(crate) fn of_field(field: &'static str, message: String) -> Self {
+        Self::InvalidField { field, message }
     }
 
     /// The part of the request that it is about, where it is about one.

@@ -13,8 +13,12 @@ struct Bounds {
 
 /// A text of so many characters that the field takes.
 fn text(field: &str, length: usize) -> Value {
-    // A filter has to be one.
-    let start = if field == "filter" && length > 4 { "tag:" } else { "" };
+    // A filter has to be one, and so has a path.
+    let start = match field {
+        "filter" if length > 4 => "tag:",
+        "path" | "captions" => "/",
+        _ => "",
+    };
     json!(format!("{start}{}", "a".repeat(length - start.len())))
 }
 
@@ -98,16 +102,19 @@ async fn described_limits_of_bodies_are_those_that_hold() {
                 let bounds = bounds(field, schema);
                 for (within, beyond) in bounds.within.into_iter().zip(bounds.beyond) {
                     seen += 1;
-                    // Beside what the example has; beside a picture; or alone, where fields
-                    // exclude each other.
+                    // Beside what the example has; or beside as much as is needed, where
+                    // fields exclude each other.
                     let with = |value: &Value, beside: &Map<String, Value>| {
                         let mut body = beside.clone();
                         body.insert(field.clone(), value.clone());
                         Value::Object(body)
                     };
-                    let picture = Map::from_iter([("id".to_owned(), json!(id))]);
+                    let only = |name: &str, value| Map::from_iter([(name.to_owned(), value)]);
+                    let sent = only("image", json!(BASE64_STANDARD.encode(bmp(RED))));
+                    let stored = only("id", json!(id));
+                    let liked = only("liked", json!([id]));
                     let mut taken = None;
-                    for beside in [&example, &picture, &Map::new()] {
+                    for beside in [&example, &sent, &stored, &liked, &Map::new()] {
                         if send(with(&within, beside)).await.status != 400 {
                             taken = Some(beside.clone());
                             break;
