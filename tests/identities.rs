@@ -270,7 +270,7 @@ fn a_server_that_holds_the_store_enrols_and_what_it_said_survives_its_death() {
         (json!({"name": "cup"}), 400),
         (json!({"image": cat, "name": "nobody"}), 404),
         (json!({"image": cat, "name": "cup", "threshold": 0.5, "false_accept_rate": 0.1}), 400),
-        (json!({"image": cat, "name": "cup", "threshold": 7}), 422),
+        (json!({"image": cat, "name": "cup", "threshold": 7}), 400),
         (json!({"image": cat, "name": "cup", "false_accept_rate": 1e-9}), 422),
         (json!({"image": "bm8=", "name": "cup"}), 422),
     ] {
