@@ -15,9 +15,9 @@ use crate::problem::Problem;
 
 /// Requests that run at once, for each core: more than one, so that texts of several come
 /// together in one run of the encoder.
-const RUNNING_EACH: usize = 8;
+const RUNNING_EACH: usize = 4;
 /// How many wait for each that runs.
-const WAITING_EACH: usize = 4;
+const WAITING_EACH: usize = 8;
 /// Nobody waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
 /// No answer takes longer, from its turn on: a search takes milliseconds, and something is

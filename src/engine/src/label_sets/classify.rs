@@ -77,12 +77,15 @@ impl AnyEvidence {
         strength: &[f64],
         expected: &[E],
     ) -> (usize, Self) {
-        let best = (0..strength.len()).max_by(|&a, &b| strength[a].total_cmp(&strength[b]));
-        let best = best.unwrap_or(0);
-        let second = (0..strength.len())
-            .filter(|&i| i != best)
-            .map(|i| strength[i])
-            .fold(f64::NEG_INFINITY, f64::max);
+        // The last of those that are equal.
+        let (mut best, mut second) = (0, f64::NEG_INFINITY);
+        for (i, &one) in strength.iter().enumerate().skip(1) {
+            if one >= strength[best] {
+                (best, second) = (i, strength[best]);
+            } else if one > second {
+                second = one;
+            }
+        }
         let gap = if second.is_finite() { strength[best] - second } else { 0.0 };
         let evidence = Self {
             deviations: strength[best],
@@ -148,6 +151,20 @@ impl EachEvidence {
 /// The weights of a fit over [`EachEvidence::figures`].
 pub(super) fn each_weights(bias: f64, w: &[f64]) -> EachLabelWeights {
     EachLabelWeights { bias, deviations: w[0], rare: w[1], cosine: w[2], labels: w[3] }
+}
+
+/// The largest of some numbers, eight at a time: this is done for every picture and label.
+fn largest(numbers: &[f32]) -> f32 {
+    let greater = |a: f32, b: f32| if a > b { a } else { b };
+    let mut lanes = [f32::NEG_INFINITY; 8];
+    let chunks = numbers.chunks_exact(8);
+    let rest = chunks.remainder().iter();
+    for chunk in chunks {
+        for (lane, &one) in lanes.iter_mut().zip(chunk) {
+            *lane = greater(*lane, one);
+        }
+    }
+    rest.chain(&lanes).copied().fold(f32::NEG_INFINITY, greater)
 }
 
 /// Cosines in deviations of the background's for each label.
@@ -372,13 +389,11 @@ impl LabelVectors {
     /// The label that fits a picture best, with its probability, and that of none.
     pub(super) fn best(&self, cosines: &[f32]) -> (usize, f32, Option<f32>) {
         let read = self.read(cosines);
-        let better = |&a: &usize, &b: &usize| {
-            let (left, right) = (read.strength[a], read.strength[b]);
-            left.total_cmp(&right).then_with(|| self.labels[b].label.cmp(&self.labels[a].label))
-        };
-        let best = (0..cosines.len()).max_by(better).unwrap_or(0);
-        let scale = read.scale;
-        let strongest = read.strength[best];
+        let (scale, strongest) = (read.scale, largest(&read.strength));
+        let best = (0..cosines.len())
+            .filter(|&i| read.strength[i] == strongest)
+            .min_by_key(|&i| &self.labels[i].label)
+            .unwrap_or(0);
         let sum: f64 =
             read.strength.iter().map(|&s| f64::from(((s - strongest) * scale).exp())).sum();
         let some = 1.0 - read.none.unwrap_or_default();
