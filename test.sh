@@ -20,6 +20,9 @@ step() { # step NAME COMMAND…
   fi
 }
 
+# What incremental builds keep is of no use to a clean one, and costs it minutes.
+export CARGO_INCREMENTAL="${CARGO_INCREMENTAL:-0}"
+
 need() { # need COMMAND HINT
   command -v "$1" >/dev/null && return
   echo "test.sh needs $1: $2" >&2
