@@ -92,7 +92,7 @@ fn body(request: &SearchRequest) -> Option<Value> {
         PartQuery::Text(text) => Some(json!({ "text": text })),
         PartQuery::Id(id) => Some(json!({ "id": id.to_string() })),
         PartQuery::Image(Source::Path(path)) => Some(json!({ "image": picture(path)? })),
-        PartQuery::Image(Source::Bytes(_)) | PartQuery::Embedding(_) => None,
+        PartQuery::Image(Source::Sent { .. }) | PartQuery::Embedding(_) => None,
     };
     // The server takes ids; files are looked at here.
     let ids = |examples: &[Example]| -> Option<Vec<String>> {

@@ -42,6 +42,12 @@ fn words_pictures_both_and_what_to_keep_away_from() {
     browser.run_async("setTimeout(done, 300)");
     page.wait_first("cat");
 
+    // Nothing but what to keep away from is no search, and that is said.
+    browser.open(&format!("{}/?q=-dog", page.server.url));
+    page.wait("document.querySelector('#note').innerText.startsWith('Say also what')");
+    browser.open(&page.server.url);
+    page.wait_for_tiles(PICTURES.len());
+    page.search("a cat");
     // What to keep away from is a chip, and weighs against.
     page.search("a cat -cat");
     page.wait("document.querySelector('.chip.without').innerText.includes('cat')");

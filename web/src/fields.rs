@@ -271,7 +271,7 @@ impl Fields {
         if bytes.is_empty() {
             return Err(self.wrong(name, expected, "nothing"));
         }
-        Ok(Source::Bytes(bytes))
+        Ok(Source::Sent { field: self.full(name), bytes })
     }
 
     /// Strings: a JSON list, or a form's field repeated or with commas between.

@@ -20,6 +20,8 @@ const RUNNING_EACH: usize = 4;
 const WAITING_EACH: usize = 8;
 /// Nobody waits longer.
 const PATIENCE: Duration = Duration::from_secs(20);
+/// Nor behind those that may take seconds each.
+const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// No answer takes longer, from its turn on: a search takes milliseconds, and something is
 /// wrong with the disk by then.
 const ANSWER: Duration = Duration::from_secs(30);
@@ -43,12 +45,13 @@ pub(crate) static GATE: LazyLock<Gate> = LazyLock::new(|| {
 pub(crate) static LONG: LazyLock<Gate> = LazyLock::new(|| {
     let cores = std::thread::available_parallelism().map_or(2, usize::from);
     let running = (cores / 2).max(1);
-    Gate::new(running, WAITING_EACH * running, PATIENCE, LONG_ANSWER)
+    Gate::new(running, WAITING_EACH * running, LONG_PATIENCE, LONG_ANSWER)
 });
 
 /// Who may work.
 pub(crate) struct Gate {
     running: Arc<Semaphore>,
+    most_running: usize,
     large: Arc<Semaphore>,
     waiting: AtomicUsize,
     most_waiting: usize,
@@ -68,6 +71,7 @@ impl Gate {
     ) -> Self {
         Self {
             running: Arc::new(Semaphore::new(running)),
+            most_running: running,
             large: Arc::new(Semaphore::new(LARGE_BODIES)),
             waiting: AtomicUsize::new(0),
             most_waiting,
@@ -76,6 +80,11 @@ impl Gate {
             waits: Histogram::default(),
             refused: AtomicU64::new(0),
         }
+    }
+
+    /// How many may work at once.
+    pub(crate) fn running(&self) -> usize {
+        self.most_running
     }
 
     /// Waits for a place to work; it is given back when the permit goes.

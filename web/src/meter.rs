@@ -44,13 +44,26 @@ impl Meter {
     ///
     /// # Errors
     /// If the store cannot be read.
-    pub(crate) fn text(&self, engine: &Engine, gate: &Gate) -> Result<String, EngineError> {
+    pub(crate) fn text(
+        &self,
+        engine: &Engine,
+        gates: &[(&str, &Gate)],
+    ) -> Result<String, EngineError> {
         let mut page = Page::default();
         self.requests(&mut page);
         page.head("ekphrasis_queue_wait_seconds", "histogram", "Waiting for a turn to work");
-        page.histogram("ekphrasis_queue_wait_seconds", "", &gate.waits);
-        page.one("ekphrasis_queue_waiting", "gauge", "Requests that wait", gate.waiting());
-        page.one("ekphrasis_refused_total", "counter", "Requests sent away, 429", gate.refused());
+        let labelled = |name: &str| format!("queue=\"{name}\"");
+        for (name, gate) in gates {
+            page.histogram("ekphrasis_queue_wait_seconds", &labelled(name), &gate.waits);
+        }
+        page.head("ekphrasis_queue_waiting", "gauge", "Requests that wait");
+        for (name, gate) in gates {
+            page.line("ekphrasis_queue_waiting", &labelled(name), gate.waiting());
+        }
+        page.head("ekphrasis_refused_total", "counter", "Requests sent away, 429");
+        for (name, gate) in gates {
+            page.line("ekphrasis_refused_total", &labelled(name), gate.refused());
+        }
         stages(&mut page, engine);
         store(&mut page, &engine.status()?);
         Ok(page.0)

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use ekphrasis_engine::{
     Accepting, Example, IdentifyOptions, ItemId, LEAST_LABEL_PROBABILITY, LabelRule, LabelWords,
-    NewLabel, Source, Writing,
+    NewLabel, Source, Writing, check_label,
 };
 
 use crate::fields::Fields;
@@ -139,10 +139,11 @@ pub(crate) fn label_set(
     mut fields: Fields,
     from: From,
 ) -> Result<(Vec<NewLabel>, Writing), Problem> {
-    let mut new: Vec<NewLabel> = limited(&mut fields, "labels", LABEL_LIMIT)?
-        .iter()
-        .map(|label| NewLabel::of_words(label))
-        .collect();
+    let mut new: Vec<NewLabel> = Vec::new();
+    for (i, label) in limited(&mut fields, "labels", LABEL_LIMIT)?.iter().enumerate() {
+        check_label(label).map_err(|e| Problem::about(format!("labels[{i}]"), e))?;
+        new.push(NewLabel::of_words(label));
+    }
     let entries = fields.objects("entries")?;
     let labels = new.len() + entries.len();
     if labels > LABEL_LIMIT {
@@ -175,6 +176,7 @@ pub(crate) fn label_set(
         let field = format!("{}.label", entry.whole_name());
         entry.finish()?;
         let label = label.ok_or_else(|| Problem::field(&field, format!("{field} is missing")))?;
+        check_label(&label).map_err(|e| Problem::about(field, e))?;
         new.push(NewLabel { label, words, examples });
     }
     let writing = match (fields.flag("add")?, fields.flag("create")?) {

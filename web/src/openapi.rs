@@ -148,7 +148,7 @@ fn identities(doc: &mut Doc) {
     });
     doc.add("/v1/identities/{name}", HttpMethod::Get, |doc, op| {
         let op = op.summary(Some("What is known of one"));
-        named(op).response("200", doc.json::<wire::Identity>("The identity"))
+        named(op, "Mittens").response("200", doc.json::<wire::Identity>("The identity"))
     });
     doc.add("/v1/identities/{name}", HttpMethod::Put, |doc, op| {
         let op = op
@@ -158,13 +158,13 @@ fn identities(doc: &mut Doc) {
                  The pictures are not kept, only their vectors.",
             ))
             .request_body(Some(doc.body::<asks::Enrol>()));
-        named(op)
+        named(op, "Mittens")
             .response("200", doc.json::<wire::Enrolment>("The name was known"))
             .response("201", doc.json::<wire::Enrolment>("The name is new"))
     });
     doc.add("/v1/identities/{name}", HttpMethod::Delete, |doc, op| {
         let op = op.summary(Some("Forget one"));
-        named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
+        named(op, "Mittens").response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
     doc.add("/v1/verify", HttpMethod::Post, |doc, op| {
         op.summary(Some("Whether a picture shows the one of that name"))
@@ -193,7 +193,7 @@ fn label_sets(doc: &mut Doc) {
     });
     doc.add("/v1/label-sets/{name}", HttpMethod::Get, |doc, op| {
         let op = op.summary(Some("The labels of one"));
-        named(op).response("200", doc.json::<wire::LabelSet>("The label set"))
+        named(op, "Mittens").response("200", doc.json::<wire::LabelSet>("The label set"))
     });
     doc.add("/v1/label-sets/{name}", HttpMethod::Put, |doc, op| {
         let op = op
@@ -204,13 +204,13 @@ fn label_sets(doc: &mut Doc) {
                  or by both. The pictures are not kept, only their vectors.",
             ))
             .request_body(Some(doc.body::<asks::LabelSetOrder>()));
-        named(op)
+        named(op, "Mittens")
             .response("200", doc.json::<wire::ChangedLabelSet>("The name was known"))
             .response("201", doc.json::<wire::ChangedLabelSet>("The name is new"))
     });
     doc.add("/v1/label-sets/{name}", HttpMethod::Delete, |doc, op| {
         let op = op.summary(Some("Forget one"));
-        named(op).response("200", doc.json::<wire::Forgotten>("It was forgotten"))
+        named(op, "Mittens").response("200", doc.json::<wire::Forgotten>("It was forgotten"))
     });
     doc.add("/v1/label-sets/{name}/apply", HttpMethod::Post, |doc, op| {
         let op = op
@@ -221,10 +221,11 @@ fn label_sets(doc: &mut Doc) {
                  later get theirs as they are indexed, until the set is changed.",
             ))
             .request_body(Some(doc.body_if_any::<asks::ApplyLabels>()));
-        named(op).response("200", doc.json::<wire::AppliedLabels>("How many have which label"))
+        named(op, "Mittens")
+            .response("200", doc.json::<wire::AppliedLabels>("How many have which label"))
     });
     doc.add("/v1/label-sets/{name}/labels/{label}", HttpMethod::Delete, |doc, op| {
-        let op = named(op.summary(Some("Forget one label; a set without labels goes")));
+        let op = named(op.summary(Some("Forget one label; a set without labels goes")), "Mittens");
         let label = ObjectBuilder::new().schema_type(Type::String).max_length(Some(200));
         let label = label.examples(["cat"]);
         in_path(op, "label", "The label", label.build())
@@ -333,7 +334,7 @@ fn operation(doc: &mut Doc) {
                  before that and says so. The former store stays: to go back, use its model.",
             ))
             .request_body(Some(doc.body_if_any::<asks::UseModel>()));
-        named(op).response("202", doc.json::<wire::Job>("It will be done"))
+        named(op, "clip-multilingual").response("202", doc.json::<wire::Job>("It will be done"))
     });
     for (path, summary) in [
         ("/healthz", "Whether the server runs; needs no key"),
@@ -378,12 +379,12 @@ fn job_id(op: OperationBuilder) -> OperationBuilder {
     in_path(op, "id", "The job's name", id.build())
 }
 
-fn named(op: OperationBuilder) -> OperationBuilder {
+fn named(op: OperationBuilder, example: &str) -> OperationBuilder {
     let name = ObjectBuilder::new()
         .schema_type(Type::String)
         .pattern(Some(r"^[^/\\\x00-\x1f\x7f-\x9f]+$"))
         .max_length(Some(200));
-    in_path(op, "name", "The name", name.examples(["Mittens"]).build())
+    in_path(op, "name", "The name", name.examples([example]).build())
 }
 
 fn in_path(

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use actix_web::{HttpMessage as _, HttpRequest};
-use ekphrasis_engine::{Engine, IndexOptions, NewWords, Source};
+use ekphrasis_engine::{Engine, IndexOptions, NewWords, Source, check_exclude};
 
 use crate::allowed::Allowed;
 use crate::fields::Fields;
@@ -51,8 +51,10 @@ pub(crate) fn job(
     let action = fields.choice("action", &actions)?.unwrap_or(Action::Index);
     let mut paths: Vec<PathBuf> = Vec::new();
     paths.extend(fields.text("path", TEXT_LIMIT)?.map(PathBuf::from));
+    let only = if paths.is_empty() { "paths" } else { "path" };
     paths.extend(limited(&mut fields, "paths", PATH_LIMIT)?.into_iter().map(PathBuf::from));
     let exclude = limited(&mut fields, "exclude", GLOB_LIMIT)?;
+    check_exclude(&exclude)?;
     let follow_links = fields.flag("follow_links")?;
     let check_content = fields.flag("check_content")?;
     let captions = fields.text("captions", TEXT_LIMIT)?.map(PathBuf::from);
@@ -65,7 +67,7 @@ pub(crate) fn job(
     let owner = from == From::Owner;
     let find = |path: &PathBuf| match (owner, action) {
         (true, _) if path.is_absolute() => Ok(path.clone()),
-        (true, _) => Err(Problem::field("paths", "a path has to be absolute")),
+        (true, _) => Err(Problem::field(only, "a path has to be absolute")),
         (false, Action::Index) => allowed.real(engine, path),
         (false, Action::Retry | Action::Remove) => allowed.place(engine, path),
     };
@@ -168,6 +170,7 @@ pub(crate) fn addition(mut fields: Fields) -> Result<Addition, Problem> {
     let name = fields.text("name", 1_000)?;
     let mut captions: Vec<String> =
         words(&mut fields, "caption", TEXT_LIMIT)?.into_iter().collect();
+    let told = if captions.is_empty() { "captions" } else { "caption" };
     captions.extend(limited(&mut fields, "captions", WORDS_LIMIT)?);
     let tags = limited(&mut fields, "tags", WORDS_LIMIT)?;
     fields.finish()?;
@@ -180,7 +183,7 @@ pub(crate) fn addition(mut fields: Fields) -> Result<Addition, Problem> {
     }
     match (text, picture) {
         (Some(text), None) => {
-            for (given, field) in [(name.is_some(), "name"), (!captions.is_empty(), "captions")] {
+            for (given, field) in [(name.is_some(), "name"), (!captions.is_empty(), told)] {
                 if given {
                     let detail = format!("{field} belongs to a picture; a text has none");
                     return Err(Problem::field(field, detail));
@@ -191,7 +194,7 @@ pub(crate) fn addition(mut fields: Fields) -> Result<Addition, Problem> {
             }
             Ok(Addition::Text { text, tags })
         }
-        (None, Some(Source::Bytes(bytes))) => {
+        (None, Some(Source::Sent { bytes, .. })) => {
             Ok(Addition::Picture { bytes, name, words: NewWords { captions, tags } })
         }
         (Some(_), Some(_)) => Err(Problem::field("text", "give text or image, not both")),

@@ -78,6 +78,11 @@ impl Problem {
         }
     }
 
+    /// What went wrong with the part of a request that is called `field`.
+    pub(crate) fn about(field: impl Into<String>, error: EngineError) -> Self {
+        Self { field: Some(field.into()), ..Self::from(error) }
+    }
+
     /// 401: the key is missing or wrong.
     pub(crate) fn key_needed(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNAUTHORIZED, "key-needed", "The server's key is needed", detail)

@@ -364,7 +364,9 @@ mod tests {
         let [cat, dog, image, id] = &request.parts[..] else { panic!("{:?}", request.parts) };
         assert!(matches!(&cat.what, PartQuery::Text(t) if t == "cat") && cat.weight == 1.0);
         assert!(matches!(&dog.what, PartQuery::Text(t) if t == "dog") && dog.weight == -0.5);
-        assert!(matches!(&image.what, PartQuery::Image(Source::Bytes(b)) if b == &[0, 1, 2]));
+        assert!(
+            matches!(&image.what, PartQuery::Image(Source::Sent { field, bytes }) if field == "parts[1].image" && bytes == &[0, 1, 2])
+        );
         assert!(matches!(&id.what, PartQuery::Id(id) if id.to_bytes()[15] == 7));
         assert_eq!((request.k, request.offset), (7, 3));
         assert_eq!((request.mode, request.kind), (Mode::Vector, Some(Kind::Image)));
@@ -481,7 +483,7 @@ mod tests {
         assert!(matches!(label(set), Ok((_, Labels::Set(name, false))) if name == "pets"));
         let both = fields(r#"{"image":"AAEC","set":"pets","labels":["a","b"]}"#);
         assert_eq!(told(label(both)).await.0, "set");
-        assert!(matches!(picture, Picture::Sent(Source::Bytes(b)) if b == [1, 2]));
+        assert!(matches!(picture, Picture::Sent(Source::Sent { bytes, .. }) if bytes == [1, 2]));
     }
 
     #[actix_web::test]

@@ -10,7 +10,7 @@ mod operation;
 
 use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, SearchRequest, Source};
+use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source};
 
 pub(crate) use self::jobs::Followers;
 use crate::body;
@@ -199,7 +199,7 @@ async fn in_turn<T: Send + 'static>(
     let turn = gate.enter().await?;
     // The turn goes with the work: neither a client that goes away nor a deadline ends what
     // goes on here.
-    let answer = quick(move || {
+    let answer = on_a_thread(move || {
         let _turn = turn;
         work()
     });
@@ -208,6 +208,12 @@ async fn in_turn<T: Send + 'static>(
 
 /// Runs `work`, which takes a moment, where blocking is allowed, however busy the server is.
 async fn quick<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
+) -> Result<T, Problem> {
+    GATE.answered(on_a_thread(work)).await
+}
+
+async fn on_a_thread<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, Problem> + Send + 'static,
 ) -> Result<T, Problem> {
     match web::block(work).await {
@@ -271,10 +277,19 @@ fn source(engine: &Engine, picture: Picture) -> Result<Source, EngineError> {
     }
 }
 
+/// What went wrong with a picture: one of the store is what `id` names, one that was sent says
+/// itself how it came.
+fn about_picture(stored: bool) -> impl Fn(EngineError) -> Problem {
+    move |error| match (stored, error.fault()) {
+        (true, Fault::User) if error.field().is_none() => Problem::about("id", error),
+        _ => error.into(),
+    }
+}
+
 fn path_of(source: &Source) -> Option<&std::path::Path> {
     match source {
         Source::Path(path) => Some(path),
-        Source::Bytes(_) => None,
+        Source::Sent { .. } => None,
     }
 }
 
@@ -288,11 +303,13 @@ async fn label(
     let many = matches!(&labels, Labels::Words(words)
         if words.labels.len() * words.templates.len().max(1) > MANY);
     let work = move || {
+        let about = about_picture(matches!(picture, Picture::Stored(_)));
         let source = source(&engine, picture)?;
         let reply = match labels {
-            Labels::Words(request) => engine.label(&source, &request)?,
+            Labels::Words(request) => engine.label(&source, &request).map_err(about)?,
             Labels::Set(set, multi) => {
-                engine.label_by_set(std::slice::from_ref(&source), &set, multi)?.swap_remove(0)?
+                let mut all = engine.label_by_set(std::slice::from_ref(&source), &set, multi)?;
+                all.swap_remove(0).map_err(about)?
             }
         };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
@@ -309,8 +326,9 @@ async fn describe(
     let raw = body::receive(&request, payload).await?;
     block(move || {
         let (picture, k) = request::describe(Fields::from_body(raw)?)?;
+        let about = about_picture(matches!(picture, Picture::Stored(_)));
         let source = source(&engine, picture)?;
-        let found = engine.describe(&source, k)?;
+        let found = engine.describe(&source, k).map_err(about)?;
         let images = vec![wire::DescribedImage::new(path_of(&source), &found)];
         Ok(Json(wire::DescribeReply { images }))
     })
@@ -326,7 +344,10 @@ async fn embed(
     block(move || {
         let embedding = match request::embed(Fields::from_body(raw)?)? {
             Embeddable::Text(text) => engine.embed_text(&text)?,
-            Embeddable::Picture(picture) => engine.embed_image(&source(&engine, picture)?)?,
+            Embeddable::Picture(picture) => {
+                let about = about_picture(matches!(picture, Picture::Stored(_)));
+                engine.embed_image(&source(&engine, picture)?).map_err(about)?
+            }
         };
         Ok(Json(wire::EmbedReply::from(&embedding)))
     })

@@ -14,6 +14,7 @@ use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 
 use crate::allowed::Allowed;
+use crate::gate::{GATE, LONG};
 use crate::guard::{Guard, guard};
 use crate::jobs::Jobs;
 use crate::log::Log;
@@ -82,8 +83,11 @@ const CONNECTIONS: usize = 512;
 const HEAD: Duration = Duration::from_secs(5);
 /// How long a connection may have nothing to say.
 const IDLE: Duration = Duration::from_secs(30);
-/// How long requests under way may take to end once the server is to stop.
-const FAREWELL: Duration = Duration::from_secs(5);
+/// Threads of each worker for what takes a moment.
+const STATE_THREADS: usize = 8;
+/// How long requests under way may take to end once the server is to stop; told twice, it
+/// waits no more. Supervisors kill after some 30 seconds.
+const FAREWELL: Duration = Duration::from_secs(25);
 
 /// How long a client may take nothing of what is sent to it.
 const UNREAD: Duration = Duration::from_secs(30);
@@ -167,6 +171,9 @@ impl Listener {
         // The work is the engine's and runs on blocking threads, whose number counts
         // for each worker; a few workers move the bytes.
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        // As many as may work, and some for who only asks for the state: each worker may
+        // have all of those.
+        let threads = GATE.running() + LONG.running() + STATE_THREADS;
         let served = rt::System::new().block_on(async move {
             let server = HttpServer::new(move || {
                 App::new()
@@ -183,7 +190,7 @@ impl Listener {
                     .configure(routes)
             })
             .workers(cores.min(4))
-            .worker_max_blocking_threads(8)
+            .worker_max_blocking_threads(threads)
             .max_connections(CONNECTIONS)
             .client_request_timeout(HEAD)
             .client_disconnect_timeout(HEAD)
@@ -202,8 +209,13 @@ impl Listener {
                 Either::Left((ended, _)) => ended,
                 Either::Right(((), server)) => {
                     running.close();
-                    handle.stop(true).await;
-                    server.await
+                    let farewell = handle.stop(true);
+                    let again = told_to_stop();
+                    pin_mut!(farewell, again);
+                    match select(farewell, again).await {
+                        Either::Left(_) => server.await,
+                        Either::Right(_) => Ok(Ok(())),
+                    }
                 }
             };
             ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)

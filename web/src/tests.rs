@@ -359,6 +359,7 @@ async fn what_cannot_be_answered_names_its_field() {
     };
     assert_eq!(put("/v1/label-sets/s", json!({"labels": ["one"]})).await.status, 201);
     let picture = BASE64_STANDARD.encode(bmp(RED));
+    let no_picture = BASE64_STANDARD.encode("no picture");
     for (path, body, field) in [
         ("search", json!({"id": id, "mode": "text"}), "mode"),
         ("search", json!({"text": "a", "min_confidence": 0.5}), "min_confidence"),
@@ -369,7 +370,12 @@ async fn what_cannot_be_answered_names_its_field() {
         ("label", json!({"id": id, "labels": ["one", "two"], "templates": ["x"]}), "templates"),
         ("label", json!({"id": id, "labels": ["one", "two"], "multi": true}), "multi"),
         ("label", json!({"id": id, "set": "s"}), "multi"),
-        ("describe", json!({"image": BASE64_STANDARD.encode("no picture")}), "image"),
+        ("describe", json!({"image": no_picture}), "image"),
+        ("search", json!({"parts": [{"id": id}, {"image": no_picture}]}), "parts[1].image"),
+        ("jobs", json!({"path": "/p", "exclude": [" "]}), "exclude"),
+        ("jobs", json!({"path": "/p", "exclude": ["["]}), "exclude"),
+        ("jobs", json!({"path": "p"}), "path"),
+        ("items", json!({"text": "a", "caption": "b"}), "caption"),
         ("label-sets/s/apply", json!({}), "multi"),
         ("verify", json!({"name": "n", "id": text, "threshold": 0.5}), "id"),
         ("verify", json!({"name": "n", "image": picture, "threshold": 7}), "threshold"),
@@ -384,6 +390,13 @@ async fn what_cannot_be_answered_names_its_field() {
     for (uri, body, field) in [
         ("/v1/label-sets/s", json!({"labels": ["a", "A"]}), "labels"),
         ("/v1/label-sets/s", json!({"labels": ["a"], "create": true}), "create"),
+        ("/v1/label-sets/t", json!({"labels": ["a", "b\nc"]}), "labels[1]"),
+        ("/v1/label-sets/t", json!({"entries": [{"label": "a > "}]}), "entries[0].label"),
+        (
+            "/v1/label-sets/t",
+            json!({"entries": [{"label": "a", "images": [no_picture], "wordless": true}]}),
+            "entries[0].images",
+        ),
         ("/v1/label-sets/a%5Cb", json!({"labels": ["a"]}), "name"),
         ("/v1/identities/m", json!({"ids": [text]}), "id"),
     ] {

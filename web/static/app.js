@@ -231,7 +231,7 @@ function summarise() {
   const noun = (n) => (asked.kind === "texts" ? count(n, "text", "texts") : count(n, "picture", "pictures"));
   const summary = $("summary");
   const { reply, total } = results;
-  const { words } = readWords(asked.q);
+  const { words, without } = readWords(asked.q);
   if (!total) {
     summary.textContent = "";
   } else if (!reply) {
@@ -245,6 +245,7 @@ function summarise() {
       make("span", { className: "soft" }, `${noun(reply.total_candidates)}, ${Math.max(1, Math.round(reply.took_ms))} ms`));
   }
   const notes = [...(reply?.warnings ?? [])];
+  if (!reply && without.length) notes.push("Say also what you are looking for: words to keep away from only steer a search.");
   const { anything } = reply ?? {};
   if (total && anything && anything.verdict !== "good") {
     const guessed = anything.calibrated ? "" : " (a guess: this model is not calibrated)";

@@ -93,13 +93,16 @@ export function dropWithout(typed, gone) {
 export const writeWords = (words, without) =>
   [words, ...without.map((one) => (/\s/.test(one) ? `-"${one}"` : `-${one}`))].filter(Boolean).join(" ");
 
+/** What the server takes in one search. */
+const MOST_PARTS = 32;
+
 /** The parts of the search. What is kept away from needs something that is looked for. */
 export function partsOf(query) {
   const { words, without } = readWords(query.q);
   const parts = [];
   if (words) parts.push({ text: words, weight: 1 });
   if (query.picture) parts.push({ image: query.picture.data, weight: 1 });
-  if (parts.length) parts.push(...without.slice(0, 8).map((text) => ({ text, weight: -0.5 })));
+  if (parts.length) parts.push(...without.slice(0, MOST_PARTS - parts.length).map((text) => ({ text, weight: -0.5 })));
   return parts;
 }
 

@@ -233,7 +233,7 @@ fn request(ask: Search) -> SearchRequest {
 fn path_of(source: &Source) -> Option<&Path> {
     match source {
         Source::Path(path) => Some(path),
-        Source::Bytes(_) => None,
+        Source::Sent { .. } => None,
     }
 }
 

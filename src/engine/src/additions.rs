@@ -73,14 +73,14 @@ impl Engine {
     ) -> Result<Added, EngineError> {
         let encoder = self.towers.image()?;
         let preprocess = encoder.preprocess();
-        let source = || Source::Bytes(Vec::new());
+        let source = || Source::Sent { field: "image".into(), bytes: Vec::new() };
         let decoded = decode_scaled(bytes, |w, h| preprocess.spare(w, h).min(facts::spare(w, h)))
             .map_err(|e| pictures::cannot_decode(&source(), e))?;
         let (width, height) = (decoded.view.width, decoded.view.height);
         let format = decoded.format.to_ascii_lowercase();
         let tensor = preprocess
             .tensor_of(&decoded.pixels, &decoded.view)
-            .map_err(|e| EngineError::Preprocess { what: pictures::UPLOAD.into(), source: e })?;
+            .map_err(|e| pictures::cannot_prepare(&source(), e))?;
         let looks = facts::Seen::of(&decoded.pixels);
         drop(decoded);
         let time = &self.meters.encode_image;

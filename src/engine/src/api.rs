@@ -14,8 +14,13 @@ use ekphrasis_index::{Applied, Expr, FoundWord, GivenLabel, Item, ItemId, Kind, 
 pub enum Source {
     /// A file.
     Path(PathBuf),
-    /// The bytes of a file, as uploaded.
-    Bytes(Vec<u8>),
+    /// A file that was sent along.
+    Sent {
+        /// The part of the request that it came as, such as `image`.
+        field: String,
+        /// What is in it.
+        bytes: Vec<u8>,
+    },
 }
 
 /// One part of a query.

@@ -111,7 +111,7 @@ fn check_towers(checks: &mut Vec<Check>, towers: &OnnxTowers) {
     let ran = loaded.and_then(|image| {
         let grey = Pixels::new(64, 64, vec![128; 64 * 64 * 3]).expect("64 × 64 RGB");
         let tensor = image.preprocess().tensor(&grey).map_err(|source| {
-            crate::EngineError::Preprocess { what: "a grey square".into(), source }
+            crate::EngineError::Preprocess { what: "a grey square".into(), sent_as: None, source }
         })?;
         Ok(image.embed_images(&[tensor])?)
     });

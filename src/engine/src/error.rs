@@ -4,8 +4,6 @@ use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError};
 use ekphrasis_index::StoreError;
 use ekphrasis_models::{DecodeError, ImportError, ModelError, RuntimeError};
 
-use crate::pictures::UPLOAD;
-
 /// Whose fault an error is; exit codes and HTTP statuses follow from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
@@ -44,6 +42,8 @@ pub enum EngineError {
     Decode {
         /// Path or `the uploaded picture`.
         what: String,
+        /// The part of the request that it came as, if it was sent along.
+        sent_as: Option<String>,
         /// Why.
         #[source]
         source: DecodeError,
@@ -53,6 +53,8 @@ pub enum EngineError {
     Preprocess {
         /// Path or `the uploaded picture`.
         what: String,
+        /// The part of the request that it came as, if it was sent along.
+        sent_as: Option<String>,
         /// Why.
         #[source]
         source: PreprocessError,
@@ -94,14 +96,10 @@ impl EngineError {
     }
 
     /// The part of the request that it is about, where it is about one.
-    pub fn field(&self) -> Option<&'static str> {
+    pub fn field(&self) -> Option<&str> {
         match self {
             Self::InvalidField { field, .. } => Some(field),
-            Self::Decode { what, .. } | Self::Preprocess { what, .. } if what == UPLOAD => {
-                Some("image")
-            }
-            // Parts that cancel out.
-            Self::Embedding(_) => Some("parts"),
+            Self::Decode { sent_as, .. } | Self::Preprocess { sent_as, .. } => sent_as.as_deref(),
             _ => None,
         }
     }

@@ -64,10 +64,10 @@ pub use identities::{
     Accepting, Candidate, Enrolment, Identified, IdentifyOptions, Identity, Operating, Scoring,
     Verified,
 };
-pub use ingest::{IndexOptions, IndexReport, Stages};
+pub use ingest::{IndexOptions, IndexReport, Stages, check_exclude};
 pub use label_sets::{
     AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
-    SetLabel, Unapplied, Writing,
+    SetLabel, Unapplied, Writing, check_label,
 };
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};

@@ -55,7 +55,7 @@ pub(crate) enum Before {
 fn source_of(example: &Example) -> String {
     match example {
         Example::Picture(Source::Path(path)) => path.to_string_lossy().into_owned(),
-        Example::Picture(Source::Bytes(_)) => "upload".into(),
+        Example::Picture(Source::Sent { .. }) => "upload".into(),
         Example::Item(id) => id.to_string(),
     }
 }

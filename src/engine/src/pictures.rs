@@ -4,13 +4,10 @@
 use std::borrow::Cow;
 use std::path::Path;
 
-use ekphrasis_embed::{Embedding, ImageEncoder, ImageTensor};
+use ekphrasis_embed::{Embedding, ImageEncoder, ImageTensor, PreprocessError};
 use ekphrasis_models::{DecodeError, Decoded, decode, decode_scaled};
 
 use crate::{EngineError, Source};
-
-/// What an uploaded picture is called in messages.
-pub(crate) const UPLOAD: &str = "the uploaded picture";
 
 /// Decodes a picture's file that was read from `path`.
 pub(crate) fn open_bytes(path: &Path, bytes: &[u8]) -> Result<Decoded, EngineError> {
@@ -20,7 +17,7 @@ pub(crate) fn open_bytes(path: &Path, bytes: &[u8]) -> Result<Decoded, EngineErr
 /// The picture's file.
 fn bytes(source: &Source) -> Result<Cow<'_, [u8]>, EngineError> {
     match source {
-        Source::Bytes(bytes) => Ok(Cow::Borrowed(bytes)),
+        Source::Sent { bytes, .. } => Ok(Cow::Borrowed(bytes)),
         Source::Path(path) => Ok(Cow::Owned(read(path)?)),
     }
 }
@@ -44,12 +41,23 @@ fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
 fn name(source: &Source) -> String {
     match source {
         Source::Path(path) => path.display().to_string(),
-        Source::Bytes(_) => UPLOAD.into(),
+        Source::Sent { .. } => "the uploaded picture".into(),
+    }
+}
+
+fn sent_as(source: &Source) -> Option<String> {
+    match source {
+        Source::Path(_) => None,
+        Source::Sent { field, .. } => Some(field.clone()),
     }
 }
 
 pub(crate) fn cannot_decode(source: &Source, error: DecodeError) -> EngineError {
-    EngineError::Decode { what: name(source), source: error }
+    EngineError::Decode { what: name(source), sent_as: sent_as(source), source: error }
+}
+
+pub(crate) fn cannot_prepare(source: &Source, error: PreprocessError) -> EngineError {
+    EngineError::Preprocess { what: name(source), sent_as: sent_as(source), source: error }
 }
 
 /// A decoded picture as the model's input, by the same way as when indexing.
@@ -68,9 +76,7 @@ fn tensor_of(
     let preprocess = encoder.preprocess();
     let decoded = decode_scaled(bytes, |w, h| preprocess.spare(w, h))
         .map_err(|error| cannot_decode(source, error))?;
-    preprocess
-        .tensor_of(&decoded.pixels, &decoded.view)
-        .map_err(|e| EngineError::Preprocess { what: name(source), source: e })
+    preprocess.tensor_of(&decoded.pixels, &decoded.view).map_err(|e| cannot_prepare(source, e))
 }
 
 /// A picture's embedding.

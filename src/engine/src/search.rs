@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use ekphrasis_embed::Embedding;
+use ekphrasis_embed::{Embedding, EmbeddingError};
 use ekphrasis_index::{Balance, Filter, Item, ItemId, Kind, LocalStore, Query, StoreRead};
 
 use crate::ranked::{Arrangement, MOST_COLLAPSED};
@@ -239,13 +239,18 @@ impl Engine {
         let judgements = self.judgements(&request.feedback)?;
         let weighted: Vec<_> =
             parts.iter().filter_map(|p| Some((p.embedding.as_ref()?, p.weight))).collect();
-        let whole =
-            if parts.is_empty() { None } else { Some(Embedding::combine(space, &weighted)?) };
+        let whole = if parts.is_empty() {
+            None
+        } else {
+            Some(Embedding::combine(space, &weighted).map_err(cancelled("parts"))?)
+        };
         if request.feedback.is_empty() {
             return Ok(Asked { steered: whole.clone(), whole, parts, judgements });
         }
         let Judgements { liked, disliked } = &judgements;
-        let steered = Rocchio::USED.steer(space, whole.as_ref(), liked, disliked)?;
+        let steered = Rocchio::USED
+            .steer(space, whole.as_ref(), liked, disliked)
+            .map_err(cancelled("disliked"))?;
         // Where nothing was asked for but by liking, that is what was asked for.
         let whole = whole.unwrap_or_else(|| steered.clone());
         Ok(Asked { steered: Some(steered), whole: Some(whole), parts, judgements })
@@ -301,6 +306,17 @@ fn candidates(
     let hidden = store.items_as_filtered(&hidden)?;
     let hidden = hidden.iter().flatten().filter(|item| filter.accepts(item)).count() as u64;
     Ok(store.count(&filter)?.saturating_sub(hidden))
+}
+
+/// What is said of vectors that leave nothing together.
+fn cancelled(field: &'static str) -> impl Fn(EmbeddingError) -> EngineError {
+    move |error| match error {
+        EmbeddingError::Zero { .. } => {
+            let what = "what is looked for and what is to be avoided cancel each other out";
+            EngineError::of_field(field, format!("{what}: nothing is left to look for"))
+        }
+        other => other.into(),
+    }
 }
 
 fn filter_of(request: &SearchRequest) -> Filter {
@@ -416,7 +432,10 @@ mod tests {
     #[test]
     fn words_count_as_much_as_their_share_in_what_is_wanted() {
         let text = |weight| Part { what: PartQuery::Text("x".into()), weight };
-        let image = |weight| Part { what: PartQuery::Image(Source::Bytes(vec![])), weight };
+        let image = |weight| Part {
+            what: PartQuery::Image(Source::Sent { field: "image".into(), bytes: vec![] }),
+            weight,
+        };
         for (parts, words) in [
             (vec![text(1.0)], 1.0),
             (vec![text(0.2), text(3.0)], 1.0),
@@ -428,7 +447,8 @@ mod tests {
         ] {
             let mut request = SearchRequest::new(parts);
             assert_eq!(balance(&request), Balance { vector: 1.0, words });
-            request.feedback.liked = vec![Example::Picture(Source::Bytes(vec![]))];
+            request.feedback.liked =
+                vec![Example::Picture(Source::Sent { field: "image".into(), bytes: vec![] })];
             let less = words / (1.0 + Rocchio::USED.liked);
             assert!((balance(&request).words - less).abs() < 1e-6);
         }

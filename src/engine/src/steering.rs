@@ -45,7 +45,7 @@ fn item_of(example: &Example) -> Option<ItemId> {
         Example::Picture(Source::Path(path)) => {
             Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?))
         }
-        Example::Picture(Source::Bytes(_)) => None,
+        Example::Picture(Source::Sent { .. }) => None,
     }
 }
 

@@ -75,7 +75,7 @@ fn path_of(engine: &Engine, picture: &Example) -> Result<Option<PathBuf>, Proble
     Ok(match picture {
         Example::Item(id) => engine.item(*id)?.and_then(|item| item.path),
         Example::Picture(Source::Path(path)) => Some(path.clone()),
-        Example::Picture(Source::Bytes(_)) => None,
+        Example::Picture(Source::Sent { .. }) => None,
     })
 }
 

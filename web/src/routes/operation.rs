@@ -7,7 +7,7 @@ use actix_web::web::{Data, Json};
 
 use super::{block, link, quick};
 use crate::current::Current;
-use crate::gate::GATE;
+use crate::gate::{GATE, LONG};
 use crate::meter::Meter;
 use crate::openapi::DOCUMENT;
 use crate::problem::Problem;
@@ -31,7 +31,8 @@ pub(super) async fn failures(engine: Current) -> Result<Json<wire::FailureList>,
 }
 
 pub(super) async fn metrics(engine: Current, meter: Data<Meter>) -> Result<HttpResponse, Problem> {
-    let text = quick(move || Ok(meter.text(&engine, &GATE)?)).await?;
+    let text =
+        quick(move || Ok(meter.text(&engine, &[("usual", &*GATE), ("long", &*LONG)])?)).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header(kind).body(text))
 }

@@ -216,7 +216,7 @@ fn judged(example: &engine::Example) -> String {
     match example {
         engine::Example::Item(id) => id.to_string(),
         engine::Example::Picture(engine::Source::Path(path)) => shown(path),
-        engine::Example::Picture(engine::Source::Bytes(_)) => "upload".into(),
+        engine::Example::Picture(engine::Source::Sent { .. }) => "upload".into(),
     }
 }
 
@@ -228,7 +228,7 @@ impl From<&engine::Part> for QueryPart {
             engine::PartQuery::Image(engine::Source::Path(path)) => {
                 Self { image: Some(shown(path)), ..empty }
             }
-            engine::PartQuery::Image(engine::Source::Bytes(_)) => {
+            engine::PartQuery::Image(engine::Source::Sent { .. }) => {
                 Self { image: Some("upload".into()), ..empty }
             }
             engine::PartQuery::Id(id) => Self { id: Some(id.to_string()), ..empty },

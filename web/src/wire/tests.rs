@@ -19,7 +19,10 @@ fn a_search_reply_has_the_promised_names() {
     let part = |what| engine::Part { what, weight: 1.0 };
     let mut request = engine::SearchRequest::new(vec![
         part(engine::PartQuery::Text("cat".into())),
-        part(engine::PartQuery::Image(engine::Source::Bytes(vec![1]))),
+        part(engine::PartQuery::Image(engine::Source::Sent {
+            field: "image".into(),
+            bytes: vec![1],
+        })),
     ]);
     request.kind = Some(engine::Kind::Image);
     request.filter = Some("  width:>10   TAG:x".parse().expect("a filter"));

@@ -141,7 +141,7 @@ impl Engine {
         stop: &AtomicBool,
     ) -> Result<IndexReport, EngineError> {
         let roots = resolve(roots)?;
-        one_line_each(&options.exclude)?;
+        check_exclude(&options.exclude)?;
         let captions = match &options.captions {
             Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
             None => Captions::default(),
@@ -274,15 +274,27 @@ impl Engine {
     }
 }
 
-/// Insists that no glob has a line break: options are remembered a line each, and a glob of
-/// two lines would set what nobody allowed.
-fn one_line_each(globs: &[String]) -> Result<(), EngineError> {
-    match globs.iter().find(|glob| glob.contains(['\n', '\r'])) {
-        Some(glob) => {
-            Err(EngineError::Invalid(format!("--exclude {glob:?} is no glob: it has a line break")))
+/// Insists that globs to leave out are globs. None is blank, which would leave out everything;
+/// none has a line break: options are remembered a line each, and a glob of two lines would
+/// set what nobody allowed.
+///
+/// # Errors
+/// `InvalidField` about `exclude`, with the glob and what is wrong with it.
+pub fn check_exclude(globs: &[String]) -> Result<(), EngineError> {
+    let wrong = |glob: &str, what: &str| {
+        let message = format!("{glob:?} in exclude is no glob: {what}");
+        Err(EngineError::of_field("exclude", message))
+    };
+    for glob in globs {
+        if glob.trim_matches(|c: char| c.is_whitespace() || matches!(c, '/' | '!')).is_empty() {
+            return wrong(glob, "it names nothing, and everything would be left out");
         }
-        None => Ok(()),
+        if glob.contains(['\n', '\r']) {
+            return wrong(glob, "it has a line break");
+        }
     }
+    // Whatever the folder is.
+    walk::exclude(Path::new(""), globs).map(|_| ())
 }
 
 /// Roots as the real paths they are, each once. One inside another stays: it

@@ -337,9 +337,9 @@ fn is_of_the_system(entry: &DirEntry) -> bool {
 }
 
 /// The globs to leave out, relative to a root as in a `.gitignore` there.
-fn exclude(root: &Path, globs: &[String]) -> Result<Override, EngineError> {
+pub(super) fn exclude(root: &Path, globs: &[String]) -> Result<Override, EngineError> {
     let wrong = |glob: &str, e: ignore::Error| {
-        EngineError::Invalid(format!("--exclude {glob:?} is no glob: {e}"))
+        EngineError::of_field("exclude", format!("{glob:?} in exclude is no glob: {e}"))
     };
     let mut builder = OverrideBuilder::new(root);
     for glob in globs {

@@ -341,7 +341,11 @@ fn sorted(vectors: Vec<NamedVector>) -> Vec<NamedVector> {
     vectors
 }
 
-fn check_label(label: &str) -> Result<(), EngineError> {
+/// Whether this can be a label.
+///
+/// # Errors
+/// `InvalidField` about `labels`, with what is wrong with it.
+pub fn check_label(label: &str) -> Result<(), EngineError> {
     let label = label.trim();
     let wrong = |what: &str| {
         let start: String = label.chars().take(40).collect();
