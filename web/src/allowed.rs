@@ -25,8 +25,13 @@ impl Allowed {
     /// # Errors
     /// 400 if it is not absolute, 403 if it lies outside, 404 if nothing is there. What
     /// lies outside is refused alike whether it is there or not.
-    pub(crate) fn real(&self, engine: &Engine, path: &Path) -> Result<PathBuf, Problem> {
-        let real = self.place(engine, path)?;
+    pub(crate) fn real(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        field: &str,
+    ) -> Result<PathBuf, Problem> {
+        let real = self.place(engine, path, field)?;
         match real.try_exists() {
             Ok(true) => Ok(real),
             _ => Err(Problem::not_found(format!("there is nothing at {}", path.display()))),
@@ -37,10 +42,15 @@ impl Allowed {
     ///
     /// # Errors
     /// 400 if it is not absolute, 403 if it lies outside.
-    pub(crate) fn place(&self, engine: &Engine, path: &Path) -> Result<PathBuf, Problem> {
+    pub(crate) fn place(
+        &self,
+        engine: &Engine,
+        path: &Path,
+        field: &str,
+    ) -> Result<PathBuf, Problem> {
         if !path.is_absolute() {
             let detail = format!("a path has to be absolute, got {:?}", path.to_string_lossy());
-            return Err(Problem::field("paths", detail));
+            return Err(Problem::field(field, detail));
         }
         let roots = engine.roots()?;
         let within = |real: &PathBuf| {

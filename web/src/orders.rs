@@ -68,8 +68,8 @@ pub(crate) fn job(
     let find = |path: &PathBuf| match (owner, action) {
         (true, _) if path.is_absolute() => Ok(path.clone()),
         (true, _) => Err(Problem::field(only, "a path has to be absolute")),
-        (false, Action::Index) => allowed.real(engine, path),
-        (false, Action::Retry | Action::Remove) => allowed.place(engine, path),
+        (false, Action::Index) => allowed.real(engine, path, only),
+        (false, Action::Retry | Action::Remove) => allowed.place(engine, path, only),
     };
     let paths = paths.iter().map(find).collect::<Result<Vec<_>, _>>()?;
     if follow_links && !owner {
@@ -83,7 +83,7 @@ pub(crate) fn job(
         ));
     }
     let captions = match captions {
-        Some(file) if !owner => Some(allowed.real(engine, &file)?),
+        Some(file) if !owner => Some(allowed.real(engine, &file, "captions")?),
         captions => captions,
     };
     Ok(match action {
