@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -191,6 +191,23 @@ fn what_was_begun_is_answered_before_the_end() {
     let answer = answer(&mut socket);
     assert!(answer.starts_with("HTTP/1.1 200") && answer.contains("cat_451x300.jpg"), "{answer}");
     assert_eq!(ending.join().expect("it ends"), 0);
+}
+
+#[test]
+fn told_twice_a_server_waits_for_nobody() {
+    let (_home, server) = with_three();
+    let authority = server.authority().to_owned();
+    let mut socket = TcpStream::connect(&authority).expect("connected");
+    // The body never comes.
+    let head = "content-type: application/json\r\ncontent-length: 100\r\n\r\n{";
+    write!(socket, "POST /v1/search HTTP/1.1\r\nhost: {authority}\r\n{head}").expect("sent");
+    std::thread::sleep(Duration::from_millis(200));
+    server.tell_to_end();
+    std::thread::sleep(Duration::from_millis(300));
+    let begun = Instant::now();
+    assert_eq!(server.terminate(), 0);
+    // Far less than requests are given when it is told once.
+    assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
 }
 
 #[test]

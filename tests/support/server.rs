@@ -136,11 +136,16 @@ impl Server {
         }
     }
 
-    /// Asks it to end, as Ctrl-C or a service manager does, and returns the exit code.
-    pub(crate) fn terminate(mut self) -> i32 {
+    /// Asks it to end.
+    pub(crate) fn tell_to_end(&self) {
         let pid = self.child.id().to_string();
         let told = Command::new("kill").args(["-TERM", &pid]).status().expect("kill");
         assert!(told.success());
+    }
+
+    /// Asks it to end, as Ctrl-C or a service manager does, and returns the exit code.
+    pub(crate) fn terminate(mut self) -> i32 {
+        self.tell_to_end();
         self.child.wait().expect("it ends").code().unwrap_or(-1)
     }
 }

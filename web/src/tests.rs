@@ -391,7 +391,7 @@ async fn what_cannot_be_answered_names_its_field() {
         ("/v1/label-sets/s", json!({"labels": ["a", "A"]}), "labels"),
         ("/v1/label-sets/s", json!({"labels": ["a"], "create": true}), "create"),
         ("/v1/label-sets/t", json!({"labels": ["a", "b\nc"]}), "labels[1]"),
-        ("/v1/label-sets/t", json!({"entries": [{"label": "a > "}]}), "entries[0].label"),
+        ("/v1/label-sets/t", json!({"entries": [{"label": "a\nb"}]}), "entries[0].label"),
         (
             "/v1/label-sets/t",
             json!({"entries": [{"label": "a", "images": [no_picture], "wordless": true}]}),
