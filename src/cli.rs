@@ -504,12 +504,15 @@ pub(crate) struct TrainArgs {
     #[arg(long)]
     pub(crate) resume: bool,
     /// Compare every loss and selection under this recipe instead, with this many seeds
+    /// Leave the model without confidence; `ek model calibrate` learns it later
+    #[arg(long)]
+    pub(crate) no_calibration: bool,
     #[arg(
         long,
         value_name = "SEEDS",
         num_args = 0..=1,
         default_missing_value = "3",
-        conflicts_with_all = ["out", "resume"]
+        conflicts_with_all = ["out", "resume", "no_calibration"]
     )]
     pub(crate) ablation: Option<u64>,
 }
