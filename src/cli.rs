@@ -428,7 +428,8 @@ pub(crate) struct EvalArgs {
     /// Precision, recall and F1 of each class in zero-shot, and the classes most often confused
     #[arg(long)]
     pub(crate) per_class: bool,
-    /// Few-shot episodes with so many examples of each class
+    /// Few-shot episodes with so many examples of each class; of both intervals, that over classes
+    /// is the one to expect of other things
     #[arg(long, value_delimiter = ',', value_name = "K,…")]
     pub(crate) shots: Vec<usize>,
     /// The same episodes also by the words of classes, alone and beside the examples
@@ -503,13 +504,16 @@ pub(crate) struct TrainArgs {
     /// Go on with a run that was stopped or killed
     #[arg(long)]
     pub(crate) resume: bool,
+    /// Leave the model without confidence; `ek model calibrate` learns it later
+    #[arg(long)]
+    pub(crate) no_calibration: bool,
     /// Compare every loss and selection under this recipe instead, with this many seeds
     #[arg(
         long,
         value_name = "SEEDS",
         num_args = 0..=1,
         default_missing_value = "3",
-        conflicts_with_all = ["out", "resume"]
+        conflicts_with_all = ["out", "resume", "no_calibration"]
     )]
     pub(crate) ablation: Option<u64>,
 }

@@ -281,6 +281,11 @@ fn few_examples_teach_a_colour() {
     );
     assert!(of(0)["accuracy"].as_f64().expect("a number") > 0.5, "chance is 0.2: {report}");
     assert!(of(1)["half_width_95"].is_f64());
+    // Over classes it is wider than over draws of the same six.
+    let end = |i: usize| of(0)["interval_95_over_classes"][i].as_f64().expect("a number");
+    let mean = of(0)["accuracy"].as_f64().expect("a number");
+    assert!(end(0) <= mean && mean <= end(1), "{report}");
+    assert!(end(1) - end(0) > of(0)["half_width_95"].as_f64().expect("a number"), "{report}");
     let refused = of(2)["refused"].as_str().expect("three pictures are too few for five shots");
     assert!(refused.contains("at least 6 pictures"), "{refused}");
     let run = home.ek(&["eval", "colours.jsonl", "--shots", "1", "--ways", "1"]).exits(2);

@@ -107,9 +107,12 @@ fn what_the_owner_left_out_stays_left_out_over_http() {
     assert_eq!((status, &problem["field"]), (400, &json!("paths")), "{problem}");
     // Options are remembered a line each; a glob cannot bring one in.
     let order = json!({ "paths": [one], "exclude": ["a\nfollow-links"] });
-    let (_, job) = server.post("/v1/jobs", &order);
-    let job = ended(&server, job["id"].as_str().expect("a name"));
-    assert_eq!((&job["state"], &job["fault"]), (&json!("failed"), &json!("user")), "{job}");
+    let (status, problem) = server.post("/v1/jobs", &order);
+    assert_eq!((status, &problem["field"]), (422, &json!("exclude")), "{problem}");
+    // A blank one would leave out everything.
+    let order = json!({ "paths": [one], "exclude": [" "] });
+    let (status, problem) = server.post("/v1/jobs", &order);
+    assert_eq!((status, &problem["field"]), (422, &json!("exclude")), "{problem}");
     let (_, status) = server.get("/v1/status");
     let roots = json!([around, one, two]);
     assert_eq!((&status["images"], &status["roots"]), (&json!(2), &roots), "{status}");

@@ -141,6 +141,19 @@ fn use_all_tools(client: &mut Client, cat: &str) {
         client.told("search", &json!({ "image": cat, "limit": 1, "filter": "format:jpeg" }));
     assert_eq!(by_file["hits"][0]["path"], cat, "{by_file}");
     assert_eq!(by_file["query"]["parts"][0]["image"], cat, "{by_file}");
+    // What is kept away from by a picture comes last, what is liked comes first, and what is
+    // disliked not again.
+    let (coffee, id) = (&hit["id"], &by_file["hits"][0]["id"]);
+    let away = json!({ "query": "a photo", "avoid_image": coffee, "pictures": false });
+    let away = client.told("search", &away);
+    assert_eq!(&away["hits"][0]["id"], id, "{away}");
+    assert!(away["query"]["parts"][1]["weight"].as_f64().expect("a weight") < 0.0, "{away}");
+    let liked = client.told("search", &json!({ "liked": [coffee], "pictures": false }));
+    assert_eq!((&liked["hits"][0]["id"], &liked["query"]["liked"]), (coffee, &json!([coffee])));
+    let judged = json!({ "query": "a photo", "liked": [id], "disliked": [coffee] });
+    let judged = client.told("search", &judged);
+    assert_eq!(judged["hits"].as_array().expect("hits").len(), 1, "{judged}");
+    assert_eq!((&judged["hits"][0]["id"], &judged["query"]["disliked"]), (id, &json!([coffee])));
     let nothing = client.told("search", &json!({ "query": "a cat", "filter": "width:>9000" }));
     assert_eq!(nothing["hits"], json!([]), "finding nothing is no error");
 
@@ -186,6 +199,10 @@ fn an_assistant_uses_every_tool() {
     // What is indexed meanwhile is found, without a new start.
     home.ek(&["index", "pictures", "--quiet"]).exits(0);
     use_all_tools(&mut client, cat);
+    // Files are judged as ids are.
+    let judged = client.told("search", &json!({ "query": "a photo", "disliked": [cat] }));
+    assert_eq!(judged["hits"].as_array().expect("hits").len(), 1, "{judged}");
+    assert!(judged["hits"][0]["path"].as_str().is_some_and(|path| path != cat), "{judged}");
     let (ended, said) = client.end();
     assert!(ended.success() && said.is_empty(), "{ended}: {said}");
 }
@@ -220,6 +237,8 @@ fn what_is_wrong_is_told_and_harms_nothing() {
     for (tool, arguments, word) in [
         ("search", json!({}), "nothing to look for"),
         ("search", json!({ "avoid": "a dog" }), "also what to look for"),
+        ("search", json!({ "disliked": [cat] }), "also what to look for"),
+        ("search", json!({ "query": "a", "liked": [nobody] }), "no item"),
         ("search", json!({ "query": "a", "limit": 1000 }), "limit"),
         ("search", json!({ "query": ["a"] }), "query"),
         ("search", json!({ "query": "a", "filter": "x:y" }), "filter"),

@@ -16,7 +16,10 @@ mod with_trainer {
     use std::path::Path;
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+    use serde_json::{Value, json};
+
     use super::Home;
+    use crate::support::picture;
 
     /// Coloured squares and stripes, thirty-two of them.
     fn pairs(home: &Home) {
@@ -85,10 +88,12 @@ mod with_trainer {
         let whole = run(&train("whole", &[])).output().expect("starts");
         let text = String::from_utf8_lossy(&whole.stderr).into_owned();
         assert!(whole.status.success(), "{text}");
-        let report: serde_json::Value = serde_json::from_slice(&whole.stdout).expect("JSON");
+        let report: Value = serde_json::from_slice(&whole.stdout).expect("JSON");
         assert_eq!(report["outcome"], "finished");
         assert_eq!(report["epochs"], 40);
         assert!(report["after"]["text_to_image"]["recall_at_10"].is_number(), "{report}");
+        let why = report["calibration"]["refused"].as_str().expect("too few pictures for it");
+        assert!(why.contains("at least 100") && why.contains("whole.run/pairs.jsonl"), "{why}");
 
         let seed =
             SystemTime::now().duration_since(UNIX_EPOCH).map_or(1, |d| d.subsec_nanos().into());
@@ -131,6 +136,76 @@ mod with_trainer {
         // A folder that is taken is refused, and so is a second run in the same place.
         let again = home.ek(&train("whole", &[])).exits(2);
         assert!(again.stderr().contains("whole"), "{}", again.stderr());
+        // Going on with what is done is no mistake.
+        let again = home.ek(&train("whole", &["--resume", "--no-calibration"])).exits(0).json();
+        assert_eq!((&again["outcome"], &again["calibration"]), (&json!("finished"), &Value::Null));
+        assert_eq!((&again["pair"], &again["bytes"]), (&report["pair"], &report["bytes"]));
+    }
+
+    /// Plain pictures with captions, three of each of 62 things; nobody says which to learn from.
+    fn plain_pairs(home: &Home) {
+        let folder = home.folder("plain");
+        let mut lines = String::new();
+        for i in 0..186u32 {
+            let thing = i / 3;
+            let colour = [thing * 37 % 256, thing * 91 % 256, i * 53 % 256].map(|c| c as u8);
+            picture(&folder.join(format!("{i}.png")), colour);
+            let line = json!({"path": format!("plain/{i}.png"), "group": thing,
+                "caption": format!("thing {thing} number {i}"), "tags": [format!("thing {thing}")]});
+            lines.push_str(&format!("{line}\n"));
+        }
+        fs_err::write(home.path().join("pairs.jsonl"), lines).expect("written");
+        let recipe = "seed = 3\n[data]\nvalidation = 0.36\nbatch = 64\nnear = 1.0\n[image]\nkind = \"mlp\"\nhidden = 16\n[loss]\nkind = \"info-nce\"\n[training]\nepochs = 2\n";
+        fs_err::write(home.path().join("recipe.toml"), recipe).expect("written");
+    }
+
+    #[test]
+    fn a_model_is_calibrated_by_what_was_held_out_also_after_a_kill() {
+        let home = Home::new();
+        plain_pairs(&home);
+        let report = home.ek(&train("mine", &[])).exits(0).json();
+        let learned = &report["calibration"];
+        assert_eq!(
+            (&learned["pictures"], &learned["captions"], &learned["concepts"]),
+            (&json!(66), &json!(66), &json!(22)),
+            "{report}"
+        );
+        let about = learned["about"].as_str().expect("told");
+        assert!(about.contains("held out from training"), "{about}");
+        assert_eq!(learned["background"], 120, "{report}");
+        // The run says which were held out, by whole groups.
+        let lines = fs_err::read_to_string(home.path().join("mine.run/pairs.jsonl")).expect("kept");
+        let lines: Vec<Value> =
+            lines.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+        let groups = |split: &str| -> std::collections::BTreeSet<&str> {
+            let of = lines.iter().filter(|line| line["split"] == split);
+            of.map(|line| line["group"].as_str().expect("a group")).collect()
+        };
+        let (learnt, held) = (groups("train"), groups("val"));
+        assert_eq!((lines.len(), learnt.len(), held.len()), (186, 40, 22));
+        assert!(learnt.is_disjoint(&held));
+        let info = home.ek(&["model", "info", "mine", "--json"]).exits(0).json();
+        assert_eq!(info["confidence"], about, "{info}");
+
+        // Killed between training and the end, there is a model without confidence.
+        let manifest = home.path().join("mine/model.toml");
+        let read = || -> toml::Table {
+            fs_err::read_to_string(&manifest).expect("readable").parse().expect("TOML")
+        };
+        let whole = read();
+        let mut without = whole.clone();
+        for learned in ["confidence", "verification", "label_sets"] {
+            without.remove(learned);
+        }
+        assert!(without.len() < whole.len());
+        let files = without["files"].as_table_mut().expect("a table");
+        files.retain(|name, _| !name.starts_with("background"));
+        fs_err::write(&manifest, without.to_string()).expect("written");
+        let again = home.ek(&train("mine", &["--resume"])).exits(0).json();
+        assert_eq!((&again["calibration"], &again["pair"]), (learned, &report["pair"]));
+        assert_eq!(read(), whole);
+        let again = home.ek(&train("mine", &["--resume"])).exits(0).json();
+        assert_eq!(again["calibration"], json!({"about": about}), "nothing is left to do");
     }
 
     #[test]

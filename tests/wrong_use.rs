@@ -64,7 +64,8 @@ fn searches_that_cannot_be_answered() {
         (&["label", "pictures/red.png", "--labels", "a,b", "--template", "x"], "{}"),
         (&["label", "pictures", "--labels", "a,b"], "folder"),
         (&["label", "gone.png", "--labels", "a,b"], "gone.png"),
-        (&["index", "pictures", "--exclude", "a{"], "--exclude"),
+        (&["index", "pictures", "--exclude", "a{"], "exclude"),
+        (&["index", "pictures", "--exclude", ""], "exclude"),
         (&["index", "pictures", "--captions", "c.txt"], ".jsonl or .csv"),
     ] {
         let run = home.ek(args).exits(2);

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use ekphrasis_embed::{Embedding, Space};
-use ekphrasis_index::conformance::space;
+use ekphrasis_index::conformance::{Random, space};
 use ekphrasis_index::{
     Access, LocalStore, NameKind, Named, NamedVector, Origin, StoreError, StoreRead,
 };
@@ -139,4 +139,44 @@ fn stores_of_before_have_no_names_until_somebody_writes() {
         writer.put_named(NameKind::Identity, &identity).expect("written");
         assert_eq!(reader.named(NameKind::Identity, "a").expect("read"), Some(identity));
     }
+}
+
+/// What is kept of a name is kept by its stamp, so equal stamps have to mean that all it
+/// stands for is equal. States are few, so that each comes again.
+#[test]
+fn a_stamp_is_the_same_as_long_as_all_that_stands_for_the_name_is() {
+    let seed = 7;
+    eprintln!("seed {seed}");
+    let mut random = Random(seed);
+    let dir = tempfile::tempdir().expect("tempdir");
+    let store = open(dir.path(), writing()).expect("opened");
+    let reader = open(dir.path(), Access::Read).expect("opened");
+    let mut known: Vec<(Named, i64)> = vec![];
+    let (mut again, mut other) = (0, 0);
+    for _ in 0..120 {
+        let count = random.below(3);
+        let vectors = (0..count).map(|_| {
+            let (n, part) = (random.below(2), ["cat", "dog"][random.below(2)]);
+            if random.below(2) == 0 { words(part, n) } else { example(part, n) }
+        });
+        let vectors = vectors.collect();
+        let set = Named { at: 1 + random.below(2) as i64, ..named("pets", vectors) };
+        store.put_named(NameKind::LabelSet, &set).expect("written");
+        let stamp = reader.stamp(NameKind::LabelSet, "pets").expect("read");
+        assert_eq!(stamp.is_some(), count > 0, "without vectors there is nothing");
+        let Some(stamp) = stamp else { continue };
+        for (before, at) in &known {
+            assert_eq!(*before == set, *at == stamp, "{before:?}\n{set:?}");
+            *(if *before == set { &mut again } else { &mut other }) += 1;
+        }
+        known.push((set, stamp));
+    }
+    assert!(again > 20 && other > 1_000, "{again} {other}");
+    // Another name's, and another kind's, are no affair of this one.
+    let (last, stamp) = known.pop().expect("some");
+    store.put_named(NameKind::LabelSet, &last).expect("written");
+    store.put_named(NameKind::LabelSet, &named("birds", vec![words("owl", 1)])).expect("written");
+    store.put_named(NameKind::Identity, &named("pets", vec![example("", 2)])).expect("written");
+    assert_eq!(reader.stamp(NameKind::LabelSet, "pets").expect("read"), Some(stamp));
+    assert_eq!(reader.stamp(NameKind::LabelSet, "fish").expect("read"), None);
 }

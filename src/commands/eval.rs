@@ -152,6 +152,7 @@ fn as_json(report: &EvalReport, options: &EvalOptions) -> Value {
                 "shots": shots, "ways": options.ways, "episodes": score.episodes,
                 "classes": score.classes, "accuracy": score.mean,
                 "half_width_95": score.half_width,
+                "interval_95_over_classes": [score.over_classes.low, score.over_classes.high],
             }),
             Err(e) => json!({"shots": shots, "ways": options.ways, "refused": e.to_string()}),
         };
@@ -291,8 +292,13 @@ fn few_shot_table(name: &str, scores: &[ShotsScore], options: &EvalOptions) -> R
         let ways = options.ways;
         output::line(&match score {
             Ok(s) => format!(
-                "{ways}-way {shots}-shot{name}: {:.3} ± {:.3} (95 %) over {} episodes of {} classes",
-                s.mean, s.half_width, s.episodes, s.classes
+                "{ways}-way {shots}-shot{name}: {:.3} ± {:.3} over {} episodes, {:.3} to {:.3} over {} classes (95 %)",
+                s.mean,
+                s.half_width,
+                s.episodes,
+                s.over_classes.low,
+                s.over_classes.high,
+                s.classes
             ),
             Err(e) => format!("{ways}-way {shots}-shot{name}: not measured: {e}"),
         })?;

@@ -1,5 +1,6 @@
 //! One file a verb (or two that belong together).
 
+mod calibration;
 mod cluster;
 mod doctor;
 mod dupes;
@@ -26,6 +27,8 @@ mod search;
 mod serve;
 mod status;
 mod train;
+#[cfg(feature = "train")]
+mod train_confidence;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -1,19 +1,16 @@
 //! `ek model`: which models are here, and how another one comes in.
 
-use std::io::IsTerminal;
 use std::path::Path;
 
-use ekphrasis_engine::confidence::Calibrated;
 use ekphrasis_engine::{
-    ImportOptions, Precision, PrecisionChoice, Role, Variant, calibrate_model, import_model,
-    known_models, measure_precisions,
+    ImportOptions, Precision, PrecisionChoice, Role, Variant, import_model, known_models,
+    measure_precisions,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
 
-use super::eval::eprint_progress;
 use super::pull::pull;
-use super::{Done, config, cores, towers};
+use super::{Done, calibration, config, cores, towers};
 use crate::cli::{Global, ImportModelArgs, ModelVerb};
 use crate::failure::Failure;
 use crate::output;
@@ -119,24 +116,9 @@ fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<D
     let global = &Global { model: Some(model.into()), ..global.clone() };
     let config = config(global)?;
     let towers = towers(global, &config, cores())?;
-    let show = !global.quiet && std::io::stderr().is_terminal();
-    let found = calibrate_model(&towers, pairs, seed, &|done, total| {
-        if show && (done % 50 == 0 || done == total) {
-            eprint_progress(done, total);
-        }
-    })?;
+    let found = calibration::calibrate(global, &towers, pairs, seed)?;
     if global.json {
-        output::json(&json!({
-            "dir": towers.dir().to_string_lossy(), "about": found.calibration.about,
-            "background": found.background_pictures, "pictures": found.fitted_on.0,
-            "captions": found.fitted_on.1, "concepts": found.fitted_on.2,
-            "failed": found.failed, "seed": seed,
-            "verification": verification(&found),
-            "label_sets": found.label_sets.as_ref().map_or_else(
-                |e| json!({"refused": e.to_string()}),
-                |known| json!({"about": known.about, "words_weight": known.words_weight}),
-            ),
-        }))?;
+        output::json(&calibration::as_json(&found, towers.dir(), seed))?;
     } else {
         output::line(&format!("{}: {}", towers.dir().display(), found.calibration.about))?;
         match &found.verification {
@@ -164,19 +146,6 @@ fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<D
         output::note("see how good it is: ek eval PAIRS --split test --confidence");
     }
     Ok(if found.failed == 0 { Done::Well } else { Done::NothingOrPartly })
-}
-
-fn verification(found: &Calibrated) -> Value {
-    match &found.verification {
-        Ok(known) => json!({
-            "about": known.about, "refused": known.refused,
-            "rates": known.rates.iter().map(|r| json!({
-                "false_accept_rate": r.false_accept, "interval": [r.low, r.high],
-                "threshold": r.threshold, "true_accept_rate": r.true_accept,
-            })).collect::<Vec<_>>(),
-        }),
-        Err(e) => json!({"refused": [e.to_string()]}),
-    }
 }
 
 /// Takes in what was asked for, or the fastest precision of all.

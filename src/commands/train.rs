@@ -26,10 +26,11 @@ mod with_trainer {
     use ekphrasis_engine::pairs;
     use ekphrasis_train::config::{Config, FINETUNE};
     use ekphrasis_train::data::Example;
-    use ekphrasis_train::job::{self, BaseModel, Job, JobError, Stage, Target, Told};
+    use ekphrasis_train::job::{self, BaseModel, Finished, Job, JobError, Stage, Target, Told};
     use ekphrasis_train::run::{Direction, EpochRecord, Event, Outcome, Score};
     use serde_json::json;
 
+    use super::super::train_confidence::{self, Confidence};
     use super::super::{config, cores, stop_on_interrupt, towers};
     use super::{Done, Failure, Global, TrainArgs};
     use crate::output;
@@ -38,6 +39,11 @@ mod with_trainer {
         // Without --ablation, clap asks for both.
         let nowhere = PathBuf::new();
         let out = args.out.as_ref().unwrap_or(&nowhere);
+        if args.resume
+            && let Some(finished) = job::finished(out)
+        {
+            return complete(global, args, out, &finished);
+        }
         let examples = read(&args.data)?;
         // What `--data` and `--model` mean to other verbs they do not mean here.
         let base = Global { model: args.base.clone(), ..global_of(global) };
@@ -64,12 +70,57 @@ mod with_trainer {
         let done = job::train(&job, target, &stop, &mut |told| teller.tell(told));
         teller.clear();
         let done = done.map_err(failure)?;
+        let confidence = done.published.as_ref().map(|_| match args.no_calibration {
+            true => Confidence::LeftOut,
+            false => train_confidence::learn(global, &engine, out, &done.pairs, &stop),
+        });
         if global.json {
-            output::json(&as_json(&done))?;
+            output::json(&as_json(&done, confidence.as_ref())?)?;
         } else {
-            show(&done, out)?;
+            show(&done, confidence.as_ref(), out)?;
         }
         Ok(if done.outcome == Outcome::Stopped { Done::NothingOrPartly } else { Done::Well })
+    }
+
+    /// A model that is there, of which the rest is still to be done.
+    fn complete(
+        global: &Global,
+        args: &TrainArgs,
+        out: &Path,
+        finished: &Finished,
+    ) -> Result<Done, Failure> {
+        let confidence = match finished.model.manifest().confidence() {
+            Some(known) => Confidence::Known(known.about.clone()),
+            None if args.no_calibration => Confidence::LeftOut,
+            None => {
+                let engine = config(&Global { model: args.base.clone(), ..global_of(global) })?;
+                let stop = stop_on_interrupt()?;
+                train_confidence::learn(global, &engine, out, &finished.pairs, &stop)
+            }
+        };
+        let bytes = weight(out)?;
+        if global.json {
+            let training = finished.model.manifest().training();
+            output::json(&json!({
+                "outcome": "finished",
+                "pair": training.map(|training| &training.pair),
+                "model": finished.model.dir().display().to_string(),
+                "bytes": bytes,
+                "run": finished.run.display().to_string(),
+                "calibration": confidence.as_json(out),
+            }))?;
+        } else {
+            output::line("it was trained before")?;
+            output::line(&confidence.line(out, &finished.pairs))?;
+            output::line(&what_next(out, bytes))?;
+        }
+        Ok(Done::Well)
+    }
+
+    /// What a model's files weigh together, in bytes.
+    fn weight(dir: &Path) -> Result<u64, Failure> {
+        let model = BaseModel::open(dir).map_err(JobError::from).map_err(failure)?;
+        Ok(model.manifest().files().values().map(|file| file.bytes).sum())
     }
 
     fn ablation(
@@ -318,7 +369,7 @@ mod with_trainer {
         text
     }
 
-    fn show(done: &job::Done, out: &Path) -> Result<(), Failure> {
+    fn show(done: &job::Done, confidence: Option<&Confidence>, out: &Path) -> Result<(), Failure> {
         if let (Some(before), Some(after)) = (&done.before, &done.after) {
             output::line("on held-out pairs    queries   R@1            R@5            R@10")?;
             for (name, way) in ways(before, after) {
@@ -338,8 +389,11 @@ mod with_trainer {
                 ))?;
             }
         }
-        match &done.published {
-            Some(published) => output::line(&what_next(out, published.bytes)),
+        match confidence {
+            Some(confidence) => {
+                output::line(&confidence.line(out, &done.pairs))?;
+                output::line(&what_next(out, weight(out)?))
+            }
             None => output::line(&format!(
                 "stopped; the same command with --resume goes on ({})",
                 done.run.display()
@@ -347,21 +401,16 @@ mod with_trainer {
         }
     }
 
-    /// Where the model is, and what makes the most of it.
+    /// Where the model is, and what takes it.
     fn what_next(out: &Path, bytes: u64) -> String {
         let (megabytes, out) = (bytes as f64 / 1e6, out.display());
-        format!(
-            "model: {out} ({megabytes:.1} MB); ek model calibrate {out} --pairs FILE lets it say how \
-             sure it is, then ek model import {out} takes it"
-        )
+        format!("model: {out} ({megabytes:.1} MB); ek model import {out} takes it")
     }
 
     #[test]
-    fn after_training_comes_calibrating_then_importing() {
+    fn after_training_comes_importing() {
         let told = what_next(Path::new("out/mine"), 2_500_000);
-        let at = |text: &str| told.find(text).unwrap_or_else(|| panic!("{text}: {told}"));
-        assert!(at("(2.5 MB)") < at("ek model calibrate out/mine"), "{told}");
-        assert!(at("ek model calibrate") < at("ek model import out/mine"), "{told}");
+        assert!(told.contains("out/mine (2.5 MB); ek model import out/mine"), "{told}");
     }
 
     fn ways(before: &Score, after: &Score) -> Vec<(&'static str, (Direction, Direction))> {
@@ -373,22 +422,27 @@ mod with_trainer {
         all.into_iter().filter_map(|(name, b, a)| Some((name, (b?, a?)))).collect()
     }
 
-    fn as_json(done: &job::Done) -> serde_json::Value {
+    fn as_json(
+        done: &job::Done,
+        confidence: Option<&Confidence>,
+    ) -> Result<serde_json::Value, Failure> {
+        let model = done.published.as_ref().map(|p| p.model.dir());
         let outcome = match done.outcome {
             Outcome::Finished => "finished",
             Outcome::Early => "early",
             Outcome::Stopped => "stopped",
         };
-        json!({
+        Ok(json!({
             "outcome": outcome,
             "epochs": done.history.len().saturating_sub(1),
             "best_epoch": done.best_epoch,
             "before": done.before,
             "after": done.after,
             "pair": done.published.as_ref().map(|p| &p.pair),
-            "model": done.published.as_ref().map(|p| p.model.dir().display().to_string()),
-            "bytes": done.published.as_ref().map(|p| p.bytes),
+            "model": model.map(|dir| dir.display().to_string()),
+            "bytes": model.map(weight).transpose()?,
             "run": done.run.display().to_string(),
-        })
+            "calibration": confidence.zip(model).map(|(c, dir)| c.as_json(dir)),
+        }))
     }
 }

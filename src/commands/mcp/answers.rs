@@ -8,8 +8,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
 use ekphrasis_engine::{
-    Config, Engine, Expr, Kind, LabelRequest, OnnxTowers, OpenFor, Part, PartQuery, SearchRequest,
-    Source,
+    Config, Engine, Example, Expr, Feedback, Kind, LabelRequest, OnnxTowers, OpenFor, Part,
+    PartQuery, SearchRequest, Source,
 };
 use ekphrasis_web::wire;
 use serde::Serialize;
@@ -210,15 +210,25 @@ impl Answers {
 fn request(ask: Search) -> SearchRequest {
     let words = |text, weight| Part { what: PartQuery::Text(text), weight };
     let mut parts = Vec::new();
-    parts.extend(ask.query.map(|text| words(text, 1.0)));
-    parts.extend(ask.image.map(|image| {
+    let picture = |image, weight| {
         let what = match image {
             Picture::Id(id) => PartQuery::Id(id),
             Picture::File(path) => PartQuery::Image(Source::Path(path)),
         };
-        Part { what, weight: 1.0 }
-    }));
+        Part { what, weight }
+    };
+    parts.extend(ask.query.map(|text| words(text, 1.0)));
+    parts.extend(ask.image.map(|image| picture(image, 1.0)));
     parts.extend(ask.avoid.map(|text| words(text, AVOID)));
+    parts.extend(ask.avoid_image.map(|image| picture(image, AVOID)));
+    let examples = |judged: Vec<Picture>| {
+        let example = |image| match image {
+            Picture::Id(id) => Example::Item(id),
+            Picture::File(path) => Example::Picture(Source::Path(path)),
+        };
+        judged.into_iter().map(example).collect()
+    };
+    let feedback = Feedback { liked: examples(ask.liked), disliked: examples(ask.disliked) };
     // Who asks for a kind in the filter is not held to another.
     let any_kind = ask.filter.as_ref().is_some_and(Expr::asks_for_kind);
     SearchRequest {
@@ -226,6 +236,7 @@ fn request(ask: Search) -> SearchRequest {
         offset: ask.offset,
         kind: if any_kind { None } else { Some(Kind::Image) },
         filter: ask.filter,
+        feedback,
         ..SearchRequest::new(parts)
     }
 }

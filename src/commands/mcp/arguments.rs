@@ -25,6 +25,25 @@ pub(super) enum Picture {
 }
 
 impl Picture {
+    /// What `text` names, which was sent as `name`.
+    fn named(name: &str, text: String) -> Result<Self, Failure> {
+        if let Ok(id) = text.parse() {
+            return Ok(Self::Id(id));
+        }
+        if text.contains("://") {
+            return Err(Failure::Usage(format!(
+                "{name} {text}: pictures are not fetched from the network; name a file"
+            )));
+        }
+        if !Path::new(&text).is_absolute() {
+            // What it would be relative to is the client's affair, and nobody knows it.
+            return Err(Failure::Usage(format!(
+                "{name} has to be the id of an item or the absolute path of a file, got {text:?}"
+            )));
+        }
+        Ok(Self::File(text.into()))
+    }
+
     /// The file, if it is none of the store.
     pub(super) fn file(&self) -> Option<&Path> {
         match self {
@@ -91,23 +110,18 @@ impl Arguments {
 
     /// A picture: an item's id, or the absolute path of a file.
     pub(super) fn picture(&mut self, name: &str) -> Result<Option<Picture>, Failure> {
-        let Some(text) = self.text(name)? else { return Ok(None) };
-        if let Ok(id) = text.parse() {
-            return Ok(Some(Picture::Id(id)));
+        self.text(name)?.map(|text| Picture::named(name, text)).transpose()
+    }
+
+    /// A list of pictures, `most` of them at most.
+    pub(super) fn pictures(&mut self, name: &str, most: usize) -> Result<Vec<Picture>, Failure> {
+        let texts = self.texts(name)?;
+        if texts.len() > most {
+            let got = texts.len();
+            return Err(Failure::Usage(format!("{name} has {got} pictures, {most} are the most")));
         }
-        if text.contains("://") {
-            return Err(Failure::Usage(format!(
-                "{name} {text}: pictures are not fetched from the network; name a file"
-            )));
-        }
-        let path = Path::new(&text);
-        if !path.is_absolute() {
-            // What it would be relative to is the client's affair, and nobody knows it.
-            return Err(Failure::Usage(format!(
-                "{name} has to be the id of an item or the absolute path of a file, got {text:?}"
-            )));
-        }
-        Ok(Some(Picture::File(path.into())))
+        let named = |(i, text)| Picture::named(&format!("{name}[{i}]"), text);
+        texts.into_iter().enumerate().map(named).collect()
     }
 
     /// Refuses what nobody took.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ekphrasis_engine::{Expr, FilterError};
+use ekphrasis_engine::{Expr, FilterError, MOST_EXAMPLES};
 use serde_json::{Map, Value, json};
 
 use super::arguments::{Arguments, Picture};
@@ -42,6 +42,9 @@ pub(super) struct Search {
     pub(super) query: Option<String>,
     pub(super) image: Option<Picture>,
     pub(super) avoid: Option<String>,
+    pub(super) avoid_image: Option<Picture>,
+    pub(super) liked: Vec<Picture>,
+    pub(super) disliked: Vec<Picture>,
     pub(super) filter: Option<Expr>,
     pub(super) limit: usize,
     pub(super) offset: usize,
@@ -55,7 +58,8 @@ pub(super) static TOOLS: [Tool; 4] = [
         title: "Search pictures",
         description: "Search the user's pictures by what they show, by a picture, or by both. \
             Gives JSON with paths, ids and scores, the best first, and a small picture of each \
-            hit. `anything` says whether anything fits at all.",
+            hit. `anything` says whether anything fits at all. To go on from what was found, ask \
+            again with the ids of all hits so far that the user liked and disliked.",
         properties: || {
             json!({
                 "query": text("What to look for, in words", "a cup of coffee"),
@@ -65,6 +69,13 @@ pub(super) static TOOLS: [Tool; 4] = [
                     "/home/ann/Pictures/cat.jpg",
                 ),
                 "avoid": text("Words for what to keep away from", "a dog"),
+                "avoid_image": text(
+                    "A picture of what to keep away from: the id of a hit, or the absolute path \
+                     of a file",
+                    "/home/ann/Pictures/dog.jpg",
+                ),
+                "liked": pictures("Pictures to find more of, beside what is looked for or alone"),
+                "disliked": pictures("Pictures to find less of; they are not shown again"),
                 "filter": text(
                     "Only what meets these conditions, joined by spaces (and), `or`, `-` (not) \
                      and parentheses. Fields: kind path folder name format size width height \
@@ -88,6 +99,9 @@ pub(super) static TOOLS: [Tool; 4] = [
                 query: given.text("query")?,
                 image: given.picture("image")?,
                 avoid: given.text("avoid")?,
+                avoid_image: given.picture("avoid_image")?,
+                liked: given.pictures("liked", MOST_EXAMPLES)?,
+                disliked: given.pictures("disliked", MOST_EXAMPLES)?,
                 filter: filter(given.text("filter")?)?,
                 limit: given.whole("limit", 1..=MOST_HITS, 5)?,
                 offset: given.whole("offset", 0..=MOST_SKIPPED, 0)?,
@@ -181,6 +195,16 @@ fn text(what: &str, example: &str) -> Value {
     json!({ "type": "string", "description": what, "examples": [example] })
 }
 
+fn pictures(what: &str) -> Value {
+    json!({
+        "type": "array",
+        "items": { "type": "string" },
+        "maxItems": MOST_EXAMPLES,
+        "description": format!("{what}: ids of hits, or absolute paths of files"),
+        "examples": [["/home/ann/Pictures/cat.jpg"]],
+    })
+}
+
 fn whole(what: &str, least: usize, most: usize, usual: usize) -> Value {
     json!({
         "type": "integer",
@@ -241,6 +265,11 @@ mod tests {
             ("search", "image", json!("cat.jpg")),
             ("search", "image", json!("http://127.0.0.1/cat.jpg")),
             ("search", "image", json!(["/a.jpg"])),
+            ("search", "avoid_image", json!("dog.jpg")),
+            ("search", "liked", json!("/a.jpg")),
+            ("search", "liked", json!(["/a.jpg", "b.jpg"])),
+            ("search", "disliked", json!(["http://127.0.0.1/cat.jpg"])),
+            ("search", "disliked", json!(vec!["/a.jpg"; MOST_EXAMPLES + 1])),
             ("search", "filter", json!("x:y")),
             ("search", "limit", json!(0)),
             ("search", "limit", json!(21)),

@@ -1,5 +1,11 @@
 //! Given labelled vectors, how well is a class learned from a few examples?
 //! By many small examinations of chance classes.
+//!
+//! Each draws its classes, their examples and the pictures that are asked, so the spread over
+//! episodes has all three. All are drawn from the same pictures, though, again and again:
+//! what the usual interval says is how far the mean is from that of all episodes of these
+//! pictures, and it shrinks with their number. How things of other classes would do is told
+//! by an interval over classes.
 
 use std::collections::BTreeMap;
 
@@ -7,6 +13,8 @@ use ndarray::{Array1, ArrayView1, ArrayView2};
 use rand::SeedableRng;
 use rand::seq::SliceRandom;
 use rand_pcg::Pcg64;
+
+use super::bootstrap::{Interval, bootstrap_mean_by};
 
 /// How episodes are drawn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,9 +46,16 @@ pub struct EpisodeScore {
     pub classes: usize,
     /// Mean over episodes of the mean over classes of the share that is right.
     pub mean: f64,
-    /// Half the width of the 95 % interval: 1.96 · sd / √episodes.
+    /// Half the width of the 95 % interval over draws of classes, examples and queries among
+    /// these pictures: 1.96 · sd / √episodes.
     pub half_width: f64,
+    /// The 95 % percentile interval over classes: a bootstrap of whole classes, each with all
+    /// that was asked of it. The other classes of an episode count as given.
+    pub over_classes: Interval,
 }
+
+/// Draws of classes for their interval.
+const RESAMPLES: usize = 1_000;
 
 /// Why no episode can be drawn.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +154,7 @@ fn few_shot_by(
         return Err(EpisodeError::TooFew { ways, shots, classes: classes.len(), all });
     }
     let mut rng = Pcg64::seed_from_u64(seed);
+    let (mut of_class, mut class_of) = (Vec::new(), Vec::new());
     let accuracies: Vec<f64> = (0..episodes)
         .map(|_| {
             let (drawn, _) = classes.partial_shuffle(&mut rng, ways);
@@ -159,7 +175,10 @@ fn few_shot_by(
             let right = drawn.iter().enumerate().map(|(own, class)| {
                 let asked: Vec<usize> = class.iter().skip(shots).take(queries).copied().collect();
                 let right = asked.iter().filter(|&&q| is_first(vectors.row(q), &prototypes, own));
-                right.count() as f64 / asked.len() as f64
+                let share = right.count() as f64 / asked.len() as f64;
+                of_class.push(share);
+                class_of.push(labels[class[0]]);
+                share
             });
             right.sum::<f64>() / ways as f64
         })
@@ -168,7 +187,14 @@ fn few_shot_by(
     let mean = accuracies.iter().sum::<f64>() / n;
     let squares: f64 = accuracies.iter().map(|a| (a - mean) * (a - mean)).sum();
     let sd = (squares / (n - 1.0)).sqrt();
-    Ok(EpisodeScore { episodes, classes: classes.len(), mean, half_width: 1.96 * sd / n.sqrt() })
+    let over_classes = bootstrap_mean_by(&of_class, &class_of, RESAMPLES, 0.95, seed);
+    Ok(EpisodeScore {
+        episodes,
+        classes: classes.len(),
+        mean,
+        half_width: 1.96 * sd / n.sqrt(),
+        over_classes: over_classes.unwrap_or(Interval { low: mean, high: mean }),
+    })
 }
 
 /// The unit vector of the sum of unit vectors; zero where there is no direction.
@@ -236,6 +262,41 @@ mod tests {
         assert!(five.mean > one.mean + one.half_width, "{one:?} {five:?}");
         assert_eq!(one, of(1, 4));
         assert_ne!(one, of(1, 5));
+    }
+
+    /// Pools of classes, of which some are easy and some are hard, from one population: what
+    /// does an interval of one pool say of the population?
+    #[test]
+    fn an_interval_over_classes_holds_for_others_and_one_over_episodes_does_not() {
+        let seed = 21;
+        eprintln!("seed {seed}");
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let mut pool = |classes: usize, episodes: usize| {
+            let mut rows = Array2::zeros((classes * 6, 16));
+            for class in 0..classes {
+                let centre: Vec<f32> = (0..16).map(|_| rng.random_range(-1f32..1.0)).collect();
+                let noise = if rng.random_range(0..2) == 0 { 0.3 } else { 3.0 };
+                for i in 0..6 {
+                    let of = |d: usize| centre[d] + noise * rng.random_range(-1f32..1.0);
+                    let row: Vec<f32> = (0..16).map(of).collect();
+                    rows.row_mut(class * 6 + i).assign(&Array1::from(row));
+                }
+            }
+            let labels: Vec<usize> = (0..classes * 6).map(|i| i / 6).collect();
+            let options = EpisodeOptions { episodes, ..EpisodeOptions::default() };
+            few_shot(rows.view(), &labels, &options).expect("enough")
+        };
+        let truth = pool(2_000, 6_000).mean;
+        let (mut by_classes, mut by_episodes) = (0, 0);
+        for _ in 0..60 {
+            let score = pool(24, 300);
+            let within = |low: f64, high: f64| usize::from((low..=high).contains(&truth));
+            by_classes += within(score.over_classes.low, score.over_classes.high);
+            by_episodes += within(score.mean - score.half_width, score.mean + score.half_width);
+            assert!(score.over_classes.low <= score.mean && score.mean <= score.over_classes.high);
+        }
+        // Of 95 %, some is lost to so few classes.
+        assert!(by_classes >= 50 && by_episodes <= 30, "of 60: {by_classes}, {by_episodes}");
     }
 
     #[test]

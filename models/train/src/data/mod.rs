@@ -5,7 +5,8 @@
 //! negatives; [`split`] holds groups out; [`image_features`] and
 //! [`text_features`] run the frozen towers once and keep the results on disk;
 //! [`TextTable`] and [`NearTexts`] choose and mask words; [`shuffled`] and
-//! [`by_group`] make batches. Everything random is a function of a seed.
+//! [`by_group`] make batches; `lines` writes down what each was for. Everything
+//! random is a function of a seed.
 
 mod augment;
 mod check;
@@ -13,6 +14,7 @@ mod content;
 mod example;
 mod features;
 mod groups;
+mod lines;
 mod near;
 mod sample;
 mod seeded;
@@ -29,6 +31,7 @@ pub use features::{
 };
 pub use groups::Groups;
 pub(crate) use groups::normal;
+pub(crate) use lines::lines;
 pub use near::NearTexts;
 pub use sample::{SampleError, by_group, shuffled};
 pub use split::{Part, Shares, SplitError, split};

@@ -19,4 +19,4 @@ pub use ekphrasis_models::Model as BaseModel;
 pub use error::JobError;
 pub use prepare::{Job, Prepared, Stage, prepare};
 pub use supply::DataSupply;
-pub use whole::{Done, Target, Told, run_directory, train};
+pub use whole::{Done, Finished, Target, Told, finished, run_directory, train};

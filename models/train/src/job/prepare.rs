@@ -70,6 +70,8 @@ pub struct Prepared {
     pub model: Model,
     /// The pairs that are used; places in them are those of the supply.
     pub examples: Vec<Example>,
+    /// What each of them is for; none: neither learnt from nor chosen by.
+    pub parts: Vec<Option<Part>>,
     /// A hash of pictures, words, split and recipe: the run's identity.
     pub run: String,
     /// A hash of pictures and words alone.
@@ -223,7 +225,7 @@ pub fn prepare(
         per_group: config.data.per_group,
     };
     let preprocess = features.preprocess;
-    Ok(Prepared { supply, model, examples, run, data, preprocess, start, widths })
+    Ok(Prepared { supply, model, examples, parts, run, data, preprocess, start, widths })
 }
 
 /// Why held-out pictures are no measure, and what to do.

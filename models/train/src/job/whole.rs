@@ -4,11 +4,14 @@ use std::path::{Path, PathBuf};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
+use ekphrasis_models::Model;
+
 use super::error::JobError;
 use super::exported::Towers;
 use super::finish::publish_model;
 use super::prepare::{Job, Stage, prepare};
 use super::report;
+use crate::data::lines;
 use crate::export::Published;
 use crate::run::{
     EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Supply, Trainer, Tried, embed, keep,
@@ -59,6 +62,8 @@ pub struct Done {
     pub published: Option<Published>,
     /// The run directory.
     pub run: PathBuf,
+    /// The pairs as they were used, each with the split it was of: a file in the run directory.
+    pub pairs: PathBuf,
 }
 
 /// The run directory that belongs to a model's folder: `DIR.run` beside it.
@@ -66,6 +71,26 @@ pub fn run_directory(out: &Path) -> PathBuf {
     let mut name = out.file_name().map(std::ffi::OsStr::to_owned).unwrap_or_default();
     name.push(".run");
     out.with_file_name(name)
+}
+
+/// A run whose model is there.
+#[derive(Debug)]
+pub struct Finished {
+    /// The model.
+    pub model: Model,
+    /// The run directory.
+    pub run: PathBuf,
+    /// As [`Done::pairs`].
+    pub pairs: PathBuf,
+}
+
+/// The trained model in `out`, if the run beside it is its own; none if there is still
+/// something to train.
+pub fn finished(out: &Path) -> Option<Finished> {
+    let (directory, _) = RunDirectory::resume(&run_directory(out)).ok()?;
+    let model = Model::open(out).ok()?;
+    let whole = model.manifest().training().is_some() && directory.pairs().is_file();
+    whole.then(|| Finished { model, run: directory.path().into(), pairs: directory.pairs() })
 }
 
 /// Prepares, trains and publishes. When `stop` is raised, the checkpoint is
@@ -120,6 +145,8 @@ pub fn train(
     {
         trainer.restore(checkpoint)?;
     }
+    // Only now: of other pairs the run would have refused to go on.
+    directory.keep_pairs(&lines(&prepared.examples, &prepared.parts))?;
     let begun = Instant::now();
     let outcome = trainer.run(Some(&directory), stop, &mut |event| tell(Told::Training(event)))?;
     let own = begun.elapsed();
@@ -172,5 +199,14 @@ pub fn train(
         crate::report::write(&report, &run.join("report.html"))?;
         published = Some(done);
     }
-    Ok(Done { outcome, before: of(0), after, best_epoch, history, published, run })
+    Ok(Done {
+        outcome,
+        before: of(0),
+        after,
+        best_epoch,
+        history,
+        published,
+        run,
+        pairs: directory.pairs(),
+    })
 }

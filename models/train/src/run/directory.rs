@@ -1,5 +1,5 @@
 //! What does a run leave on disk? A folder with the configuration as it was
-//! resolved, a line for each epoch, and the checkpoint.
+//! resolved, the pairs with their splits, a line for each epoch, and the checkpoint.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -41,7 +41,7 @@ pub enum RunDirectoryError {
     Checkpoint(#[from] CheckpointError),
 }
 
-/// The folder of a run: `config.toml`, `metrics.jsonl`, `checkpoint`.
+/// The folder of a run: `config.toml`, `pairs.jsonl`, `metrics.jsonl`, `checkpoint`.
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     path: PathBuf,
@@ -98,6 +98,21 @@ impl RunDirectory {
 
     fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
+    }
+
+    /// Where the pairs lie that the run was begun with, each with its split.
+    pub fn pairs(&self) -> PathBuf {
+        self.file("pairs.jsonl")
+    }
+
+    /// Writes them.
+    ///
+    /// # Errors
+    /// `Io`.
+    pub fn keep_pairs(&self, lines: &str) -> Result<(), RunDirectoryError> {
+        let path = self.pairs();
+        atomic::write(&path, lines.as_bytes())
+            .map_err(|source| RunDirectoryError::Io { path, source })
     }
 
     /// The last checkpoint, if one was written.

@@ -21,6 +21,11 @@ use crate::{Embedding, EngineError, Towers, identities, label_sets, pairs};
 
 /// Pictures of the background: they come with the model, so there is a bound.
 const BACKGROUND: usize = 2_000;
+/// Pictures that the weights are fitted on, at most: what they tell grows slowly, the time
+/// for them with their square.
+const HELD: usize = 2_000;
+/// Of one concept, where there are more.
+const OF_A_CONCEPT: usize = 20;
 /// The fewest captions and concepts of which anything can be learned.
 const FEWEST: (usize, usize) = (60, 20);
 /// The name of the file beside the manifest.
@@ -52,7 +57,8 @@ pub struct Calibrated {
 
 /// Learns how far a model's scores can be believed. The background is of the split
 /// `train`, the weights are fitted on the split `val`; `test` is never looked at. Pairs
-/// without splits are divided by concept. Equal input gives equal weights.
+/// without splits are divided by concept. Of very many pictures some 2,000 are drawn, by
+/// whole concepts. Equal input gives equal weights.
 ///
 /// # Errors
 /// `Invalid` if the pairs are wrong or too few; otherwise as the model fails.
@@ -72,6 +78,7 @@ pub fn calibrate(
     let mut rng = Pcg64::seed_from_u64(seed);
     behind.shuffle(&mut rng);
     behind.truncate(BACKGROUND);
+    let held = some_of(held, seed);
     let few = |what: &str, got: usize, least: usize| {
         Err(EngineError::Invalid(format!(
             "{}: calibrating needs at least {least} {what}, got {got}; give more captioned pictures",
@@ -81,8 +88,7 @@ pub fn calibrate(
     if behind.len() < 100 {
         return few("pictures with captions to compare with (split \"train\")", behind.len(), 100);
     }
-    let concepts: BTreeSet<&str> =
-        held.iter().map(|(_, f)| f.group.as_deref().unwrap_or(f.label())).collect();
+    let concepts: BTreeSet<&str> = held.iter().map(|(_, f)| concept(f)).collect();
     let captions: BTreeSet<&str> =
         held.iter().flat_map(|(_, f)| &f.captions).map(String::as_str).collect();
     if captions.len() < FEWEST.0 {
@@ -165,14 +171,47 @@ fn divide(lines: &[pairs::Pair], seed: u64) -> (Named, Named, bool) {
     if !behind.is_empty() && !held.is_empty() {
         return (behind, held, true);
     }
-    let all = of_split(lines, None);
-    let group = |f: &Facts| f.group.clone().unwrap_or_else(|| f.label().to_owned());
-    let groups: BTreeSet<String> = all.iter().map(|(_, f)| group(f)).collect();
+    // To measure by, these must be new.
+    let free = |line: &&pairs::Pair| line.split.as_deref() != Some("test");
+    let free: Vec<pairs::Pair> = lines.iter().filter(free).cloned().collect();
+    let all = of_split(&free, None);
+    let groups: BTreeSet<String> = all.iter().map(|(_, f)| concept(f).to_owned()).collect();
     let mut groups: Vec<String> = groups.into_iter().collect();
     groups.shuffle(&mut Pcg64::seed_from_u64(seed));
     let half: BTreeSet<String> = groups.drain(..groups.len() / 2).collect();
-    let (behind, held) = all.into_iter().partition(|(_, f)| half.contains(&group(f)));
+    let (behind, held) = all.into_iter().partition(|(_, f)| half.contains(concept(f)));
     (behind, held, false)
+}
+
+/// Without a group, what shows the same is called the same.
+fn concept(facts: &Facts) -> &str {
+    facts.group.as_deref().unwrap_or(facts.label())
+}
+
+/// All of them, if they are not too many; else whole concepts in the seed's order, of large
+/// ones a few pictures, so that many concepts are there whatever their size.
+fn some_of(held: Named, seed: u64) -> Named {
+    if held.len() <= HELD {
+        return held;
+    }
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut concepts: BTreeMap<String, Named> = BTreeMap::new();
+    for one in held {
+        concepts.entry(concept(&one.1).to_owned()).or_default().push(one);
+    }
+    let mut concepts: Vec<Named> = concepts.into_values().collect();
+    concepts.shuffle(&mut rng);
+    let mut some: Named = Vec::new();
+    for mut pictures in concepts {
+        pictures.shuffle(&mut rng);
+        pictures.truncate(OF_A_CONCEPT);
+        if some.len() + pictures.len() <= HELD {
+            some.append(&mut pictures);
+        }
+    }
+    // As they came, so that what is drawn next does not depend on this order.
+    some.sort_by(|a, b| a.0.cmp(&b.0));
+    some
 }
 
 /// Words of the vocabulary that stand for any query: all that the default model had when its
@@ -224,4 +263,71 @@ fn fit(
     let fitted = Logistic::fit(&rows, &truth, PENALTY).map_err(invalid)?;
     let hit: HitWeights = hit_weights(fitted.bias, &fitted.weights);
     Ok(Judgement { anything, hit })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use super::*;
+
+    fn line(i: usize, group: usize, split: Option<&str>) -> pairs::Pair {
+        pairs::Pair {
+            path: Some(PathBuf::from(format!("/{i:06}.png"))),
+            texts: vec![format!("caption {i}")],
+            group: Some(group.to_string()),
+            split: split.map(str::to_owned),
+            ..pairs::Pair::default()
+        }
+    }
+
+    fn groups(named: &Named) -> BTreeSet<&str> {
+        named.iter().map(|(_, facts)| concept(facts)).collect()
+    }
+
+    #[test]
+    fn pictures_to_measure_by_are_never_looked_at() {
+        let split = |i: usize| match i % 3 {
+            0 => Some("test"),
+            1 => Some("train"),
+            _ => None,
+        };
+        let lines: Vec<_> = (0..300).map(|i| line(i, i / 6, split(i))).collect();
+        let (behind, held, named) = divide(&lines, 5);
+        assert!(!named, "there is no split val");
+        assert_eq!(behind.len() + held.len(), 200);
+        assert!(groups(&behind).is_disjoint(&groups(&held)));
+        let of_test = |(path, _): &(PathBuf, Facts)| {
+            lines
+                .iter()
+                .any(|l| l.path.as_ref() == Some(path) && l.split.as_deref() == Some("test"))
+        };
+        assert!(!behind.iter().chain(&held).any(of_test));
+    }
+
+    #[test]
+    fn of_many_pictures_whole_concepts_are_drawn_and_many_of_them() {
+        let draw = |sizes: &[usize], seed: u64| {
+            let mut lines = Vec::new();
+            for (group, &size) in sizes.iter().enumerate() {
+                (0..size).for_each(|_| lines.push(line(lines.len(), group, Some("val"))));
+            }
+            some_of(of_split(&lines, None), seed)
+        };
+        // Not too many: as they are.
+        assert_eq!(draw(&[HELD], 1).len(), HELD);
+        // Small concepts stay whole.
+        let pairs = draw(&[2; 5_000], 1);
+        assert_eq!((pairs.len(), groups(&pairs).len()), (HELD, HELD / 2));
+        // Large ones do not crowd the others out.
+        let mixed: Vec<usize> = (0..130).map(|i| if i % 10 == 0 { 3_000 } else { 5 }).collect();
+        let some = draw(&mixed, 1);
+        assert_eq!(groups(&some).len(), 130);
+        assert_eq!(some.len(), 13 * OF_A_CONCEPT + 117 * 5);
+        let paths = |named: &Named| named.iter().map(|(path, _)| path.clone()).collect::<Vec<_>>();
+        let large = draw(&[400; 120], 1);
+        assert_eq!((large.len(), groups(&large).len()), (HELD, HELD / OF_A_CONCEPT));
+        assert_eq!(paths(&large), paths(&draw(&[400; 120], 1)), "equal input, equal pictures");
+        assert_ne!(paths(&large), paths(&draw(&[400; 120], 2)));
+    }
 }

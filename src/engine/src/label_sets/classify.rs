@@ -442,3 +442,100 @@ impl One {
         if self.pictures { &each.pictures } else { &each.words }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use ekphrasis_embed::Space;
+    use rand::{RngExt, SeedableRng};
+    use rand_pcg::Pcg64;
+
+    use super::*;
+
+    fn weights_by_chance(rng: &mut Pcg64) -> EachLabelWeights {
+        // Mostly as they are fitted; now and then more means less.
+        let sign = |rng: &mut Pcg64| if rng.random_range(0..6) == 0 { -1.0 } else { 1.0 };
+        EachLabelWeights {
+            bias: rng.random_range(-12.0..3.0),
+            deviations: sign(rng) * rng.random_range(0.0..2.0),
+            rare: sign(rng) * rng.random_range(0.0..1.0),
+            cosine: sign(rng) * rng.random_range(0.0..20.0),
+            labels: rng.random_range(-1.0..0.5),
+        }
+    }
+
+    /// Labels whose background scores anything.
+    fn labels_by_chance(rng: &mut Pcg64, each: EachLabel) -> LabelVectors {
+        let space = Space::new("three-1", 3).expect("a space");
+        let vector = Embedding::new(&space, vec![1.0, 2.0, 3.0]).expect("a direction");
+        let labels = (0..4)
+            .map(|i| One {
+                label: i.to_string(),
+                vector: vector.clone(),
+                words: true,
+                pictures: i % 2 == 1,
+            })
+            .collect();
+        let expected = (0..4)
+            .map(|_| {
+                let (mean, width) = (rng.random_range(-0.2..0.6), rng.random_range(0.001..0.4));
+                let score = |_| rng.random_range(mean - width..mean + width);
+                Expected::of((0..100).map(score).collect())
+            })
+            .collect();
+        let calibration = LabelCalibration {
+            about: String::new(),
+            words_weight: 0.5,
+            sharpness: 1.0,
+            words: AnyLabelWeights::default(),
+            pictures: AnyLabelWeights::default(),
+            each: Some(each),
+        };
+        let judge = Some(Judge { calibration, expected });
+        LabelVectors { labels, differ: false, judge, logit_scale: 1.0 }
+    }
+
+    /// Every cosine of a fine grid, and those next to what was found.
+    fn cosines(near: f32) -> impl Iterator<Item = f32> {
+        let grid = (-2_000..=2_000).map(|i| i as f32 / 2_000.0);
+        let next = |from: f32, step: fn(f32) -> f32| {
+            std::iter::successors(Some(from), move |&at| Some(step(at))).take(40)
+        };
+        let near = if near.abs() <= 1.0 { near } else { 0.0 };
+        grid.chain(next(near, f32::next_up)).chain(next(near, f32::next_down))
+    }
+
+    #[test]
+    fn what_lies_below_the_least_cosine_is_not_probable_enough() {
+        let seed = 11;
+        eprintln!("seed {seed}");
+        let mut rng = Pcg64::seed_from_u64(seed);
+        let (mut within, mut never, mut always) = (0, 0, 0);
+        for _ in 0..60 {
+            let each = EachLabel {
+                words: weights_by_chance(&mut rng),
+                pictures: weights_by_chance(&mut rng),
+            };
+            let vectors = labels_by_chance(&mut rng, each);
+            let minimum = rng.random_range(0.01..0.99);
+            for (label, &least) in vectors.least_cosines(&each, minimum).iter().enumerate() {
+                let enough = |cosine: f32| {
+                    f64::from(vectors.probability_of(label, cosine, &each)) >= minimum
+                };
+                for cosine in cosines(least).filter(|c| c.abs() <= 1.0) {
+                    assert!(!enough(cosine) || cosine >= least, "{cosine} under {least}: {each:?}");
+                }
+                match least {
+                    2.0 => never += 1,
+                    -2.0 => always += 1,
+                    least => {
+                        within += 1;
+                        // And hardly anything is looked at in vain.
+                        let above = cosines(least).filter(|&c| c > least.next_up() && c <= 1.0);
+                        assert!(above.into_iter().all(enough), "above {least}: {each:?}");
+                    }
+                }
+            }
+        }
+        assert!(within > 50 && never > 10 && always > 10, "{within} {never} {always}");
+    }
+}

@@ -5,9 +5,10 @@ mod apply;
 mod calibrate;
 mod classify;
 mod groups;
+mod kept;
 
-use std::collections::{HashMap, HashSet, VecDeque};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use ekphrasis_index::{NameKind, Named, NamedVector, Origin, own_part};
 
@@ -17,6 +18,7 @@ use crate::{Engine, EngineError, labels};
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
 pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
 pub(crate) use self::classify::{LabelVectors, words_weight};
+pub(crate) use self::kept::SetVectors;
 
 /// Labels of one set.
 const MOST_LABELS: usize = 2_000;
@@ -106,29 +108,6 @@ pub enum Writing {
     Replace,
     /// It grows.
     Add,
-}
-
-/// Sets whose vectors are kept. Each label of one has its scores with the model's background:
-/// 8 KiB, or 16 MiB for the largest set.
-const KNOWN_SETS: usize = 4;
-
-/// What was compared with for the sets that were used last, with their stamps.
-#[derive(Default)]
-pub(crate) struct SetVectors(Mutex<VecDeque<(String, i64, Arc<LabelVectors>)>>);
-
-impl SetVectors {
-    fn get(&self, set: &str, stamp: i64) -> Option<Arc<LabelVectors>> {
-        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = known.iter().find(|(name, at, _)| name == set && *at == stamp);
-        found.map(|(_, _, vectors)| vectors.clone())
-    }
-
-    fn put(&self, set: &str, stamp: i64, vectors: Arc<LabelVectors>) {
-        let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        known.retain(|(name, _, _)| name != set);
-        known.truncate(KNOWN_SETS - 1);
-        known.push_front((set.into(), stamp, vectors));
-    }
 }
 
 impl Engine {

@@ -1,5 +1,6 @@
 //! Identities and label sets over encoders that need no model.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -8,10 +9,12 @@ use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_engine::{
     AcceptRate, Accepting, Engine, EngineError, Example, Fault, Filter, GivenTowers,
-    IdentifyOptions, LabelRule, NewLabel, SearchRequest, Source, Towers, Verification, WhyReason,
-    Writing,
+    IdentifyOptions, LabelRequest, LabelRule, LabelScore, NewLabel, OpenFor, SearchRequest, Source,
+    Towers, Verification, WhyReason, Writing,
 };
 use ekphrasis_index::{Access, Holder, LocalStore, NameKind, Named, NamedVector, Origin};
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
 
 use crate::{COLOURS, colours, index, open, picture, text, towers};
 
@@ -263,6 +266,54 @@ fn a_set_labels_the_whole_library_and_what_comes_later() {
     let each = LabelRule { multi: true, ..rule };
     let error = engine.apply_label_set("hues", each).expect_err("not calibrated").to_string();
     assert!(error.contains("ek model calibrate"), "{error}");
+}
+
+/// Sets that change, more of them than are kept, asked by who writes and by who only reads:
+/// answers are those of the words that the set has now.
+#[test]
+fn a_set_answers_by_what_it_is_now_however_it_changed() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let data = dir.path().join("data");
+    let (writer, seed) = (open(&data, towers()), 5);
+    let reader = Engine::open(&data, towers(), OpenFor::Reading).expect("opens");
+    eprintln!("seed {seed}");
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let Example::Picture(purple) = of(dir.path(), [180, 20, 220]) else { panic!("a picture") };
+    let mut sets: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for _ in 0..60 {
+        let set = format!("set {}", rng.random_range(0..6));
+        let words: Vec<&str> =
+            COLOURS.iter().map(|(name, _)| *name).filter(|_| rng.random_range(0..2) == 0).collect();
+        match rng.random_range(0..5) {
+            0 => {
+                let there = writer.forget_label_set(&set).expect("forgotten");
+                assert_eq!(there, sets.remove(&set).is_some());
+            }
+            1 | 2 if words.len() > 1 => {
+                writer.write_label_set(&set, &worded(&words), Writing::Replace).expect("made");
+                sets.insert(set, words.into_iter().collect());
+            }
+            3 if sets.contains_key(&set) && !words.is_empty() => {
+                writer.write_label_set(&set, &worded(&words), Writing::Add).expect("added");
+                sets.entry(set).or_default().extend(words);
+            }
+            _ => {}
+        }
+        for (set, words) in &sets {
+            let labels = words.iter().map(|&word| word.to_owned()).collect();
+            let request = LabelRequest { labels, templates: vec![], multi: false };
+            let all = |labels: &[LabelScore]| -> Vec<(String, f32, f32)> {
+                labels.iter().map(|l| (l.label.clone(), l.probability, l.score)).collect()
+            };
+            let expected = all(&writer.label(&purple, &request).expect("labelled").labels);
+            for engine in [&writer, &reader] {
+                let got = engine.label_by_set(std::slice::from_ref(&purple), set, false);
+                let got = got.expect("there").swap_remove(0).expect("labelled").labels;
+                assert_eq!(all(&got), expected, "{set}");
+            }
+        }
+    }
+    assert!(sets.len() > 2, "{sets:?}");
 }
 
 #[test]
