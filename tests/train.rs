@@ -14,12 +14,20 @@ fn without_the_trainer_the_verb_says_how_to_get_it() {
 #[cfg(feature = "train")]
 mod with_trainer {
     use std::path::Path;
+    use std::sync::{Mutex, MutexGuard, PoisonError};
     use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
     use serde_json::{Value, json};
 
     use super::Home;
     use crate::support::picture;
+
+    /// Two runs at once do not write to one cache of features, and the tests share theirs.
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+
+    fn alone() -> MutexGuard<'static, ()> {
+        ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 
     /// Coloured squares and stripes, thirty-two of them.
     fn pairs(home: &Home) {
@@ -77,6 +85,7 @@ mod with_trainer {
 
     #[test]
     fn killed_at_any_moment_it_ends_in_the_same_model() {
+        let _alone = alone();
         let home = Home::new();
         pairs(&home);
         // On one thread sums have one order, so runs are equal to the bit.
@@ -161,6 +170,7 @@ mod with_trainer {
 
     #[test]
     fn a_model_is_calibrated_by_what_was_held_out_also_after_a_kill() {
+        let _alone = alone();
         let home = Home::new();
         plain_pairs(&home);
         let report = home.ek(&train("mine", &[])).exits(0).json();

@@ -361,9 +361,10 @@ impl LabelVectors {
                 // More may mean less: every picture is judged.
                 return -2.0;
             }
+            // Rounded as what is compared in the end.
             let enough = |cosine: f32| {
-                EachEvidence::of(cosine, expected, self.labels.len()).probability(weights)
-                    >= minimum
+                let evidence = EachEvidence::of(cosine, expected, self.labels.len());
+                f64::from(evidence.probability(weights) as f32) >= minimum
             };
             let (mut too_few, mut least) = (-1.0f32, 1.0f32);
             if !enough(least) {
