@@ -173,6 +173,28 @@ fn a_store_moves_to_another_model_and_back() {
 }
 
 #[test]
+fn going_back_is_to_the_former_space_whatever_is_called_by_its_models_name() {
+    let home = Home::new();
+    fill(&home, 1);
+    index(&home, &[]);
+    import_dark(&home);
+    // As an older program imported it: called what the default model is called.
+    let models = home.data().join("models");
+    fs_err::rename(models.join("dark"), models.join("lite")).expect("renamed");
+    let used = home.ek(&["model", "use", "lite", "--json"]).exits(0).json();
+    assert_eq!(used["outcome"], "switched", "{used}");
+    let back = home.ek(&["model", "use", "--back", "--json"]).exits(0).json();
+    assert_eq!((&back["outcome"], &back["generation"]), (&json!("switched"), &json!(1)));
+    assert!(back["space"].as_str().expect("a space").starts_with("lite-"), "{back}");
+    // A server goes by names, and would take the other one: that is told, not done.
+    home.ek(&["model", "use", "lite", "--quiet"]).exits(0);
+    let server = Server::start(&home, &["up", "pictures"]);
+    let run = home.ek(&["model", "use", "--back"]).exits(2);
+    assert!(run.stderr().contains("end the server"), "{}", run.stderr());
+    assert_eq!(server.get("/v1/status").1["generation"], 2);
+}
+
+#[test]
 fn what_cannot_be_moved_to_is_told() {
     let home = Home::new();
     fill(&home, 1);

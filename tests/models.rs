@@ -71,15 +71,19 @@ fn what_is_wrong_with_a_model_is_told_and_nothing_comes_in() {
     let mut bytes = fs_err::read(&file).expect("readable");
     bytes[1000] ^= 1;
     fs_err::write(&file, bytes).expect("written");
-    refused(&["model", "import", "damaged"], 2, "sha256");
+    refused(&["model", "import", "damaged", "--name", "d"], 2, "sha256");
 
     let mixed = copy(&home, "mixed");
     edit(&mixed.join("model.toml"), "pair = \"", "pair = \"0123");
-    refused(&["model", "import", "mixed"], 2, "two trainings");
+    refused(&["model", "import", "mixed", "--name", "m"], 2, "two trainings");
 
     copy(&home, "good");
     for name in ["../x", "", ".hidden", "a b"] {
         refused(&["model", "import", "good", "--name", name], 2, "cannot name a model");
+    }
+    // Nobody could tell it from the one that comes with the program.
+    for own in [&["good"][..], &["good", "--name", "lite"], &["good", "--name", "Lite"]] {
+        refused(&[&["model", "import"], own].concat(), 2, "choose another name with --name");
     }
 }
 

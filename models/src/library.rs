@@ -19,6 +19,8 @@ use crate::trial::{Trial, TrialError};
 #[derive(Clone, Debug)]
 pub struct Library {
     dir: PathBuf,
+    /// What no import may be called.
+    reserved: Option<String>,
 }
 
 /// Why a model was not imported. Nothing has changed then.
@@ -41,6 +43,11 @@ pub enum ImportError {
         /// Where it lies.
         dir: PathBuf,
     },
+    /// The model that comes with the program has the name.
+    #[error(
+        "{0} is what the model that comes with the program is called, and commands would not know which one is meant; choose another name with --name"
+    )]
+    Reserved(String),
     /// The folder is in no layout that is understood, or something in it is not.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -99,7 +106,14 @@ pub struct Brought {
 impl Library {
     /// The library in `dir`, which need not exist.
     pub fn at(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, reserved: None }
+    }
+
+    /// The same, where no import may have this name: a model elsewhere has it.
+    #[must_use]
+    pub fn reserving(mut self, name: Option<String>) -> Self {
+        self.reserved = name;
+        self
     }
 
     /// Where a model of that name lies, if one does.
@@ -149,8 +163,8 @@ impl Library {
         options: &ImportOptions,
         runtime: GiveRuntime<'_>,
     ) -> Result<Imported, ImportError> {
-        if let Some(name) = options.name.as_deref().filter(|name| !is_name(name)) {
-            return Err(ImportError::Name(name.into()));
+        if let Some(name) = options.name.as_deref() {
+            self.allows(name)?;
         }
         if from.join(MANIFEST_FILE).is_file() {
             return self.take_own(from, options, runtime);
@@ -209,9 +223,7 @@ impl Library {
         let precision = options.precision.unwrap_or_default();
         let draft = derive(from, options, precision)?;
         let name = options.name.as_deref().unwrap_or(&draft.name);
-        if !is_name(name) {
-            return Err(ImportError::Name(name.into()));
-        }
+        self.allows(name)?;
         let reference = self.reference(from, options, precision)?;
         let runtime = runtime()?;
         self.change(|partial| {
@@ -277,12 +289,19 @@ impl Library {
         Ok(Reference::Whole(Box::new(derive(from, options, Precision::Fp32)?)))
     }
 
+    /// Whether an import may have that name.
+    fn allows(&self, name: &str) -> Result<(), ImportError> {
+        // Some systems' folders do not tell capitals from small letters.
+        if self.reserved.as_ref().is_some_and(|reserved| reserved.eq_ignore_ascii_case(name)) {
+            return Err(ImportError::Reserved(name.into()));
+        }
+        if is_name(name) { Ok(()) } else { Err(ImportError::Name(name.into())) }
+    }
+
     /// Where a model of that name goes.
     fn place(&self, name: Option<&str>, model: &Model) -> Result<Place, ImportError> {
         let name = name.unwrap_or_else(|| model.manifest().name());
-        if !is_name(name) {
-            return Err(ImportError::Name(name.into()));
-        }
+        self.allows(name)?;
         let dir = self.dir.join(name);
         let there = fs_err::symlink_metadata(&dir).is_ok();
         if there && !is_of(&dir, model.manifest()) {

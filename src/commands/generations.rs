@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ekphrasis_engine::{
     BridgeOptions, Config, Engine, Generation, Holder, Known, OnnxTowers, Preview, PreviewOptions,
-    PreviewScores, Role, Towers, UseOptions, drop_old, generations, known_models, make_bridge,
-    model_to_use, preview_model, use_model,
+    PreviewScores, Role, Towers, UseOptions, drop_old, former_model, make_bridge, model_to_use,
+    preview_model, use_model,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -26,17 +26,24 @@ const LISTED: usize = 1_000;
 
 pub(super) fn use_it(global: &Global, args: &UseArgs) -> Result<Done, Failure> {
     let config = config(global)?;
-    let name = match (&args.name, args.back) {
-        (Some(name), false) => name.clone(),
-        _ => former(&config)?,
+    let (name, dir) = match (&args.name, args.back) {
+        (Some(name), false) => (name.clone(), model_to_use(&config, name)?),
+        _ => former_model(&config)?,
     };
     if args.preview.is_some() {
-        return preview(global, &config, args, &name);
+        return preview(global, &config, args, &name, &dir);
     }
     if let Some(server) = Forward::to_holder(&config) {
+        // The server is told a name, which has to mean the same there.
+        if model_to_use(&config, &name)? != dir {
+            return Err(Failure::Usage(format!(
+                "{name} is also what an imported model is called, and a server goes by names: end \
+                 the server, and say the same again"
+            )));
+        }
         return through(global, &server, args, &name);
     }
-    let towers: Arc<dyn Towers> = Arc::new(other(global, &config, &name)?);
+    let towers: Arc<dyn Towers> = Arc::new(other(global, &config, &dir)?);
     let options = UseOptions {
         threads: args.threads.unwrap_or_else(cores),
         rate: args.rate,
@@ -54,23 +61,6 @@ pub(super) fn use_it(global: &Global, args: &UseArgs) -> Result<Done, Failure> {
     tell(global, &name, &value)
 }
 
-/// The name of the model that the store had before this one.
-fn former(config: &Config) -> Result<String, Failure> {
-    let models = known_models(config)?;
-    let former = |model: &&Known| model.generation.as_ref().is_some_and(|g| g.role == Role::Former);
-    if let Some(model) = models.iter().find(former) {
-        return Ok(called(model));
-    }
-    let there = generations(&config.data)?.into_iter().find(|g| g.role == Role::Former);
-    Err(Failure::Usage(match there.and_then(|g| g.space) {
-        Some(space) => format!(
-            "the model of the former store, of {space}, is not here any more; import it again \
-             (`ek model import`)"
-        ),
-        None => "there is no former store to go back to".into(),
-    }))
-}
-
 /// What a model is called: the one that comes with the program by its own name.
 fn called(model: &Known) -> String {
     match &model.manifest {
@@ -80,10 +70,9 @@ fn called(model: &Known) -> String {
 }
 
 /// A model that the store may be moved to.
-fn other(global: &Global, config: &Config, name: &str) -> Result<OnnxTowers, Failure> {
-    let dir = model_to_use(config, name)?;
+fn other(global: &Global, config: &Config, dir: &Path) -> Result<OnnxTowers, Failure> {
     let quiet = global.quiet;
-    Ok(OnnxTowers::at(config, &dir, cores(), move |line| {
+    Ok(OnnxTowers::at(config, dir, cores(), move |line| {
         if !quiet {
             output::note(line);
         }
@@ -185,8 +174,14 @@ fn unmade(kind: &str, name: &str, label: Option<&str>, source: &str, others_do: 
     }
 }
 
-fn preview(global: &Global, config: &Config, args: &UseArgs, name: &str) -> Result<Done, Failure> {
-    let new = other(global, config, name)?;
+fn preview(
+    global: &Global,
+    config: &Config,
+    args: &UseArgs,
+    name: &str,
+    dir: &Path,
+) -> Result<Done, Failure> {
+    let new = other(global, config, dir)?;
     if !Engine::exists(&config.data)? {
         return Err(Failure::Usage(format!("there is no store in {}", config.data.display())));
     }

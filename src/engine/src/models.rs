@@ -9,7 +9,7 @@ use ekphrasis_models::{
     Variant,
 };
 
-use crate::confidence;
+use crate::{confidence, of_store};
 use crate::generations::{Generation, generations, place};
 use crate::towers::load_runtime;
 use crate::{Config, EngineError, OnnxTowers};
@@ -79,6 +79,36 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
     Ok(all)
 }
 
+/// The model that the store had before this one, to go back to: what it is called, and its
+/// folder. By its space, since a name may have been given to another model.
+///
+/// # Errors
+/// `NotFound` if there is no former store; `Invalid` if its model is not here any more, or
+/// what is known of the store cannot be read.
+pub fn former_model(config: &Config) -> Result<(String, PathBuf), EngineError> {
+    let Some(number) = place::pointer(&config.data)?.former else {
+        return Err(EngineError::NotFound("there is no former store to go back to".into()));
+    };
+    let Some(space) = LocalStore::space_of(&place::folder(&config.data, number))? else {
+        return Err(EngineError::NotFound("there is nothing in the former store any more".into()));
+    };
+    let library = Library::at(config.models.clone());
+    of_store::model_of(&space, &library, config.default_model.as_deref())
+        .map(|found| (found.name, found.dir))
+        .ok_or_else(|| {
+            EngineError::Invalid(format!(
+                "the model of the former store, of {space}, is not here any more; import it again \
+                 (`ek model import`)"
+            ))
+        })
+}
+
+/// What the model is called that comes with the program.
+fn default_name(config: &Config) -> Option<String> {
+    let model = Model::open(config.default_model.as_deref()?).ok()?;
+    Some(model.manifest().name().to_owned())
+}
+
 /// The folder of a model that the store can be moved to: an imported one by its name, or the
 /// one that comes with the program by its name or folder. Others would not be found again.
 ///
@@ -90,11 +120,8 @@ pub fn model_to_use(config: &Config, name: &str) -> Result<PathBuf, EngineError>
     if let Some(dir) = library.find(name) {
         return Ok(dir);
     }
-    let default = config.default_model.as_deref();
-    let default_name = default
-        .and_then(|dir| Model::open(dir).ok())
-        .map(|model| model.manifest().name().to_owned());
-    if let Some(dir) = default
+    let default_name = default_name(config);
+    if let Some(dir) = config.default_model.as_deref()
         && (default_name.as_deref() == Some(name)
             || fs_err::canonicalize(name)
                 .is_ok_and(|named| fs_err::canonicalize(dir).is_ok_and(|default| default == named)))
@@ -172,7 +199,8 @@ pub fn import_model(
     log: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Imported, EngineError> {
     let runtime = || load_runtime(config, &log);
-    Ok(Library::at(config.models.clone()).import(from, options, &runtime)?)
+    let library = Library::at(config.models.clone()).reserving(default_name(config));
+    Ok(library.import(from, options, &runtime)?)
 }
 
 /// Runs every precision of the public export in `from`, computed by what the configuration
