@@ -195,6 +195,39 @@ fn going_back_is_to_the_former_space_whatever_is_called_by_its_models_name() {
 }
 
 #[test]
+fn a_store_that_served_two_switches_ago_is_a_former_one() {
+    let home = Home::new();
+    fill(&home, 1);
+    index(&home, &[]);
+    import_dark(&home);
+    // A third space: the other one's model, and one number of its description is another.
+    let other = home.folder("other");
+    copy_folder(&home.data().join("models/dark"), &other);
+    let manifest = other.join("model.toml");
+    let text = fs_err::read_to_string(&manifest).expect("readable");
+    let text = text.replace("\"dark-", "\"third-");
+    fs_err::write(&manifest, text).expect("written");
+    home.ek(&["model", "import", "other", "--name", "third", "--quiet"]).exits(0);
+    for name in ["dark", "third"] {
+        home.ek(&["model", "use", name, "--quiet"]).exits(0);
+    }
+    let state = status(&home);
+    let roles: Vec<_> =
+        state["generations"].as_array().expect("a list").iter().map(|g| &g["role"]).collect();
+    assert_eq!(roles, ["former", "former", "serving"], "{state}");
+    let text = home.ek(&["status"]).exits(0).stdout();
+    assert!(text.contains("a former one, of lite, is kept") && !text.contains("moving"), "{text}");
+    // One more that is only begun.
+    let unfinished = home.data().join("generations/0007");
+    copy_folder(&home.data().join("generations/0002"), &unfinished);
+    let text = home.ek(&["model", "drop-old"]).exits(0).stdout();
+    assert!(text.contains("2 former stores and 1 unfinished move dropped"), "{text}");
+    assert_eq!(status(&home)["generations"].as_array().map(Vec::len), Some(1));
+    let none = home.ek(&["model", "use", "--back"]).exits(2);
+    assert!(none.stderr().contains("no former store"), "{}", none.stderr());
+}
+
+#[test]
 fn what_cannot_be_moved_to_is_told() {
     let home = Home::new();
     fill(&home, 1);

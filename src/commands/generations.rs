@@ -334,14 +334,22 @@ pub(super) fn drop_former(global: &Global) -> Result<Done, Failure> {
     } else if !global.quiet {
         output::line(&match dropped.len() {
             0 => "there is no former store, and none that is unfinished".into(),
-            n => format!(
-                "{} dropped, {} bytes given back",
-                count(n as u64, "former store", "former stores"),
-                bytes
-            ),
+            _ => format!("{} dropped, {bytes} bytes given back", what(&dropped)),
         })?;
     }
     Ok(if dropped.is_empty() { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// Former stores and moves that were not finished, counted.
+fn what(dropped: &[Generation]) -> String {
+    let unfinished = dropped.iter().filter(|g| g.role == Role::Unfinished).count();
+    let former = dropped.len() - unfinished;
+    let former = count(former as u64, "former store", "former stores");
+    match unfinished as u64 {
+        0 => former,
+        n if n == dropped.len() as u64 => count(n, "unfinished move", "unfinished moves"),
+        n => format!("{former} and {}", count(n, "unfinished move", "unfinished moves")),
+    }
 }
 
 /// What is said of stores beside the one that serves: by number, role and size.
@@ -353,12 +361,14 @@ pub(super) fn others(all: &[Generation], models: &[Known]) -> Vec<String> {
         let known = models.iter().find(is_of).map(called);
         known.or(space).unwrap_or_else(|| "a model".into())
     };
+    let formers = all.iter().filter(|g| g.role == Role::Former).count();
+    let the_former = if formers == 1 { "the former one" } else { "a former one" };
     all.iter()
         .filter_map(|g| {
             let (name, mb) = (name(g), g.bytes as f64 / 1e6);
             match g.role {
                 Role::Serving => None,
-                Role::Former => Some(format!("the former one, of {name}, is kept: {mb:.1} MB")),
+                Role::Former => Some(format!("{the_former}, of {name}, is kept: {mb:.1} MB")),
                 Role::Unfinished => Some(format!(
                     "moving to {name}: {} of {serving} done, {mb:.1} MB; `ek model use` goes on with it",
                     g.items

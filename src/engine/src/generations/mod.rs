@@ -21,7 +21,6 @@ use ekphrasis_index::{Access, Failure, Holder, LocalStore, StoreError, StoreRead
 
 use self::copy::Mover;
 pub use self::names::Unmade;
-use self::place::Pointer;
 pub use self::place::{Generation, Role, drop_old, generations};
 pub(crate) use self::preview::captioned;
 pub use self::preview::{Preview, PreviewOptions, PreviewScores, preview_model};
@@ -150,17 +149,10 @@ pub fn use_model(
             let Target { number, store } = target;
             let new = Engine::over_generation(data, Arc::clone(towers), store, number);
             used.unapplied = new.apply_as(&from)?;
-            place::point(data, before.followed_by(number))?;
+            place::point(data, &before.followed_by(number))?;
             Ok(used)
         }
         Finish::Not(outcome, unmade) => Ok(ended(&mut mover, outcome, before.serving, unmade)),
-    }
-}
-
-impl Pointer {
-    /// After a switch to `number`.
-    fn followed_by(self, number: u32) -> Self {
-        Self { serving: number, former: Some(self.serving) }
     }
 }
 

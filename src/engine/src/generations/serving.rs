@@ -125,7 +125,7 @@ impl Serving {
         let Target { number, store } = target;
         let new = old.successor(Arc::clone(towers), store, number);
         used.unapplied = new.apply_as(&old.store)?;
-        place::point(&old.data, before.followed_by(number))?;
+        place::point(&old.data, &before.followed_by(number))?;
         self.replace(new);
         // Who waits for a turn finds that this engine was left, and asks the new one.
         old.left.store(true, Ordering::Relaxed);
