@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, picture, repository};
+use crate::support::{Home, Server, picture, repository};
 
 /// A copy of the default model in the home, as somebody would have one from elsewhere.
 fn copy(home: &Home, name: &str) -> PathBuf {
@@ -186,6 +186,59 @@ fn a_public_export_comes_in_and_its_variants_share_a_store() {
     edit_golden(&other, &text);
     let run = home.ek(&["doctor", "--model", "siglip"]).exits(3);
     assert!(run.stdout().contains("BAD  answers"), "{}", run.stdout());
+}
+
+#[test]
+fn a_store_goes_on_with_the_form_of_a_model_that_it_was_made_with() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    home.ek(&["model", "import", &siglip, "--quiet"]).exits(0);
+    home.ek(&["model", "import", &siglip, "--precision", "int8", "--quiet"]).exits(0);
+    picture(&home.folder("pictures").join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip-int8"]).exits(0);
+    let list = || home.ek(&["model", "list", "--json"]).exits(0).json()["models"].clone();
+    let in_use = |name: &str| {
+        let all = list();
+        assert_eq!((&all[0]["name"], &all[0]["chosen"]), (&name.into(), &true.into()), "{all}");
+        let of_store = all.as_array().expect("models").iter().filter(|m| m["of_store"] == true);
+        assert_eq!(of_store.map(|m| &m["name"]).collect::<Vec<_>>(), [name], "{all}");
+    };
+    in_use("siglip-int8");
+    let info = home.ek(&["model", "info", "--json"]).exits(0).json();
+    assert_eq!(info["precision"], "int8", "{info}");
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    in_use("siglip-int8");
+
+    // Within the space nothing is embedded, whoever does it.
+    let used = home.ek(&["model", "use", "siglip", "--json"]).exits(0).json();
+    assert_eq!((&used["outcome"], &used["report"]["indexed"]), (&"variant".into(), &0.into()));
+    in_use("siglip");
+    let again = home.ek(&["model", "use", "siglip"]).exits(0).stdout();
+    assert!(again.contains("the store's model already"), "{again}");
+    let server = Server::start(&home, &["up", "pictures"]);
+    let said = home.ek(&["model", "use", "siglip-int8"]).exits(0).stdout();
+    assert!(said.contains("nothing to embed"), "{said}");
+    let models = server.get("/v1/models").1;
+    assert_eq!(
+        (&models["models"][0]["name"], &models["models"][0]["chosen"]),
+        (&"siglip-int8".into(), &true.into()),
+        "{models}"
+    );
+    assert_eq!(server.get("/v1/search?q=red&mode=vector").1["hits"].as_array().map(Vec::len), Some(1));
+    picture(&home.path().join("pictures/blue.png"), [0, 0, 255]);
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    assert_eq!(server.get("/v1/status").1["images"], 2, "it is written to as before");
+    assert_eq!(server.terminate(), 0);
+    in_use("siglip-int8");
+
+    // One that is gone is stood in for by another of its space, and that is told.
+    fs_err::remove_dir_all(home.data().join("models/siglip-int8")).expect("removed");
+    let run = home.ek(&["search", "red"]).exits(0);
+    let said = run.stderr();
+    assert!(said.contains("siglip-int8 is not here any more; siglip, of the same"), "{said}");
+    home.ek(&["model", "use", "siglip", "--quiet"]).exits(0);
+    let run = home.ek(&["search", "red"]).exits(0);
+    assert!(!run.stderr().contains("any more"), "{}", run.stderr());
 }
 
 /// Puts other answers into a model, as a folder from elsewhere might have them.

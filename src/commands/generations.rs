@@ -142,6 +142,13 @@ fn tell(global: &Global, name: &str, used: &Value) -> Result<Done, Failure> {
             Done::Well,
         ),
         "already" => (format!("{name} is the store's model already"), Done::Well),
+        "variant" => (
+            format!(
+                "{name} is the store's model now; nothing to embed: it is of the same space as the \
+                 one before"
+            ),
+            Done::Well,
+        ),
         "stopped" => (
             format!(
                 "stopped ({done}); the same again goes on from there, and the store is as it was"
@@ -358,7 +365,7 @@ pub(super) fn others(all: &[Generation], models: &[Known]) -> Vec<String> {
     let name = |g: &Generation| {
         let is_of = |m: &&Known| m.generation.as_ref().is_some_and(|of| of.number == g.number);
         let space = g.space.as_ref().map(|space| space.id().to_owned());
-        let known = models.iter().find(is_of).map(called);
+        let known = g.model.clone().or_else(|| models.iter().find(is_of).map(called));
         known.or(space).unwrap_or_else(|| "a model".into())
     };
     let formers = all.iter().filter(|g| g.role == Role::Former).count();

@@ -45,6 +45,7 @@ fn list(global: &Global) -> Result<Done, Failure> {
         };
         let store = match &model.generation {
             _ if model.of_store => " (the store's)",
+            Some(g) if g.role == Role::Serving => " (of the store's space)",
             Some(g) if g.role == Role::Former => " (the store's before)",
             Some(g) if g.role == Role::Unfinished => " (the store is being moved to it)",
             _ => "",
@@ -332,7 +333,16 @@ fn import_measured(
         manifest.space(),
         manifest.languages().join(", ")
     ))?;
-    if !imported.was_there {
+    let known = known_models(&config)?;
+    let same = known.iter().find(|model| model.dir == place).is_some_and(|model| {
+        model.generation.as_ref().is_some_and(|g| g.role == Role::Serving)
+    });
+    if same && !imported.was_there {
+        output::note(&format!(
+            "it is of the store's space, so that nothing has to be embedded: ek model use {name} \
+             takes it from now on"
+        ));
+    } else if !imported.was_there {
         output::note(&format!(
             "move the store to it: ek model use {name}; or see first which one finds more: ek model \
              use {name} --preview; or begin a store of its own: ek index DIR --model {name} --data …"

@@ -25,9 +25,10 @@ pub struct Known {
     pub manifest: Result<Manifest, String>,
     /// A search would use it now.
     pub chosen: bool,
-    /// The store was made with it.
+    /// The store goes with it: it was made with it, or was told to. Of several of its space
+    /// that is one.
     pub of_store: bool,
-    /// The store's generation that was made with it: the one that serves, one that did
+    /// The store's generation that is of its space: the one that serves, one that did
     /// before, or one that is being made.
     pub generation: Option<Generation>,
 }
@@ -37,12 +38,22 @@ pub struct Known {
 /// # Errors
 /// If the folder of imported models or the store cannot be read.
 pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
-    let space = LocalStore::space_of(&place::serving(&config.data)?.1)?;
+    let (number, dir) = place::serving(&config.data)?;
+    let space = LocalStore::space_of(&dir)?;
+    let library = Library::at(config.models.clone());
+    let default = config.default_model.as_deref();
+    let meant = space.as_ref().and_then(|space| {
+        of_store::model_of(&config.data, number, space, &library, default).map(|found| found.dir)
+    });
     let generations = generations(&config.data)?;
     let known = |name: String, dir: &Path, model: Result<Model, String>| Known {
         name,
         chosen: dir == config.model,
-        of_store: model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        of_store: match &meant {
+            Some(meant) => dir == meant,
+            // One that no name finds.
+            None => model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        },
         generation: model.as_ref().ok().and_then(|model| {
             generations.iter().find(|g| g.space.as_ref() == Some(model.space())).cloned()
         }),
@@ -51,7 +62,7 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
     };
     let open = |dir: &Path| Model::open(dir).map_err(|e| e.to_string());
     let mut all = Vec::new();
-    for (name, model) in Library::at(config.models.clone()).models()? {
+    for (name, model) in library.models()? {
         let dir = config.models.join(&name);
         all.push(known(name, &dir, model.map_err(|e| e.to_string())));
     }
@@ -93,7 +104,7 @@ pub fn former_model(config: &Config) -> Result<(String, PathBuf), EngineError> {
         return Err(EngineError::NotFound("there is nothing in the former store any more".into()));
     };
     let library = Library::at(config.models.clone());
-    of_store::model_of(&space, &library, config.default_model.as_deref())
+    of_store::model_of(&config.data, number, &space, &library, config.default_model.as_deref())
         .map(|found| (found.name, found.dir))
         .ok_or_else(|| {
             EngineError::Invalid(format!(

@@ -15,6 +15,9 @@ use crate::EngineError;
 const POINTER: &str = "serving";
 /// The folder of all but the first.
 const FOLDER: &str = "generations";
+/// The file beside a store that says by which of its space's models it was made, or is to be
+/// searched.
+const NOTE: &str = "model";
 
 /// Which generation serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +60,8 @@ pub struct Generation {
     pub role: Role,
     /// Its space; `None` if nothing is in it yet, or it cannot be read.
     pub space: Option<Space>,
+    /// What its model is called, if that was noted.
+    pub model: Option<String>,
     /// Items in it.
     pub items: u64,
     /// Bytes that it takes on disk.
@@ -159,7 +164,6 @@ pub(crate) fn serving(data: &Path) -> Result<(u32, PathBuf), EngineError> {
 /// Says from now on which generation serves: written beside, then moved, so that it is the
 /// old one or the new one, whenever this is cut short.
 pub(crate) fn point(data: &Path, to: &Pointer) -> Result<(), EngineError> {
-    let beside = data.join(format!("{POINTER}.new"));
     let mut text = format!("serving {}\n", to.serving);
     if let Some(former) = to.former {
         text.push_str(&format!("former {former}\n"));
@@ -168,14 +172,36 @@ pub(crate) fn point(data: &Path, to: &Pointer) -> Result<(), EngineError> {
         let earlier: Vec<String> = to.earlier.iter().map(u32::to_string).collect();
         text.push_str(&format!("earlier {}\n", earlier.join(" ")));
     }
+    replace(data, POINTER, &text)
+}
+
+/// Writes a small file beside its place, then moves it there.
+fn replace(dir: &Path, name: &str, text: &str) -> Result<(), EngineError> {
+    let beside = dir.join(format!("{name}.new"));
     let mut file = fs_err::File::create(&beside)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     drop(file);
-    fs_err::rename(&beside, data.join(POINTER))?;
+    fs_err::rename(&beside, dir.join(name))?;
     #[cfg(unix)]
-    fs_err::File::open(data)?.sync_all()?;
+    fs_err::File::open(dir)?.sync_all()?;
     Ok(())
+}
+
+/// What the model is called that the store of a generation goes with, if that was noted. A
+/// note that cannot be read is as good as none: any model of the space will do.
+pub(crate) fn noted(data: &Path, number: u32) -> Option<String> {
+    let text = fs_err::read_to_string(folder(data, number).join(NOTE)).ok()?;
+    let name = text.trim();
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+/// Notes it, for good. The store's folder has to be there.
+pub(crate) fn note(data: &Path, number: u32, name: &str) -> Result<(), EngineError> {
+    if noted(data, number).as_deref() == Some(name) {
+        return Ok(());
+    }
+    replace(&folder(data, number), NOTE, &format!("{name}\n"))
 }
 
 /// The numbers of all generations there are, in order.
@@ -213,7 +239,8 @@ pub fn generations(data: &Path) -> Result<Vec<Generation>, EngineError> {
         let known = LocalStore::glance(&dir).ok().flatten();
         let (space, items) = known.map_or((None, 0), |known| (Some(known.space), known.items));
         let bytes = LocalStore::disk_bytes(&dir)?;
-        Ok(Generation { number, role: pointer.role(number), space, items, bytes })
+        let model = noted(data, number);
+        Ok(Generation { number, role: pointer.role(number), space, model, items, bytes })
     };
     numbers(data, &pointer)?.into_iter().map(one).collect()
 }
@@ -255,6 +282,10 @@ pub fn drop_old(data: &Path, holder: &Holder) -> Result<Vec<Generation>, EngineE
         let then = now.clone().without(old.number);
         if then != now {
             point(data, &then)?;
+        }
+        match fs_err::remove_file(dir.join(NOTE)) {
+            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+            _ => {}
         }
         LocalStore::discard(&dir, holder)?;
         dropped.push(old);
