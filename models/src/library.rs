@@ -248,7 +248,7 @@ impl Library {
                 Some((_, golden)) => Some(trial.compare(golden).map_err(here)?),
                 None => None,
             };
-            let brought = trial.brought(from).map_err(here)?;
+            let brought = trial.brought(from, options.text.as_deref()).map_err(here)?;
             add_golden(&folder, reference.as_ref().map_or(&trial.golden, |(_, golden)| golden))?;
             let place = self.place(Some(name), &Model::open(&folder)?)?;
             let was_there = place.there && is_whole(&place.dir);

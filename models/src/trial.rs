@@ -171,68 +171,118 @@ impl Trial {
         Ok(agreement)
     }
 
-    /// Compares with the `golden.json` in the folder `from`, if there is one.
-    pub(crate) fn brought(&self, from: &Path) -> Result<Option<Brought>, TrialError> {
-        let path = from.join("golden.json");
-        if !path.is_file() {
+    /// Compares with the `golden.json` in the folder `from`, if there is one. If the text tower
+    /// is of another folder, what is said of texts is compared with the one there instead.
+    pub(crate) fn brought(
+        &self,
+        from: &Path,
+        text: Option<&Path>,
+    ) -> Result<Option<Brought>, TrialError> {
+        let own = given(from)?;
+        let of_text = text.map(given).transpose()?.flatten();
+        let texts = if text.is_some() { &of_text } else { &own };
+        if own.is_none() && texts.is_none() {
             return Ok(None);
         }
-        let golden: Given = crate::import::json(&path, "reference answers (images and texts)")?;
-        let next = "the graphs or the tokenizer are of another model, or the file is; remove it to import without";
-        let refuse = |expected: String, got: String| Refusal::new(&path, expected, got, next);
-        let least = self.precision.unwrap_or_default().least_agreement();
-        let mut found = Brought {
-            texts: golden.texts.len(),
-            texts_agree: 1.0,
-            pictures: 0,
-            pictures_agree: 1.0,
-            absent: 0,
+        let mut found =
+            Brought { texts: 0, texts_agree: 1.0, pictures: 0, pictures_agree: 1.0, absent: 0 };
+        if let Some((path, golden)) = texts {
+            self.brought_texts(path, &golden.texts, &mut found)?;
+        }
+        if let Some((path, golden)) = &own {
+            self.brought_pictures(path, from, &golden.images, &mut found)?;
+        }
+        Ok(Some(found))
+    }
+
+    fn brought_texts(
+        &self,
+        path: &Path,
+        texts: &[GivenText],
+        found: &mut Brought,
+    ) -> Result<(), TrialError> {
+        let least = self.least();
+        let runs = |e: EncodeError| TrialError::Tower {
+            path: self.paths[1].clone(),
+            source: GoldenError::Text(e),
         };
-        let runs = |e: EncodeError, text: bool| TrialError::Tower {
-            path: self.paths[usize::from(text)].clone(),
-            source: if text { GoldenError::Text(e) } else { GoldenError::Image(e) },
-        };
-        for given in &golden.texts {
+        for given in texts {
             if let Some(ids) = &given.ids {
-                let got = self.text.token_ids(&given.text).map_err(|e| runs(e, true))?;
+                let got = self.text.token_ids(&given.text).map_err(runs)?;
                 if !same_ids(&got, ids) {
                     let expected = format!("token ids {} for {:?}", first(ids), given.text);
-                    return Err(refuse(expected, first(&got)).into());
+                    return Err(refuse(path, expected, first(&got)).into());
                 }
             }
             let embedding = given.more.iter().find(|(key, _)| key.starts_with("embedding"));
             let Some(want) = embedding.and_then(|(_, value)| numbers(value)) else { continue };
-            let got = self.text.embed_texts(&[&given.text]).map_err(|e| runs(e, true))?;
+            let got = self.text.embed_texts(&[&given.text]).map_err(runs)?;
             let cosine = cosine(got[0].values(), &want);
             if cosine < least {
                 let expected = format!("a cosine of {least} or more for the text {:?}", given.text);
-                return Err(refuse(expected, format!("{cosine:.6}")).into());
+                return Err(refuse(path, expected, format!("{cosine:.6}")).into());
             }
             found.texts_agree = found.texts_agree.min(cosine);
         }
-        for (name, want) in &golden.images {
+        found.texts = texts.len();
+        Ok(())
+    }
+
+    fn brought_pictures(
+        &self,
+        path: &Path,
+        from: &Path,
+        images: &BTreeMap<String, Vec<f32>>,
+        found: &mut Brought,
+    ) -> Result<(), TrialError> {
+        let least = PICTURES_AGREE.min(self.least());
+        let runs = |e: EncodeError| TrialError::Tower {
+            path: self.paths[0].clone(),
+            source: GoldenError::Image(e),
+        };
+        for (name, want) in images {
             let Some(file) = picture(from, name) else {
                 found.absent += 1;
                 continue;
             };
+            let unread = |e: String| refuse(path, format!("a picture {name}"), e);
             let bytes = fs_err::read(&file)
-                .map_err(|e| refuse(file.display().to_string(), e.to_string()))?;
-            let decoded =
-                decode(&bytes).map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
+                .map_err(|e| refuse(path, file.display().to_string(), e.to_string()))?;
+            let decoded = decode(&bytes).map_err(|e| unread(e.to_string()))?;
             let tensor = self.image.preprocess().tensor(&decoded.pixels);
-            let tensor = tensor.map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
-            let got = self.image.embed_images(&[tensor]).map_err(|e| runs(e, false))?;
+            let tensor = tensor.map_err(|e| unread(e.to_string()))?;
+            let got = self.image.embed_images(&[tensor]).map_err(runs)?;
             let cosine = cosine(got[0].values(), want);
-            if cosine < PICTURES_AGREE.min(least) {
+            if cosine < least {
                 let expected =
                     format!("a cosine of {PICTURES_AGREE} or more for the picture {name}");
-                return Err(refuse(expected, format!("{cosine:.6}")).into());
+                return Err(refuse(path, expected, format!("{cosine:.6}")).into());
             }
             found.pictures += 1;
             found.pictures_agree = found.pictures_agree.min(cosine);
         }
-        Ok(Some(found))
+        Ok(())
     }
+
+    /// The least cosine that its precision allows.
+    fn least(&self) -> f32 {
+        self.precision.unwrap_or_default().least_agreement()
+    }
+}
+
+/// The reference answers that a folder brings, and where they lie.
+fn given(dir: &Path) -> Result<Option<(PathBuf, Given)>, Refusal> {
+    let path = dir.join("golden.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let golden = crate::import::json(&path, "reference answers (images and texts)")?;
+    Ok(Some((path, golden)))
+}
+
+fn refuse(path: &Path, expected: String, got: String) -> Refusal {
+    let next = "the graphs or the tokenizer are of another model, or the file is; remove it to import without";
+    Refusal::new(path, expected, got, next)
 }
 
 /// Reference answers as a folder may bring them.

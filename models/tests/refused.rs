@@ -1,4 +1,4 @@
-//! Thirty ways in which a model's folder can be damaged. Each is refused before anything
+//! Many ways in which a model's folder can be damaged. Each is refused before anything
 //! changes, in words of its own that name the file, what was expected and what was found.
 
 use std::collections::BTreeMap;
