@@ -98,7 +98,9 @@ pub(crate) fn open(
     let least = model.manifest().precision().unwrap_or_default().least_agreement();
     let inner = towers.text_of(&model)?;
     let note = format!("searched through the bridge from {name}: {}", bridge.figures.words());
-    Ok(Through { text: bridge.over(inner, least).map_err(refused)?, note })
+    let languages = model.manifest().languages().to_vec();
+    let text = bridge.over(inner, least).map_err(refused)?;
+    Ok(Through { text, note, model: name.into(), languages })
 }
 
 /// A text tower of the store's space, behind which another model's stands.
@@ -108,6 +110,10 @@ pub struct Through {
     pub text: Arc<dyn TextEncoder>,
     /// What is found with it, in a sentence without its end.
     pub note: String,
+    /// The other model's name.
+    pub model: String,
+    /// The languages of its texts.
+    pub languages: Vec<String>,
 }
 
 fn file(data: &Path, name: &str) -> PathBuf {
