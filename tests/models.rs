@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, Server, picture, repository};
+use crate::support::{Home, Server, copy_folder, picture, repository};
 
 /// A copy of the default model in the home, as somebody would have one from elsewhere.
 fn copy(home: &Home, name: &str) -> PathBuf {
@@ -252,6 +252,18 @@ fn edit_golden(path: &Path, text: &str) {
     let old = entry();
     fs_err::write(path, text).expect("written");
     edit(&path.with_file_name("model.toml"), &old, &entry());
+}
+
+#[test]
+fn languages_that_nobody_said_are_told_in_words() {
+    let home = Home::new();
+    let dir = home.folder("siglip");
+    copy_folder(Path::new(&public("siglip")), &dir);
+    fs_err::remove_file(dir.join("README.md")).expect("removed");
+    let said = home.ek(&["model", "import", "siglip"]).exits(0).stdout();
+    assert!(said.contains("languages not known") && said.contains("--language"), "{said}");
+    let info = home.ek(&["model", "info", "siglip"]).exits(0).stdout();
+    assert!(info.contains("languages  not known") && !info.contains("und"), "{info}");
 }
 
 #[test]

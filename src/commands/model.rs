@@ -5,7 +5,7 @@ use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
 use ekphrasis_engine::{
-    ImportOptions, Precision, PrecisionChoice, Role, Variant, calibrate_model, import_model,
+    ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant, calibrate_model, import_model,
     known_models, measure_precisions,
 };
 use ekphrasis_web::wire;
@@ -75,7 +75,7 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
         ("folder", model.dir.display().to_string()),
         ("what", manifest.summary().to_owned()),
         ("licence", manifest.license().to_owned()),
-        ("languages", manifest.languages().join(", ")),
+        ("languages", languages(manifest)),
         ("space", manifest.space().to_string()),
         ("precision", manifest.precision().map_or("as shipped", Precision::name).to_owned()),
         ("pictures", format!("{} pixels a side", manifest.image().preprocess.size())),
@@ -115,6 +115,19 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
     }
     Ok(Done::Well)
 }
+
+/// The languages of a model's texts, in words if nobody said them.
+fn languages(manifest: &Manifest) -> String {
+    match manifest.languages() {
+        [] => NOT_KNOWN.into(),
+        [undetermined] if undetermined == "und" => NOT_KNOWN.into(),
+        known => known.join(", "),
+    }
+}
+
+/// What is said where they are not known.
+const NOT_KNOWN: &str = "not known, so that no search is told that it is in another one: say them \
+                         with --language when it is imported";
 
 fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<Done, Failure> {
     let global = &Global { model: Some(model.into()), ..global.clone() };
@@ -328,11 +341,7 @@ fn import_measured(
         ))?;
     }
     let manifest = imported.model.manifest();
-    output::line(&format!(
-        "  space {}, languages {}",
-        manifest.space(),
-        manifest.languages().join(", ")
-    ))?;
+    output::line(&format!("  space {}, languages {}", manifest.space(), languages(manifest)))?;
     let known = known_models(&config)?;
     let same = known.iter().find(|model| model.dir == place).is_some_and(|model| {
         model.generation.as_ref().is_some_and(|g| g.role == Role::Serving)
