@@ -96,7 +96,10 @@ fn another_models_words_search_the_vectors_that_are_there() {
     let foreign = ["search", "кошка", "--mode", "vector", "--bridge", "mine", "--json"];
     let foreign = home.ek(&foreign).exits(0).json();
     let told = foreign["warnings"].to_string();
-    assert!(told.contains("the model mine is for texts in en") && told.contains("Cyrillic"), "{told}");
+    assert!(
+        told.contains("the model mine is for texts in en") && told.contains("Cyrillic"),
+        "{told}"
+    );
     let alone = ["search", "--image", "pictures/cat0.jpg", "--bridge", "mine", "--json"];
     let alone = home.ek(&alone).exits(0).json();
     assert!(!alone["warnings"].to_string().contains("bridge"), "{alone}");

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::crash::{Random, asked};
-use crate::support::{Home, Server, picture, repository};
+use crate::support::{Home, Server, copy_folder, picture, repository};
 
 /// Imports a copy of the default model that looks at pictures in another way: what is beside
 /// them is black, not white.
@@ -310,19 +310,6 @@ fn a_move_that_is_killed_goes_on_and_ends_as_if_undisturbed() {
     let calm_data = calm.to_str().expect("UTF-8");
     home.ek(&["model", "use", "dark", "--quiet", "--data", calm_data]).exits(0);
     assert_same(&everything(&home, &home.data()), &everything(&home, &calm));
-}
-
-/// A store as it lies, with its models.
-fn copy_folder(from: &Path, to: &Path) {
-    fs_err::create_dir_all(to).expect("created");
-    for entry in fs_err::read_dir(from).expect("readable") {
-        let path = entry.expect("readable").path();
-        let target = to.join(path.file_name().expect("a name"));
-        match path.is_dir() {
-            true => copy_folder(&path, &target),
-            false => _ = fs_err::copy(&path, &target).expect("copied"),
-        }
-    }
 }
 
 fn ended(server: &Server, id: &str) -> Value {

@@ -128,8 +128,7 @@ fn a_listed_model_has_the_languages_of_the_list() {
             files.insert(name.to_owned(), bytes);
         }
     }
-    let hub =
-        Hub::new("Xenova/siglip-base-patch16-224", files, json!({"license": "apache-2.0"}));
+    let hub = Hub::new("Xenova/siglip-base-patch16-224", files, json!({"license": "apache-2.0"}));
     let home = Home::new();
     let listed = pull(&home, &hub, &["siglip-b16", "--json"]).exits(0).json();
     assert_eq!((&listed["name"], &listed["languages"]), (&json!("siglip-b16"), &json!(["en"])));

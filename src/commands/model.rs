@@ -5,8 +5,8 @@ use std::path::Path;
 
 use ekphrasis_engine::confidence::Calibrated;
 use ekphrasis_engine::{
-    ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant, calibrate_model, import_model,
-    known_models, measure_precisions,
+    ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant, calibrate_model,
+    import_model, known_models, measure_precisions,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -343,9 +343,10 @@ fn import_measured(
     let manifest = imported.model.manifest();
     output::line(&format!("  space {}, languages {}", manifest.space(), languages(manifest)))?;
     let known = known_models(&config)?;
-    let same = known.iter().find(|model| model.dir == place).is_some_and(|model| {
-        model.generation.as_ref().is_some_and(|g| g.role == Role::Serving)
-    });
+    let same = known
+        .iter()
+        .find(|model| model.dir == place)
+        .is_some_and(|model| model.generation.as_ref().is_some_and(|g| g.role == Role::Serving));
     if same && !imported.was_there {
         output::note(&format!(
             "it is of the store's space, so that nothing has to be embedded: ek model use {name} \

@@ -26,7 +26,8 @@ impl Engine {
     /// What is to be said of a request's words: through which bridge they are searched, if they
     /// are, and why the model that they are asked of may not understand them.
     pub(crate) fn doubts(&self, request: &SearchRequest) -> Result<Vec<String>, EngineError> {
-        let through = request.bridge.as_deref().map(|name| self.towers.through(name)).transpose()?;
+        let through =
+            request.bridge.as_deref().map(|name| self.towers.through(name)).transpose()?;
         let mut told = Vec::new();
         for part in &request.parts {
             let PartQuery::Text(text) = &part.what else { continue };

@@ -9,10 +9,10 @@ use ekphrasis_models::{
     Variant,
 };
 
-use crate::{confidence, of_store};
 use crate::generations::{Generation, generations, place};
 use crate::towers::load_runtime;
 use crate::{Config, EngineError, OnnxTowers};
+use crate::{confidence, of_store};
 
 /// A model that can be used.
 #[derive(Clone, Debug)]

@@ -307,12 +307,9 @@ mod tests {
             former,
             earlier: earlier.to_vec(),
         };
-        for to in [
-            of(2, Some(1), &[]),
-            of(4, Some(3), &[1, 2]),
-            of(4, None, &[2]),
-            of(12, None, &[]),
-        ] {
+        for to in
+            [of(2, Some(1), &[]), of(4, Some(3), &[1, 2]), of(4, None, &[2]), of(12, None, &[])]
+        {
             point(dir.path(), &to).expect("written");
             assert_eq!(pointer(dir.path()).expect("read"), to);
         }
