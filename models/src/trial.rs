@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, TextEncoder, dot};
+use ekphrasis_embed::{EncodeError, ImageEncoder, TextEncoder};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::decode::decode;
 use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
-use crate::golden::{Agreement, Golden, GoldenError, TEXTS, cosine, sample_pictures};
+use crate::golden::{Agreement, Golden, GoldenError, cosine};
 use crate::import::{Precision, Refusal};
 use crate::library::Brought;
+use crate::measured::beside_others;
 use crate::model::{Model, ModelError};
 use crate::runtime::Runtime;
 
@@ -129,25 +130,15 @@ impl Trial {
             let path = if what == "text" { &paths[1] } else { &paths[0] };
             return Err(TrialError::Constant { path: path.clone(), what });
         }
-        let alone = |i: usize| text.embed_texts(&[TEXTS[i]]);
-        let together = text.embed_texts(&TEXTS);
-        let texts = together.and_then(|together| least(&together, alone));
-        let texts = texts.map_err(|e| fail(GoldenError::Text(e)))?;
-        let pictures = sample_pictures();
-        let tensors = pictures.iter().map(|pixels| image.preprocess().tensor(pixels));
-        let tensors = tensors.collect::<Result<Vec<_>, _>>();
-        let tensors = tensors.map_err(|e| fail(GoldenError::Preprocess(e)))?;
-        let alone = |i: usize| image.embed_images(std::slice::from_ref(&tensors[i]));
-        let images = image.embed_images(&tensors).and_then(|together| least(&together, alone));
-        let images = images.map_err(|e| fail(GoldenError::Image(e)))?;
-        for (path, cosine) in paths.iter().zip([images, texts]) {
+        let together = beside_others(&image, &text).map_err(fail)?;
+        for (path, cosine) in paths.iter().zip([together.pictures, together.texts]) {
             // Sums in 8 bits are rounded by the largest number of a whole batch.
             let least = precision.unwrap_or_default().least_agreement();
             if cosine < least {
                 return Err(TrialError::Batch { path: path.clone(), cosine, least });
             }
         }
-        Ok(Self { agreement: texts.min(images), image, text, precision, golden, paths })
+        Ok(Self { agreement: together.least(), image, text, precision, golden, paths })
     }
 
     /// How well it agrees with reference answers, which has to be as well as its precision
@@ -329,20 +320,6 @@ fn picture(from: &Path, name: &str) -> Option<PathBuf> {
         let entries = fs_err::read_dir(folder).ok()?;
         entries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).find(of_name)
     })
-}
-
-/// The least cosine between embeddings made together and each made alone.
-fn least(
-    together: &[Embedding],
-    alone: impl Fn(usize) -> Result<Vec<Embedding>, EncodeError>,
-) -> Result<f32, EncodeError> {
-    let mut least = 1f32;
-    for (i, beside) in together.iter().enumerate() {
-        for by_itself in alone(i)? {
-            least = least.min(dot(beside.values(), by_itself.values()));
-        }
-    }
-    Ok(least)
 }
 
 #[cfg(test)]
