@@ -258,6 +258,44 @@ fn edit_golden(path: &Path, text: &str) {
 }
 
 #[test]
+fn an_imported_model_goes_if_no_store_needs_it() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    home.ek(&["model", "import", &siglip, "--quiet"]).exits(0);
+    let refused = |name: &str, word: &str| {
+        let run = home.ek(&["model", "remove", name]).exits(2);
+        assert!(run.stderr().contains(word), "{word:?} in {}", run.stderr());
+    };
+    refused("nobody", "no model was imported");
+    refused("lite", "no model was imported");
+    refused("../models", "no model was imported");
+    let list = home.ek(&["model", "list"]).exits(0).stdout();
+    let row = list.lines().find(|line| line.contains("siglip")).expect("a line");
+    for told in [" fp32 ", " MB ", " en,de ", "siglip-", "(16-d)"] {
+        assert!(row.contains(told), "{told:?} in {row}");
+    }
+
+    picture(&home.folder("pictures").join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip"]).exits(0);
+    let import = ["model", "import", &siglip, "--precision", "int8"];
+    let said = home.ek(&import).exits(0).stderr();
+    assert!(said.contains("of the store's space") && !said.contains("move the store"), "{said}");
+    refused("siglip", "ek model use OTHER");
+    home.ek(&["model", "use", "siglip-int8", "--quiet"]).exits(0);
+    let removed = home.ek(&["model", "remove", "siglip", "--json"]).exits(0).json();
+    assert!(removed["bytes"].as_u64() > Some(10_000), "{removed}");
+    assert!(!home.data().join("models/siglip").exists());
+    refused("siglip-int8", "ek model use OTHER");
+    // Of a former store, too, until that is dropped.
+    home.ek(&["model", "use", "lite", "--quiet"]).exits(0);
+    refused("siglip-int8", "ek model drop-old");
+    home.ek(&["model", "drop-old", "--quiet"]).exits(0);
+    home.ek(&["model", "remove", "siglip-int8"]).exits(0);
+    assert_eq!(fs_err::read_dir(home.data().join("models")).expect("a folder").count(), 0);
+    home.ek(&["search", "red"]).exits(0);
+}
+
+#[test]
 fn languages_that_nobody_said_are_told_in_words() {
     let home = Home::new();
     let dir = home.folder("siglip");

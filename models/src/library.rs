@@ -298,6 +298,24 @@ impl Library {
         if is_name(name) { Ok(()) } else { Err(ImportError::Name(name.into())) }
     }
 
+    /// Removes the model of that name, whatever its state: it is gone as a whole, or there.
+    /// Gives the bytes that it took; `None` if there was none.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn remove(&self, name: &str) -> io::Result<Option<u64>> {
+        let dir = self.dir.join(name);
+        if !is_name(name) || !dir.is_dir() {
+            return Ok(None);
+        }
+        let bytes = size(&dir)?;
+        let partial = tempfile::Builder::new().prefix(".import-").tempdir_in(&self.dir)?;
+        fs_err::rename(&dir, partial.path().join("old"))?;
+        sync(&self.dir)?;
+        partial.close()?;
+        Ok(Some(bytes))
+    }
+
     /// Where a model of that name goes.
     fn place(&self, name: Option<&str>, model: &Model) -> Result<Place, ImportError> {
         let name = name.unwrap_or_else(|| model.manifest().name());
@@ -455,6 +473,17 @@ fn is_of(dir: &Path, manifest: &Manifest) -> bool {
     })
 }
 
+/// The bytes of all files below a folder.
+fn size(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        let of = entry.metadata()?;
+        bytes += if of.is_dir() { size(&entry.path())? } else { of.len() };
+    }
+    Ok(bytes)
+}
+
 /// Whether all files are there, and what their manifest promises.
 fn is_whole(dir: &Path) -> bool {
     Model::open(dir)
@@ -503,5 +532,7 @@ mod tests {
         let library = Library::at(dir.path().join("models"));
         assert!(library.models().expect("no error").is_empty());
         assert_eq!(library.find("lite"), None);
+        assert_eq!(library.remove("lite").expect("no error"), None);
+        assert_eq!(library.remove("..").expect("no error"), None);
     }
 }

@@ -3,16 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use ekphrasis_embed::Space;
 use ekphrasis_index::LocalStore;
 use ekphrasis_models::{
     AmendError, Amendment, ImportOptions, Imported, Library, MANIFEST_FILE, Manifest, Model,
     Variant,
 };
 
-use crate::generations::{Generation, generations, place};
+use crate::generations::{Generation, Role, generations, place};
 use crate::towers::load_runtime;
 use crate::{Config, EngineError, OnnxTowers};
-use crate::{confidence, of_store};
+use crate::{bridge, confidence, of_store};
 
 /// A model that can be used.
 #[derive(Clone, Debug)]
@@ -112,6 +113,55 @@ pub fn former_model(config: &Config) -> Result<(String, PathBuf), EngineError> {
                  (`ek model import`)"
             ))
         })
+}
+
+/// What became of an imported model.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovedModel {
+    /// The bytes that it took.
+    pub bytes: u64,
+    /// There was a bridge from it, which is gone with it.
+    pub bridge: bool,
+}
+
+/// Removes an imported model that no store of the data folder needs: none goes with it, and
+/// none would be left without a model of its space.
+///
+/// # Errors
+/// `NotFound` if there is no such import; `Invalid` if a store needs it, with what to do;
+/// where the disk fails.
+pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineError> {
+    let library = Library::at(config.models.clone());
+    let models = known_models(config)?;
+    let is_it = |known: &&Known| known.dir == config.models.join(name);
+    let space = |known: &Known| known.manifest.as_ref().ok().map(|m| m.space().clone());
+    let own = models.iter().find(is_it).and_then(space);
+    let others =
+        |of: &Space| models.iter().any(|known| !is_it(&known) && space(known).as_ref() == Some(of));
+    for g in generations(&config.data)? {
+        let goes_with_it = g.model.as_deref() == Some(name) && g.space == own;
+        let is_last = g.space.as_ref().is_some_and(|of| own.as_ref() == Some(of) && !others(of));
+        if !(goes_with_it || is_last) {
+            continue;
+        }
+        return Err(EngineError::Invalid(match g.role {
+            Role::Serving => format!(
+                "the store goes with {name}, and could not be searched without it: move it to \
+                 another model first (`ek model use OTHER`)"
+            ),
+            Role::Former | Role::Unfinished => format!(
+                "a {} store goes with {name}: `ek model drop-old` removes that first",
+                g.role.as_str()
+            ),
+        }));
+    }
+    let Some(bytes) = library.remove(name)? else {
+        return Err(EngineError::NotFound(format!(
+            "no model was imported as {name:?}; `ek model list` shows those there are"
+        )));
+    };
+    let bridge = bridge::remove(&config.data, name)?;
+    Ok(RemovedModel { bytes, bridge })
 }
 
 /// What the model is called that comes with the program.

@@ -65,6 +65,14 @@ pub(crate) fn bridges(data: &Path) -> Vec<(String, Result<Bridge, BridgeError>)>
     all
 }
 
+/// Removes the bridge from the model of that name; whether there was one.
+pub(crate) fn remove(data: &Path, name: &str) -> std::io::Result<bool> {
+    match fs_err::remove_file(file(data, name)) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
 /// The text tower of that name through its bridge, with a sentence on what it finds.
 pub(crate) fn open(
     towers: &OnnxTowers,
