@@ -1,12 +1,7 @@
 //! `ek model use`: the store moves to another model while it is searched, and back; killed or
 //! under load, nothing is lost, and no answer mixes two models.
 //!
-//! The long forms:
-//! `EK_TEST_KILLS=50 cargo test --test ek generations::a_move_that_is_killed -- --nocapture`
-//! `EK_TEST_REQUESTS=10000 cargo test --test ek generations::no_request -- --nocapture`
-//! (`EK_TEST_SEED=N` repeats the waits before kills; where they hit varies all the same).
-//! Run on 2026-11-28: seed 9596, of 50 kills 36 hit, the rest came when all was done; 10,000
-//! requests over 3 switches. All sound.
+//! The long forms, and what was seen with them: `LONG.md` beside this file.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -256,6 +251,9 @@ fn what_cannot_be_moved_to_is_told() {
     assert!(run.stdout().contains("serving N"), "{}", run.stdout());
 }
 
+/// Items a second, at most, of the move that is killed.
+const RATE: u64 = 8;
+
 #[test]
 fn a_move_that_is_killed_goes_on_and_ends_as_if_undisturbed() {
     let seed = asked("EK_TEST_SEED").unwrap_or_else(|| std::process::id().into());
@@ -268,24 +266,31 @@ fn a_move_that_is_killed_goes_on_and_ends_as_if_undisturbed() {
     import_dark(&home);
     let calm = home.path().join("calm");
     copy_folder(&home.data(), &calm);
-    let (mut hit, mut before, mut switched) = (0, 0, false);
+    let begun = Instant::now();
+    home.ek(&["search", "a square", "--mode", "vector", "--quiet"]).exits(0);
+    // A move loads more than that before it begins.
+    let loading = begun.elapsed();
+    let total = status(&home)["generations"][0]["items"].as_u64().expect("a number");
+    let (mut worked, mut before) = (0, 0);
     for round in 0..kills {
-        // So slowly that it takes longer than the first wait: that kill always hits.
-        let args = ["model", "use", "dark", "--quiet", "--rate", "8", "--threads", "1"];
+        let rate = RATE.to_string();
+        let args = ["model", "use", "dark", "--quiet", "--rate", &rate, "--threads", "1"];
         let mut child = home.command(&args).spawn().expect("starts");
-        let wait = random.below(1_500);
-        let begun = Instant::now();
-        while begun.elapsed() < Duration::from_millis(wait)
-            && child.try_wait().expect("asked").is_none()
-        {
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        hit += u64::from(child.try_wait().expect("asked").is_none());
-        child.kill().expect("killed or done");
+        // What is left but for a first batch takes at least so long; the kills that are to come
+        // want some of it, too.
+        let left = (total - before).saturating_sub(RATE) as f64 / RATE as f64;
+        let most = (2.0 * left / (kills - round) as f64).min(0.7 * left);
+        let wait = most * random.below(1_000) as f64 / 1_000.0;
+        std::thread::sleep(loading / 2 + Duration::from_secs_f64(wait));
+        assert!(
+            child.try_wait().expect("asked").is_none(),
+            "round {round}, seed {seed}: {left:.1} s were left, but all was done after {wait:.1} s"
+        );
+        child.kill().expect("killed");
         child.wait().expect("ended");
         // Whenever it was, there is a store that can be searched, of one model or the other.
         let state = status(&home);
-        switched |= state["generation"] == 2;
+        assert_eq!(state["generation"], 1, "round {round}, seed {seed}: {state}");
         assert_eq!(state["images"], pictures, "round {round}, seed {seed}: {state}");
         let all = state["generations"].as_array().expect("a list");
         let new = all
@@ -293,19 +298,14 @@ fn a_move_that_is_killed_goes_on_and_ends_as_if_undisturbed() {
             .find(|g| g["number"] == 2)
             .map_or(0, |g| g["items"].as_u64().expect("a number"));
         assert!(new >= before, "round {round}, seed {seed}: {before} before, {new} now");
+        worked += u64::from(new > before);
         before = new;
         home.ek(&["search", "a square", "--mode", "vector", "--quiet"]).exits(0);
     }
-    eprintln!("{hit} of {kills} kills hit; {before} items were done by then; switched: {switched}");
-    assert!(hit > 0, "too fast to test anything (seed {seed})");
+    eprintln!("{kills} kills; before {worked} of them items were done, {before} of {total} in all");
     let used = home.ek(&["model", "use", "dark", "--json"]).exits(0).json();
-    if !switched {
-        assert_eq!(used["outcome"], "switched", "seed {seed}: {used}");
-        assert_eq!(
-            used["report"]["unchanged"], before,
-            "nothing is done twice (seed {seed}): {used}"
-        );
-    }
+    assert_eq!(used["outcome"], "switched", "seed {seed}: {used}");
+    assert_eq!(used["report"]["unchanged"], before, "nothing is done twice (seed {seed}): {used}");
     home.ek(&["doctor"]).exits(0);
     let calm_data = calm.to_str().expect("UTF-8");
     home.ek(&["model", "use", "dark", "--quiet", "--data", calm_data]).exits(0);
