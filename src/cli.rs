@@ -322,6 +322,12 @@ pub(crate) enum ModelVerb {
     /// Let another model's text tower search the vectors that are there, by a map that is fitted
     /// here: see `ek search --bridge`. Says how much is found with it
     Bridge(BridgeArgs),
+    /// Remove an imported model that no store needs
+    Remove {
+        /// The name it was imported by
+        #[arg(value_name = "NAME")]
+        name: String,
+    },
     /// Remove the stores of former models, and what was left of a move that was given up
     DropOld,
     /// Learn from captioned pictures how far a model's scores can be believed, and write that

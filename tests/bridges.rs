@@ -92,6 +92,17 @@ fn another_models_words_search_the_vectors_that_are_there() {
     let told = found["warnings"][0].as_str().expect("a sentence");
     assert!(told.starts_with("searched through the bridge from mine: a caption's"), "{told}");
     assert!(found["hits"][0]["confidence"].is_null() && found["anything"].is_null(), "{found}");
+    // Languages are those of the model that is asked, and a picture needs none.
+    let foreign = ["search", "кошка", "--mode", "vector", "--bridge", "mine", "--json"];
+    let foreign = home.ek(&foreign).exits(0).json();
+    let told = foreign["warnings"].to_string();
+    assert!(
+        told.contains("the model mine is for texts in en") && told.contains("Cyrillic"),
+        "{told}"
+    );
+    let alone = ["search", "--image", "pictures/cat0.jpg", "--bridge", "mine", "--json"];
+    let alone = home.ek(&alone).exits(0).json();
+    assert!(!alone["warnings"].to_string().contains("bridge"), "{alone}");
     let run = home.ek(&[&through[..], &["--min-confidence", "0.5"]].concat()).exits(2);
     assert!(run.stderr().contains("through a bridge there is no confidence"), "{}", run.stderr());
 

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::support::{Home, picture, repository};
+use crate::support::{Home, Server, copy_folder, picture, repository};
 
 /// A copy of the default model in the home, as somebody would have one from elsewhere.
 fn copy(home: &Home, name: &str) -> PathBuf {
@@ -71,15 +71,19 @@ fn what_is_wrong_with_a_model_is_told_and_nothing_comes_in() {
     let mut bytes = fs_err::read(&file).expect("readable");
     bytes[1000] ^= 1;
     fs_err::write(&file, bytes).expect("written");
-    refused(&["model", "import", "damaged"], 2, "sha256");
+    refused(&["model", "import", "damaged", "--name", "d"], 2, "sha256");
 
     let mixed = copy(&home, "mixed");
     edit(&mixed.join("model.toml"), "pair = \"", "pair = \"0123");
-    refused(&["model", "import", "mixed"], 2, "two trainings");
+    refused(&["model", "import", "mixed", "--name", "m"], 2, "two trainings");
 
     copy(&home, "good");
     for name in ["../x", "", ".hidden", "a b"] {
         refused(&["model", "import", "good", "--name", name], 2, "cannot name a model");
+    }
+    // Nobody could tell it from the one that comes with the program.
+    for own in [&["good"][..], &["good", "--name", "lite"], &["good", "--name", "Lite"]] {
+        refused(&[&["model", "import"], own].concat(), 2, "choose another name with --name");
     }
 }
 
@@ -184,6 +188,62 @@ fn a_public_export_comes_in_and_its_variants_share_a_store() {
     assert!(run.stdout().contains("BAD  answers"), "{}", run.stdout());
 }
 
+#[test]
+fn a_store_goes_on_with_the_form_of_a_model_that_it_was_made_with() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    home.ek(&["model", "import", &siglip, "--quiet"]).exits(0);
+    home.ek(&["model", "import", &siglip, "--precision", "int8", "--quiet"]).exits(0);
+    picture(&home.folder("pictures").join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip-int8"]).exits(0);
+    let list = || home.ek(&["model", "list", "--json"]).exits(0).json()["models"].clone();
+    let in_use = |name: &str| {
+        let all = list();
+        assert_eq!((&all[0]["name"], &all[0]["chosen"]), (&name.into(), &true.into()), "{all}");
+        let of_store = all.as_array().expect("models").iter().filter(|m| m["of_store"] == true);
+        assert_eq!(of_store.map(|m| &m["name"]).collect::<Vec<_>>(), [name], "{all}");
+    };
+    in_use("siglip-int8");
+    let info = home.ek(&["model", "info", "--json"]).exits(0).json();
+    assert_eq!(info["precision"], "int8", "{info}");
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    in_use("siglip-int8");
+
+    // Within the space nothing is embedded, whoever does it.
+    let used = home.ek(&["model", "use", "siglip", "--json"]).exits(0).json();
+    assert_eq!((&used["outcome"], &used["report"]["indexed"]), (&"variant".into(), &0.into()));
+    in_use("siglip");
+    let again = home.ek(&["model", "use", "siglip"]).exits(0).stdout();
+    assert!(again.contains("the store's model already"), "{again}");
+    let server = Server::start(&home, &["up", "pictures"]);
+    let said = home.ek(&["model", "use", "siglip-int8"]).exits(0).stdout();
+    assert!(said.contains("nothing to embed"), "{said}");
+    let models = server.get("/v1/models").1;
+    assert_eq!(
+        (&models["models"][0]["name"], &models["models"][0]["chosen"]),
+        (&"siglip-int8".into(), &true.into()),
+        "{models}"
+    );
+    assert_eq!(
+        server.get("/v1/search?q=red&mode=vector").1["hits"].as_array().map(Vec::len),
+        Some(1)
+    );
+    picture(&home.path().join("pictures/blue.png"), [0, 0, 255]);
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    assert_eq!(server.get("/v1/status").1["images"], 2, "it is written to as before");
+    assert_eq!(server.terminate(), 0);
+    in_use("siglip-int8");
+
+    // One that is gone is stood in for by another of its space, and that is told.
+    fs_err::remove_dir_all(home.data().join("models/siglip-int8")).expect("removed");
+    let run = home.ek(&["search", "red"]).exits(0);
+    let said = run.stderr();
+    assert!(said.contains("siglip-int8 is not here any more; siglip, of the same"), "{said}");
+    home.ek(&["model", "use", "siglip", "--quiet"]).exits(0);
+    let run = home.ek(&["search", "red"]).exits(0);
+    assert!(!run.stderr().contains("any more"), "{}", run.stderr());
+}
+
 /// Puts other answers into a model, as a folder from elsewhere might have them.
 fn edit_golden(path: &Path, text: &str) {
     let entry = || {
@@ -195,6 +255,56 @@ fn edit_golden(path: &Path, text: &str) {
     let old = entry();
     fs_err::write(path, text).expect("written");
     edit(&path.with_file_name("model.toml"), &old, &entry());
+}
+
+#[test]
+fn an_imported_model_goes_if_no_store_needs_it() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    home.ek(&["model", "import", &siglip, "--quiet"]).exits(0);
+    let refused = |name: &str, word: &str| {
+        let run = home.ek(&["model", "remove", name]).exits(2);
+        assert!(run.stderr().contains(word), "{word:?} in {}", run.stderr());
+    };
+    refused("nobody", "no model was imported");
+    refused("lite", "no model was imported");
+    refused("../models", "no model was imported");
+    let list = home.ek(&["model", "list"]).exits(0).stdout();
+    let row = list.lines().find(|line| line.contains("siglip")).expect("a line");
+    for told in [" fp32 ", " MB ", " en,de ", "siglip-", "(16-d)"] {
+        assert!(row.contains(told), "{told:?} in {row}");
+    }
+
+    picture(&home.folder("pictures").join("red.png"), [255, 0, 0]);
+    home.ek(&["index", "pictures", "--quiet", "--model", "siglip"]).exits(0);
+    let import = ["model", "import", &siglip, "--precision", "int8"];
+    let said = home.ek(&import).exits(0).stderr();
+    assert!(said.contains("of the store's space") && !said.contains("move the store"), "{said}");
+    refused("siglip", "ek model use OTHER");
+    home.ek(&["model", "use", "siglip-int8", "--quiet"]).exits(0);
+    let removed = home.ek(&["model", "remove", "siglip", "--json"]).exits(0).json();
+    assert!(removed["bytes"].as_u64() > Some(10_000), "{removed}");
+    assert!(!home.data().join("models/siglip").exists());
+    refused("siglip-int8", "ek model use OTHER");
+    // Of a former store, too, until that is dropped.
+    home.ek(&["model", "use", "lite", "--quiet"]).exits(0);
+    refused("siglip-int8", "ek model drop-old");
+    home.ek(&["model", "drop-old", "--quiet"]).exits(0);
+    home.ek(&["model", "remove", "siglip-int8"]).exits(0);
+    assert_eq!(fs_err::read_dir(home.data().join("models")).expect("a folder").count(), 0);
+    home.ek(&["search", "red"]).exits(0);
+}
+
+#[test]
+fn languages_that_nobody_said_are_told_in_words() {
+    let home = Home::new();
+    let dir = home.folder("siglip");
+    copy_folder(Path::new(&public("siglip")), &dir);
+    fs_err::remove_file(dir.join("README.md")).expect("removed");
+    let said = home.ek(&["model", "import", "siglip"]).exits(0).stdout();
+    assert!(said.contains("languages not known") && said.contains("--language"), "{said}");
+    let info = home.ek(&["model", "info", "siglip"]).exits(0).stdout();
+    assert!(info.contains("languages  not known") && !info.contains("  und"), "{info}");
 }
 
 #[test]

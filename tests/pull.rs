@@ -111,6 +111,32 @@ fn lite() -> Hub {
 }
 
 #[test]
+fn a_listed_model_has_the_languages_of_the_list() {
+    let folder = repository().join("models/tests/fixtures/siglip");
+    let mut files = BTreeMap::new();
+    // Without its card, nothing else says them.
+    for name in [
+        "config.json",
+        "preprocessor_config.json",
+        "tokenizer.json",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "onnx/text_model.onnx",
+        VISION,
+    ] {
+        if let Ok(bytes) = fs_err::read(folder.join(name)) {
+            files.insert(name.to_owned(), bytes);
+        }
+    }
+    let hub = Hub::new("Xenova/siglip-base-patch16-224", files, json!({"license": "apache-2.0"}));
+    let home = Home::new();
+    let listed = pull(&home, &hub, &["siglip-b16", "--json"]).exits(0).json();
+    assert_eq!((&listed["name"], &listed["languages"]), (&json!("siglip-b16"), &json!(["en"])));
+    let args = ["siglip-b16", "--language", "de", "--name", "german", "--json"];
+    assert_eq!(pull(&home, &hub, &args).exits(0).json()["languages"], json!(["de"]));
+}
+
+#[test]
 fn a_model_comes_is_imported_and_is_there_offline() {
     let (home, hub) = (Home::new(), lite());
     hub.trouble(Trouble { token: Some("hf_secret"), ..Trouble::default() });

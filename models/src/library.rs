@@ -19,6 +19,8 @@ use crate::trial::{Trial, TrialError};
 #[derive(Clone, Debug)]
 pub struct Library {
     dir: PathBuf,
+    /// What no import may be called.
+    reserved: Option<String>,
 }
 
 /// Why a model was not imported. Nothing has changed then.
@@ -41,6 +43,11 @@ pub enum ImportError {
         /// Where it lies.
         dir: PathBuf,
     },
+    /// The model that comes with the program has the name.
+    #[error(
+        "{0} is what the model that comes with the program is called, and commands would not know which one is meant; choose another name with --name"
+    )]
+    Reserved(String),
     /// The folder is in no layout that is understood, or something in it is not.
     #[error("{0}")]
     Refused(#[from] Refusal),
@@ -99,7 +106,14 @@ pub struct Brought {
 impl Library {
     /// The library in `dir`, which need not exist.
     pub fn at(dir: PathBuf) -> Self {
-        Self { dir }
+        Self { dir, reserved: None }
+    }
+
+    /// The same, where no import may have this name: a model elsewhere has it.
+    #[must_use]
+    pub fn reserving(mut self, name: Option<String>) -> Self {
+        self.reserved = name;
+        self
     }
 
     /// Where a model of that name lies, if one does.
@@ -149,8 +163,8 @@ impl Library {
         options: &ImportOptions,
         runtime: GiveRuntime<'_>,
     ) -> Result<Imported, ImportError> {
-        if let Some(name) = options.name.as_deref().filter(|name| !is_name(name)) {
-            return Err(ImportError::Name(name.into()));
+        if let Some(name) = options.name.as_deref() {
+            self.allows(name)?;
         }
         if from.join(MANIFEST_FILE).is_file() {
             return self.take_own(from, options, runtime);
@@ -209,9 +223,7 @@ impl Library {
         let precision = options.precision.unwrap_or_default();
         let draft = derive(from, options, precision)?;
         let name = options.name.as_deref().unwrap_or(&draft.name);
-        if !is_name(name) {
-            return Err(ImportError::Name(name.into()));
-        }
+        self.allows(name)?;
         let reference = self.reference(from, options, precision)?;
         let runtime = runtime()?;
         self.change(|partial| {
@@ -236,7 +248,7 @@ impl Library {
                 Some((_, golden)) => Some(trial.compare(golden).map_err(here)?),
                 None => None,
             };
-            let brought = trial.brought(from).map_err(here)?;
+            let brought = trial.brought(from, options.text.as_deref()).map_err(here)?;
             add_golden(&folder, reference.as_ref().map_or(&trial.golden, |(_, golden)| golden))?;
             let place = self.place(Some(name), &Model::open(&folder)?)?;
             let was_there = place.there && is_whole(&place.dir);
@@ -277,12 +289,37 @@ impl Library {
         Ok(Reference::Whole(Box::new(derive(from, options, Precision::Fp32)?)))
     }
 
+    /// Whether an import may have that name.
+    fn allows(&self, name: &str) -> Result<(), ImportError> {
+        // Some systems' folders do not tell capitals from small letters.
+        if self.reserved.as_ref().is_some_and(|reserved| reserved.eq_ignore_ascii_case(name)) {
+            return Err(ImportError::Reserved(name.into()));
+        }
+        if is_name(name) { Ok(()) } else { Err(ImportError::Name(name.into())) }
+    }
+
+    /// Removes the model of that name, whatever its state: it is gone as a whole, or there.
+    /// Gives the bytes that it took; `None` if there was none.
+    ///
+    /// # Errors
+    /// Of the disk.
+    pub fn remove(&self, name: &str) -> io::Result<Option<u64>> {
+        let dir = self.dir.join(name);
+        if !is_name(name) || !dir.is_dir() {
+            return Ok(None);
+        }
+        let bytes = size(&dir)?;
+        let partial = tempfile::Builder::new().prefix(".import-").tempdir_in(&self.dir)?;
+        fs_err::rename(&dir, partial.path().join("old"))?;
+        sync(&self.dir)?;
+        partial.close()?;
+        Ok(Some(bytes))
+    }
+
     /// Where a model of that name goes.
     fn place(&self, name: Option<&str>, model: &Model) -> Result<Place, ImportError> {
         let name = name.unwrap_or_else(|| model.manifest().name());
-        if !is_name(name) {
-            return Err(ImportError::Name(name.into()));
-        }
+        self.allows(name)?;
         let dir = self.dir.join(name);
         let there = fs_err::symlink_metadata(&dir).is_ok();
         if there && !is_of(&dir, model.manifest()) {
@@ -436,6 +473,17 @@ fn is_of(dir: &Path, manifest: &Manifest) -> bool {
     })
 }
 
+/// The bytes of all files below a folder.
+fn size(dir: &Path) -> io::Result<u64> {
+    let mut bytes = 0;
+    for entry in fs_err::read_dir(dir)? {
+        let entry = entry?;
+        let of = entry.metadata()?;
+        bytes += if of.is_dir() { size(&entry.path())? } else { of.len() };
+    }
+    Ok(bytes)
+}
+
 /// Whether all files are there, and what their manifest promises.
 fn is_whole(dir: &Path) -> bool {
     Model::open(dir)
@@ -484,5 +532,7 @@ mod tests {
         let library = Library::at(dir.path().join("models"));
         assert!(library.models().expect("no error").is_empty());
         assert_eq!(library.find("lite"), None);
+        assert_eq!(library.remove("lite").expect("no error"), None);
+        assert_eq!(library.remove("..").expect("no error"), None);
     }
 }

@@ -281,6 +281,11 @@ impl Manifest {
         self
     }
 
+    /// The bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        self.files().values().map(|file| file.bytes).sum()
+    }
+
     /// Every file of the model by its name in the folder.
     pub fn files(&self) -> &BTreeMap<String, FileEntry> {
         &self.files

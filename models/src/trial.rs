@@ -4,15 +4,16 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use ekphrasis_embed::{Embedding, EncodeError, ImageEncoder, TextEncoder, dot};
+use ekphrasis_embed::{EncodeError, ImageEncoder, TextEncoder};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::decode::decode;
 use crate::encoder::{OrtImageEncoder, OrtTextEncoder};
-use crate::golden::{Agreement, Golden, GoldenError, TEXTS, cosine, sample_pictures};
+use crate::golden::{Agreement, Golden, GoldenError, cosine};
 use crate::import::{Precision, Refusal};
 use crate::library::Brought;
+use crate::measured::beside_others;
 use crate::model::{Model, ModelError};
 use crate::runtime::Runtime;
 
@@ -129,25 +130,15 @@ impl Trial {
             let path = if what == "text" { &paths[1] } else { &paths[0] };
             return Err(TrialError::Constant { path: path.clone(), what });
         }
-        let alone = |i: usize| text.embed_texts(&[TEXTS[i]]);
-        let together = text.embed_texts(&TEXTS);
-        let texts = together.and_then(|together| least(&together, alone));
-        let texts = texts.map_err(|e| fail(GoldenError::Text(e)))?;
-        let pictures = sample_pictures();
-        let tensors = pictures.iter().map(|pixels| image.preprocess().tensor(pixels));
-        let tensors = tensors.collect::<Result<Vec<_>, _>>();
-        let tensors = tensors.map_err(|e| fail(GoldenError::Preprocess(e)))?;
-        let alone = |i: usize| image.embed_images(std::slice::from_ref(&tensors[i]));
-        let images = image.embed_images(&tensors).and_then(|together| least(&together, alone));
-        let images = images.map_err(|e| fail(GoldenError::Image(e)))?;
-        for (path, cosine) in paths.iter().zip([images, texts]) {
+        let together = beside_others(&image, &text).map_err(fail)?;
+        for (path, cosine) in paths.iter().zip([together.pictures, together.texts]) {
             // Sums in 8 bits are rounded by the largest number of a whole batch.
             let least = precision.unwrap_or_default().least_agreement();
             if cosine < least {
                 return Err(TrialError::Batch { path: path.clone(), cosine, least });
             }
         }
-        Ok(Self { agreement: texts.min(images), image, text, precision, golden, paths })
+        Ok(Self { agreement: together.least(), image, text, precision, golden, paths })
     }
 
     /// How well it agrees with reference answers, which has to be as well as its precision
@@ -171,68 +162,118 @@ impl Trial {
         Ok(agreement)
     }
 
-    /// Compares with the `golden.json` in the folder `from`, if there is one.
-    pub(crate) fn brought(&self, from: &Path) -> Result<Option<Brought>, TrialError> {
-        let path = from.join("golden.json");
-        if !path.is_file() {
+    /// Compares with the `golden.json` in the folder `from`, if there is one. If the text tower
+    /// is of another folder, what is said of texts is compared with the one there instead.
+    pub(crate) fn brought(
+        &self,
+        from: &Path,
+        text: Option<&Path>,
+    ) -> Result<Option<Brought>, TrialError> {
+        let own = given(from)?;
+        let of_text = text.map(given).transpose()?.flatten();
+        let texts = if text.is_some() { &of_text } else { &own };
+        if own.is_none() && texts.is_none() {
             return Ok(None);
         }
-        let golden: Given = crate::import::json(&path, "reference answers (images and texts)")?;
-        let next = "the graphs or the tokenizer are of another model, or the file is; remove it to import without";
-        let refuse = |expected: String, got: String| Refusal::new(&path, expected, got, next);
-        let least = self.precision.unwrap_or_default().least_agreement();
-        let mut found = Brought {
-            texts: golden.texts.len(),
-            texts_agree: 1.0,
-            pictures: 0,
-            pictures_agree: 1.0,
-            absent: 0,
+        let mut found =
+            Brought { texts: 0, texts_agree: 1.0, pictures: 0, pictures_agree: 1.0, absent: 0 };
+        if let Some((path, golden)) = texts {
+            self.brought_texts(path, &golden.texts, &mut found)?;
+        }
+        if let Some((path, golden)) = &own {
+            self.brought_pictures(path, from, &golden.images, &mut found)?;
+        }
+        Ok(Some(found))
+    }
+
+    fn brought_texts(
+        &self,
+        path: &Path,
+        texts: &[GivenText],
+        found: &mut Brought,
+    ) -> Result<(), TrialError> {
+        let least = self.least();
+        let runs = |e: EncodeError| TrialError::Tower {
+            path: self.paths[1].clone(),
+            source: GoldenError::Text(e),
         };
-        let runs = |e: EncodeError, text: bool| TrialError::Tower {
-            path: self.paths[usize::from(text)].clone(),
-            source: if text { GoldenError::Text(e) } else { GoldenError::Image(e) },
-        };
-        for given in &golden.texts {
+        for given in texts {
             if let Some(ids) = &given.ids {
-                let got = self.text.token_ids(&given.text).map_err(|e| runs(e, true))?;
+                let got = self.text.token_ids(&given.text).map_err(runs)?;
                 if !same_ids(&got, ids) {
                     let expected = format!("token ids {} for {:?}", first(ids), given.text);
-                    return Err(refuse(expected, first(&got)).into());
+                    return Err(refuse(path, expected, first(&got)).into());
                 }
             }
             let embedding = given.more.iter().find(|(key, _)| key.starts_with("embedding"));
             let Some(want) = embedding.and_then(|(_, value)| numbers(value)) else { continue };
-            let got = self.text.embed_texts(&[&given.text]).map_err(|e| runs(e, true))?;
+            let got = self.text.embed_texts(&[&given.text]).map_err(runs)?;
             let cosine = cosine(got[0].values(), &want);
             if cosine < least {
                 let expected = format!("a cosine of {least} or more for the text {:?}", given.text);
-                return Err(refuse(expected, format!("{cosine:.6}")).into());
+                return Err(refuse(path, expected, format!("{cosine:.6}")).into());
             }
             found.texts_agree = found.texts_agree.min(cosine);
         }
-        for (name, want) in &golden.images {
+        found.texts = texts.len();
+        Ok(())
+    }
+
+    fn brought_pictures(
+        &self,
+        path: &Path,
+        from: &Path,
+        images: &BTreeMap<String, Vec<f32>>,
+        found: &mut Brought,
+    ) -> Result<(), TrialError> {
+        let least = PICTURES_AGREE.min(self.least());
+        let runs = |e: EncodeError| TrialError::Tower {
+            path: self.paths[0].clone(),
+            source: GoldenError::Image(e),
+        };
+        for (name, want) in images {
             let Some(file) = picture(from, name) else {
                 found.absent += 1;
                 continue;
             };
+            let unread = |e: String| refuse(path, format!("a picture {name}"), e);
             let bytes = fs_err::read(&file)
-                .map_err(|e| refuse(file.display().to_string(), e.to_string()))?;
-            let decoded =
-                decode(&bytes).map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
+                .map_err(|e| refuse(path, file.display().to_string(), e.to_string()))?;
+            let decoded = decode(&bytes).map_err(|e| unread(e.to_string()))?;
             let tensor = self.image.preprocess().tensor(&decoded.pixels);
-            let tensor = tensor.map_err(|e| refuse(format!("a picture {name}"), e.to_string()))?;
-            let got = self.image.embed_images(&[tensor]).map_err(|e| runs(e, false))?;
+            let tensor = tensor.map_err(|e| unread(e.to_string()))?;
+            let got = self.image.embed_images(&[tensor]).map_err(runs)?;
             let cosine = cosine(got[0].values(), want);
-            if cosine < PICTURES_AGREE.min(least) {
+            if cosine < least {
                 let expected =
                     format!("a cosine of {PICTURES_AGREE} or more for the picture {name}");
-                return Err(refuse(expected, format!("{cosine:.6}")).into());
+                return Err(refuse(path, expected, format!("{cosine:.6}")).into());
             }
             found.pictures += 1;
             found.pictures_agree = found.pictures_agree.min(cosine);
         }
-        Ok(Some(found))
+        Ok(())
     }
+
+    /// The least cosine that its precision allows.
+    fn least(&self) -> f32 {
+        self.precision.unwrap_or_default().least_agreement()
+    }
+}
+
+/// The reference answers that a folder brings, and where they lie.
+fn given(dir: &Path) -> Result<Option<(PathBuf, Given)>, Refusal> {
+    let path = dir.join("golden.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    let golden = crate::import::json(&path, "reference answers (images and texts)")?;
+    Ok(Some((path, golden)))
+}
+
+fn refuse(path: &Path, expected: String, got: String) -> Refusal {
+    let next = "the graphs or the tokenizer are of another model, or the file is; remove it to import without";
+    Refusal::new(path, expected, got, next)
 }
 
 /// Reference answers as a folder may bring them.
@@ -279,20 +320,6 @@ fn picture(from: &Path, name: &str) -> Option<PathBuf> {
         let entries = fs_err::read_dir(folder).ok()?;
         entries.flatten().map(|entry| entry.path()).filter(|p| p.is_file()).find(of_name)
     })
-}
-
-/// The least cosine between embeddings made together and each made alone.
-fn least(
-    together: &[Embedding],
-    alone: impl Fn(usize) -> Result<Vec<Embedding>, EncodeError>,
-) -> Result<f32, EncodeError> {
-    let mut least = 1f32;
-    for (i, beside) in together.iter().enumerate() {
-        for by_itself in alone(i)? {
-            least = least.min(dot(beside.values(), by_itself.values()));
-        }
-    }
-    Ok(least)
 }
 
 #[cfg(test)]

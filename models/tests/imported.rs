@@ -162,6 +162,32 @@ fn folders_of_towers_come_in_with_short_ids_and_weights_beside() {
 }
 
 #[test]
+fn settings_that_change_nothing_are_let_be() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let (plain, more) = (dir.path().join("plain"), dir.path().join("siglip"));
+    copy(&fixture("siglip"), &more);
+    let path = more.join("preprocessor_config.json");
+    let mut settings: Value =
+        serde_json::from_str(&fs_err::read_to_string(&path).expect("a fixture")).expect("JSON");
+    for (key, value) in [
+        ("image_processor_type", serde_json::json!("SiglipImageProcessorFast")),
+        ("processor_class", serde_json::json!("SiglipProcessor")),
+        ("_valid_processor_keys", serde_json::json!(["images", "do_resize"])),
+        ("data_format", serde_json::json!("channels_first")),
+        ("do_pad", serde_json::json!(false)),
+        ("crop_pct", Value::Null),
+    ] {
+        settings[key] = value;
+    }
+    fs_err::write(&path, settings.to_string()).expect("written");
+    let spaces = [(plain, fixture("siglip")), (dir.path().join("more"), more)].map(|(to, from)| {
+        let imported = import(&to, &from, &ImportOptions::default()).expect("imported");
+        imported.model.space().clone()
+    });
+    assert_eq!(spaces[0], spaces[1]);
+}
+
+#[test]
 fn a_sentence_tower_takes_the_place_of_the_own_one() {
     let dir = tempfile::tempdir().expect("a temporary folder");
     let options = ImportOptions {
@@ -169,10 +195,9 @@ fn a_sentence_tower_takes_the_place_of_the_own_one() {
         text: Some(fixture("sentence")),
         ..ImportOptions::default()
     };
-    // Its own answers are in its own folder, and not those of siglip/.
+    // Its answers are in its own folder; those of siglip/ on texts are of another tower.
     let siglip = dir.path().join("siglip");
     copy(&fixture("siglip"), &siglip);
-    fs_err::remove_file(siglip.join("golden.json")).expect("removed");
     let imported = import(&dir.path().join("models"), &siglip, &options).expect("imported");
     let manifest = imported.model.manifest();
     assert_eq!(manifest.languages(), ["multilingual"]);
@@ -180,9 +205,26 @@ fn a_sentence_tower_takes_the_place_of_the_own_one() {
     let texts = check_texts(&imported.model, &golden(&fixture("sentence")), false);
     check_pictures(&imported.model, &golden(&fixture("siglip")), "siglip_224", Some(0.99));
     println!("texts {texts:.7}");
+    let brought = imported.brought.expect("answers in both folders");
+    let of_sentence = golden(&fixture("sentence"))["texts"].as_array().map(Vec::len);
+    assert_eq!((Some(brought.texts), brought.absent), (of_sentence, 10));
+    assert!(brought.texts_agree > 0.9999, "{}", brought.texts_agree);
     let plain = import(&dir.path().join("models"), &siglip, &ImportOptions::default());
     let plain = plain.expect("imported");
     assert_ne!(plain.model.space(), imported.model.space(), "other texts, another space");
+
+    // Answers of another tower in the text folder are noticed.
+    let sentence = dir.path().join("sentence");
+    copy(&fixture("sentence"), &sentence);
+    fs_err::copy(fixture("siglip/golden.json"), sentence.join("golden.json")).expect("copied");
+    let other = ImportOptions {
+        name: Some("other".into()),
+        text: Some(sentence.clone()),
+        ..ImportOptions::default()
+    };
+    let refused = import(&dir.path().join("models"), &siglip, &other);
+    let refused = refused.expect_err("other answers").to_string();
+    assert!(refused.starts_with(&format!("{}", sentence.display())), "{refused}");
 
     let alone = import(dir.path(), &fixture("sentence"), &ImportOptions::default());
     let alone = alone.expect_err("no picture tower").to_string();

@@ -1,4 +1,4 @@
-//! Thirty ways in which a model's folder can be damaged. Each is refused before anything
+//! Many ways in which a model's folder can be damaged. Each is refused before anything
 //! changes, in words of its own that name the file, what was expected and what was found.
 
 use std::collections::BTreeMap;
@@ -163,6 +163,56 @@ const DAMAGES: &[Damage] = &[
             edit(d.join("preprocessor_config.json"), |v| v["do_thumbnail"] = json!(true));
         },
         &["preprocessor_config.json", "do_thumbnail = true"],
+    ),
+    (
+        "a step that is told to be done by a number",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| v["do_sharpen"] = json!(1));
+        },
+        &["preprocessor_config.json", "do_sharpen = 1"],
+    ),
+    (
+        "padding",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| v["do_pad"] = json!(true));
+        },
+        &["preprocessor_config.json", "do_pad = true"],
+    ),
+    (
+        "a crop by a share",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| v["crop_pct"] = json!(0.875));
+        },
+        &["preprocessor_config.json", "resize, centre crop", "crop_pct = 0.875"],
+    ),
+    (
+        "another rescaling",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| v["rescale_offset"] = json!(true));
+        },
+        &["preprocessor_config.json", "rescale_offset = true"],
+    ),
+    (
+        "an unknown processor",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| {
+                v["image_processor_type"] = json!("ConvNextImageProcessor");
+            });
+        },
+        &["preprocessor_config.json", "CLIP, ", "\"ConvNextImageProcessor\""],
+    ),
+    (
+        "an unknown setting of open_clip",
+        "visual",
+        |d| {
+            edit(d.join("visual/preprocess_cfg.json"), |v| v["crop_pct"] = json!(0.9));
+        },
+        &["preprocess_cfg.json", "unknown field `crop_pct`", "resize_mode"],
     ),
     (
         "an unknown filter",

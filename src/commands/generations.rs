@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use ekphrasis_engine::{
     BridgeOptions, Config, Engine, Generation, Holder, Known, OnnxTowers, Preview, PreviewOptions,
-    PreviewScores, Role, Towers, UseOptions, drop_old, generations, known_models, make_bridge,
-    model_to_use, preview_model, use_model,
+    PreviewScores, Role, Towers, UseOptions, drop_old, former_model, make_bridge, model_to_use,
+    preview_model, use_model,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -26,17 +26,24 @@ const LISTED: usize = 1_000;
 
 pub(super) fn use_it(global: &Global, args: &UseArgs) -> Result<Done, Failure> {
     let config = config(global)?;
-    let name = match (&args.name, args.back) {
-        (Some(name), false) => name.clone(),
-        _ => former(&config)?,
+    let (name, dir) = match (&args.name, args.back) {
+        (Some(name), false) => (name.clone(), model_to_use(&config, name)?),
+        _ => former_model(&config)?,
     };
     if args.preview.is_some() {
-        return preview(global, &config, args, &name);
+        return preview(global, &config, args, &name, &dir);
     }
     if let Some(server) = Forward::to_holder(&config) {
+        // The server is told a name, which has to mean the same there.
+        if model_to_use(&config, &name)? != dir {
+            return Err(Failure::Usage(format!(
+                "{name} is also what an imported model is called, and a server goes by names: end \
+                 the server, and say the same again"
+            )));
+        }
         return through(global, &server, args, &name);
     }
-    let towers: Arc<dyn Towers> = Arc::new(other(global, &config, &name)?);
+    let towers: Arc<dyn Towers> = Arc::new(other(global, &config, &dir)?);
     let options = UseOptions {
         threads: args.threads.unwrap_or_else(cores),
         rate: args.rate,
@@ -54,23 +61,6 @@ pub(super) fn use_it(global: &Global, args: &UseArgs) -> Result<Done, Failure> {
     tell(global, &name, &value)
 }
 
-/// The name of the model that the store had before this one.
-fn former(config: &Config) -> Result<String, Failure> {
-    let models = known_models(config)?;
-    let former = |model: &&Known| model.generation.as_ref().is_some_and(|g| g.role == Role::Former);
-    if let Some(model) = models.iter().find(former) {
-        return Ok(called(model));
-    }
-    let there = generations(&config.data)?.into_iter().find(|g| g.role == Role::Former);
-    Err(Failure::Usage(match there.and_then(|g| g.space) {
-        Some(space) => format!(
-            "the model of the former store, of {space}, is not here any more; import it again \
-             (`ek model import`)"
-        ),
-        None => "there is no former store to go back to".into(),
-    }))
-}
-
 /// What a model is called: the one that comes with the program by its own name.
 fn called(model: &Known) -> String {
     match &model.manifest {
@@ -80,10 +70,9 @@ fn called(model: &Known) -> String {
 }
 
 /// A model that the store may be moved to.
-fn other(global: &Global, config: &Config, name: &str) -> Result<OnnxTowers, Failure> {
-    let dir = model_to_use(config, name)?;
+fn other(global: &Global, config: &Config, dir: &Path) -> Result<OnnxTowers, Failure> {
     let quiet = global.quiet;
-    Ok(OnnxTowers::at(config, &dir, cores(), move |line| {
+    Ok(OnnxTowers::at(config, dir, cores(), move |line| {
         if !quiet {
             output::note(line);
         }
@@ -153,6 +142,13 @@ fn tell(global: &Global, name: &str, used: &Value) -> Result<Done, Failure> {
             Done::Well,
         ),
         "already" => (format!("{name} is the store's model already"), Done::Well),
+        "variant" => (
+            format!(
+                "{name} is the store's model now; nothing to embed: it is of the same space as the \
+                 one before"
+            ),
+            Done::Well,
+        ),
         "stopped" => (
             format!(
                 "stopped ({done}); the same again goes on from there, and the store is as it was"
@@ -185,8 +181,14 @@ fn unmade(kind: &str, name: &str, label: Option<&str>, source: &str, others_do: 
     }
 }
 
-fn preview(global: &Global, config: &Config, args: &UseArgs, name: &str) -> Result<Done, Failure> {
-    let new = other(global, config, name)?;
+fn preview(
+    global: &Global,
+    config: &Config,
+    args: &UseArgs,
+    name: &str,
+    dir: &Path,
+) -> Result<Done, Failure> {
+    let new = other(global, config, dir)?;
     if !Engine::exists(&config.data)? {
         return Err(Failure::Usage(format!("there is no store in {}", config.data.display())));
     }
@@ -339,14 +341,22 @@ pub(super) fn drop_former(global: &Global) -> Result<Done, Failure> {
     } else if !global.quiet {
         output::line(&match dropped.len() {
             0 => "there is no former store, and none that is unfinished".into(),
-            n => format!(
-                "{} dropped, {} bytes given back",
-                count(n as u64, "former store", "former stores"),
-                bytes
-            ),
+            _ => format!("{} dropped, {bytes} bytes given back", what(&dropped)),
         })?;
     }
     Ok(if dropped.is_empty() { Done::NothingOrPartly } else { Done::Well })
+}
+
+/// Former stores and moves that were not finished, counted.
+fn what(dropped: &[Generation]) -> String {
+    let unfinished = dropped.iter().filter(|g| g.role == Role::Unfinished).count();
+    let former = dropped.len() - unfinished;
+    let former = count(former as u64, "former store", "former stores");
+    match unfinished as u64 {
+        0 => former,
+        n if n == dropped.len() as u64 => count(n, "unfinished move", "unfinished moves"),
+        n => format!("{former} and {}", count(n, "unfinished move", "unfinished moves")),
+    }
 }
 
 /// What is said of stores beside the one that serves: by number, role and size.
@@ -355,15 +365,17 @@ pub(super) fn others(all: &[Generation], models: &[Known]) -> Vec<String> {
     let name = |g: &Generation| {
         let is_of = |m: &&Known| m.generation.as_ref().is_some_and(|of| of.number == g.number);
         let space = g.space.as_ref().map(|space| space.id().to_owned());
-        let known = models.iter().find(is_of).map(called);
+        let known = g.model.clone().or_else(|| models.iter().find(is_of).map(called));
         known.or(space).unwrap_or_else(|| "a model".into())
     };
+    let formers = all.iter().filter(|g| g.role == Role::Former).count();
+    let the_former = if formers == 1 { "the former one" } else { "a former one" };
     all.iter()
         .filter_map(|g| {
             let (name, mb) = (name(g), g.bytes as f64 / 1e6);
             match g.role {
                 Role::Serving => None,
-                Role::Former => Some(format!("the former one, of {name}, is kept: {mb:.1} MB")),
+                Role::Former => Some(format!("{the_former}, of {name}, is kept: {mb:.1} MB")),
                 Role::Unfinished => Some(format!(
                     "moving to {name}: {} of {serving} done, {mb:.1} MB; `ek model use` goes on with it",
                     g.items

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ekphrasis_engine::{
-    ImportOptions, Precision, PrecisionChoice, Role, Variant, import_model, known_models,
-    measure_precisions,
+    ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant, import_model, known_models,
+    measure_precisions, remove_model,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -22,6 +22,7 @@ pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> 
         ModelVerb::Pull(args) => pull(global, args),
         ModelVerb::Use(args) => super::generations::use_it(global, args),
         ModelVerb::Bridge(args) => super::generations::bridge(global, args),
+        ModelVerb::Remove { name } => remove(global, name),
         ModelVerb::DropOld => super::generations::drop_former(global),
         ModelVerb::Import(args) => import_chosen(global, args),
         ModelVerb::Calibrate { model, pairs, seed } => calibrate(global, model, pairs, *seed),
@@ -34,19 +35,65 @@ fn list(global: &Global) -> Result<Done, Failure> {
         output::json(&wire::ModelList::new(&models))?;
         return Ok(Done::Well);
     }
+    let mut rows = Vec::new();
     for model in &models {
         let mark = if model.chosen { "*" } else { " " };
-        let about = match &model.manifest {
-            Ok(manifest) => manifest.summary().to_owned(),
-            Err(problem) => format!("cannot be used: {problem}"),
-        };
         let store = match &model.generation {
             _ if model.of_store => " (the store's)",
+            Some(g) if g.role == Role::Serving => " (of the store's space)",
             Some(g) if g.role == Role::Former => " (the store's before)",
             Some(g) if g.role == Role::Unfinished => " (the store is being moved to it)",
             _ => "",
         };
-        output::line(&format!("{mark} {}{store}  {about}", model.name))?;
+        let mut row = vec![format!("{mark} {}{store}", model.name)];
+        match &model.manifest {
+            Ok(manifest) => row.extend([
+                manifest.precision().map_or("as shipped", Precision::name).to_owned(),
+                format!("{:.1} MB", manifest.bytes() as f64 / 1e6),
+                known_languages(manifest).map_or_else(|| "languages?".into(), |all| short(&all)),
+                manifest.space().to_string(),
+                manifest.summary().to_owned(),
+            ]),
+            Err(problem) => row.push(format!("cannot be used: {problem}")),
+        }
+        rows.push(row);
+    }
+    let widths: Vec<usize> = (0..5)
+        .map(|i| {
+            let whole = rows.iter().filter(|row| row.len() > 2);
+            whole.map(|row| row[i].chars().count()).max().unwrap_or_default()
+        })
+        .collect();
+    for row in rows {
+        let cell = |(i, text): (usize, &String)| match widths.get(i) {
+            Some(&width) => format!("{text:<width$}"),
+            None => text.clone(),
+        };
+        let cells: Vec<String> = row.iter().enumerate().map(cell).collect();
+        output::line(cells.join("  ").trim_end())?;
+    }
+    Ok(Done::Well)
+}
+
+/// The first few of many languages.
+fn short(languages: &[String]) -> String {
+    const SHOWN: usize = 4;
+    let shown = languages[..languages.len().min(SHOWN)].join(",");
+    match languages.len().saturating_sub(SHOWN) {
+        0 => shown,
+        more => format!("{shown} and {more}"),
+    }
+}
+
+fn remove(global: &Global, name: &str) -> Result<Done, Failure> {
+    let removed = remove_model(&config(global)?, name)?;
+    if global.json {
+        output::json(&json!({
+            "removed": name, "bytes": removed.bytes, "bridge": removed.bridge,
+        }))?;
+    } else if !global.quiet {
+        let bridge = if removed.bridge { ", and its bridge" } else { "" };
+        output::line(&format!("{name} removed{bridge}, {} bytes given back", removed.bytes))?;
     }
     Ok(Done::Well)
 }
@@ -71,7 +118,7 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
         ("folder", model.dir.display().to_string()),
         ("what", manifest.summary().to_owned()),
         ("licence", manifest.license().to_owned()),
-        ("languages", manifest.languages().join(", ")),
+        ("languages", languages(manifest)),
         ("space", manifest.space().to_string()),
         ("precision", manifest.precision().map_or("as shipped", Precision::name).to_owned()),
         ("pictures", format!("{} pixels a side", manifest.image().preprocess.size())),
@@ -111,6 +158,23 @@ fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {
     }
     Ok(Done::Well)
 }
+
+/// The languages of a model's texts, in words if nobody said them.
+fn languages(manifest: &Manifest) -> String {
+    known_languages(manifest).map_or_else(|| NOT_KNOWN.into(), |known| known.join(", "))
+}
+
+fn known_languages(manifest: &Manifest) -> Option<Vec<String>> {
+    match manifest.languages() {
+        [] => None,
+        [undetermined] if undetermined == "und" => None,
+        known => Some(known.to_vec()),
+    }
+}
+
+/// What is said where they are not known.
+const NOT_KNOWN: &str = "not known, so that no search is told that it is in another one: say them \
+                         with --language when it is imported";
 
 fn calibrate(global: &Global, model: &Path, pairs: &Path, seed: u64) -> Result<Done, Failure> {
     let global = &Global { model: Some(model.into()), ..global.clone() };
@@ -296,12 +360,18 @@ fn import_measured(
         ))?;
     }
     let manifest = imported.model.manifest();
-    output::line(&format!(
-        "  space {}, languages {}",
-        manifest.space(),
-        manifest.languages().join(", ")
-    ))?;
-    if !imported.was_there {
+    output::line(&format!("  space {}, languages {}", manifest.space(), languages(manifest)))?;
+    let known = known_models(&config)?;
+    let same = known
+        .iter()
+        .find(|model| model.dir == place)
+        .is_some_and(|model| model.generation.as_ref().is_some_and(|g| g.role == Role::Serving));
+    if same && !imported.was_there {
+        output::note(&format!(
+            "it is of the store's space, so that nothing has to be embedded: ek model use {name} \
+             takes it from now on"
+        ));
+    } else if !imported.was_there {
         output::note(&format!(
             "move the store to it: ek model use {name}; or see first which one finds more: ek model \
              use {name} --preview; or begin a store of its own: ek index DIR --model {name} --data …"

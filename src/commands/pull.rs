@@ -49,7 +49,7 @@ mod with_hub {
         let options = ImportOptions {
             name: args.name.clone().or_else(|| name_for(&wanted, &pulled, args.precision)),
             precision: args.precision,
-            languages: args.language.clone(),
+            languages: languages(args, &pulled, wanted.curated()),
             variant_of: args.variant_of.clone(),
             text: None,
         };
@@ -60,6 +60,16 @@ mod with_hub {
                 pulled.kept.display()
             ))
         })
+    }
+
+    /// The languages of its texts: what was said, else what the list says. One that is in
+    /// neither has those of its card, and one with a manifest says them there.
+    fn languages(args: &PullArgs, pulled: &Pulled, curated: Option<&Curated>) -> Vec<String> {
+        if !args.language.is_empty() || pulled.has_manifest {
+            return args.language.clone();
+        }
+        let tags = curated.map_or(&[][..], |known| known.tags);
+        tags.iter().map(|&tag| tag.to_owned()).collect()
     }
 
     /// What a model without a name of its own is called.

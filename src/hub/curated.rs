@@ -12,6 +12,8 @@ pub(crate) struct Curated {
     pub(crate) about: &'static str,
     /// In which texts are understood.
     pub(crate) languages: &'static str,
+    /// The same as tags, for imports; none where no source lists them.
+    pub(crate) tags: &'static [&'static str],
     /// Of the weights, with who says so.
     pub(crate) licence: &'static str,
     /// The licence excludes commerce.
@@ -38,6 +40,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "Xenova/mobileclip_s2",
         about: "MobileCLIP-S2 of Apple, 99 M parameters",
         languages: "English",
+        tags: &["en"],
         licence: "apple-amlr, for research only (Apple's card; the ONNX repository says: other)",
         non_commercial: true,
         size: "397 MB in fp32",
@@ -52,6 +55,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "Xenova/clip-vit-base-patch32",
         about: "CLIP ViT-B/32 of OpenAI, 151 M parameters",
         languages: "English",
+        tags: &["en"],
         licence: "MIT (OpenAI's repository); its card calls every deployed use out of scope",
         non_commercial: false,
         size: "606 MB in fp32, 303 in fp16, 154 in int8",
@@ -68,6 +72,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "Xenova/siglip-base-patch16-224",
         about: "SigLIP ViT-B/16 of Google, 203 M parameters",
         languages: "English",
+        tags: &["en"],
         licence: "Apache-2.0 (Google's card)",
         non_commercial: false,
         size: "813 MB in fp32, 407 in fp16, 211 in int8",
@@ -84,6 +89,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "jinaai/jina-clip-v1",
         about: "Jina CLIP v1, 223 M parameters, for long texts, too",
         languages: "English",
+        tags: &["en"],
         licence: "Apache-2.0 (its card)",
         non_commercial: false,
         size: "892 MB in fp32, 446 in fp16, 226 in int8",
@@ -98,6 +104,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "onnx-community/siglip2-base-patch16-224-ONNX",
         about: "SigLIP 2 ViT-B/16 of Google",
         languages: "many (trained on texts in 109)",
+        tags: &[],
         licence: "Apache-2.0 (Google's, as a mirror of these files states)",
         non_commercial: false,
         size: "751 MB in fp16",
@@ -113,6 +120,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "immich-app/XLM-Roberta-Base-ViT-B-32__laion5b_s13b_b90k",
         about: "OpenCLIP ViT-B/32 with XLM-RoBERTa, 366 M parameters",
         languages: "many (those of XLM-RoBERTa)",
+        tags: &[],
         licence: "MIT (LAION's card)",
         non_commercial: false,
         size: "",
@@ -128,6 +136,7 @@ pub(crate) const CURATED: &[Curated] = &[
         repo: "jinaai/jina-clip-v2",
         about: "Jina CLIP v2",
         languages: "94 (its card)",
+        tags: &[],
         licence: "CC-BY-NC-4.0 (its card)",
         non_commercial: true,
         size: "3,452 MB in fp32, 1,730 in fp16, 874 in int8",
@@ -165,6 +174,7 @@ mod tests {
             for told in [entry.about, entry.languages, entry.licence] {
                 assert!(!told.is_empty(), "{}", entry.name);
             }
+            assert_eq!(entry.tags == ["en"], entry.languages == "English", "{}", entry.name);
         }
     }
 }

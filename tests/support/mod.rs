@@ -169,7 +169,8 @@ impl Home {
     }
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// All files below a folder, as they are.
+pub(crate) fn copy_folder(from: &Path, to: &Path) {
     fs_err::create_dir_all(to).expect("created");
     for entry in fs_err::read_dir(from).expect("readable") {
         let path = entry.expect("readable").path();

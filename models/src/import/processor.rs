@@ -25,6 +25,7 @@ struct Processor {
     image_mean: Option<[f64; 3]>,
     image_std: Option<[f64; 3]>,
     do_flip_channel_order: Option<bool>,
+    default_to_square: Option<bool>,
 }
 
 #[derive(Clone, Copy, Deserialize)]
@@ -39,16 +40,81 @@ enum Size {
     },
 }
 
-/// Steps that are done here, or that change nothing for what is decoded here.
-const KNOWN: [&str; 7] = [
+/// Settings that are read here.
+const READ: [&str; 14] = [
+    "image_processor_type",
+    "feature_extractor_type",
     "do_resize",
+    "size",
+    "resample",
+    "default_to_square",
     "do_center_crop",
+    "crop_size",
     "do_rescale",
+    "rescale_factor",
     "do_normalize",
-    "do_convert_rgb",
+    "image_mean",
+    "image_std",
     "do_flip_channel_order",
-    "do_pad",
 ];
+
+/// Settings that change nothing about what is decoded here: all is RGB, and what is not
+/// padded needs no size to be padded to.
+const HARMLESS: [&str; 22] = [
+    "_commit_hash",
+    "_name_or_path",
+    "_processor_class",
+    "_valid_processor_keys",
+    "auto_map",
+    "device",
+    "disable_grouping",
+    "do_convert_rgb",
+    "do_reduce_labels",
+    "dtype",
+    "image_seq_length",
+    "input_data_format",
+    "model_input_names",
+    "name_or_path",
+    "num_channels",
+    "pad_size",
+    "processor_class",
+    "reduce_labels",
+    "return_tensors",
+    "torch_dtype",
+    "transformers_version",
+    "use_fast",
+];
+
+/// The image processors whose steps are those that are done here, in that order.
+const FAMILIES: [&str; 9] =
+    ["Beit", "Bit", "Blip", "CLIP", "ChineseCLIP", "DeiT", "MobileViT", "Siglip", "ViT"];
+
+/// What of the settings could make other pixels and is not known here, as `key = value`.
+fn unknown(map: &Map<String, Value>) -> Option<String> {
+    let off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
+    let as_fed = |key: &str, value: &Value| key == "data_format" && *value == "channels_first";
+    let known = |key: &str| READ.contains(&key) || HARMLESS.contains(&key);
+    let found = map.iter().find(|(key, value)| !(known(key) || off(value) || as_fed(key, value)));
+    let kind = ["image_processor_type", "feature_extractor_type"].iter().find_map(|key| {
+        let kind = map.get(*key)?.as_str()?;
+        (!is_known_kind(kind)).then(|| format!("{key} = {kind:?}"))
+    });
+    kind.or_else(|| {
+        let (key, value) = found?;
+        let mut value = value.to_string();
+        if value.chars().count() > 60 {
+            value = value.chars().take(60).chain("…".chars()).collect();
+        }
+        Some(format!("{key} = {value}"))
+    })
+}
+
+fn is_known_kind(kind: &str) -> bool {
+    let kind = kind.strip_suffix("Fast").unwrap_or(kind);
+    let family =
+        kind.strip_suffix("ImageProcessor").or_else(|| kind.strip_suffix("FeatureExtractor"));
+    family.is_some_and(|family| FAMILIES.contains(&family))
+}
 
 /// Reads `preprocessor_config.json`, or the image processor in a `processor_config.json`.
 pub(super) fn transformers(path: &Path) -> Result<Preprocess, Refusal> {
@@ -56,14 +122,14 @@ pub(super) fn transformers(path: &Path) -> Result<Preprocess, Refusal> {
     if let Some(Value::Object(inner)) = map.remove("image_processor") {
         map = inner;
     }
-    let set = |key: &str| map.get(key) == Some(&Value::Bool(true));
-    let unknown =
-        map.keys().find(|key| key.starts_with("do_") && set(key) && !KNOWN.contains(&key.as_str()));
-    if let Some(step) = unknown.map(String::as_str).or_else(|| set("do_pad").then_some("do_pad")) {
-        let expected =
-            "steps that are known here (resize, centre crop, rescale, normalise, channel order)";
-        let next = "pictures would be prepared in another way than in training; write a model.toml if the step changes nothing";
-        return Err(Refusal::new(path, expected, format!("{step} = true"), next));
+    if let Some(got) = unknown(&map) {
+        let expected = format!(
+            "what is known here (resize, centre crop, rescale, normalise, channel order, as the \
+             image processors of {} do them)",
+            FAMILIES.join(", ")
+        );
+        let next = "pictures would be prepared in another way than in training; write a model.toml if it changes nothing";
+        return Err(Refusal::new(path, expected, got, next));
     }
     let processor = Processor::deserialize(Value::Object(map)).map_err(|e| {
         let next = "fetch the file that belongs to the graphs";
@@ -92,7 +158,8 @@ impl Processor {
         };
         let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
         // One number is the shorter side for CLIP's processors, and both for others.
-        let both = !kind.is_some_and(|kind| kind.contains("CLIP"));
+        let of_clip = kind.is_some_and(|kind| kind.contains("CLIP"));
+        let both = self.default_to_square.unwrap_or(!of_clip);
         let (side, resize) = match (size, crop) {
             (Size::One(side), None) if both => (side, Resize::Exact),
             (Size::One(edge), crop)
@@ -201,6 +268,7 @@ impl Size {
 
 /// `preprocess_cfg.json`, as open_clip has it.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct OpenClip {
     size: OpenSize,
     mode: Option<String>,

@@ -159,7 +159,7 @@ mod tests {
     fn variant(precision: Precision, cosine: f32, millis: u64) -> Variant {
         let agreement = Agreement { pictures: 1.0, texts: cosine };
         let (picture, text) = (Duration::from_millis(millis), Duration::from_millis(1));
-        let measured = Ok(Measured { agreement, picture, text });
+        let measured = Ok(Measured { agreement, together: agreement, picture, text });
         Variant { precision, bytes: 1, measured }
     }
 

@@ -8,6 +8,8 @@ use ekphrasis_index::LocalStore;
 use ekphrasis_models::{Library, MANIFEST_FILE, Model, ProviderChoice};
 
 use crate::generations::place;
+use crate::models::model_to_use;
+use crate::{Towers, of_store};
 
 /// What was given on the command line, as written.
 #[derive(Clone, Debug, Default)]
@@ -30,8 +32,8 @@ pub struct Config {
     /// The store's folder: `--data` → `EK_DATA` → the platform's data folder + `/ekphrasis`.
     pub data: PathBuf,
     /// The model's folder: `--model` (a folder, else the name of an imported model)
-    /// → the imported model that the store was made with → the first home that has
-    /// `models/lite`.
+    /// → the model that the store goes with, if it or another of its space was imported
+    /// → the first home that has `models/lite`.
     pub model: PathBuf,
     /// The model that comes with the program, if a home has it.
     pub default_model: Option<PathBuf>,
@@ -182,11 +184,23 @@ impl Config {
             |dir: &Path| Model::open(dir).is_ok_and(|model| Some(model.space()) == space.as_ref());
         let mut this = self.clone();
         if !fits(&self.model) {
-            let imported = model_of(&self.data, &Library::at(self.models.clone()));
+            let library = Library::at(self.models.clone());
+            let default = self.default_model.as_deref();
+            let found = of_store::model_of_serving(&self.data, &library, default);
             let default = self.default_model.clone().filter(|dir| fits(dir));
-            this.model = imported.or(default).unwrap_or(this.model);
+            this.model = found.map(|found| found.dir).or(default).unwrap_or(this.model);
         }
         this
+    }
+
+    /// The same with the model that these towers are of, if it is one that a name finds.
+    #[must_use]
+    pub fn of_towers(&self, towers: &dyn Towers) -> Self {
+        let named = towers.known_as().and_then(|name| model_to_use(self, name).ok());
+        match named {
+            Some(model) => Self { model, ..self.clone() },
+            None => self.of_the_store(),
+        }
     }
 
     fn resolve_in(
@@ -222,7 +236,8 @@ impl Config {
             .find(|dir| dir.join(MANIFEST_FILE).is_file());
         let model = match &flags.model {
             Some(named) => model_named(named, &library),
-            None => model_of(&data, &library)
+            None => of_store::model_of_serving(&data, &library, default_model.as_deref())
+                .map(|found| found.dir)
                 .or_else(|| default_model.clone())
                 .ok_or_else(|| ConfigError::NoModel { looked: homes.clone() })?,
         };
@@ -260,15 +275,6 @@ fn model_named(named: &Path, library: &Library) -> PathBuf {
         Some(dir) if !named.join(MANIFEST_FILE).is_file() => dir,
         _ => named.into(),
     }
-}
-
-/// The imported model that the store was made with, if it was one of them. What is
-/// wrong with the store or a model is told by whoever opens it.
-fn model_of(data: &Path, library: &Library) -> Option<PathBuf> {
-    let models = library.models().ok().filter(|models| !models.is_empty())?;
-    let space = LocalStore::space_of(&place::serving(data).ok()?.1).ok()??;
-    let fits = models.into_iter().filter_map(|(_, model)| model.ok()).find(|m| *m.space() == space);
-    fits.map(|model| model.dir().into())
 }
 
 fn absolute(path: &Path) -> Result<PathBuf, ConfigError> {

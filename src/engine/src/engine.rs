@@ -47,8 +47,10 @@ pub enum OpenFor {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Engine {
-    pub(crate) store: LocalStore,
+    pub(crate) store: Arc<LocalStore>,
     pub(crate) towers: Arc<dyn Towers>,
+    /// The model that was noted for the store when it was opened.
+    noted: Option<String>,
     pub(crate) data: PathBuf,
     pub(crate) indexing: Mutex<Option<Progress>>,
     /// Whether the first run has looked for damaged vectors.
@@ -107,7 +109,13 @@ impl Engine {
                 break (store, number);
             }
         };
-        Ok(Self::over(data, towers, store, generation, holder, Arc::default()))
+        // Of several models of this space, the store goes on with the one it was made with.
+        if let (Some(name), Some(_)) = (towers.known_as(), &holder)
+            && place::noted(data, generation).is_none()
+        {
+            place::note(data, generation, name)?;
+        }
+        Ok(Self::over(data, towers, Arc::new(store), generation, holder, Arc::default()))
     }
 
     /// Over a generation of the data folder that does not serve yet, to make it ready.
@@ -117,13 +125,13 @@ impl Engine {
         store: LocalStore,
         generation: u32,
     ) -> Self {
-        Self::over(data, towers, store, generation, None, Arc::default())
+        Self::over(data, towers, Arc::new(store), generation, None, Arc::default())
     }
 
     fn over(
         data: &Path,
         towers: Arc<dyn Towers>,
-        store: LocalStore,
+        store: Arc<LocalStore>,
         generation: u32,
         holder: Option<Holder>,
         meters: Arc<Meters>,
@@ -131,6 +139,7 @@ impl Engine {
         Self {
             store,
             towers,
+            noted: place::noted(data, generation),
             generation,
             holder,
             left: AtomicBool::new(false),
@@ -159,20 +168,22 @@ impl Engine {
     pub(crate) fn successor(
         &self,
         towers: Arc<dyn Towers>,
-        store: LocalStore,
+        store: Arc<LocalStore>,
         generation: u32,
     ) -> Self {
         let (holder, meters) = (self.holder.clone(), Arc::clone(&self.meters));
         Self::over(&self.data, towers, store, generation, holder, meters)
     }
 
-    /// Whether its store is still the one that serves: another process may have moved the
-    /// data folder to another model, and then it is to be opened again.
+    /// Whether its store is still the one that serves, and its model the one that was noted for
+    /// it: another process may have moved the data folder to another model, and then it is to
+    /// be opened again.
     ///
     /// # Errors
     /// If that cannot be found out.
     pub fn is_current(&self) -> Result<bool, EngineError> {
-        Ok(place::serving(&self.data)?.0 == self.generation)
+        let serving = place::serving(&self.data)?.0;
+        Ok(serving == self.generation && place::noted(&self.data, serving) == self.noted)
     }
 
     /// Whether there is a store in `data`.

@@ -1,9 +1,12 @@
 //! Given a query in words, does the model know its script, and has its tokenizer words for
 //! it? A model asked in a language that it never saw answers all the same, at random.
 
+use std::sync::Arc;
+
+use ekphrasis_embed::TextEncoder;
 use unicode_script::{Script, UnicodeScript};
 
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, PartQuery, SearchRequest};
 
 /// The share of a query's letters that may be of other scripts: a formula or a name.
 const FOREIGN: f64 = 0.2;
@@ -16,25 +19,54 @@ impl Engine {
     /// # Errors
     /// If the text tower cannot be loaded or fails.
     pub fn doubt(&self, text: &str) -> Result<Option<String>, EngineError> {
-        let languages = self.towers.languages();
-        if let Some(found) = foreign_script(text, languages) {
-            return Ok(Some(format!(
-                "the model {} is for texts in {} and may not know the {found} letters in {}; what it finds may be chance",
-                self.towers.name(),
-                languages.join(", "),
-                shown(text)
-            )));
-        }
-        let share = self.towers.text()?.unknown_share(text)?;
-        Ok((share > UNKNOWN).then(|| {
-            format!(
-                "the model {} has no words for {:.0} % of {}; what it finds may be chance",
-                self.towers.name(),
-                share * 100.0,
-                shown(text)
-            )
-        }))
+        let towers = &self.towers;
+        doubt(towers.name(), towers.languages(), || towers.text(), text)
     }
+
+    /// What is to be said of a request's words: through which bridge they are searched, if they
+    /// are, and why the model that they are asked of may not understand them.
+    pub(crate) fn doubts(&self, request: &SearchRequest) -> Result<Vec<String>, EngineError> {
+        let through =
+            request.bridge.as_deref().map(|name| self.towers.through(name)).transpose()?;
+        let mut told = Vec::new();
+        for part in &request.parts {
+            let PartQuery::Text(text) = &part.what else { continue };
+            let Some(through) = &through else {
+                told.extend(self.doubt(text)?);
+                continue;
+            };
+            if told.is_empty() {
+                told.push(through.note.clone());
+            }
+            let tower = || Ok(Arc::clone(&through.text));
+            told.extend(doubt(&through.model, &through.languages, tower, text)?);
+        }
+        Ok(told)
+    }
+}
+
+/// The same of any model.
+fn doubt(
+    name: &str,
+    languages: &[String],
+    tower: impl FnOnce() -> Result<Arc<dyn TextEncoder>, EngineError>,
+    text: &str,
+) -> Result<Option<String>, EngineError> {
+    if let Some(found) = foreign_script(text, languages) {
+        return Ok(Some(format!(
+            "the model {name} is for texts in {} and may not know the {found} letters in {}; what it finds may be chance",
+            languages.join(", "),
+            shown(text)
+        )));
+    }
+    let share = tower()?.unknown_share(text)?;
+    Ok((share > UNKNOWN).then(|| {
+        format!(
+            "the model {name} has no words for {:.0} % of {}; what it finds may be chance",
+            share * 100.0,
+            shown(text)
+        )
+    }))
 }
 
 /// The text in quotes, cut if it is long.

@@ -27,6 +27,7 @@ mod meter;
 mod models;
 mod naming;
 mod nouns;
+mod of_store;
 pub mod pairs;
 mod pictures;
 mod queries;
@@ -72,7 +73,8 @@ pub use label_sets::{
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
 pub use models::{
-    Known, calibrate_model, import_model, known_models, measure_precisions, model_to_use,
+    Known, RemovedModel, calibrate_model, former_model, import_model, known_models,
+    measure_precisions, model_to_use, remove_model,
 };
 pub use naming::{Example, KnownExample, NotTaken};
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};

@@ -3,16 +3,17 @@
 
 use std::path::{Path, PathBuf};
 
+use ekphrasis_embed::Space;
 use ekphrasis_index::LocalStore;
 use ekphrasis_models::{
     AmendError, Amendment, ImportOptions, Imported, Library, MANIFEST_FILE, Manifest, Model,
     Variant,
 };
 
-use crate::confidence;
-use crate::generations::{Generation, generations, place};
+use crate::generations::{Generation, Role, generations, place};
 use crate::towers::load_runtime;
 use crate::{Config, EngineError, OnnxTowers};
+use crate::{bridge, confidence, of_store};
 
 /// A model that can be used.
 #[derive(Clone, Debug)]
@@ -25,9 +26,10 @@ pub struct Known {
     pub manifest: Result<Manifest, String>,
     /// A search would use it now.
     pub chosen: bool,
-    /// The store was made with it.
+    /// The store goes with it: it was made with it, or was told to. Of several of its space
+    /// that is one.
     pub of_store: bool,
-    /// The store's generation that was made with it: the one that serves, one that did
+    /// The store's generation that is of its space: the one that serves, one that did
     /// before, or one that is being made.
     pub generation: Option<Generation>,
 }
@@ -37,12 +39,22 @@ pub struct Known {
 /// # Errors
 /// If the folder of imported models or the store cannot be read.
 pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
-    let space = LocalStore::space_of(&place::serving(&config.data)?.1)?;
+    let (number, dir) = place::serving(&config.data)?;
+    let space = LocalStore::space_of(&dir)?;
+    let library = Library::at(config.models.clone());
+    let default = config.default_model.as_deref();
+    let meant = space.as_ref().and_then(|space| {
+        of_store::model_of(&config.data, number, space, &library, default).map(|found| found.dir)
+    });
     let generations = generations(&config.data)?;
     let known = |name: String, dir: &Path, model: Result<Model, String>| Known {
         name,
         chosen: dir == config.model,
-        of_store: model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        of_store: match &meant {
+            Some(meant) => dir == meant,
+            // One that no name finds.
+            None => model.as_ref().is_ok_and(|m| Some(m.space()) == space.as_ref()),
+        },
         generation: model.as_ref().ok().and_then(|model| {
             generations.iter().find(|g| g.space.as_ref() == Some(model.space())).cloned()
         }),
@@ -51,7 +63,7 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
     };
     let open = |dir: &Path| Model::open(dir).map_err(|e| e.to_string());
     let mut all = Vec::new();
-    for (name, model) in Library::at(config.models.clone()).models()? {
+    for (name, model) in library.models()? {
         let dir = config.models.join(&name);
         all.push(known(name, &dir, model.map_err(|e| e.to_string())));
     }
@@ -79,6 +91,85 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
     Ok(all)
 }
 
+/// The model that the store had before this one, to go back to: what it is called, and its
+/// folder. By its space, since a name may have been given to another model.
+///
+/// # Errors
+/// `NotFound` if there is no former store; `Invalid` if its model is not here any more, or
+/// what is known of the store cannot be read.
+pub fn former_model(config: &Config) -> Result<(String, PathBuf), EngineError> {
+    let Some(number) = place::pointer(&config.data)?.former else {
+        return Err(EngineError::NotFound("there is no former store to go back to".into()));
+    };
+    let Some(space) = LocalStore::space_of(&place::folder(&config.data, number))? else {
+        return Err(EngineError::NotFound("there is nothing in the former store any more".into()));
+    };
+    let library = Library::at(config.models.clone());
+    of_store::model_of(&config.data, number, &space, &library, config.default_model.as_deref())
+        .map(|found| (found.name, found.dir))
+        .ok_or_else(|| {
+            EngineError::Invalid(format!(
+                "the model of the former store, of {space}, is not here any more; import it again \
+                 (`ek model import`)"
+            ))
+        })
+}
+
+/// What became of an imported model.
+#[derive(Clone, Copy, Debug)]
+pub struct RemovedModel {
+    /// The bytes that it took.
+    pub bytes: u64,
+    /// There was a bridge from it, which is gone with it.
+    pub bridge: bool,
+}
+
+/// Removes an imported model that no store of the data folder needs: none goes with it, and
+/// none would be left without a model of its space.
+///
+/// # Errors
+/// `NotFound` if there is no such import; `Invalid` if a store needs it, with what to do;
+/// where the disk fails.
+pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineError> {
+    let library = Library::at(config.models.clone());
+    let models = known_models(config)?;
+    let is_it = |known: &&Known| known.dir == config.models.join(name);
+    let space = |known: &Known| known.manifest.as_ref().ok().map(|m| m.space().clone());
+    let own = models.iter().find(is_it).and_then(space);
+    let others =
+        |of: &Space| models.iter().any(|known| !is_it(&known) && space(known).as_ref() == Some(of));
+    for g in generations(&config.data)? {
+        let goes_with_it = g.model.as_deref() == Some(name) && g.space == own;
+        let is_last = g.space.as_ref().is_some_and(|of| own.as_ref() == Some(of) && !others(of));
+        if !(goes_with_it || is_last) {
+            continue;
+        }
+        return Err(EngineError::Invalid(match g.role {
+            Role::Serving => format!(
+                "the store goes with {name}, and could not be searched without it: move it to \
+                 another model first (`ek model use OTHER`)"
+            ),
+            Role::Former | Role::Unfinished => format!(
+                "a {} store goes with {name}: `ek model drop-old` removes that first",
+                g.role.as_str()
+            ),
+        }));
+    }
+    let Some(bytes) = library.remove(name)? else {
+        return Err(EngineError::NotFound(format!(
+            "no model was imported as {name:?}; `ek model list` shows those there are"
+        )));
+    };
+    let bridge = bridge::remove(&config.data, name)?;
+    Ok(RemovedModel { bytes, bridge })
+}
+
+/// What the model is called that comes with the program.
+fn default_name(config: &Config) -> Option<String> {
+    let model = Model::open(config.default_model.as_deref()?).ok()?;
+    Some(model.manifest().name().to_owned())
+}
+
 /// The folder of a model that the store can be moved to: an imported one by its name, or the
 /// one that comes with the program by its name or folder. Others would not be found again.
 ///
@@ -90,11 +181,8 @@ pub fn model_to_use(config: &Config, name: &str) -> Result<PathBuf, EngineError>
     if let Some(dir) = library.find(name) {
         return Ok(dir);
     }
-    let default = config.default_model.as_deref();
-    let default_name = default
-        .and_then(|dir| Model::open(dir).ok())
-        .map(|model| model.manifest().name().to_owned());
-    if let Some(dir) = default
+    let default_name = default_name(config);
+    if let Some(dir) = config.default_model.as_deref()
         && (default_name.as_deref() == Some(name)
             || fs_err::canonicalize(name)
                 .is_ok_and(|named| fs_err::canonicalize(dir).is_ok_and(|default| default == named)))
@@ -172,7 +260,8 @@ pub fn import_model(
     log: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Imported, EngineError> {
     let runtime = || load_runtime(config, &log);
-    Ok(Library::at(config.models.clone()).import(from, options, &runtime)?)
+    let library = Library::at(config.models.clone()).reserving(default_name(config));
+    Ok(library.import(from, options, &runtime)?)
 }
 
 /// Runs every precision of the public export in `from`, computed by what the configuration

@@ -65,14 +65,8 @@ impl Engine {
         };
         let store = self.fresh()?;
         let mut warnings = store.warnings();
-        if let Some(bridge) = request.bridge.as_deref().filter(|_| mode != Mode::Text) {
-            warnings.push(self.towers.through(bridge)?.note);
-        } else if mode != Mode::Text {
-            for part in &request.parts {
-                if let PartQuery::Text(text) = &part.what {
-                    warnings.extend(self.doubt(text)?);
-                }
-            }
+        if mode != Mode::Text {
+            warnings.extend(self.doubts(request)?);
         }
         if mode == Mode::Text && !request.feedback.liked.is_empty() {
             warnings.push(

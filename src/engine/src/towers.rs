@@ -13,7 +13,7 @@ use ekphrasis_models::{
 
 use crate::bridge::{self, Through};
 use crate::confidence::{self, Background, Confidence};
-use crate::{Config, EngineError};
+use crate::{Config, EngineError, of_store};
 
 /// How a model wants labels put, and how sharp its scores are.
 #[derive(Clone, Debug)]
@@ -28,6 +28,12 @@ pub struct LabelDefaults {
 pub trait Towers: Send + Sync {
     /// The model's name.
     fn name(&self) -> &str;
+
+    /// By which name a store finds the model again: that of an imported one, or of the one
+    /// that comes with the program. None for any other.
+    fn known_as(&self) -> Option<&str> {
+        None
+    }
 
     /// A sentence on what it can and cannot do.
     fn note(&self) -> &str;
@@ -247,6 +253,7 @@ pub struct Computing {
 /// Towers on ONNX Runtime.
 pub struct OnnxTowers {
     model: Model,
+    known_as: Option<String>,
     labels: LabelDefaults,
     sessions: usize,
     search: Config,
@@ -275,6 +282,9 @@ impl OnnxTowers {
         sessions: usize,
         log: impl Fn(&str) + Send + Sync + 'static,
     ) -> Result<Self, EngineError> {
+        if let Some(told) = of_store::told(config) {
+            log(&told);
+        }
         Self::at(config, &config.model, sessions, log)
     }
 
@@ -293,8 +303,15 @@ impl OnnxTowers {
             templates: model.manifest().templates().to_vec(),
             logit_scale: model.manifest().logit_scale(),
         };
+        let known_as = if config.default_model.as_deref() == Some(dir) {
+            Some(model.manifest().name().to_owned())
+        } else {
+            let imported = dir.parent() == Some(&config.models);
+            dir.file_name().filter(|_| imported).map(|name| name.to_string_lossy().into_owned())
+        };
         Ok(Self {
             model,
+            known_as,
             labels,
             sessions: sessions.max(1),
             search: config.clone(),
@@ -370,6 +387,10 @@ impl OnnxTowers {
 impl Towers for OnnxTowers {
     fn name(&self) -> &str {
         self.model.manifest().name()
+    }
+
+    fn known_as(&self) -> Option<&str> {
+        self.known_as.as_deref()
     }
 
     fn note(&self) -> &str {

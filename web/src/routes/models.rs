@@ -16,8 +16,15 @@ use crate::{body, wire};
 /// Pictures embedded at once, at most.
 const MOST_THREADS: usize = 64;
 
-pub(super) async fn list(config: Data<Config>) -> Result<Json<wire::ModelList>, Problem> {
-    quick(move || Ok(Json(wire::ModelList::new(&known_models(&config.of_the_store())?)))).await
+pub(super) async fn list(
+    serving: Data<Serving>,
+    config: Data<Config>,
+) -> Result<Json<wire::ModelList>, Problem> {
+    quick(move || {
+        let config = config.of_towers(&**serving.current().towers());
+        Ok(Json(wire::ModelList::new(&known_models(&config)?)))
+    })
+    .await
 }
 
 /// Moves the store to a model, by a job of its own.

@@ -27,8 +27,9 @@ pub struct Generation {
 #[derive(Clone, Debug, Serialize)]
 #[cfg_attr(feature = "server", derive(utoipa::ToSchema))]
 pub struct Used {
-    /// `switched`, `already`, `stopped` (the next one goes on from there) or `held_back`: all
-    /// is done but for the switch, which would lose something.
+    /// `switched`, `already`, `variant` (it is of the store's space, and in use now without
+    /// anything embedded), `stopped` (the next one goes on from there) or `held_back`: all is
+    /// done but for the switch, which would lose something.
     pub outcome: &'static str,
     /// The new model's name.
     pub model: String,
@@ -112,6 +113,7 @@ impl Used {
             outcome: match used.outcome {
                 engine::Outcome::Switched => "switched",
                 engine::Outcome::Already => "already",
+                engine::Outcome::Variant => "variant",
                 engine::Outcome::Stopped => "stopped",
                 engine::Outcome::HeldBack => "held_back",
             },

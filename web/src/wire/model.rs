@@ -23,9 +23,9 @@ pub struct KnownModel {
     pub dir: String,
     /// A search would use it now.
     pub chosen: bool,
-    /// The store was made with it.
+    /// The store goes with it: it was made with it, or was told to.
     pub of_store: bool,
-    /// The store's generation that was made with it; null if there is none.
+    /// The store's generation that is of its space; null if there is none.
     pub generation: Option<Generation>,
     /// What is known of it.
     #[serde(flatten)]

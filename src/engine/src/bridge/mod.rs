@@ -65,6 +65,14 @@ pub(crate) fn bridges(data: &Path) -> Vec<(String, Result<Bridge, BridgeError>)>
     all
 }
 
+/// Removes the bridge from the model of that name; whether there was one.
+pub(crate) fn remove(data: &Path, name: &str) -> std::io::Result<bool> {
+    match fs_err::remove_file(file(data, name)) {
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(false),
+        removed => removed.map(|()| true),
+    }
+}
+
 /// The text tower of that name through its bridge, with a sentence on what it finds.
 pub(crate) fn open(
     towers: &OnnxTowers,
@@ -98,7 +106,9 @@ pub(crate) fn open(
     let least = model.manifest().precision().unwrap_or_default().least_agreement();
     let inner = towers.text_of(&model)?;
     let note = format!("searched through the bridge from {name}: {}", bridge.figures.words());
-    Ok(Through { text: bridge.over(inner, least).map_err(refused)?, note })
+    let languages = model.manifest().languages().to_vec();
+    let text = bridge.over(inner, least).map_err(refused)?;
+    Ok(Through { text, note, model: name.into(), languages })
 }
 
 /// A text tower of the store's space, behind which another model's stands.
@@ -108,6 +118,10 @@ pub struct Through {
     pub text: Arc<dyn TextEncoder>,
     /// What is found with it, in a sentence without its end.
     pub note: String,
+    /// The other model's name.
+    pub model: String,
+    /// The languages of its texts.
+    pub languages: Vec<String>,
 }
 
 fn file(data: &Path, name: &str) -> PathBuf {

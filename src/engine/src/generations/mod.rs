@@ -21,7 +21,6 @@ use ekphrasis_index::{Access, Failure, Holder, LocalStore, StoreError, StoreRead
 
 use self::copy::Mover;
 pub use self::names::Unmade;
-use self::place::Pointer;
 pub use self::place::{Generation, Role, drop_old, generations};
 pub(crate) use self::preview::captioned;
 pub use self::preview::{Preview, PreviewOptions, PreviewScores, preview_model};
@@ -57,6 +56,8 @@ pub enum Outcome {
     Switched,
     /// It was in use already.
     Already,
+    /// It is in use now instead of another of its space, so that nothing had to be embedded.
+    Variant,
     /// It was stopped; what is done stays, and the next one goes on from there.
     Stopped,
     /// All is done but for the switch: some things would be lost by it, and that was not
@@ -126,7 +127,13 @@ pub fn use_model(
         )));
     };
     if old.space == *towers.space() {
-        return Ok(already(&**towers, before.serving));
+        let mut used = already(&**towers, before.serving);
+        let noted = place::noted(data, before.serving);
+        if let Some(name) = towers.known_as().filter(|name| noted.as_deref() != Some(name)) {
+            place::note(data, before.serving, name)?;
+            used.outcome = Outcome::Variant;
+        }
+        return Ok(used);
     }
     let target = Target::open(data, towers.space(), holder)?;
     let mut mover = Mover::new(&target.store, &**towers, options, on_progress, stop);
@@ -150,17 +157,13 @@ pub fn use_model(
             let Target { number, store } = target;
             let new = Engine::over_generation(data, Arc::clone(towers), store, number);
             used.unapplied = new.apply_as(&from)?;
-            place::point(data, before.followed_by(number))?;
+            if let Some(name) = towers.known_as() {
+                place::note(data, number, name)?;
+            }
+            place::point(data, &before.followed_by(number))?;
             Ok(used)
         }
         Finish::Not(outcome, unmade) => Ok(ended(&mut mover, outcome, before.serving, unmade)),
-    }
-}
-
-impl Pointer {
-    /// After a switch to `number`.
-    fn followed_by(self, number: u32) -> Self {
-        Self { serving: number, former: Some(self.serving) }
     }
 }
 

@@ -103,7 +103,11 @@ pub fn preview_model(
         return Err(EngineError::NotFound(format!("there is no store in {}", data.display())));
     };
     if known.space == *new.space() {
-        return Err(EngineError::Invalid(format!("{} is the store's model already", new.name())));
+        let what = match new.known_as() {
+            name if name == old.known_as() => "the store's model already",
+            _ => "of the store's space: `ek model use` takes it without embedding anything",
+        };
+        return Err(EngineError::Invalid(format!("{} is {what}", new.name())));
     }
     let store = LocalStore::open(&dir, old.space(), ekphrasis_index::Access::Read)?;
     let chosen = captioned(&store, options)?;

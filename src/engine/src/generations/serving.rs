@@ -96,7 +96,7 @@ impl Serving {
             return Err(EngineError::Invalid("this server only reads the store".into()));
         };
         if *old.towers.space() == *towers.space() {
-            return Ok(already(&**towers, old.generation));
+            return self.take_variant(&old, towers, stop);
         }
         // The store that was left before may be the very one that is gone back to.
         self.wait_for_the_left(stop);
@@ -123,13 +123,49 @@ impl Serving {
         };
         let mut used = ended(&mut mover, Outcome::Switched, target.number, unmade);
         let Target { number, store } = target;
-        let new = old.successor(Arc::clone(towers), store, number);
+        if let Some(name) = towers.known_as() {
+            place::note(&old.data, number, name)?;
+        }
+        let new = old.successor(Arc::clone(towers), Arc::new(store), number);
         used.unapplied = new.apply_as(&old.store)?;
-        place::point(&old.data, before.followed_by(number))?;
+        place::point(&old.data, &before.followed_by(number))?;
         self.replace(new);
         // Who waits for a turn finds that this engine was left, and asks the new one.
         old.left.store(true, Ordering::Relaxed);
         drop((no_writing, turn, asks));
+        Ok(used)
+    }
+
+    /// Goes on with another model of the same space: the store stays.
+    fn take_variant(
+        &self,
+        old: &Engine,
+        towers: &Arc<dyn Towers>,
+        stop: &AtomicBool,
+    ) -> Result<Used, EngineError> {
+        let mut used = already(&**towers, old.generation);
+        let Some(name) = towers.known_as() else { return Ok(used) };
+        if old.towers.known_as() == Some(name) {
+            // What was named on the command line may not be what was noted.
+            place::note(&old.data, old.generation, name)?;
+            return Ok(used);
+        }
+        // The first request should not wait for the model.
+        towers.text()?;
+        towers.image()?;
+        towers.confidence()?;
+        let asks = Asks::on(&old.asked_for);
+        let Some(turn) = turn_of(old, stop) else {
+            used.outcome = Outcome::Stopped;
+            return Ok(used);
+        };
+        let no_writing = self.writing.write().unwrap_or_else(PoisonError::into_inner);
+        place::note(&old.data, old.generation, name)?;
+        let store = Arc::clone(&old.store);
+        self.replace(old.successor(Arc::clone(towers), store, old.generation));
+        old.left.store(true, Ordering::Relaxed);
+        drop((no_writing, turn, asks));
+        used.outcome = Outcome::Variant;
         Ok(used)
     }
 
