@@ -164,7 +164,8 @@ impl Engine {
                     let mut applied = summary(name, rule, pictures.len(), labels, &answers);
                     if !rule.multi && !vectors.tells_none() {
                         applied.warnings.push(
-                            "this model cannot tell when none of the labels fits, so a picture of                              something else is labelled as well; `ek model calibrate` lets it tell"
+                            "this model cannot tell when none of the labels fits, so a picture of \
+                             something else is labelled as well; `ek model calibrate` lets it tell"
                                 .into(),
                         );
                     }

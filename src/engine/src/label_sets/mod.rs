@@ -182,8 +182,9 @@ impl Engine {
             self.write_words(&mut vectors, new)?;
             naming::add_new(&mut vectors, pictures);
             check_size(name, &vectors, new)?;
+            let vectors = sorted(vectors);
             check_different(&vectors, new)?;
-            let named = Named { name: name.into(), at: naming::now(), vectors: sorted(vectors) };
+            let named = Named { name: name.into(), at: naming::now(), vectors };
             Ok((named, is_new))
         })?;
         Ok(ChangedLabelSet { set: self.label_set_of(&named), new, not_taken })
@@ -435,6 +436,21 @@ fn check_different(vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), Engi
         }
     }
     Ok(())
+    check_words_differ(vectors, &new)
+}
+
+/// Whether labels that are known by words only are known by different ones: others always tie.
+fn check_words_differ(vectors: &[NamedVector], new: &HashSet<&str>) -> Result<(), EngineError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for of in vectors.chunk_by(|a, b| a.part == b.part) {
+        let [NamedVector { part, origin: Origin::Words(words), .. }] = of else { continue };
+        let (label, words) = (part.as_str(), words.trim());
+        if let Some(other) = seen.insert(words.to_lowercase(), label)
+            && (new.contains(label) || new.contains(other))
+        {
+            return Err(labels::known_by_the_same(other, label, words));
+        }
+    }
 }
 
 fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
