@@ -142,5 +142,13 @@ pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Fai
             }
         }
     }
-    Ok(if described.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
+    let wordless = described.iter().any(|(_, d)| d.is_empty());
+    if wordless && !global.quiet {
+        output::note(
+            "ek: there are no words to describe by: this model came without nouns, and the store has \
+             no texts; while `ek up` or `ek serve` runs, nouns are embedded for it",
+        );
+    }
+    let all = described.len() == args.files.len() && !wordless;
+    Ok(if all { Done::Well } else { Done::NothingOrPartly })
 }
