@@ -92,6 +92,32 @@ fn a_least_confidence_leaves_out_the_rest_and_says_so() {
     assert!(run.stderr().contains("pictures"), "{}", run.stderr());
 }
 
+#[test]
+fn a_picture_whose_words_are_asked_for_is_found_by_them() {
+    let home = indexed();
+    let ask = |args: &[&str]| home.ek(&[&["search", "--json", "spreadsheets"], args].concat());
+    let plain = ask(&["--mode", "vector", "-n", "12"]).exits(0).json();
+    let hits = plain["hits"].as_array().expect("hits");
+    // By its vector it is the last, and so not among those that are looked at.
+    let last = hits[11]["path"].as_str().expect("a path").to_owned();
+    let line = json!({"path": last, "caption": "the spreadsheet of 2019"}).to_string();
+    fs_err::write(home.path().join("more.jsonl"), line).expect("written");
+    home.ek(&["index", "pictures", "--captions", "more.jsonl", "--quiet"]).exits(0);
+    let told = ask(&[]).exits(0).json();
+    assert_eq!(told["hits"][0]["path"], json!(last), "{told}");
+    let first = told["hits"][0]["confidence"].as_f64().expect("a number");
+    for other in told["hits"].as_array().expect("hits").iter().skip(1) {
+        assert!(other["confidence"].as_f64().expect("a number") < first, "{told}");
+    }
+    assert!(first > 0.5 && probability(&told) > probability(&plain) + 0.1, "{plain}\n{told}");
+    // It is not left out by who wants what fits.
+    let kept = ask(&["--min-confidence", "0.5"]).exits(0).json();
+    assert_eq!(kept["hits"][0]["path"], json!(last), "{kept}");
+    // Part of the words is not all of them.
+    let part = home.ek(&["search", "--json", "spreadsheet xqzt vorp"]).exits(0).json();
+    assert!(probability(&part) < probability(&told), "{part}\n{told}");
+}
+
 /// The default model, to be changed.
 fn copy_of_the_model(home: &Home, name: &str) -> PathBuf {
     let dir = home.folder(name);
@@ -266,7 +292,9 @@ fn a_model_learns_how_far_it_can_be_believed() {
     assert_eq!(counts, [3, 5, 10, 11], "{labels}");
     for size in sizes {
         let number = |path: &str| size.pointer(path).and_then(Value::as_f64).expect(path);
-        for path in ["/one_fits_ece", "/each_by_itself_ece", "/most_probable/came_true"] {
+        for path in
+            ["/one_fits_ece", "/each_by_itself_ece", "/most_probable/came_true"]
+        {
             assert!((0.0..=1.0).contains(&number(path)), "{size}");
         }
     }

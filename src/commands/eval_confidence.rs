@@ -40,6 +40,8 @@ pub(super) fn as_json(r: &ConfidenceReport) -> Value {
         "anything_by_picture": bins(&r.anything_by_picture),
         "hits": bins(&r.hits),
         "hits_auroc": {"cosine": r.hits_auroc.0, "learned": r.hits_auroc.1},
+        "hits_keywords_indexed": bins(&r.hits_with_words),
+        "hits_keywords_indexed_auroc": r.hits_with_words_auroc,
         "without_an_answer": odd,
         "labels": r.labels.as_ref().map(|l| json!({
             "things": l.things,
@@ -97,6 +99,11 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
     ))?;
     output::line(
         "queries without an answer         count   best cosine   mean p   “good”   “nothing”",
+    output::line(&format!(
+        "  keywords indexed, and found by all words, too     learned {:.3}, ECE {:.3}",
+        r.hits_with_words_auroc,
+        calibration_error(&r.hits_with_words)
+    ))?;
     )?;
     for o in &r.odd {
         output::line(&format!(
@@ -130,7 +137,7 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
         for s in &l.by_labels {
             let or_none = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{v:.3}"));
             output::line(&format!(
-                "  {:>15}   {:>13.3}   {:>9}   {:>19}   {}",
+                "  {:>15}   {:>13.3}   {:>6.3}   {:>9}   {:>19}   {}",
                 s.labels,
                 s.any_error,
                 or_none(s.each_error),

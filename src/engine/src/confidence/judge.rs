@@ -125,7 +125,8 @@ pub(crate) struct Judged {
 }
 
 impl Engine {
-    /// Looks at a query's best hits among the pictures that its filter lets through, but
+    /// Looks at a query's best hits among the pictures that its filter lets through, by vector and
+    /// those that hold all of its words, but
     /// for those that it asks by and those that were judged: they would fit themselves. `None` if
     /// texts are looked for, too, and there are no pictures.
     pub(crate) fn judge(
@@ -153,7 +154,7 @@ impl Engine {
         let mut best = store.search(&Query {
             vector: Some(query.clone()),
             k: LOOKED_AT + asking.len(),
-            filter,
+            filter: filter.clone(),
             exact: request.exact,
             ..Query::default()
         })?;
@@ -166,13 +167,24 @@ impl Engine {
         let items: Vec<Item> = store.items(&ids)?.into_iter().flatten().collect();
         let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
         let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
+        let text = words;
         let words = words.map(telling_words).unwrap_or_default();
+        let mut seen = ids;
+        seen.extend(asking);
+        let by_words = match text {
+            Some(text) if !words.is_empty() => holding_all(store, text, &words, filter, &seen)?,
+            _ => vec![],
+        };
         let expected = confidence.background.expected(query.values());
         let told = items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
             excess: excess(&best, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
-            words: items.iter().map(|item| share_of_words(&words, item)).fold(0.0, f64::max),
+            words: items
+                .iter()
+                .chain(&by_words)
+                .map(|item| share_of_words(&words, item))
+                .fold(0.0, f64::max),
             told: told as f64 / items.len().max(1) as f64,
             cosine: best.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
@@ -220,6 +232,26 @@ impl Engine {
         let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
         Ok(Some(Anything { probability: None, verdict }))
     }
+}
+
+/// Of the best that words find, those that hold all that tell something, but for some.
+fn holding_all(
+    store: &LocalStore,
+    text: &str,
+    words: &[String],
+    filter: Filter,
+    but: &[ItemId],
+) -> Result<Vec<Item>, EngineError> {
+    let found = store.search(&Query {
+        words: Some(text.to_owned()),
+        k: LOOKED_AT + but.len(),
+        filter,
+        ..Query::default()
+    })?;
+    let found = found.iter().map(|hit| hit.id).filter(|id| !but.contains(id));
+    let found: Vec<ItemId> = found.take(LOOKED_AT).collect();
+    let items = store.items(&found)?.into_iter().flatten();
+    Ok(items.filter(|item| share_of_words(words, item) >= 1.0).collect())
 }
 
 /// The best cosine among all pictures of a library; `None` if it has none.
@@ -278,6 +310,8 @@ impl Judged {
             return None;
         }
         let judgement = self.confidence.judgement(self.asked);
+        let words = share_of_words(&self.words, item);
+        let cosine = as_learned(cosine, words, &self.best);
         let rank = 1 + self.best.iter().filter(|&&other| other > cosine + ROUNDING).count();
         let evidence = HitEvidence::new(
             cosine,
@@ -285,9 +319,18 @@ impl Judged {
             self.size,
             &self.expected,
             self.evidence.logit(&judgement.anything),
-            (share_of_words(&self.words, item), is_told_of(item)),
+            (words, is_told_of(item)),
         );
         Some(evidence.probability(&judgement.hit) as f32)
+    }
+}
+
+/// The cosine that a hit is judged by: weights were learned on the ten nearest, so of one that
+/// holds all words no lower cosine is known than the tenth's.
+pub(super) fn as_learned(cosine: f32, words: f64, best: &[f32]) -> f32 {
+    match best.last() {
+        Some(&tenth) if words >= 1.0 => cosine.max(tenth),
+        _ => cosine,
     }
 }
 

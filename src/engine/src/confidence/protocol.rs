@@ -8,7 +8,7 @@ use ekphrasis_embed::Embedding;
 use ekphrasis_metric::measure::{ReliabilityBin, area_under_roc, calibration_error, reliability};
 
 use super::evidence::{probability, sigmoid};
-use super::trial::{self, Material};
+use super::trial::{self, Material, Told};
 use super::{Asked, Confidence};
 use crate::eval::{embed_all, embed_texts, of_split};
 use crate::{EngineError, Towers, label_sets, pairs};
@@ -122,6 +122,10 @@ pub struct ConfidenceReport {
     /// few things with two pictures.
     pub labels: Option<LabelsBelieved>,
     /// Pictures that could not be read.
+    /// The same where keywords are indexed, with those that hold all words of the query.
+    pub hits_with_words: Vec<ReliabilityBin>,
+    /// Area under the curve of those, as judged.
+    pub hits_with_words_auroc: f64,
     pub failed: usize,
 }
 
@@ -235,7 +239,7 @@ pub fn measure(
     let mut sizes = 0usize;
     for draw in 0..options.draws {
         let seed = options.seed.wrapping_mul(1_000).wrapping_add(draw as u64);
-        let library = material.library(&confidence, 1.0, false, seed);
+        let library = material.library(&confidence, 1.0, Told::Nothing, seed);
         sizes += library.len();
         words.add(&material, &confidence, material.ask(&library, Asked::Words), Asked::Words);
         pictures.add(
@@ -247,7 +251,7 @@ pub fn measure(
         for kind in &mut odd {
             kind.ask(&material, &library, &confidence);
         }
-        let known = material.library(&confidence, 1.0, true, seed);
+        let known = material.library(&confidence, 1.0, Told::OfFound, seed);
         keywords.add(&material, &confidence, material.ask(&known, Asked::Words), Asked::Words);
     }
     let mut signals: Vec<Signal> =
@@ -279,6 +283,9 @@ pub fn measure(
     })
 }
 
+        hits_with_words: reliability(&keywords.hit_said, &keywords.hit_truth, options.bins),
+        hits_with_words_auroc: area_under_roc(&keywords.hit_said, &keywords.hit_truth)
+            .unwrap_or(0.5),
 fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
     let of = |all: &label_sets::Said| {
         let auroc = area_under_roc(&all.said, &all.truth).unwrap_or(0.5);
