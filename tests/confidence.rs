@@ -118,6 +118,27 @@ fn a_picture_whose_words_are_asked_for_is_found_by_them() {
     assert!(probability(&part) < probability(&told), "{part}\n{told}");
 }
 
+#[test]
+fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
+    let home = indexed();
+    let ask = |args: &[&str]| home.ek(&[&["search", "--json"], args].concat()).exits(0).json();
+    let confidence = |hit: &Value| hit["confidence"].as_f64().expect("a number");
+    for query in ["a dog", "a cup of coffee", "xqzt vorp"] {
+        let one = ask(&[query, "--filter", "name:cat*"]);
+        let hits = one["hits"].as_array().expect("hits");
+        assert_eq!(hits.len(), 1, "{one}");
+        assert!(probability(&one) <= confidence(&hits[0]) + 1e-6, "{query}: {one}");
+        // Alone it is no likelier than among all.
+        let all = ask(&[query, "-n", "12"]);
+        let same = all["hits"].as_array().expect("hits").iter().find(|h| h["id"] == hits[0]["id"]);
+        let same = confidence(same.expect("among all"));
+        assert!(confidence(&hits[0]) < same + 0.1, "{query}: {one}\n{all}");
+        let some = ask(&[query, "--filter", "name:plain*"]);
+        let sum: f64 = some["hits"].as_array().expect("hits").iter().map(confidence).sum();
+        assert!(probability(&some) <= sum + 1e-5, "{query}: {some}");
+    }
+}
+
 /// The default model, to be changed.
 fn copy_of_the_model(home: &Home, name: &str) -> PathBuf {
     let dir = home.folder(name);

@@ -112,6 +112,12 @@ fn sample(store: &LocalStore) -> Result<Vec<Embedding>, EngineError> {
 /// What the sums of one cosine differ by, taken in two orders: its own score is not ahead of it.
 const ROUNDING: f32 = 1e-6;
 
+/// Pictures of the smallest libraries that weights were fitted on. Fewer that a filter lets through
+/// are judged as if they stood among so many of their library: being few makes none of them likelier.
+const FITTED_AMONG: usize = 130;
+/// Among fewer, anything is no more probable than that one of them fits.
+const FEW: usize = 30;
+
 /// What was found out about a query; hits are judged by it.
 pub(crate) struct Judged {
     confidence: Shared,
@@ -120,8 +126,11 @@ pub(crate) struct Judged {
     evidence: Evidence,
     /// The best cosines of the library, but for those of pictures that ask.
     best: Vec<f32>,
+    /// Among how many they are judged.
     size: usize,
     words: Vec<String>,
+    /// The most that anything can be.
+    at_most: f64,
 }
 
 impl Engine {
@@ -138,8 +147,11 @@ impl Engine {
         words: Option<&str>,
     ) -> Result<Option<Judged>, EngineError> {
         let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
-        let mut size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
-        if size == 0 && request.kind != Some(Kind::Image) {
+        let count = |filter: &Filter| -> Result<usize, EngineError> {
+            Ok(usize::try_from(store.count(filter)?).unwrap_or(usize::MAX))
+        };
+        let mut passing = count(&filter)?;
+        if passing == 0 && request.kind != Some(Kind::Image) {
             return Ok(None);
         }
         let asking: Vec<ItemId> = request
@@ -160,7 +172,14 @@ impl Engine {
         })?;
         let all = best.len();
         best.retain(|hit| !asking.contains(&hit.id));
-        size = size.saturating_sub(all - best.len());
+        passing = passing.saturating_sub(all - best.len());
+        let size = match passing {
+            0 => 0,
+            few if few < FITTED_AMONG => {
+                few.max(count(&Filter::of_kind(Kind::Image))?.min(FITTED_AMONG))
+            }
+            many => many,
+        };
         best.truncate(LOOKED_AT);
         let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
         let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
@@ -190,7 +209,7 @@ impl Engine {
             spread: expected.deviation,
         };
         let usual = self.usual.get(confidence, store, asked)?;
-        Ok(Some(Judged {
+        let mut judged = Judged {
             evidence: evidence.less(&usual),
             confidence: confidence.clone(),
             asked,
@@ -198,7 +217,19 @@ impl Engine {
             best,
             size,
             words,
-        }))
+            at_most: 1.0,
+        };
+        if passing < FEW {
+            // However they hang together, it is at most the sum.
+            let nearest = items.iter().zip(&judged.best).filter_map(|(i, &c)| judged.hit(i, c));
+            let nearest: Vec<f32> = nearest.collect();
+            let farthest = judged.best.last().copied().unwrap_or(-1.0);
+            let told: f32 = by_words.iter().filter_map(|i| judged.hit(i, farthest)).sum();
+            let others = passing.saturating_sub(nearest.len() + by_words.len()) as f32;
+            let others = others * nearest.last().copied().unwrap_or(0.0);
+            judged.at_most = f64::from((nearest.iter().sum::<f32>() + told + others).min(1.0));
+        }
+        Ok(Some(judged))
     }
 
     /// Whether anything fits as far as an uncalibrated model can tell; `None` if it
@@ -299,7 +330,7 @@ impl Judged {
         let p = if self.size == 0 {
             0.0
         } else {
-            probability(&self.evidence, self.confidence.judgement(self.asked))
+            probability(&self.evidence, self.confidence.judgement(self.asked)).min(self.at_most)
         };
         Anything { probability: Some(p), verdict: Verdict::of(p) }
     }
