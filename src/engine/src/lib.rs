@@ -67,7 +67,7 @@ pub use identities::{
 pub use ingest::{IndexOptions, IndexReport, Stages};
 pub use label_sets::{
     AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
-    SetLabel, Unapplied, Writing,
+    SetLabel, Unapplied, Writing, doubt_of_few_labels,
 };
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};

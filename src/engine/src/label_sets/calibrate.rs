@@ -14,7 +14,9 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::classify::{AnyEvidence, EachEvidence, deviations, each_weights, mixed, weights};
+use super::classify::{
+    AnyEvidence, EachEvidence, FEWEST_LEARNED, deviations, each_weights, mixed, weights,
+};
 use crate::confidence::{Confidence, Expected};
 use crate::eval::Seen;
 use crate::{EngineError, Towers, labels};
@@ -24,7 +26,7 @@ const WEIGHTS: [f64; 7] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8];
 /// Multiples of deviations that are tried.
 const SHARPNESS: [f64; 7] = [0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0];
 /// Labels of a set, if there are twice as many things.
-const WAYS: [usize; 6] = [3, 5, 10, 20, 50, MOST_WAYS];
+const WAYS: [usize; 6] = [FEWEST_LEARNED, 5, 10, 20, 50, MOST_WAYS];
 const MOST_WAYS: usize = 100;
 /// Labels among which weights of words are tried.
 const WEIGHED_AMONG: usize = 20;

@@ -16,6 +16,7 @@ use crate::{Engine, EngineError, labels};
 
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
 pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
+pub use self::classify::doubt_of_few_labels;
 pub(crate) use self::classify::{LabelVectors, words_weight};
 
 /// Labels of one set.
@@ -181,8 +182,8 @@ impl Engine {
                 if writing == Writing::Add { self.to_add_to(before)? } else { vec![] };
             self.write_words(&mut vectors, new)?;
             naming::add_new(&mut vectors, pictures);
-            check_size(name, &vectors, new)?;
             let vectors = sorted(vectors);
+            check_size(name, &vectors, new)?;
             check_different(&vectors, new)?;
             let named = Named { name: name.into(), at: naming::now(), vectors };
             Ok((named, is_new))
@@ -435,7 +436,6 @@ fn check_different(vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), Engi
             return Err(labels::same_but_for_capitals(other, label));
         }
     }
-    Ok(())
     check_words_differ(vectors, &new)
 }
 
@@ -451,6 +451,7 @@ fn check_words_differ(vectors: &[NamedVector], new: &HashSet<&str>) -> Result<()
             return Err(labels::known_by_the_same(other, label, words));
         }
     }
+    Ok(())
 }
 
 fn check_size(name: &str, vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), EngineError> {
