@@ -314,13 +314,16 @@ fn a_model_learns_how_far_it_can_be_believed() {
     for size in sizes {
         let number = |path: &str| size.pointer(path).and_then(Value::as_f64).expect(path);
         for path in
-            ["/one_fits_ece", "/each_by_itself_ece", "/most_probable/came_true"]
+            ["/one_fits_ece", "/chosen_ece", "/each_by_itself_ece", "/most_probable/came_true"]
         {
             assert!((0.0..=1.0).contains(&number(path)), "{size}");
         }
     }
     let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
-    assert_eq!(page.matches("<svg").count(), 6, "six diagrams");
+    assert_eq!(page.matches("<svg").count(), 7, "seven diagrams");
+    // Who is chosen is right no more often than one of the labels is.
+    let chosen = share("chosen");
+    assert!((0.05..=one).contains(&chosen), "{chosen}");
 
     // Too few to learn from: nothing changes.
     fs_err::write(home.path().join("few.jsonl"), r#"{"path":"plain/0.png","caption":"a"}"#)
