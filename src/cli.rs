@@ -8,7 +8,7 @@ mod search;
 use std::net::IpAddr;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ekphrasis_engine::{PrecisionChoice, ProviderChoice};
 
@@ -223,24 +223,21 @@ pub(crate) struct DescribeArgs {
     pub(crate) n: usize,
 }
 
+// One of the three, so that who gives none is told of all.
 #[derive(Debug, Args)]
+#[command(group = ArgGroup::new("known_labels").args(["labels", "labels_file", "set"]).required(true))]
 pub(crate) struct LabelArgs {
     /// Pictures
     #[arg(required = true, value_name = "FILE")]
     pub(crate) files: Vec<PathBuf>,
     /// The labels to choose from, separated by commas
-    #[arg(
-        long,
-        value_delimiter = ',',
-        value_name = "A,B,C",
-        required_unless_present_any = ["labels_file", "set"]
-    )]
+    #[arg(long, value_delimiter = ',', value_name = "A,B,C")]
     pub(crate) labels: Vec<String>,
     /// A file with one label a line
-    #[arg(long, value_name = "FILE", conflicts_with = "labels")]
+    #[arg(long, value_name = "FILE")]
     pub(crate) labels_file: Option<PathBuf>,
     /// A label set of the store; see `ek labels`
-    #[arg(long, value_name = "NAME", conflicts_with_all = ["labels", "labels_file"])]
+    #[arg(long, value_name = "NAME")]
     pub(crate) set: Option<String>,
     /// How a label is put, with {} for it (again for more) [default: the model's own]
     #[arg(long, value_name = "TEXT", conflicts_with = "set")]

@@ -92,6 +92,53 @@ fn a_least_confidence_leaves_out_the_rest_and_says_so() {
     assert!(run.stderr().contains("pictures"), "{}", run.stderr());
 }
 
+#[test]
+fn a_picture_whose_words_are_asked_for_is_found_by_them() {
+    let home = indexed();
+    let ask = |args: &[&str]| home.ek(&[&["search", "--json", "spreadsheets"], args].concat());
+    let plain = ask(&["--mode", "vector", "-n", "12"]).exits(0).json();
+    let hits = plain["hits"].as_array().expect("hits");
+    // By its vector it is the last, and so not among those that are looked at.
+    let last = hits[11]["path"].as_str().expect("a path").to_owned();
+    let line = json!({"path": last, "caption": "the spreadsheet of 2019"}).to_string();
+    fs_err::write(home.path().join("more.jsonl"), line).expect("written");
+    home.ek(&["index", "pictures", "--captions", "more.jsonl", "--quiet"]).exits(0);
+    let told = ask(&[]).exits(0).json();
+    assert_eq!(told["hits"][0]["path"], json!(last), "{told}");
+    let first = told["hits"][0]["confidence"].as_f64().expect("a number");
+    for other in told["hits"].as_array().expect("hits").iter().skip(1) {
+        assert!(other["confidence"].as_f64().expect("a number") < first, "{told}");
+    }
+    assert!(first > 0.5 && probability(&told) > probability(&plain) + 0.1, "{plain}\n{told}");
+    // It is not left out by who wants what fits.
+    let kept = ask(&["--min-confidence", "0.5"]).exits(0).json();
+    assert_eq!(kept["hits"][0]["path"], json!(last), "{kept}");
+    // Part of the words is not all of them.
+    let part = home.ek(&["search", "--json", "spreadsheet xqzt vorp"]).exits(0).json();
+    assert!(probability(&part) < probability(&told), "{part}\n{told}");
+}
+
+#[test]
+fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
+    let home = indexed();
+    let ask = |args: &[&str]| home.ek(&[&["search", "--json"], args].concat()).exits(0).json();
+    let confidence = |hit: &Value| hit["confidence"].as_f64().expect("a number");
+    for query in ["a dog", "a cup of coffee", "xqzt vorp"] {
+        let one = ask(&[query, "--filter", "name:cat*"]);
+        let hits = one["hits"].as_array().expect("hits");
+        assert_eq!(hits.len(), 1, "{one}");
+        assert!(probability(&one) <= confidence(&hits[0]) + 1e-6, "{query}: {one}");
+        // Alone it is no likelier than among all.
+        let all = ask(&[query, "-n", "12"]);
+        let same = all["hits"].as_array().expect("hits").iter().find(|h| h["id"] == hits[0]["id"]);
+        let same = confidence(same.expect("among all"));
+        assert!(confidence(&hits[0]) < same + 0.1, "{query}: {one}\n{all}");
+        let some = ask(&[query, "--filter", "name:plain*"]);
+        let sum: f64 = some["hits"].as_array().expect("hits").iter().map(confidence).sum();
+        assert!(probability(&some) <= sum + 1e-5, "{query}: {some}");
+    }
+}
+
 /// The default model, to be changed.
 fn copy_of_the_model(home: &Home, name: &str) -> PathBuf {
     let dir = home.folder(name);
@@ -137,7 +184,8 @@ fn a_model_without_calibration_says_so() {
     ask(&["labels", "create", "pets", "cat", "dog"]).exits(0);
     let run = ask(&["labels", "apply", "pets", "--json"]).exits(0);
     assert!(run.stderr().contains(told), "{}", run.stderr());
-    assert!(run.json()["warnings"][0].as_str().is_some_and(|w| w.contains(told)));
+    let warning = run.json()["warnings"][0].as_str().expect("a warning").to_owned();
+    assert!(warning.contains(told) && !warning.contains("  "), "{warning:?}");
     let server = Server::start(&home, &["up", "pictures", "--model", model]);
     let applied = server.post("/v1/label-sets/pets/apply", &json!({})).1;
     assert!(applied["warnings"].to_string().contains(told), "{applied}");
@@ -265,12 +313,17 @@ fn a_model_learns_how_far_it_can_be_believed() {
     assert_eq!(counts, [3, 5, 10, 11], "{labels}");
     for size in sizes {
         let number = |path: &str| size.pointer(path).and_then(Value::as_f64).expect(path);
-        for path in ["/one_fits_ece", "/each_by_itself_ece", "/most_probable/came_true"] {
+        for path in
+            ["/one_fits_ece", "/chosen_ece", "/each_by_itself_ece", "/most_probable/came_true"]
+        {
             assert!((0.0..=1.0).contains(&number(path)), "{size}");
         }
     }
     let page = fs_err::read_to_string(home.path().join("r.html")).expect("written");
-    assert_eq!(page.matches("<svg").count(), 6, "six diagrams");
+    assert_eq!(page.matches("<svg").count(), 7, "seven diagrams");
+    // Who is chosen is right no more often than one of the labels is.
+    let chosen = share("chosen");
+    assert!((0.05..=one).contains(&chosen), "{chosen}");
 
     // Too few to learn from: nothing changes.
     fs_err::write(home.path().join("few.jsonl"), r#"{"path":"plain/0.png","caption":"a"}"#)

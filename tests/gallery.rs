@@ -91,6 +91,28 @@ fn a_picture_is_described_by_words() {
 }
 
 #[test]
+fn a_model_without_words_finds_nothing_to_say_and_says_why() {
+    let home = Home::new();
+    let dir = home.folder("wordless");
+    for entry in fs_err::read_dir(repository().join("models/lite")).expect("the default model") {
+        let from = entry.expect("an entry").path();
+        fs_err::copy(&from, dir.join(from.file_name().expect("a name"))).expect("copied");
+    }
+    let manifest = dir.join("model.toml");
+    let text = fs_err::read_to_string(&manifest).expect("readable");
+    let mut table: toml::Table = text.parse().expect("TOML");
+    for section in ["lexicon", "vocabulary"] {
+        table.remove(section).expect("the default model has words");
+    }
+    fs_err::write(manifest, table.to_string()).expect("written");
+    let cat = reference("images/cat_451x300.jpg");
+    let cat = cat.to_str().expect("UTF-8");
+    let run = home.ek(&["describe", cat, "--model", "wordless", "--json"]).exits(1);
+    assert_eq!(run.json()["images"][0]["descriptions"], serde_json::json!([]));
+    assert!(run.stderr().contains("ek serve"), "{}", run.stderr());
+}
+
+#[test]
 fn no_picture_is_called_an_ape() {
     let cat = reference("images/cat_451x300.jpg");
     // Without a store, so that no caption is among the words.

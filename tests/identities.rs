@@ -179,6 +179,21 @@ fn the_right_one_is_named_and_nobody_for_a_stranger() {
         (&Value::Null, &json!("cat"))
     );
     assert_eq!(both["images"][0]["candidates"][0]["accepted"], false, "{both}");
+    assert!(!run.stderr().contains("cannot be held"), "{}", run.stderr());
+    // Among two, one stranger in ten needs a stricter rate than this model's only one.
+    let lax = model(&home, |text| {
+        let rest = text.find("[[verification.rates]]\nfalse_accept = 0.05").expect("more rates");
+        let after = text.find("[label_sets]").expect("after the rates");
+        format!("{}{}", &text[..rest], &text[after..])
+    });
+    let run = home.ek(&["identify", &original(ROCKET), "--model", &lax]);
+    assert!(
+        run.stderr().contains("no more than 10 % of strangers get some name cannot be held"),
+        "{}",
+        run.stderr()
+    );
+    let run = home.ek(&["identify", &original(ROCKET), "--model", &lax, "--threshold", "0.5"]);
+    assert!(!run.stderr().contains("cannot be held"), "{}", run.stderr());
     // In a closed set somebody is the best.
     let closed =
         home.ek(&["identify", &original(ROCKET), "--closed", "-n", "1", "--json"]).exits(0);

@@ -58,7 +58,7 @@ fn words_are_kept_and_label_as_ever() {
 
     let again = home.ek(&["labels", "create", "pets", "mouse"]).exits(2);
     assert!(again.stderr().contains("already"), "{}", again.stderr());
-    fs_err::write(home.path().join("words.txt"), "bus\n\n tram \n").expect("written");
+    fs_err::write(home.path().join("words.txt"), "\u{feff}bus\n\n tram \n").expect("written");
     home.ek(&["labels", "create", "pets", "--labels-file", "words.txt", "--replace"]).exits(0);
     let shown = home.ek(&["labels", "show", "pets"]).exits(0).stdout();
     assert_eq!(shown, "bus  (known by itself)\ntram  (known by itself)\n");
@@ -69,7 +69,9 @@ fn words_are_kept_and_label_as_ever() {
     let alone = home.ek(&["label", &original(CAT), "--set", "pets", "--multi", "--json"]).exits(0);
     assert_eq!(best(&alone.json(), 0), "tram");
     let alone = home.ek(&["label", &original(CAT), "--labels", "cat", "--multi", "--json"]);
-    let alone = alone.exits(0).json();
+    let alone = alone.exits(0);
+    assert!(alone.stderr().contains("are a guess"), "{}", alone.stderr());
+    let alone = alone.json();
     assert!(alone["images"][0]["labels"][0]["probability"].as_f64() > Some(0.5), "{alone}");
     for labels in ["cat", "Cat,cat,dog"] {
         let run = home.ek(&["label", &original(CAT), "--labels", labels]).exits(2);
@@ -87,6 +89,8 @@ fn words_are_kept_and_label_as_ever() {
         (&["labels", "create", "a/b", "a"], "cannot be a name"),
         (&["labels", "add", "x", "y", "--no-words"], "words or pictures"),
         (&["label", "x.png", "--set", "pets", "--labels", "a,b"], "cannot be used with"),
+        (&["label", "x.png", "--labels-file", "f", "--labels", "a,b"], "cannot be used with"),
+        (&["label", "x.png"], "--labels <A,B,C>|--labels-file <FILE>|--set <NAME>"),
     ] {
         let run = home.ek(args).exits(2);
         assert!(run.stderr().contains(word), "{args:?}: {}", run.stderr());
@@ -156,8 +160,22 @@ fn labels_may_be_paths_and_what_is_broader_is_told_and_found() {
     ] {
         assert_eq!(found(filter), count, "{filter}");
     }
-    let run = home.ek(&["labels", "add", "tree", "animal >  > cow"]).exits(2);
-    assert!(run.stderr().contains("is empty"), "{}", run.stderr());
+    for (args, word) in [
+        (&["labels", "add", "tree", "animal >  > cow"][..], "is empty"),
+        (&["labels", "add", "tree", "animal >"], "is empty"),
+        (&["labels", "create", "b", "> cow", "dog"], "is empty"),
+        (&["label", &original(CAT), "--labels", "a > > b,c"], "is empty"),
+        // They would always tie.
+        (&["labels", "create", "b", "bird > crane", "machine > Crane"], "the same words"),
+        (&["labels", "add", "tree", "food > cat"], "the same words"),
+        (&["labels", "add", "tree", "puss", "--words", "cat"], "the same words"),
+    ] {
+        let run = home.ek(args).exits(2);
+        assert!(run.stderr().contains(word), "{args:?}: {}", run.stderr());
+    }
+    // By a picture, or other words, it differs.
+    home.ek(&["labels", "add", "tree", "food > cat", &original(COFFEE)]).exits(0);
+    home.ek(&["labels", "add", "tree", "food > dog", "--words", "hot dog"]).exits(0);
 }
 
 #[test]

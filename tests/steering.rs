@@ -84,6 +84,12 @@ fn likes_and_dislikes_steer_in_the_terminal_and_over_http() {
     let run = home.ek(&["search", "--dislike", &cat]).exits(2);
     assert!(run.stderr().contains("look for"), "{}", run.stderr());
     home.ek(&["search", "a", "--like", "nowhere.jpg"]).exits(2);
+    // By its file it is the same as by its id.
+    for (like, dislike) in [(&*cat, "pictures/cat.jpg"), ("pictures/cat.jpg", &*cat)] {
+        let run = home.ek(&["search", "wheels", "--like", like, "--dislike", dislike]).exits(2);
+        let told = run.stderr();
+        assert!(told.contains("both liked and disliked") && told.contains(dislike), "{told}");
+    }
 
     let server = Server::start(&home, &["serve"]);
     let body = json!({
@@ -106,6 +112,10 @@ fn likes_and_dislikes_steer_in_the_terminal_and_over_http() {
     assert_eq!(forwarded.paths(), steered.paths());
     let (status, problem) = server.post("/v1/feedback", &json!({"text": "a cat"}));
     assert_eq!((status, &problem["field"]), (400, &json!("liked")));
+    let both = json!({"text": "a cat", "liked": [cat, rocket], "disliked": [rocket]});
+    let (status, problem) = server.post("/v1/feedback", &both);
+    assert_eq!((status, &problem["field"]), (400, &json!("disliked")), "{problem}");
+    assert!(problem.to_string().contains(&rocket), "{problem}");
     let unknown = json!({"text": "a cat", "liked": ["0".repeat(32)]});
     assert_eq!(server.post("/v1/feedback", &unknown).0, 404);
     assert_eq!(server.get("/v1/feedback").0, 405);

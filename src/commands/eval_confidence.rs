@@ -40,10 +40,13 @@ pub(super) fn as_json(r: &ConfidenceReport) -> Value {
         "anything_by_picture": bins(&r.anything_by_picture),
         "hits": bins(&r.hits),
         "hits_auroc": {"cosine": r.hits_auroc.0, "learned": r.hits_auroc.1},
+        "hits_keywords_indexed": bins(&r.hits_with_words),
+        "hits_keywords_indexed_auroc": r.hits_with_words_auroc,
         "without_an_answer": odd,
         "labels": r.labels.as_ref().map(|l| json!({
             "things": l.things,
             "one_fits": bins(&l.any), "one_fits_auroc": l.any_auroc,
+            "chosen": bins(&l.chosen), "chosen_auroc": l.chosen_auroc,
             "each_by_itself": bins(&l.each), "each_by_itself_auroc": l.each_auroc,
             "by_labels": l.by_labels.iter().map(of_size).collect::<Vec<_>>(),
         })),
@@ -53,7 +56,8 @@ pub(super) fn as_json(r: &ConfidenceReport) -> Value {
 /// Label sets of one size.
 fn of_size(s: &SetsBelieved) -> Value {
     json!({
-        "labels": s.labels, "one_fits_ece": s.any_error, "each_by_itself_ece": s.each_error,
+        "labels": s.labels, "one_fits_ece": s.any_error, "chosen_ece": s.chosen_error,
+        "each_by_itself_ece": s.each_error,
         "most_probable": s.first.map(|(said, came_true)| json!({"said": said, "came_true": came_true})),
     })
 }
@@ -95,6 +99,11 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
         r.hits_auroc.1,
         calibration_error(&r.hits)
     ))?;
+    output::line(&format!(
+        "  keywords indexed, and found by all words, too     learned {:.3}, ECE {:.3}",
+        r.hits_with_words_auroc,
+        calibration_error(&r.hits_with_words)
+    ))?;
     output::line(
         "queries without an answer         count   best cosine   mean p   “good”   “nothing”",
     )?;
@@ -119,6 +128,11 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
             l.any_auroc,
             calibration_error(&l.any)
         ))?;
+        output::line(&format!(
+            "  the best label, where one is chosen         {:.3}   {:.3}",
+            l.chosen_auroc,
+            calibration_error(&l.chosen)
+        ))?;
         if !l.each.is_empty() {
             output::line(&format!(
                 "  a label by itself (--multi)                 {:.3}   {:.3}",
@@ -126,13 +140,16 @@ pub(super) fn table(r: &ConfidenceReport) -> Result<(), Failure> {
                 calibration_error(&l.each)
             ))?;
         }
-        output::line("  labels of a set   ECE: one fits   by itself   most probable: said   fits")?;
+        output::line(
+            "  labels of a set   ECE: one fits   chosen   by itself   most probable: said   fits",
+        )?;
         for s in &l.by_labels {
             let or_none = |v: Option<f64>| v.map_or_else(|| "-".into(), |v| format!("{v:.3}"));
             output::line(&format!(
-                "  {:>15}   {:>13.3}   {:>9}   {:>19}   {}",
+                "  {:>15}   {:>13.3}   {:>6.3}   {:>9}   {:>19}   {}",
                 s.labels,
                 s.any_error,
+                s.chosen_error,
                 or_none(s.each_error),
                 or_none(s.first.map(|f| f.0)),
                 or_none(s.first.map(|f| f.1))
@@ -163,7 +180,11 @@ pub(super) fn page(r: &ConfidenceReport, to: &Path) -> Result<(), Failure> {
         r.draws
     );
     let labels = r.labels.iter().flat_map(|labels| {
-        [("One of the labels fits", &labels.any), ("A label by itself fits", &labels.each)]
+        [
+            ("One of the labels fits", &labels.any),
+            ("The best label, where one is chosen, fits", &labels.chosen),
+            ("A label by itself fits", &labels.each),
+        ]
     });
     let diagrams = [
         ("Anything matches, asked in words", &r.anything),

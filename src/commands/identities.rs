@@ -181,8 +181,15 @@ fn explain(global: &Global, found: &ekphrasis_engine::Identified) {
         ),
         (None, None) => String::new(),
     };
+    let missed = found.aim_missed.map_or_else(String::new, |aim| {
+        format!(
+            " (the strictest that was measured; that no more than {} of strangers get some name \
+             cannot be held with so many enrolled)",
+            percent(aim)
+        )
+    });
     output::note(&format!(
-        "compared with {}, threshold {:.3}{strangers}",
+        "compared with {}, threshold {:.3}{missed}{strangers}",
         count(found.enrolled as u64, "identity", "identities"),
         operating.threshold
     ));

@@ -2,7 +2,9 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source};
+use ekphrasis_engine::{
+    Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source, doubt_of_few_labels,
+};
 use ekphrasis_web::wire;
 
 use super::labels::lines;
@@ -31,6 +33,10 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
         }
     };
     let labelled = keep_good(&args.files, replies)?;
+    let doubt = labelled.first().and_then(|(_, r)| doubt_of_few_labels(r.labels.len()));
+    if let Some(doubt) = doubt.filter(|_| args.multi && !global.quiet) {
+        output::note(&format!("ek: {doubt}"));
+    }
     if global.json {
         let images =
             labelled.iter().map(|(path, r)| wire::LabelledImage::new(Some(path), r)).collect();
@@ -142,5 +148,13 @@ pub(super) fn describe(global: &Global, args: &DescribeArgs) -> Result<Done, Fai
             }
         }
     }
-    Ok(if described.len() < args.files.len() { Done::NothingOrPartly } else { Done::Well })
+    let wordless = described.iter().any(|(_, d)| d.is_empty());
+    if wordless && !global.quiet {
+        output::note(
+            "ek: there are no words to describe by: this model came without nouns, and the store has \
+             no texts; while `ek up` or `ek serve` runs, nouns are embedded for it",
+        );
+    }
+    let all = described.len() == args.files.len() && !wordless;
+    Ok(if all { Done::Well } else { Done::NothingOrPartly })
 }

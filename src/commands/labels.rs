@@ -45,6 +45,8 @@ pub(super) fn labels(global: &Global, verb: &LabelsVerb) -> Result<Done, Failure
 /// The lines of a file that say something.
 pub(super) fn lines(file: &Path) -> Result<Vec<String>, Failure> {
     let text = fs_err::read_to_string(file).map_err(|e| Failure::Usage(e.to_string()))?;
+    // Some editors begin UTF-8 with a mark, which is no part of the first label.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     Ok(text.lines().map(|l| l.trim().to_owned()).filter(|l| !l.is_empty()).collect())
 }
 

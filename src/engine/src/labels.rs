@@ -242,23 +242,37 @@ fn differ(labels: &[String]) -> Result<(), EngineError> {
         if other.to_lowercase() == label.to_lowercase() {
             return Err(same_but_for_capitals(other, label));
         }
-        return Err(EngineError::of_field(
-            "labels",
-            format!(
-                "{other:?} and {label:?} are known by the same words, {:?}; a label set can have other \
-             words for one (`ek labels add SET LABEL --words TEXT`)",
-                own_part(label)
-            ),
-        ));
+        return Err(known_by_the_same(other, label, own_part(label)));
     }
     Ok(())
 }
 
+/// What is said of two labels that always tie.
+pub(crate) fn known_by_the_same(one: &str, other: &str, words: &str) -> EngineError {
+    EngineError::of_field(
+        "labels",
+        format!(
+            "{one:?} and {other:?} are known by the same words, {words:?}; a label set can have other \
+         words for one (`ek labels add SET LABEL --words TEXT`; over HTTP `words`)"
+        ),
+    )
+}
+
 /// Whether each part of a label says something, if it is a path.
 pub(crate) fn check_path(label: &str) -> Result<(), EngineError> {
+    // A sign that stands alone stands between parts; one that clings to a word does not.
+    let mut after_part = false;
+    let mut missing = false;
+    for word in label.split_whitespace() {
+        missing |= word == ">" && !after_part;
+        after_part = word != ">";
+    }
     let mut parts = broader_labels(label).chain([own_part(label)]);
-    let wrong = parts.any(|part| part.is_empty() || part.starts_with('>') || part.ends_with('>'));
-    if !wrong || broader_labels(label).next().is_none() {
+    let clings = |part: &str| part.starts_with('>') || part.ends_with('>');
+    let unclear = broader_labels(label).next().is_some() && parts.any(clings);
+    // An empty label is told as such, not as a path.
+    let whole = after_part || label.trim().is_empty();
+    if whole && !missing && !unclear {
         return Ok(());
     }
     Err(EngineError::of_field(
@@ -364,10 +378,16 @@ mod tests {
         for (label, fits) in [
             ("a > b", true),
             ("a >> b", true),
-            ("> b", true),
+            ("a>b", true),
+            (">b", true),
+            ("> b", false),
             (" > b", false),
+            ("a >", false),
+            (">", false),
+            ("a > > b", false),
             ("a >  > b", false),
             ("a > b >", false),
+            ("a > b> > c", false),
         ] {
             assert_eq!(check_path(label).is_ok(), fits, "{label:?}");
         }

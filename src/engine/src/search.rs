@@ -338,6 +338,12 @@ fn check(request: &SearchRequest) -> Result<(), EngineError> {
             );
         }
     }
+    if let Some(both) = feedback.contradiction() {
+        return invalid(
+            "disliked",
+            format!("{both} is both liked and disliked; say one of them, or neither"),
+        );
+    }
     if !(0.0..=1.0).contains(&request.diversity) {
         return invalid("diversity", format!("diversity is 0 to 1, got {}", request.diversity));
     }

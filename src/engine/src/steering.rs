@@ -31,6 +31,21 @@ impl Feedback {
         self.disliked.iter().filter_map(item_of).collect()
     }
 
+    /// An example that is liked and disliked, by its id or name.
+    pub(crate) fn contradiction(&self) -> Option<String> {
+        let items: HashSet<ItemId> = self.liked.iter().filter_map(item_of).collect();
+        let pictures: Vec<&[u8]> = self.liked.iter().filter_map(bytes_of).collect();
+        let both = |one: &&Example| {
+            item_of(one).is_some_and(|item| items.contains(&item))
+                || bytes_of(one).is_some_and(|bytes| pictures.contains(&bytes))
+        };
+        Some(match self.disliked.iter().find(both)? {
+            Example::Item(id) => id.to_string(),
+            Example::Picture(Source::Path(path)) => path.display().to_string(),
+            Example::Picture(Source::Sent { .. }) => "one of the pictures".into(),
+        })
+    }
+
     /// The items that were judged: they say nothing of whether there is anything else.
     pub(crate) fn judged(&self) -> impl Iterator<Item = ItemId> {
         self.liked.iter().chain(&self.disliked).filter_map(item_of)
@@ -46,6 +61,14 @@ fn item_of(example: &Example) -> Option<ItemId> {
             Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?))
         }
         Example::Picture(Source::Sent { .. }) => None,
+    }
+}
+
+/// The bytes of an example that is sent as such.
+fn bytes_of(example: &Example) -> Option<&[u8]> {
+    match example {
+        Example::Picture(Source::Sent { bytes, .. }) => Some(bytes),
+        Example::Item(_) | Example::Picture(Source::Path(_)) => None,
     }
 }
 

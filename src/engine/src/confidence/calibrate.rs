@@ -14,7 +14,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use super::evidence::{anything_weights, hit_weights};
-use super::trial::{self, Material};
+use super::trial::{self, Material, Told};
 use super::{Asked, Background, Confidence};
 use crate::eval::{Facts, embed_all, embed_texts, of_split};
 use crate::{Embedding, EngineError, Towers, identities, label_sets, pairs};
@@ -237,7 +237,8 @@ fn fit(
     for draw in 0..LIBRARIES {
         let share = SHARES[draw as usize % SHARES.len()];
         // Half of the libraries know their pictures' keywords.
-        let library = material.library(confidence, share, draw % 2 == 1, seed ^ (draw << 8));
+        let told = if draw % 2 == 1 { Told::OfNearest } else { Told::Nothing };
+        let library = material.library(confidence, share, told, seed ^ (draw << 8));
         examples.extend(material.ask(&library, asked));
         for text in mumbled.iter().skip(draw as usize % 4).step_by(4) {
             nonsense.push(material.example_of(&library, "", text, confidence));

@@ -112,6 +112,12 @@ fn sample(store: &LocalStore) -> Result<Vec<Embedding>, EngineError> {
 /// What the sums of one cosine differ by, taken in two orders: its own score is not ahead of it.
 const ROUNDING: f32 = 1e-6;
 
+/// Pictures of the smallest libraries that weights were fitted on. Fewer that a filter lets through
+/// are judged as if they stood among so many of their library: being few makes none of them likelier.
+const FITTED_AMONG: usize = 130;
+/// Among fewer, anything is no more probable than that one of them fits.
+const FEW: usize = 30;
+
 /// What was found out about a query; hits are judged by it.
 pub(crate) struct Judged {
     confidence: Shared,
@@ -120,12 +126,16 @@ pub(crate) struct Judged {
     evidence: Evidence,
     /// The best cosines of the library, but for those of pictures that ask.
     best: Vec<f32>,
+    /// Among how many they are judged.
     size: usize,
     words: Vec<String>,
+    /// The most that anything can be.
+    at_most: f64,
 }
 
 impl Engine {
-    /// Looks at a query's best hits among the pictures that its filter lets through, but
+    /// Looks at a query's best hits among the pictures that its filter lets through, by vector and
+    /// those that hold all of its words, but
     /// for those that it asks by and those that were judged: they would fit themselves. `None` if
     /// texts are looked for, too, and there are no pictures.
     pub(crate) fn judge(
@@ -137,8 +147,11 @@ impl Engine {
         words: Option<&str>,
     ) -> Result<Option<Judged>, EngineError> {
         let filter = Filter { kind: Some(Kind::Image), expr: request.filter.clone() };
-        let mut size = usize::try_from(store.count(&filter)?).unwrap_or(usize::MAX);
-        if size == 0 && request.kind != Some(Kind::Image) {
+        let count = |filter: &Filter| -> Result<usize, EngineError> {
+            Ok(usize::try_from(store.count(filter)?).unwrap_or(usize::MAX))
+        };
+        let mut passing = count(&filter)?;
+        if passing == 0 && request.kind != Some(Kind::Image) {
             return Ok(None);
         }
         let asking: Vec<ItemId> = request
@@ -153,32 +166,50 @@ impl Engine {
         let mut best = store.search(&Query {
             vector: Some(query.clone()),
             k: LOOKED_AT + asking.len(),
-            filter,
+            filter: filter.clone(),
             exact: request.exact,
             ..Query::default()
         })?;
         let all = best.len();
         best.retain(|hit| !asking.contains(&hit.id));
-        size = size.saturating_sub(all - best.len());
+        passing = passing.saturating_sub(all - best.len());
+        let size = match passing {
+            0 => 0,
+            few if few < FITTED_AMONG => {
+                few.max(count(&Filter::of_kind(Kind::Image))?.min(FITTED_AMONG))
+            }
+            many => many,
+        };
         best.truncate(LOOKED_AT);
         let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
         let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
         let items: Vec<Item> = store.items(&ids)?.into_iter().flatten().collect();
         let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
         let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
+        let text = words;
         let words = words.map(telling_words).unwrap_or_default();
+        let mut seen = ids;
+        seen.extend(asking);
+        let by_words = match text {
+            Some(text) if !words.is_empty() => holding_all(store, text, &words, filter, &seen)?,
+            _ => vec![],
+        };
         let expected = confidence.background.expected(query.values());
         let told = items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
             excess: excess(&best, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
-            words: items.iter().map(|item| share_of_words(&words, item)).fold(0.0, f64::max),
+            words: items
+                .iter()
+                .chain(&by_words)
+                .map(|item| share_of_words(&words, item))
+                .fold(0.0, f64::max),
             told: told as f64 / items.len().max(1) as f64,
             cosine: best.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
         };
         let usual = self.usual.get(confidence, store, asked)?;
-        Ok(Some(Judged {
+        let mut judged = Judged {
             evidence: evidence.less(&usual),
             confidence: confidence.clone(),
             asked,
@@ -186,7 +217,19 @@ impl Engine {
             best,
             size,
             words,
-        }))
+            at_most: 1.0,
+        };
+        if passing < FEW {
+            // However they hang together, it is at most the sum.
+            let nearest = items.iter().zip(&judged.best).filter_map(|(i, &c)| judged.hit(i, c));
+            let nearest: Vec<f32> = nearest.collect();
+            let farthest = judged.best.last().copied().unwrap_or(-1.0);
+            let told: f32 = by_words.iter().filter_map(|i| judged.hit(i, farthest)).sum();
+            let others = passing.saturating_sub(nearest.len() + by_words.len()) as f32;
+            let others = others * nearest.last().copied().unwrap_or(0.0);
+            judged.at_most = f64::from((nearest.iter().sum::<f32>() + told + others).min(1.0));
+        }
+        Ok(Some(judged))
     }
 
     /// Whether anything fits as far as an uncalibrated model can tell; `None` if it
@@ -220,6 +263,26 @@ impl Engine {
         let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
         Ok(Some(Anything { probability: None, verdict }))
     }
+}
+
+/// Of the best that words find, those that hold all that tell something, but for some.
+fn holding_all(
+    store: &LocalStore,
+    text: &str,
+    words: &[String],
+    filter: Filter,
+    but: &[ItemId],
+) -> Result<Vec<Item>, EngineError> {
+    let found = store.search(&Query {
+        words: Some(text.to_owned()),
+        k: LOOKED_AT + but.len(),
+        filter,
+        ..Query::default()
+    })?;
+    let found = found.iter().map(|hit| hit.id).filter(|id| !but.contains(id));
+    let found: Vec<ItemId> = found.take(LOOKED_AT).collect();
+    let items = store.items(&found)?.into_iter().flatten();
+    Ok(items.filter(|item| share_of_words(words, item) >= 1.0).collect())
 }
 
 /// The best cosine among all pictures of a library; `None` if it has none.
@@ -267,7 +330,7 @@ impl Judged {
         let p = if self.size == 0 {
             0.0
         } else {
-            probability(&self.evidence, self.confidence.judgement(self.asked))
+            probability(&self.evidence, self.confidence.judgement(self.asked)).min(self.at_most)
         };
         Anything { probability: Some(p), verdict: Verdict::of(p) }
     }
@@ -278,6 +341,8 @@ impl Judged {
             return None;
         }
         let judgement = self.confidence.judgement(self.asked);
+        let words = share_of_words(&self.words, item);
+        let cosine = as_learned(cosine, words, &self.best);
         let rank = 1 + self.best.iter().filter(|&&other| other > cosine + ROUNDING).count();
         let evidence = HitEvidence::new(
             cosine,
@@ -285,9 +350,18 @@ impl Judged {
             self.size,
             &self.expected,
             self.evidence.logit(&judgement.anything),
-            (share_of_words(&self.words, item), is_told_of(item)),
+            (words, is_told_of(item)),
         );
         Some(evidence.probability(&judgement.hit) as f32)
+    }
+}
+
+/// The cosine that a hit is judged by: weights were learned on the ten nearest, so of one that
+/// holds all words no lower cosine is known than the tenth's.
+pub(super) fn as_learned(cosine: f32, words: f64, best: &[f32]) -> f32 {
+    match best.last() {
+        Some(&tenth) if words >= 1.0 => cosine.max(tenth),
+        _ => cosine,
     }
 }
 

@@ -8,7 +8,7 @@ use ekphrasis_embed::Embedding;
 use ekphrasis_metric::measure::{ReliabilityBin, area_under_roc, calibration_error, reliability};
 
 use super::evidence::{probability, sigmoid};
-use super::trial::{self, Material};
+use super::trial::{self, Material, Told};
 use super::{Asked, Confidence};
 use crate::eval::{embed_all, embed_texts, of_split};
 use crate::{EngineError, Towers, label_sets, pairs};
@@ -72,6 +72,10 @@ pub struct LabelsBelieved {
     pub each: Vec<ReliabilityBin>,
     /// Area under the curve of that.
     pub each_auroc: f64,
+    /// The best label where one is to be chosen, which is told beside `none_of_these`.
+    pub chosen: Vec<ReliabilityBin>,
+    /// Area under the curve of that.
+    pub chosen_auroc: f64,
     /// By how many labels a set has, ascending.
     pub by_labels: Vec<SetsBelieved>,
 }
@@ -83,6 +87,8 @@ pub struct SetsBelieved {
     pub labels: usize,
     /// Expected calibration error: that one of the labels fits.
     pub any_error: f64,
+    /// The same: the best label where one is to be chosen.
+    pub chosen_error: f64,
     /// The same: that a label fits, judged by itself.
     pub each_error: Option<f64>,
     /// The mean probability of the label that is most probable by itself, and how often that
@@ -116,6 +122,10 @@ pub struct ConfidenceReport {
     pub hits: Vec<ReliabilityBin>,
     /// Area under the curve of hits: by cosine, and as judged.
     pub hits_auroc: (f64, f64),
+    /// The same where keywords are indexed, with those that hold all words of the query.
+    pub hits_with_words: Vec<ReliabilityBin>,
+    /// Area under the curve of those, as judged.
+    pub hits_with_words_auroc: f64,
     /// Queries that have no right answer.
     pub odd: Vec<OddQueries>,
     /// Drawn label sets; `None` if the model is not calibrated for them, or there are too
@@ -235,7 +245,7 @@ pub fn measure(
     let mut sizes = 0usize;
     for draw in 0..options.draws {
         let seed = options.seed.wrapping_mul(1_000).wrapping_add(draw as u64);
-        let library = material.library(&confidence, 1.0, false, seed);
+        let library = material.library(&confidence, 1.0, Told::Nothing, seed);
         sizes += library.len();
         words.add(&material, &confidence, material.ask(&library, Asked::Words), Asked::Words);
         pictures.add(
@@ -247,7 +257,7 @@ pub fn measure(
         for kind in &mut odd {
             kind.ask(&material, &library, &confidence);
         }
-        let known = material.library(&confidence, 1.0, true, seed);
+        let known = material.library(&confidence, 1.0, Told::OfFound, seed);
         keywords.add(&material, &confidence, material.ask(&known, Asked::Words), Asked::Words);
     }
     let mut signals: Vec<Signal> =
@@ -273,6 +283,9 @@ pub fn measure(
             area_under_roc(&words.hit_cosines, &words.hit_truth).unwrap_or(0.5),
             area_under_roc(&words.hit_said, &words.hit_truth).unwrap_or(0.5),
         ),
+        hits_with_words: reliability(&keywords.hit_said, &keywords.hit_truth, options.bins),
+        hits_with_words_auroc: area_under_roc(&keywords.hit_said, &keywords.hit_truth)
+            .unwrap_or(0.5),
         odd: odd.into_iter().map(Odd::told).collect(),
         labels: labels.map(|trial| believed(&trial, options.bins)),
         failed: failed.len(),
@@ -285,6 +298,7 @@ fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
         (reliability(&all.said, &all.truth, bins), auroc)
     };
     let ((any, any_auroc), (each, each_auroc)) = (of(&trial.all.any), of(&trial.all.each));
+    let (chosen, chosen_auroc) = of(&trial.all.chosen);
     let error =
         |all: &label_sets::Said| calibration_error(&reliability(&all.said, &all.truth, bins));
     let mean = |said: &[f64]| said.iter().sum::<f64>() / said.len().max(1) as f64;
@@ -293,12 +307,22 @@ fn believed(trial: &label_sets::LabelTrial, bins: usize) -> LabelsBelieved {
         SetsBelieved {
             labels,
             any_error: error(&sets.any),
+            chosen_error: error(&sets.chosen),
             each_error: judged.then(|| error(&sets.each)),
             first: judged.then(|| (mean(&sets.first.said), share(&sets.first.truth))),
         }
     };
     let by_labels = trial.by_labels.iter().map(sized).collect();
-    LabelsBelieved { things: trial.things, any, any_auroc, each, each_auroc, by_labels }
+    LabelsBelieved {
+        things: trial.things,
+        any,
+        any_auroc,
+        each,
+        each_auroc,
+        chosen,
+        chosen_auroc,
+        by_labels,
+    }
 }
 
 fn share(truth: &[bool]) -> f64 {

@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 
 use super::background::Expected;
 use super::evidence::{Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, telling_words};
-use super::judge::share;
+use super::judge::{as_learned, share};
 use super::{Asked, Confidence};
 use crate::eval::Seen;
 
@@ -63,14 +63,23 @@ struct Candidate {
     fits: bool,
 }
 
+/// What is known of a library's pictures beside what they look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Told {
+    Nothing,
+    /// Keywords, of the nearest pictures: weights are fitted by that.
+    OfNearest,
+    /// Keywords, and pictures that hold all words of a query are found by them, as a search does.
+    OfFound,
+}
+
 /// Which concepts are there and which are asked for in vain.
 pub(super) struct Library {
     pictures: Vec<usize>,
     there: HashSet<usize>,
     gone: HashSet<usize>,
     usual: HashMap<Asked, Usual>,
-    /// Whether the pictures' keywords are known.
-    keywords: bool,
+    told: Told,
     seed: u64,
 }
 
@@ -139,7 +148,7 @@ impl Material {
         &self,
         confidence: &Confidence,
         share: f64,
-        keywords: bool,
+        told: Told,
         seed: u64,
     ) -> Library {
         let mut rng = Pcg64::seed_from_u64(seed);
@@ -167,7 +176,7 @@ impl Material {
             (Asked::Words, confidence.usual_for_words(&sample)),
             (Asked::Picture, confidence.usual_for_pictures(&sample)),
         ]);
-        Library { pictures, there, gone, usual, keywords, seed }
+        Library { pictures, there, gone, usual, told, seed }
     }
 
     /// Asks everything that the library was made for. Of pictures, as many with nothing
@@ -235,8 +244,8 @@ impl Material {
         one: &Asking,
         present: bool,
     ) -> Example {
-        let candidates = library.pictures.iter().filter(|&&i| Some(i) != one.itself);
-        let mut scored: Vec<(f32, usize)> = candidates
+        let candidates = || library.pictures.iter().filter(|&&i| Some(i) != one.itself);
+        let mut scored: Vec<(f32, usize)> = candidates()
             .map(|&i| (dot(self.pictures[i].embedding.values(), one.embedding.values()), i))
             .collect();
         let size = scored.len();
@@ -248,26 +257,30 @@ impl Material {
         let best: Vec<f32> = scored.iter().map(|s| s.0).collect();
         let vectors: Vec<&[f32]> =
             scored.iter().map(|s| self.pictures[s.1].embedding.values()).collect();
-        let hits: Vec<Candidate> = scored
-            .iter()
-            .enumerate()
-            .map(|(rank, &(cosine, i))| Candidate {
-                cosine,
-                rank: rank + 1,
-                told: library.keywords && !self.pictures[i].words.is_empty(),
-                words: if library.keywords {
-                    share(&one.words, &self.pictures[i].words)
-                } else {
-                    0.0
-                },
-                fits: self.pictures[i].group == one.group,
-            })
-            .collect();
+        let keywords = library.told != Told::Nothing;
+        let candidate = |rank: usize, cosine: f32, i: usize| {
+            let picture = &self.pictures[i];
+            let told = keywords && !picture.words.is_empty();
+            let words = if keywords { share(&one.words, &picture.words) } else { 0.0 };
+            Candidate { cosine, rank, told, words, fits: picture.group == one.group }
+        };
+        let nearest = scored.iter().enumerate();
+        let mut hits: Vec<Candidate> =
+            nearest.map(|(rank, &(cosine, i))| candidate(rank + 1, cosine, i)).collect();
+        let told = hits.iter().filter(|h| h.told).count() as f64 / hits.len().max(1) as f64;
+        if library.told == Told::OfFound {
+            let near: HashSet<usize> = scored.iter().map(|s| s.1).collect();
+            let found = candidates()
+                .filter(|&i| !near.contains(i))
+                .filter(|&&i| share(&one.words, &self.pictures[i].words) >= 1.0);
+            let judged_by = as_learned(-1.0, 1.0, &best);
+            hits.extend(found.take(LOOKED_AT).map(|&i| candidate(LOOKED_AT, judged_by, i)));
+        }
         let evidence = Evidence {
             excess: excess(&best, size, &one.expected),
             agreement: agreement(&vectors),
             words: hits.iter().map(|h| h.words).fold(0.0, f64::max),
-            told: hits.iter().filter(|h| h.told).count() as f64 / hits.len().max(1) as f64,
+            told,
             cosine: best.first().map_or(0.0, |&s| f64::from(s)),
             spread: one.expected.deviation,
         };

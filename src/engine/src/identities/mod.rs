@@ -75,6 +75,9 @@ pub struct Identified {
     /// Of pictures of strangers, at most this share gets some name; `None` where that is
     /// not known.
     pub strangers_named: Option<f64>,
+    /// The share of strangers that was aimed at, if so many are enrolled that no measured rate
+    /// of single comparisons is small enough for it.
+    pub aim_missed: Option<f64>,
     /// Names that could not be compared: enrolled in another space, or damaged.
     pub not_comparable: Vec<String>,
 }
@@ -265,6 +268,10 @@ impl Engine {
             name,
             candidates,
             strangers_named: operating.as_ref().and_then(|o| o.strangers_named(enrolled)),
+            aim_missed: operating
+                .as_ref()
+                .zip(options.accepting)
+                .and_then(|(o, accepting)| o.aim_missed(accepting, enrolled)),
             operating,
             enrolled,
             not_comparable,

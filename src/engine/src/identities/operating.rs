@@ -124,6 +124,14 @@ impl Operating {
         (bound < 1.0).then_some(bound)
     }
 
+    /// The share of strangers that is aimed at where nobody says another, if single comparisons
+    /// among `enrolled` would have to be stricter for it than was measured.
+    pub(crate) fn aim_missed(&self, accepting: Accepting, enrolled: usize) -> Option<f64> {
+        let usual = accepting == Accepting::Usual;
+        let together = self.rate?.false_accept * enrolled as f64;
+        (usual && together > USUAL_IN_SEARCH * (1.0 + 1e-9)).then_some(USUAL_IN_SEARCH)
+    }
+
     /// Whether a score is enough.
     pub(crate) fn accepts(&self, score: f32) -> bool {
         f64::from(score) >= self.threshold

@@ -10,7 +10,7 @@ use ekphrasis_index::{
 use ndarray::linalg::general_mat_mul;
 use ndarray::{Array2, ArrayView2, s};
 
-use super::classify::LabelVectors;
+use super::classify::{LabelVectors, doubt_of_few_labels};
 use crate::{Engine, EngineError, ItemId, naming};
 
 /// Pictures that are compared with all labels at once: as many scores stay near the core.
@@ -161,10 +161,15 @@ impl Engine {
                 Written::Yes => {
                     // Copies may have been looked for among those with a label.
                     *self.copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
+                    let count = labels.len();
                     let mut applied = summary(name, rule, pictures.len(), labels, &answers);
+                    if rule.multi {
+                        applied.warnings.extend(doubt_of_few_labels(count));
+                    }
                     if !rule.multi && !vectors.tells_none() {
                         applied.warnings.push(
-                            "this model cannot tell when none of the labels fits, so a picture of                              something else is labelled as well; `ek model calibrate` lets it tell"
+                            "this model cannot tell when none of the labels fits, so a picture of \
+                             something else is labelled as well; `ek model calibrate` lets it tell"
                                 .into(),
                         );
                     }

@@ -14,7 +14,9 @@ use rand::seq::SliceRandom;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use super::classify::{AnyEvidence, EachEvidence, deviations, each_weights, mixed, weights};
+use super::classify::{
+    AnyEvidence, EachEvidence, FEWEST_LEARNED, deviations, each_weights, mixed, weights,
+};
 use crate::confidence::{Confidence, Expected};
 use crate::eval::Seen;
 use crate::{EngineError, Towers, labels};
@@ -24,7 +26,7 @@ const WEIGHTS: [f64; 7] = [0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8];
 /// Multiples of deviations that are tried.
 const SHARPNESS: [f64; 7] = [0.7, 1.0, 1.3, 1.6, 2.0, 2.5, 3.0];
 /// Labels of a set, if there are twice as many things.
-const WAYS: [usize; 6] = [3, 5, 10, 20, 50, MOST_WAYS];
+const WAYS: [usize; 6] = [FEWEST_LEARNED, 5, 10, 20, 50, MOST_WAYS];
 const MOST_WAYS: usize = 100;
 /// Labels among which weights of words are tried.
 const WEIGHED_AMONG: usize = 20;
@@ -151,6 +153,8 @@ pub(crate) struct SetsSaid {
     pub(crate) each: Said,
     /// How probable that one is which is most probable by itself, of each picture.
     pub(crate) first: Said,
+    /// How probable the best label is where one is to be chosen: its share of what none leaves.
+    pub(crate) chosen: Said,
 }
 
 /// Probabilities, and whether they came true.
@@ -184,6 +188,7 @@ pub(crate) fn try_out(
         return Ok(None);
     }
     let mut trial = LabelTrial { things: things.len(), ..LabelTrial::default() };
+    let logit_scale = f64::from(towers.labels().logit_scale);
     for draw in 0..DRAWS {
         let drawn = draw_set(&things, draw, seed);
         drawn.judged(calibration.words_weight, confidence, |judged| {
@@ -196,6 +201,9 @@ pub(crate) fn try_out(
             let mut sets = [all, by_labels.entry(labels).or_default()];
             let any = judged.evidence.probability(weights);
             sets.iter_mut().for_each(|sets| sets.any.add(any, judged.own.is_some()));
+            let (chosen, share) = judged.chosen(calibration.sharpness, logit_scale);
+            let right = judged.own == Some(chosen);
+            sets.iter_mut().for_each(|sets| sets.chosen.add(any * share, right));
             let Some(each) = &calibration.each else { return };
             let mut first = (0.0, false);
             for (i, (&cosine, expected)) in judged.cosines.iter().zip(judged.expected).enumerate() {
@@ -310,11 +318,27 @@ struct Beside<'a> {
     expected: &'a [&'a Expected],
     /// Of each label, whether it is known by a picture.
     by_picture: &'a [bool],
+    /// Whether labels are known by different things.
+    differ: bool,
     /// The label that fits best, and what tells whether it does.
     best: usize,
     evidence: AnyEvidence,
     /// The label that the picture has.
     own: Option<usize>,
+}
+
+impl Beside<'_> {
+    /// The label that is chosen, as a request's or a set's is, and its softmax among all.
+    fn chosen(&self, sharpness: f64, logit_scale: f64) -> (usize, f64) {
+        let strength: Vec<f64> = match self.differ {
+            true => deviations(self.cosines, self.expected).iter().map(|d| d * sharpness).collect(),
+            false => self.cosines.iter().map(|&c| f64::from(c) * logit_scale).collect(),
+        };
+        let best = (0..strength.len()).max_by(|&a, &b| strength[a].total_cmp(&strength[b]));
+        let best = best.unwrap_or(0);
+        let sum: f64 = strength.iter().map(|s| (s - strength[best]).exp()).sum();
+        (best, 1.0 / sum)
+    }
 }
 
 impl Drawn<'_> {
@@ -329,6 +353,7 @@ impl Drawn<'_> {
         let expected: Vec<Expected> =
             vectors.iter().map(|v| confidence.expected(v.values())).collect();
         let expected: Vec<&Expected> = expected.iter().collect();
+        let differ = self.known.windows(2).any(|two| two[0] != two[1]);
         let by_picture: Vec<bool> = self.known.iter().map(|&k| k != Known::Words).collect();
         for &(picture, own) in &self.shown {
             let cosines: Vec<f32> =
@@ -338,6 +363,7 @@ impl Drawn<'_> {
                 cosines: &cosines,
                 expected: &expected,
                 by_picture: &by_picture,
+                differ,
                 best,
                 evidence,
                 own,

@@ -116,6 +116,19 @@ pub(super) fn weights(bias: f64, w: &[f64]) -> AnyLabelWeights {
     AnyLabelWeights { bias, deviations: w[0], gap: w[1], rare: w[2], cosine: w[3], labels: w[4] }
 }
 
+/// Labels of the smallest sets that judging each by itself was learned on.
+pub(super) const FEWEST_LEARNED: usize = 3;
+
+/// What is said where so few labels are judged by themselves that it was not learned.
+pub fn doubt_of_few_labels(labels: usize) -> Option<String> {
+    (labels < FEWEST_LEARNED).then(|| {
+        format!(
+            "judging each label by itself was learned on sets of {FEWEST_LEARNED} and more, where half \
+             of the pictures have one; of fewer labels the probabilities are a guess"
+        )
+    })
+}
+
 /// What tells whether a label fits, whatever others do.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct EachEvidence {
@@ -132,7 +145,8 @@ impl EachEvidence {
             deviations: (f64::from(cosine) - expected.mean) / expected.deviation,
             rare: -expected.at_least(cosine, 1).ln(),
             cosine: f64::from(cosine),
-            labels: (labels as f64).ln(),
+            // Nothing was learned of fewer.
+            labels: (labels.max(FEWEST_LEARNED) as f64).ln(),
         }
     }
 
@@ -538,5 +552,16 @@ mod tests {
             }
         }
         assert!(within > 50 && never > 10 && always > 10, "{within} {never} {always}");
+    }
+
+    #[test]
+    fn fewer_labels_than_were_learned_on_are_judged_as_the_fewest_that_were() {
+        let expected = Expected::of((0..100u8).map(|i| f32::from(i) / 100.0).collect());
+        let of = |labels| EachEvidence::of(0.7, &expected, labels).figures();
+        assert_eq!(of(1), of(FEWEST_LEARNED));
+        assert_eq!(of(2), of(FEWEST_LEARNED));
+        assert!(of(FEWEST_LEARNED + 1)[3] > of(FEWEST_LEARNED)[3]);
+        let doubted = [1, 2, 3, 100].map(|labels| doubt_of_few_labels(labels).is_some());
+        assert_eq!(doubted, [true, true, false, false]);
     }
 }

@@ -17,6 +17,7 @@ use crate::{Engine, EngineError, labels};
 
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
 pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
+pub use self::classify::doubt_of_few_labels;
 pub(crate) use self::classify::{LabelVectors, words_weight};
 pub(crate) use self::kept::SetVectors;
 
@@ -160,9 +161,10 @@ impl Engine {
                 if writing == Writing::Add { self.to_add_to(before)? } else { vec![] };
             self.write_words(&mut vectors, new)?;
             naming::add_new(&mut vectors, pictures);
+            let vectors = sorted(vectors);
             check_size(name, &vectors, new)?;
             check_different(&vectors, new)?;
-            let named = Named { name: name.into(), at: naming::now(), vectors: sorted(vectors) };
+            let named = Named { name: name.into(), at: naming::now(), vectors };
             Ok((named, is_new))
         })?;
         Ok(ChangedLabelSet { set: self.label_set_of(&named), new, not_taken })
@@ -415,6 +417,21 @@ fn check_different(vectors: &[NamedVector], new: &[NewLabel]) -> Result<(), Engi
             && (new.contains(label) || new.contains(other))
         {
             return Err(labels::same_but_for_capitals(other, label));
+        }
+    }
+    check_words_differ(vectors, &new)
+}
+
+/// Whether labels that are known by words only are known by different ones: others always tie.
+fn check_words_differ(vectors: &[NamedVector], new: &HashSet<&str>) -> Result<(), EngineError> {
+    let mut seen: HashMap<String, &str> = HashMap::new();
+    for of in vectors.chunk_by(|a, b| a.part == b.part) {
+        let [NamedVector { part, origin: Origin::Words(words), .. }] = of else { continue };
+        let (label, words) = (part.as_str(), words.trim());
+        if let Some(other) = seen.insert(words.to_lowercase(), label)
+            && (new.contains(label) || new.contains(other))
+        {
+            return Err(labels::known_by_the_same(other, label, words));
         }
     }
     Ok(())
