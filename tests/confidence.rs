@@ -109,9 +109,9 @@ fn a_picture_whose_words_are_asked_for_is_found_by_them() {
     for other in told["hits"].as_array().expect("hits").iter().skip(1) {
         assert!(other["confidence"].as_f64().expect("a number") < first, "{told}");
     }
-    assert!(first > 0.5 && probability(&told) > probability(&plain) + 0.1, "{plain}\n{told}");
+    assert!(first > 0.4 && probability(&told) > probability(&plain) + 0.1, "{plain}\n{told}");
     // It is not left out by who wants what fits.
-    let kept = ask(&["--min-confidence", "0.5"]).exits(0).json();
+    let kept = ask(&["--min-confidence", "0.4"]).exits(0).json();
     assert_eq!(kept["hits"][0]["path"], json!(last), "{kept}");
     // Part of the words is not all of them.
     let part = home.ek(&["search", "--json", "spreadsheet xqzt vorp"]).exits(0).json();
@@ -120,6 +120,8 @@ fn a_picture_whose_words_are_asked_for_is_found_by_them() {
 
 #[test]
 fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
+    // Of the whole it is told with four digits.
+    const ROUNDED: f64 = 1e-4;
     let home = indexed();
     let ask = |args: &[&str]| home.ek(&[&["search", "--json"], args].concat()).exits(0).json();
     let confidence = |hit: &Value| hit["confidence"].as_f64().expect("a number");
@@ -127,7 +129,7 @@ fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
         let one = ask(&[query, "--filter", "name:cat*"]);
         let hits = one["hits"].as_array().expect("hits");
         assert_eq!(hits.len(), 1, "{one}");
-        assert!(probability(&one) <= confidence(&hits[0]) + 1e-6, "{query}: {one}");
+        assert!(probability(&one) <= confidence(&hits[0]) + ROUNDED, "{query}: {one}");
         // Alone it is no likelier than among all.
         let all = ask(&[query, "-n", "12"]);
         let same = all["hits"].as_array().expect("hits").iter().find(|h| h["id"] == hits[0]["id"]);
@@ -135,7 +137,7 @@ fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
         assert!(confidence(&hits[0]) < same + 0.1, "{query}: {one}\n{all}");
         let some = ask(&[query, "--filter", "name:plain*"]);
         let sum: f64 = some["hits"].as_array().expect("hits").iter().map(confidence).sum();
-        assert!(probability(&some) <= sum + 1e-5, "{query}: {some}");
+        assert!(probability(&some) <= sum + ROUNDED, "{query}: {some}");
     }
 }
 
