@@ -34,13 +34,14 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
     };
     let labelled = keep_good(&args.files, replies)?;
     let doubt = labelled.first().and_then(|(_, r)| doubt_of_few_labels(r.labels.len()));
-    if let Some(doubt) = doubt.filter(|_| args.multi && !global.quiet) {
-        output::note(&format!("ek: {doubt}"));
+    let warnings: Vec<String> = doubt.filter(|_| args.multi).into_iter().collect();
+    if !global.quiet {
+        warnings.iter().for_each(|doubt| output::note(&format!("ek: {doubt}")));
     }
     if global.json {
         let images =
             labelled.iter().map(|(path, r)| wire::LabelledImage::new(Some(path), r)).collect();
-        output::json(&wire::LabelReply { images })?;
+        output::json(&wire::LabelReply { images, warnings })?;
     } else {
         for (path, reply) in &labelled {
             show(path, reply, labelled.len() > 1)?;

@@ -10,7 +10,7 @@ mod operation;
 
 use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source};
+use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source, doubt_of_few_labels};
 
 pub(crate) use self::jobs::Followers;
 use crate::body;
@@ -302,6 +302,10 @@ async fn label(
     let (picture, labels) = block(move || request::label(Fields::from_body(raw)?)).await?;
     let many = matches!(&labels, Labels::Words(words)
         if words.labels.len() * words.templates.len().max(1) > MANY);
+    let multi = match &labels {
+        Labels::Words(request) => request.multi,
+        Labels::Set(_, multi) => *multi,
+    };
     let work = move || {
         let about = about_picture(matches!(picture, Picture::Stored(_)));
         let source = source(&engine, picture)?;
@@ -313,7 +317,8 @@ async fn label(
             }
         };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
-        Ok(Json(wire::LabelReply { images }))
+        let doubt = multi.then(|| doubt_of_few_labels(reply.labels.len())).flatten();
+        Ok(Json(wire::LabelReply { images, warnings: doubt.into_iter().collect() }))
     };
     if many { long(work).await } else { block(work).await }
 }

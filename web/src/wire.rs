@@ -48,6 +48,9 @@ use crate::date::rfc3339;
 pub struct LabelReply {
     /// In the order they were given.
     pub images: Vec<LabelledImage>,
+    /// What is to be doubted of them. Left out if there is nothing.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
 }
 
 /// What one picture was classified as.

@@ -121,7 +121,8 @@ export class Jobs {
       words.push(`${count(seen, "file", "files")}: ${number(indexed)} new, ${number(unchanged)} known, ${number(removed)} gone, ${number(failed)} failed, in ${duration(seconds)}`);
     } else if (job.result?.used) {
       const { outcome, report, missing_count: missing } = job.result.used;
-      words.push(`${outcome.replace("_", " ")}: ${number(report.indexed)} embedded${missing ? `, ${number(missing)} would be lost` : ""}`);
+      if (outcome === "variant") words.push("of the store's own space: nothing had to be embedded");
+      else words.push(`${outcome.replace("_", " ")}: ${number(report.indexed)} embedded${missing ? `, ${number(missing)} would be lost` : ""}`);
     } else if (job.result?.removed !== null && job.result) {
       words.push(`${count(job.result.removed, "item", "items")} forgotten`);
     }

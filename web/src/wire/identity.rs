@@ -137,6 +137,10 @@ pub struct IdentifiedImage {
     /// Of pictures of strangers, at most this share gets some name; null where that is not
     /// known.
     pub strangers_named: Option<f64>,
+    /// The share of strangers that was aimed at, where so many are enrolled that it cannot be
+    /// held. Left out where it can.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub aim_missed: Option<f64>,
     /// Names that could not be compared: enrolled with another model, or damaged. Left out
     /// if there are none.
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -240,6 +244,7 @@ impl IdentifiedImage {
             enrolled: found.enrolled,
             operating: found.operating.as_ref().map(Operating::from),
             strangers_named: found.strangers_named,
+            aim_missed: found.aim_missed,
             not_comparable: found.not_comparable.clone(),
         }
     }

@@ -146,7 +146,7 @@ fn a_label_reply_has_the_promised_names() {
     let groups = vec![engine::LabelGroup { label: "animal".into(), probability: 0.75 }];
     let reply = engine::LabelReply { labels: vec![score], none_of_these: Some(0.25), groups };
     let images = vec![LabelledImage::new(Some(Path::new("/a.jpg")), &reply)];
-    let seen = serde_json::to_value(LabelReply { images }).expect("plain data");
+    let seen = serde_json::to_value(LabelReply { images, warnings: vec![] }).expect("plain data");
     let label = json!({"label": "animal > cat", "probability": 0.75, "score": 0.5});
     let groups = json!([{"label": "animal", "probability": 0.75}]);
     let image =
