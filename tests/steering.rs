@@ -111,10 +111,10 @@ fn likes_and_dislikes_steer_in_the_terminal_and_over_http() {
     let forwarded = search(&home, &["--like", &cat, "--dislike", &rocket]).exits(0);
     assert_eq!(forwarded.paths(), steered.paths());
     let (status, problem) = server.post("/v1/feedback", &json!({"text": "a cat"}));
-    assert_eq!((status, &problem["field"]), (422, &json!("liked")));
+    assert_eq!((status, &problem["field"]), (400, &json!("liked")));
     let both = json!({"text": "a cat", "liked": [cat, rocket], "disliked": [rocket]});
     let (status, problem) = server.post("/v1/feedback", &both);
-    assert_eq!((status, &problem["field"]), (400, &json!("disliked")), "{problem}");
+    assert_eq!((status, &problem["field"]), (422, &json!("disliked")), "{problem}");
     assert!(problem.to_string().contains(&rocket), "{problem}");
     let unknown = json!({"text": "a cat", "liked": ["0".repeat(32)]});
     assert_eq!(server.post("/v1/feedback", &unknown).0, 404);

@@ -171,7 +171,8 @@ impl Answers {
         // One for each picture.
         let reply = replies.swap_remove(0)?;
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
-        text(&wire::LabelReply { images })
+        // Compared with each other, and not each by itself, which may be doubted.
+        text(&wire::LabelReply { images, warnings: vec![] })
     }
 
     fn status(&self, config: &Config) -> Answer {
