@@ -1,5 +1,6 @@
 //! What can be typed after `ek`. The names are a promise to scripts.
 
+mod copying;
 mod moving;
 mod naming;
 mod pulling;
@@ -12,6 +13,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ekphrasis_engine::{PrecisionChoice, ProviderChoice};
 
+pub(crate) use self::copying::{CopyArgs, StoreArgs, WorkerArgs};
 pub(crate) use self::moving::{BridgeArgs, UseArgs};
 pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
@@ -100,6 +102,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Take in what `ek export` wrote from a store of the same model
     Import(ImportArgs),
+    /// Carry a store elsewhere: into another folder, to a Milvus server, or back
+    Copy(CopyArgs),
     /// List the models here, look at one, or bring one in
     Model(ModelArgs),
     /// Measure how much searches miss, and make them as wide as the target needs
@@ -161,6 +165,8 @@ pub(crate) struct IndexArgs {
     /// Stay and follow changes until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -255,6 +261,8 @@ pub(crate) struct StatusArgs {
     /// List the files that could not be indexed, with the reasons
     #[arg(long)]
     pub(crate) failures: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Args)]

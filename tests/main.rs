@@ -8,6 +8,7 @@ mod bridges;
 mod browser;
 mod cluster;
 mod confidence;
+mod copying;
 mod crash;
 mod duplicates;
 mod eval;
@@ -28,6 +29,8 @@ mod packaging;
 mod providers;
 mod pull;
 mod server;
+#[cfg(feature = "milvus")]
+mod shared_store;
 mod steering;
 mod support;
 mod train;

@@ -6,7 +6,7 @@ use ekphrasis_engine::{IndexOptions, IndexReport, Serving, WatchEvent, watch};
 use ekphrasis_web::wire;
 use serde_json::json;
 
-use super::{Done, config, open_to_write, stop_on_interrupt};
+use super::{Done, config, open_to_write, shared, stop_on_interrupt};
 use crate::cli::{Global, IndexArgs};
 use crate::failure::Failure;
 use crate::forward::{Ended, Forward, texts};
@@ -18,6 +18,9 @@ const SHOWN_FAILURES: usize = 20;
 const WORTH_A_LOOK: f64 = 2.0;
 
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.worker.store.store {
+        return shared::index(global, args, store);
+    }
     let config = config(global)?;
     if !args.watch
         && let Some(server) = Forward::to_holder(&config)

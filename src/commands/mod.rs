@@ -1,6 +1,7 @@
 //! One file a verb (or two that belong together).
 
 mod cluster;
+mod copy;
 mod doctor;
 mod dupes;
 mod eval;
@@ -24,7 +25,9 @@ mod remove;
 mod retry;
 mod search;
 mod serve;
+mod shared;
 mod status;
+mod stores;
 mod train;
 
 use std::path::PathBuf;
@@ -68,6 +71,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Train(args) => train::train(global, args),
         Verb::Export(args) => exchange::export(global, args),
         Verb::Import(args) => exchange::import(global, args),
+        Verb::Copy(args) => copy::copy(global, args),
         Verb::Model(args) => model::model(global, &args.verb),
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),

@@ -49,6 +49,9 @@ pub struct Config {
     pub provider: ProviderChoice,
     /// `EK_API_KEY`, for the server.
     pub api_key: Option<String>,
+    /// `EK_MILVUS_TOKEN`: `user:password` or an API key, for stores on a Milvus server.
+    #[cfg(feature = "milvus")]
+    pub milvus_token: Option<ekphrasis_milvus::Token>,
     /// For `ek model pull`.
     pub hub: HubSettings,
 }
@@ -138,6 +141,10 @@ pub enum ConfigError {
     /// A key that no HTTP header can carry.
     #[error("EK_API_KEY is not valid UTF-8; choose a key of letters and digits")]
     Key,
+    /// A token that no request to a Milvus server can carry.
+    #[cfg(feature = "milvus")]
+    #[error("EK_MILVUS_TOKEN is not valid UTF-8; it is user:password or an API key")]
+    MilvusToken,
     /// A provider that nobody knows.
     #[error("EK_PROVIDER: {0}")]
     Provider(String),
@@ -247,6 +254,12 @@ impl Config {
                 None => None,
                 Some(Ok(key)) => Some(key),
                 Some(Err(_)) => return Err(ConfigError::Key),
+            },
+            #[cfg(feature = "milvus")]
+            milvus_token: match env("EK_MILVUS_TOKEN").map(OsString::into_string) {
+                None => None,
+                Some(Ok(token)) => Some(ekphrasis_milvus::Token::new(token)),
+                Some(Err(_)) => return Err(ConfigError::MilvusToken),
             },
             hub: HubSettings::resolve_in(env),
         })

@@ -3,7 +3,7 @@
 
 use unicode_script::{Script, UnicodeScript};
 
-use crate::{Engine, EngineError};
+use crate::{Engine, EngineError, Towers};
 
 /// The share of a query's letters that may be of other scripts: a formula or a name.
 const FOREIGN: f64 = 0.2;
@@ -16,25 +16,30 @@ impl Engine {
     /// # Errors
     /// If the text tower cannot be loaded or fails.
     pub fn doubt(&self, text: &str) -> Result<Option<String>, EngineError> {
-        let languages = self.towers.languages();
-        if let Some(found) = foreign_script(text, languages) {
-            return Ok(Some(format!(
-                "the model {} is for texts in {} and may not know the {found} letters in {}; what it finds may be chance",
-                self.towers.name(),
-                languages.join(", "),
-                shown(text)
-            )));
-        }
-        let share = self.towers.text()?.unknown_share(text)?;
-        Ok((share > UNKNOWN).then(|| {
-            format!(
-                "the model {} has no words for {:.0} % of {}; what it finds may be chance",
-                self.towers.name(),
-                share * 100.0,
-                shown(text)
-            )
-        }))
+        doubt(&*self.towers, text)
     }
+}
+
+/// The same of any model.
+pub(crate) fn doubt(towers: &dyn Towers, text: &str) -> Result<Option<String>, EngineError> {
+    let languages = towers.languages();
+    if let Some(found) = foreign_script(text, languages) {
+        return Ok(Some(format!(
+            "the model {} is for texts in {} and may not know the {found} letters in {}; what it finds may be chance",
+            towers.name(),
+            languages.join(", "),
+            shown(text)
+        )));
+    }
+    let share = towers.text()?.unknown_share(text)?;
+    Ok((share > UNKNOWN).then(|| {
+        format!(
+            "the model {} has no words for {:.0} % of {}; what it finds may be chance",
+            towers.name(),
+            share * 100.0,
+            shown(text)
+        )
+    }))
 }
 
 /// The text in quotes, cut if it is long.
