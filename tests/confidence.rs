@@ -113,6 +113,14 @@ fn a_picture_whose_words_are_asked_for_is_found_by_them() {
     // It is not left out by who wants what fits.
     let kept = ask(&["--min-confidence", "0.4"]).exits(0).json();
     assert_eq!(kept["hits"][0]["path"], json!(last), "{kept}");
+    // Nor does a filter that lets nothing else through hide it.
+    let name = format!("name:{}", last.rsplit('/').next().expect("a name"));
+    let alone = ask(&["--filter", &name]).exits(0).json();
+    let hit = alone["hits"][0]["confidence"].as_f64().expect("a number");
+    assert!(hit > 0.3 && probability(&alone) > hit - 1e-4, "{alone}");
+    // Words find nothing where only vectors are asked.
+    let vector = ask(&["--mode", "vector"]).exits(0).json();
+    assert!(probability(&vector) < probability(&told), "{vector}\n{told}");
     // Part of the words is not all of them.
     let part = home.ek(&["search", "--json", "spreadsheet xqzt vorp"]).exits(0).json();
     assert!(probability(&part) < probability(&told), "{part}\n{told}");

@@ -25,8 +25,8 @@ const LONG_PATIENCE: Duration = Duration::from_secs(60);
 /// No answer takes longer, from its turn on: a search takes milliseconds, and something is
 /// wrong with the disk by then.
 const ANSWER: Duration = Duration::from_secs(30);
-/// Nor one of those that may take seconds.
-const LONG_ANSWER: Duration = Duration::from_secs(120);
+/// Nor one of those that may take seconds: as long as `ek` itself waits for a server.
+const LONG_ANSWER: Duration = Duration::from_secs(600);
 /// Bodies over this many bytes are received by few at once.
 pub(crate) const LARGE_BODY: u64 = 1 << 20;
 /// How few.

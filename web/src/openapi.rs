@@ -71,7 +71,7 @@ fn describe() -> OpenApi {
              model was trained on. Errors are RFC 9457 problem documents. Fields of a POST may come \
              as JSON or as a form; in a form, lists are repeated fields or have commas between. \
              GET is also answered to HEAD. When as much waits as may wait, the answer is 429 with \
-             Retry-After; when one takes over 30 seconds (120 where many texts or pictures are \
+             Retry-After; when one takes over 30 seconds (600 where many texts or pictures are \
              encoded), it is 503, and what was begun goes on to its end.",
         ))
         .build();

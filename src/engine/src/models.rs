@@ -124,6 +124,12 @@ pub struct RemovedModel {
     pub bridge: bool,
 }
 
+fn not_imported(name: &str) -> EngineError {
+    EngineError::NotFound(format!(
+        "no model was imported as {name:?}; `ek model list` shows those there are"
+    ))
+}
+
 /// Removes an imported model that no store of the data folder needs: none goes with it, and
 /// none would be left without a model of its space.
 ///
@@ -135,11 +141,15 @@ pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineE
     let models = known_models(config)?;
     let is_it = |known: &&Known| known.dir == config.models.join(name);
     let space = |known: &Known| known.manifest.as_ref().ok().map(|m| m.space().clone());
+    if !models.iter().any(|known| is_it(&known)) {
+        return Err(not_imported(name));
+    }
     let own = models.iter().find(is_it).and_then(space);
     let others =
         |of: &Space| models.iter().any(|known| !is_it(&known) && space(known).as_ref() == Some(of));
     for g in generations(&config.data)? {
-        let goes_with_it = g.model.as_deref() == Some(name) && g.space == own;
+        // One that cannot be read may be mended.
+        let goes_with_it = g.model.as_deref() == Some(name) && (own.is_none() || g.space == own);
         let is_last = g.space.as_ref().is_some_and(|of| own.as_ref() == Some(of) && !others(of));
         if !(goes_with_it || is_last) {
             continue;
@@ -156,9 +166,7 @@ pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineE
         }));
     }
     let Some(bytes) = library.remove(name)? else {
-        return Err(EngineError::NotFound(format!(
-            "no model was imported as {name:?}; `ek model list` shows those there are"
-        )));
+        return Err(not_imported(name));
     };
     let bridge = bridge::remove(&config.data, name)?;
     Ok(RemovedModel { bytes, bridge })

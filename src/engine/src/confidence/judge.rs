@@ -12,7 +12,7 @@ use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
-use crate::{Engine, EngineError, PartQuery, SearchRequest};
+use crate::{Engine, EngineError, Mode, PartQuery, SearchRequest};
 
 /// Pictures of a library that tell what its scores are usually like.
 const SAMPLE: usize = 512;
@@ -129,8 +129,11 @@ pub(crate) struct Judged {
     /// Among how many they are judged.
     size: usize,
     words: Vec<String>,
-    /// The most that anything can be.
-    at_most: f64,
+    /// The tenth best cosine of the library, whatever the filter; the least that weights were
+    /// learned on.
+    tenth: Option<f32>,
+    /// The least and the most that anything can be.
+    between: (f64, f64),
 }
 
 impl Engine {
@@ -170,6 +173,15 @@ impl Engine {
             exact: request.exact,
             ..Query::default()
         })?;
+        let nearest_of_all = |k: usize| {
+            store.search(&Query {
+                vector: Some(query.clone()),
+                k,
+                filter: Filter::of_kind(Kind::Image),
+                exact: request.exact,
+                ..Query::default()
+            })
+        };
         let all = best.len();
         best.retain(|hit| !asking.contains(&hit.id));
         passing = passing.saturating_sub(all - best.len());
@@ -191,13 +203,28 @@ impl Engine {
         let mut seen = ids;
         seen.extend(asking);
         let by_words = match text {
-            Some(text) if !words.is_empty() => holding_all(store, text, &words, filter, &seen)?,
+            Some(text) if !words.is_empty() && request.mode != Mode::Vector => {
+                holding_all(store, text, &words, filter, &seen)?
+            }
             _ => vec![],
         };
+        let tenth = match passing {
+            few if few < FITTED_AMONG => {
+                nearest_of_all(LOOKED_AT)?.pop().and_then(|hit| hit.cosine)
+            }
+            _ => best.last().copied(),
+        };
+        // Among all, the nearest are no lower than the tenth anyway.
+        let mut judged_by: Vec<f32> = items
+            .iter()
+            .zip(&best)
+            .map(|(i, &c)| as_learned(c, share_of_words(&words, i), tenth.as_slice()))
+            .collect();
+        judged_by.sort_by(|a, b| b.total_cmp(a));
         let expected = confidence.background.expected(query.values());
         let told = items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
-            excess: excess(&best, size, &expected),
+            excess: excess(&judged_by, size, &expected),
             agreement: agreement(&super::rows(&vectors)),
             words: items
                 .iter()
@@ -205,7 +232,7 @@ impl Engine {
                 .map(|item| share_of_words(&words, item))
                 .fold(0.0, f64::max),
             told: told as f64 / items.len().max(1) as f64,
-            cosine: best.first().map_or(0.0, |&s| f64::from(s)),
+            cosine: judged_by.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
         };
         let usual = self.usual.get(confidence, store, asked)?;
@@ -217,17 +244,22 @@ impl Engine {
             best,
             size,
             words,
-            at_most: 1.0,
+            tenth,
+            between: (0.0, 1.0),
         };
-        if passing < FEW {
-            // However they hang together, it is at most the sum.
+        if passing < FITTED_AMONG {
+            // However they hang together, it is no less than the best of them, and of few no
+            // more than the sum.
             let nearest = items.iter().zip(&judged.best).filter_map(|(i, &c)| judged.hit(i, c));
             let nearest: Vec<f32> = nearest.collect();
             let farthest = judged.best.last().copied().unwrap_or(-1.0);
-            let told: f32 = by_words.iter().filter_map(|i| judged.hit(i, farthest)).sum();
-            let others = passing.saturating_sub(nearest.len() + by_words.len()) as f32;
+            let told: Vec<f32> = by_words.iter().filter_map(|i| judged.hit(i, farthest)).collect();
+            let least = nearest.iter().chain(&told).copied().fold(0.0, f32::max);
+            let others = passing.saturating_sub(nearest.len() + told.len()) as f32;
             let others = others * nearest.last().copied().unwrap_or(0.0);
-            judged.at_most = f64::from((nearest.iter().sum::<f32>() + told + others).min(1.0));
+            let sum = nearest.iter().chain(&told).sum::<f32>() + others;
+            let most = if passing < FEW { sum.min(1.0) } else { 1.0 };
+            judged.between = (f64::from(least), f64::from(most.max(least)));
         }
         Ok(Some(judged))
     }
@@ -330,7 +362,8 @@ impl Judged {
         let p = if self.size == 0 {
             0.0
         } else {
-            probability(&self.evidence, self.confidence.judgement(self.asked)).min(self.at_most)
+            let (least, most) = self.between;
+            probability(&self.evidence, self.confidence.judgement(self.asked)).clamp(least, most)
         };
         Anything { probability: Some(p), verdict: Verdict::of(p) }
     }
@@ -342,7 +375,7 @@ impl Judged {
         }
         let judgement = self.confidence.judgement(self.asked);
         let words = share_of_words(&self.words, item);
-        let cosine = as_learned(cosine, words, &self.best);
+        let cosine = as_learned(cosine, words, self.tenth.as_slice());
         let rank = 1 + self.best.iter().filter(|&&other| other > cosine + ROUNDING).count();
         let evidence = HitEvidence::new(
             cosine,

@@ -283,9 +283,12 @@ pub fn drop_old(data: &Path, holder: &Holder) -> Result<Vec<Generation>, EngineE
         if then != now {
             point(data, &then)?;
         }
-        match fs_err::remove_file(dir.join(NOTE)) {
-            Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-            _ => {}
+        // The second one is left by who was killed while noting.
+        for name in [NOTE.to_owned(), format!("{NOTE}.new")] {
+            match fs_err::remove_file(dir.join(name)) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
+                _ => {}
+            }
         }
         LocalStore::discard(&dir, holder)?;
         dropped.push(old);

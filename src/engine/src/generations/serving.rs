@@ -26,7 +26,7 @@ pub struct Serving {
     /// One move at a time.
     moving: Mutex<()>,
     /// Closes the engine that was left, once nobody asks it any more.
-    leaving: Mutex<Option<JoinHandle<()>>>,
+    leaving: Mutex<Vec<JoinHandle<()>>>,
 }
 
 impl Serving {
@@ -181,7 +181,9 @@ impl Serving {
                 std::thread::sleep(TICK);
             }
         });
-        *self.leaving.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+        let mut leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        leaving.retain(|closing| !closing.is_finished());
+        leaving.push(closing);
     }
 
     /// Sees to it that there are nouns to describe pictures with, by the model in use and by
@@ -202,9 +204,11 @@ impl Serving {
     }
 
     fn wait_for_the_left(&self, stop: &AtomicBool) {
-        let leaving = self.leaving.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some(leaving) = leaving else { return };
-        while !leaving.is_finished() && !stop.load(Ordering::Relaxed) {
+        let leaving = || self.leaving.lock().unwrap_or_else(PoisonError::into_inner);
+        // Several, if one took up another model of its space before it was gone.
+        while leaving().iter().any(|closing| !closing.is_finished())
+            && !stop.load(Ordering::Relaxed)
+        {
             std::thread::sleep(TICK);
         }
     }
