@@ -173,15 +173,6 @@ impl Engine {
             exact: request.exact,
             ..Query::default()
         })?;
-        let nearest_of_all = |k: usize| {
-            store.search(&Query {
-                vector: Some(query.clone()),
-                k,
-                filter: Filter::of_kind(Kind::Image),
-                exact: request.exact,
-                ..Query::default()
-            })
-        };
         let all = best.len();
         best.retain(|hit| !asking.contains(&hit.id));
         passing = passing.saturating_sub(all - best.len());
@@ -208,11 +199,18 @@ impl Engine {
             }
             _ => vec![],
         };
-        let tenth = match passing {
-            few if few < FITTED_AMONG => {
-                nearest_of_all(LOOKED_AT)?.pop().and_then(|hit| hit.cosine)
-            }
-            _ => best.last().copied(),
+        // Only what holds all words is ever held against it.
+        let tenth = if passing < FITTED_AMONG && !words.is_empty() {
+            let all = store.search(&Query {
+                vector: Some(query.clone()),
+                k: LOOKED_AT,
+                filter: Filter::of_kind(Kind::Image),
+                exact: request.exact,
+                ..Query::default()
+            })?;
+            all.last().and_then(|hit| hit.cosine)
+        } else {
+            best.last().copied()
         };
         // Among all, the nearest are no lower than the tenth anyway.
         let mut judged_by: Vec<f32> = items
