@@ -140,8 +140,20 @@ impl Browser {
 
     /// Clicks where a person would; panics if something lies above it.
     pub(crate) fn click(&self, selector: &str) {
-        let reply = self.post(&format!("{}/click", self.element(selector)), &json!({}));
-        assert!(reply.is_null(), "{selector}: {reply}");
+        self.act(selector, "click", &json!({}));
+    }
+
+    /// Does something to what the selector finds. The page may draw it anew after it was found
+    /// (an answer came in): then it is looked for again, as an eye would.
+    fn act(&self, selector: &str, action: &str, body: &Value) {
+        for _ in 0..20 {
+            let reply = self.post(&format!("{}/{action}", self.element(selector)), body);
+            if reply["error"] != "stale element reference" {
+                assert!(reply.is_null(), "{selector}: {reply}");
+                return;
+            }
+        }
+        panic!("{selector} is drawn anew whenever it is found");
     }
 
     pub(crate) fn back(&self) {
@@ -193,9 +205,7 @@ impl Browser {
 
     /// Types into what the selector finds (a file's path, for a file input).
     pub(crate) fn type_into(&self, selector: &str, text: &str) {
-        let value = format!("{}/value", self.element(selector));
-        let reply = self.post(&value, &json!({ "text": text }));
-        assert!(reply.is_null(), "{reply}");
+        self.act(selector, "value", &json!({ "text": text }));
     }
 
     pub(crate) const LEFT: &str = "\u{e012}";
