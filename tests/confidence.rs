@@ -56,6 +56,23 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     assert_eq!(itself["hits"][0]["id"], id);
     let others = ask(&["--image", id, "--filter", "-name:motor*"]);
     assert!((probability(&itself) - probability(&others)).abs() < 1e-6, "{itself}\n{others}");
+    // So it is by its file, whoever answers; a copy of it is something that was found.
+    let file = "pictures/motorcycle_gray_370x250.png";
+    fs_err::copy(home.path().join(file), home.path().join("elsewhere.png")).expect("copied");
+    let by_file = |from: &str| ask(&["--image", from, "--explain"]);
+    let alone = by_file(file);
+    assert!((probability(&itself) - probability(&alone)).abs() < 1e-3, "{itself}\n{alone}");
+    let elsewhere = by_file("elsewhere.png");
+    assert!(probability(&elsewhere) > probability(&itself) + 0.1, "{itself}\n{elsewhere}");
+    {
+        let _server = Server::start(&home, &["up", "pictures"]);
+        let asked = by_file(file);
+        assert!((probability(&itself) - probability(&asked)).abs() < 1e-3, "{itself}\n{asked}");
+        assert_eq!(asked["query"]["parts"], alone["query"]["parts"]);
+        assert_eq!(asked["hits"][0]["parts"][0]["part"], "image", "{asked}");
+        let elsewhere = by_file("elsewhere.png");
+        assert!(probability(&elsewhere) > probability(&itself) + 0.1, "{itself}\n{elsewhere}");
+    }
     // Of texts, and by words alone, nothing is promised.
     assert!(ask(&["text", "--for", "texts"])["anything"].is_null());
     let all = ["text", "--for", "all", "--filter", "kind:text"];

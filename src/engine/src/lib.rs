@@ -77,6 +77,7 @@ pub use models::{
     measure_precisions, model_to_use, remove_model,
 };
 pub use naming::{Example, KnownExample, NotTaken};
+pub use pictures::content_of_file;
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};

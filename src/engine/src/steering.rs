@@ -56,11 +56,16 @@ impl Feedback {
 fn item_of(example: &Example) -> Option<ItemId> {
     match example {
         Example::Item(id) => Some(*id),
+        Example::Picture(source) => item_of_source(source),
+    }
+}
+
+/// The item that a picture is, if it is a file; whether that was indexed is not looked at.
+pub(crate) fn item_of_source(source: &Source) -> Option<ItemId> {
+    match source {
         // Files are known by their real paths.
-        Example::Picture(Source::Path(path)) => {
-            Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?))
-        }
-        Example::Picture(Source::Sent { .. }) => None,
+        Source::Path(path) => Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?)),
+        Source::Sent { .. } => None,
     }
 }
 

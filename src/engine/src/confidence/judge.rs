@@ -12,6 +12,7 @@ use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
+use crate::steering::item_of_source;
 use crate::{Engine, EngineError, Mode, PartQuery, SearchRequest};
 
 /// Pictures of a library that tell what its scores are usually like.
@@ -160,9 +161,10 @@ impl Engine {
         let asking: Vec<ItemId> = request
             .parts
             .iter()
-            .filter_map(|part| match part.what {
-                PartQuery::Id(id) => Some(id),
-                _ => None,
+            .filter_map(|part| match &part.what {
+                PartQuery::Id(id) => Some(*id),
+                PartQuery::Image(source) => item_of_source(source),
+                PartQuery::Text(_) | PartQuery::Embedding(_) => None,
             })
             .chain(request.feedback.judged())
             .collect();
