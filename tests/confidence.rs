@@ -148,6 +148,23 @@ fn of_few_that_a_filter_lets_through_anything_is_no_likelier_than_they_are() {
     // Of the whole it is told with four digits.
     const ROUNDED: f64 = 1e-4;
     let home = indexed();
+#[test]
+fn a_folder_of_pictures_is_not_named_in_a_search_for_pictures() {
+    let home = Home::new();
+    let ask = |data: &str, query: &str| {
+        let run = home.ek(&["search", query, "--json", "--data", data]).exits(0).json();
+        (probability(&run), run["hits"][0]["confidence"].as_f64().expect("calibrated"))
+    };
+    for folder in ["Pictures", "x"] {
+        let (from, to) = (reference("images/cat_451x300.jpg"), home.folder(folder));
+        fs_err::copy(from, to.join("a.jpg")).expect("copied");
+        home.ek(&["index", folder, "--quiet", "--data", &format!("data-{folder}")]).exits(0);
+    }
+    for query in ["pictures of zebras", "a picture of zebras"] {
+        assert_eq!(ask("data-Pictures", query), ask("data-x", query), "{query}");
+    }
+}
+
     let ask = |args: &[&str]| home.ek(&[&["search", "--json"], args].concat()).exits(0).json();
     let confidence = |hit: &Value| hit["confidence"].as_f64().expect("a number");
     for query in ["a dog", "a cup of coffee", "xqzt vorp"] {

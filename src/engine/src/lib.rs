@@ -68,7 +68,7 @@ pub use identities::{
 pub use ingest::{IndexOptions, IndexReport, Stages, check_exclude};
 pub use label_sets::{
     AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
-    SetLabel, Unapplied, Writing, check_label, doubt_of_few_labels,
+    SetLabel, Unapplied, Writing, check_label,
 };
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
