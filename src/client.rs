@@ -7,7 +7,9 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use ekphrasis_engine::{Config, Engine, Example, Kind, Mode, PartQuery, SearchRequest, Source};
+use ekphrasis_engine::{
+    Config, Engine, Example, ItemId, Kind, Mode, PartQuery, SearchRequest, Source, content_of_file,
+};
 use serde_json::{Value, json};
 
 /// A server on this machine that does not answer a connection by then is not there.
@@ -41,6 +43,18 @@ impl<'a> Server<'a> {
         let mut reply = reply.ok().filter(|reply| reply.status() == 200)?;
         reply.body_mut().read_to_vec().ok()
     }
+
+    /// The item of its store that a file is, as it was indexed; then it does not count as found,
+    /// and need neither be sent nor embedded.
+    fn item_of(&self, what: &PartQuery) -> Option<ItemId> {
+        let PartQuery::Image(Source::Path(path)) = what else { return None };
+        let id = ItemId::for_path(&fs_err::canonicalize(path).ok()?);
+        let item = self.ask(&format!("/v1/items/{id}"), None)?;
+        let item: Value = serde_json::from_slice(&item).ok()?;
+        let indexed = item["meta"]["blake3"].as_str()?;
+        let now: String = content_of_file(path).ok()?.iter().map(|b| format!("{b:02x}")).collect();
+        (indexed == now).then_some(id)
+    }
 }
 
 fn with_key<B>(call: ureq::RequestBuilder<B>, key: Option<String>) -> ureq::RequestBuilder<B> {
@@ -54,12 +68,25 @@ fn with_key<B>(call: ureq::RequestBuilder<B>, key: Option<String>) -> ureq::Requ
 /// nobody serves this store, or the server does not answer: then the store is
 /// searched here.
 pub(crate) fn search(config: &Config, request: &SearchRequest) -> Option<Value> {
-    let reply = Server::of(config)?.ask("/v1/search", Some(&body(request)?))?;
+    let server = Server::of(config)?;
+    let items: Vec<Option<ItemId>> =
+        request.parts.iter().map(|part| server.item_of(&part.what)).collect();
+    let reply = server.ask("/v1/search", Some(&body(request, &items)?))?;
     let mut reply: Value = serde_json::from_slice(&reply).ok()?;
-    // The server was sent bytes; who asked named files.
-    for (i, part) in request.parts.iter().enumerate() {
+    // The server was sent bytes or ids; who asked named files.
+    for (i, (part, item)) in request.parts.iter().zip(&items).enumerate() {
         if let PartQuery::Image(Source::Path(path)) = &part.what {
-            *reply.pointer_mut(&format!("/query/parts/{i}/image"))? = json!(path.to_string_lossy());
+            let told = reply.pointer_mut(&format!("/query/parts/{i}"))?.as_object_mut()?;
+            told.remove("id");
+            told.insert("image".into(), json!(path.to_string_lossy()));
+        }
+        let Some(item) = item.map(|item| item.to_string()) else { continue };
+        for hit in reply["hits"].as_array_mut()? {
+            if let Some(told) = hit.pointer_mut(&format!("/parts/{i}/part"))
+                && *told == item
+            {
+                *told = json!("image");
+            }
         }
     }
     reply["hits"].is_array().then_some(reply)
@@ -86,8 +113,9 @@ pub(crate) fn agent(answer: Duration) -> ureq::Agent {
     config.build().into()
 }
 
-/// The search as `POST /v1/search` takes it; `None` for what is better done here.
-fn body(request: &SearchRequest) -> Option<Value> {
+/// The search as `POST /v1/search` takes it; `None` for what is better done here. `items`: what
+/// the parts' files are in the server's store.
+fn body(request: &SearchRequest, items: &[Option<ItemId>]) -> Option<Value> {
     let part = |what: &PartQuery| match what {
         PartQuery::Text(text) => Some(json!({ "text": text })),
         PartQuery::Id(id) => Some(json!({ "id": id.to_string() })),
@@ -103,8 +131,9 @@ fn body(request: &SearchRequest) -> Option<Value> {
         examples.iter().map(id).collect()
     };
     let mut parts = Vec::new();
-    for given in &request.parts {
-        let mut part = part(&given.what)?;
+    for (given, item) in request.parts.iter().zip(items) {
+        let known = item.map(PartQuery::Id);
+        let mut part = part(known.as_ref().unwrap_or(&given.what))?;
         part["weight"] = json!(given.weight);
         parts.push(part);
     }

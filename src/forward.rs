@@ -135,6 +135,14 @@ impl Forward {
         Ok(Ended { report: result["report"].clone(), stopped, result })
     }
 
+    /// What the model is called that the server searches with, and its folder; `None` if it does
+    /// not say.
+    pub(crate) fn model_in_use(&self) -> Option<(String, PathBuf)> {
+        let (_, reply) = self.call("GET", "/v1/models", None).ok()?;
+        let used = reply["models"].as_array()?.iter().find(|model| model["chosen"] == true)?;
+        Some((used["name"].as_str()?.into(), used["dir"].as_str()?.into()))
+    }
+
     /// What the server does instead, if it indexes something.
     fn going_on(&self) -> Option<String> {
         let (_, status) = self.call("GET", "/v1/status", None).ok()?;

@@ -56,6 +56,23 @@ fn what_is_there_is_believed_more_than_what_is_not() {
     assert_eq!(itself["hits"][0]["id"], id);
     let others = ask(&["--image", id, "--filter", "-name:motor*"]);
     assert!((probability(&itself) - probability(&others)).abs() < 1e-6, "{itself}\n{others}");
+    // So it is by its file, whoever answers; a copy of it is something that was found.
+    let file = "pictures/motorcycle_gray_370x250.png";
+    fs_err::copy(home.path().join(file), home.path().join("elsewhere.png")).expect("copied");
+    let by_file = |from: &str| ask(&["--image", from, "--explain"]);
+    let alone = by_file(file);
+    assert!((probability(&itself) - probability(&alone)).abs() < 1e-3, "{itself}\n{alone}");
+    let elsewhere = by_file("elsewhere.png");
+    assert!(probability(&elsewhere) > probability(&itself) + 0.1, "{itself}\n{elsewhere}");
+    {
+        let _server = Server::start(&home, &["up", "pictures"]);
+        let asked = by_file(file);
+        assert!((probability(&itself) - probability(&asked)).abs() < 1e-3, "{itself}\n{asked}");
+        assert_eq!(asked["query"]["parts"], alone["query"]["parts"]);
+        assert_eq!(asked["hits"][0]["parts"][0]["part"], "image", "{asked}");
+        let elsewhere = by_file("elsewhere.png");
+        assert!(probability(&elsewhere) > probability(&itself) + 0.1, "{itself}\n{elsewhere}");
+    }
     // Of texts, and by words alone, nothing is promised.
     assert!(ask(&["text", "--for", "texts"])["anything"].is_null());
     let all = ["text", "--for", "all", "--filter", "kind:text"];
@@ -117,13 +134,35 @@ fn a_picture_whose_words_are_asked_for_is_found_by_them() {
     let name = format!("name:{}", last.rsplit('/').next().expect("a name"));
     let alone = ask(&["--filter", &name]).exits(0).json();
     let hit = alone["hits"][0]["confidence"].as_f64().expect("a number");
-    assert!(hit > first / 3.0 && probability(&alone) > hit - 1e-4, "{first} {alone}");
+    assert!((hit - first).abs() < 1e-3 && probability(&alone) > hit - 1e-4, "{first} {alone}");
+    let two = ask(&["--filter", &format!("{name} or name:cat*")]).exits(0).json();
+    let hits = two["hits"].as_array().expect("hits");
+    let sum: f64 = hits.iter().map(|hit| hit["confidence"].as_f64().expect("a number")).sum();
+    let most = probability(&told).min(sum) + 1e-3;
+    assert!((hit - 1e-3..=most).contains(&probability(&two)), "{told}\n{two}");
     // Words find nothing where only vectors are asked.
     let vector = ask(&["--mode", "vector"]).exits(0).json();
     assert!(probability(&vector) < probability(&told), "{vector}\n{told}");
     // Part of the words is not all of them.
     let part = home.ek(&["search", "--json", "spreadsheet xqzt vorp"]).exits(0).json();
     assert!(probability(&part) < probability(&told), "{part}\n{told}");
+}
+
+#[test]
+fn a_folder_of_pictures_is_not_named_in_a_search_for_pictures() {
+    let home = Home::new();
+    let ask = |data: &str, query: &str| {
+        let run = home.ek(&["search", query, "--json", "--data", data]).exits(0).json();
+        (probability(&run), run["hits"][0]["confidence"].as_f64().expect("calibrated"))
+    };
+    for folder in ["Pictures", "x"] {
+        let (from, to) = (reference("images/cat_451x300.jpg"), home.folder(folder));
+        fs_err::copy(from, to.join("a.jpg")).expect("copied");
+        home.ek(&["index", folder, "--quiet", "--data", &format!("data-{folder}")]).exits(0);
+    }
+    for query in ["pictures of zebras", "a picture of zebras"] {
+        assert_eq!(ask("data-Pictures", query), ask("data-x", query), "{query}");
+    }
 }
 
 #[test]
@@ -191,6 +230,8 @@ fn a_model_without_calibration_says_so() {
     let cat = reference("images/cat_451x300.jpg").to_str().expect("UTF-8").to_owned();
     let run = ask(&["label", &cat, &cat, "--labels", "cat,dog"]).exits(0);
     assert_eq!(run.stderr().matches(told).count(), 1, "{}", run.stderr());
+    // Where nothing is told of none, no guess is.
+    assert!(!run.stderr().contains("a guess"), "{}", run.stderr());
     ask(&["labels", "create", "pets", "cat", "dog"]).exits(0);
     let run = ask(&["labels", "apply", "pets", "--json"]).exits(0);
     assert!(run.stderr().contains(told), "{}", run.stderr());

@@ -203,6 +203,9 @@ fn a_store_that_served_two_switches_ago_is_a_former_one() {
     let text = text.replace("\"dark-", "\"third-");
     fs_err::write(&manifest, text).expect("written");
     home.ek(&["model", "import", "other", "--name", "third", "--quiet"]).exits(0);
+    // What is left of a kill while a model is noted is in nobody's way.
+    let begun = home.folder("data/generations/0002");
+    fs_err::write(begun.join("model.new"), "dar").expect("written");
     for name in ["dark", "third"] {
         home.ek(&["model", "use", name, "--quiet"]).exits(0);
     }
@@ -215,8 +218,10 @@ fn a_store_that_served_two_switches_ago_is_a_former_one() {
     // One more that is only begun.
     let unfinished = home.data().join("generations/0007");
     copy_folder(&home.data().join("generations/0002"), &unfinished);
+    fs_err::write(unfinished.join("model.new"), "").expect("written");
     let text = home.ek(&["model", "drop-old"]).exits(0).stdout();
     assert!(text.contains("2 former stores and 1 unfinished move dropped"), "{text}");
+    assert!(!begun.exists() && !unfinished.exists(), "nothing of them is left");
     assert_eq!(status(&home)["generations"].as_array().map(Vec::len), Some(1));
     let none = home.ek(&["model", "use", "--back"]).exits(2);
     assert!(none.stderr().contains("no former store"), "{}", none.stderr());

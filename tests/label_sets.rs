@@ -65,6 +65,13 @@ fn words_are_kept_and_label_as_ever() {
     home.ek(&["labels", "delete", "pets", "bus", "ship"]).exits(1);
     let one = home.ek(&["label", &original(CAT), "--set", "pets"]).exits(2);
     assert!(one.stderr().contains("only one"), "{}", one.stderr());
+    // Neither was it learned of two when none of them fits.
+    for (labels, doubted) in [("cat,dog", true), ("cat,dog,parrot", false)] {
+        let two = home.ek(&["label", &original(CAT), "--labels", labels, "--json"]).exits(0);
+        let told = two.json()["warnings"].to_string();
+        assert_eq!(told.contains("it is a guess"), doubted, "{told}");
+        assert_eq!(two.stderr().contains("it is a guess"), doubted, "{}", two.stderr());
+    }
     // By itself it can be judged.
     let alone = home.ek(&["label", &original(CAT), "--set", "pets", "--multi", "--json"]).exits(0);
     assert_eq!(best(&alone.json(), 0), "tram");

@@ -238,7 +238,9 @@ fn a_store_goes_on_with_the_form_of_a_model_that_it_was_made_with() {
     fs_err::remove_dir_all(home.data().join("models/siglip-int8")).expect("removed");
     let run = home.ek(&["search", "red"]).exits(0);
     let said = run.stderr();
-    assert!(said.contains("siglip-int8 is not here any more; siglip, of the same"), "{said}");
+    assert!(said.contains("siglip-int8, the model of the store in "), "{said}");
+    assert!(said.contains(" any more; siglip, of the same space, is used instead"), "{said}");
+    assert!(said.contains("ek model import DIR --name siglip-int8"), "{said}");
     home.ek(&["model", "use", "siglip", "--quiet"]).exits(0);
     let run = home.ek(&["search", "red"]).exits(0);
     assert!(!run.stderr().contains("any more"), "{}", run.stderr());
@@ -293,6 +295,50 @@ fn an_imported_model_goes_if_no_store_needs_it() {
     home.ek(&["model", "remove", "siglip-int8"]).exits(0);
     assert_eq!(fs_err::read_dir(home.data().join("models")).expect("a folder").count(), 0);
     home.ek(&["search", "red"]).exits(0);
+}
+
+#[test]
+fn a_model_that_a_server_or_a_move_uses_stays() {
+    let home = Home::new();
+    let siglip = public("siglip");
+    home.ek(&["model", "import", &siglip, "--quiet"]).exits(0);
+    home.ek(&["model", "import", &siglip, "--precision", "int8", "--quiet"]).exits(0);
+    for (name, colour) in [("red", [255, 0, 0]), ("blue", [0, 0, 255]), ("green", [0, 255, 0])] {
+        picture(&home.folder("pictures").join(format!("{name}.png")), colour);
+    }
+    let refused = |name: &str, words: &str| {
+        let run = home.ek(&["model", "remove", name]).exits(2);
+        assert!(run.stderr().contains(words), "{words:?} in {}", run.stderr());
+        assert!(home.data().join("models").join(name).join("model.toml").exists());
+    };
+    // Moved to, slowly; which of two of its space is noted at the end.
+    home.ek(&["index", "pictures", "--quiet"]).exits(0);
+    let slow = ["model", "use", "siglip", "--quiet", "--rate", "0.01", "--threads", "1"];
+    let mut child = home.command(&slow).spawn().expect("starts");
+    let begun = std::time::Instant::now();
+    loop {
+        let state = home.ek(&["status", "--json"]).exits(0).json();
+        if state["generations"].as_array().is_some_and(|all| all.len() == 2) {
+            break;
+        }
+        assert!(begun.elapsed() < std::time::Duration::from_secs(60), "it does not begin: {state}");
+    }
+    refused("siglip", "is just being moved to siglip or another model of its space, by `ek model");
+    child.kill().expect("killed");
+    child.wait().expect("ended");
+    home.ek(&["model", "drop-old", "--quiet"]).exits(0);
+
+    // Searched with, although the store goes with another one.
+    home.ek(&["model", "use", "siglip", "--quiet"]).exits(0);
+    home.ek(&["model", "drop-old", "--quiet"]).exits(0);
+    let folder = home.data().join("models/siglip-int8");
+    for named in ["siglip-int8", folder.to_str().expect("UTF-8")] {
+        let _server = Server::start(&home, &["up", "pictures", "--model", named]);
+        refused("siglip-int8", "searches with siglip-int8: move it to another model");
+    }
+    let server = Server::start(&home, &["up", "pictures"]);
+    home.ek(&["model", "remove", "siglip-int8", "--quiet"]).exits(0);
+    assert_eq!(server.get("/v1/search?q=red").0, 200);
 }
 
 #[test]

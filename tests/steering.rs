@@ -90,6 +90,13 @@ fn likes_and_dislikes_steer_in_the_terminal_and_over_http() {
         let told = run.stderr();
         assert!(told.contains("both liked and disliked") && told.contains(dislike), "{told}");
     }
+    // A copy is the same picture, by whatever name.
+    let copy = id("cat again.jpg");
+    for (like, dislike) in [(&*cat, &*copy), ("pictures/cat.jpg", "pictures/cat again.jpg")] {
+        let run = home.ek(&["search", "wheels", "--like", like, "--dislike", dislike]).exits(2);
+        let told = run.stderr();
+        assert!(told.contains("is a copy of it") && told.contains("cat again.jpg"), "{told}");
+    }
 
     let server = Server::start(&home, &["serve"]);
     let body = json!({
@@ -116,6 +123,10 @@ fn likes_and_dislikes_steer_in_the_terminal_and_over_http() {
     let (status, problem) = server.post("/v1/feedback", &both);
     assert_eq!((status, &problem["field"]), (422, &json!("disliked")), "{problem}");
     assert!(problem.to_string().contains(&rocket), "{problem}");
+    let copies = json!({"text": "a cat", "liked": [cat], "disliked": [rocket, copy]});
+    let (status, problem) = server.post("/v1/feedback", &copies);
+    assert_eq!((status, &problem["field"]), (422, &json!("disliked")), "{problem}");
+    assert!(problem.to_string().contains("cat again.jpg is disliked"), "{problem}");
     let unknown = json!({"text": "a cat", "liked": ["0".repeat(32)]});
     assert_eq!(server.post("/v1/feedback", &unknown).0, 404);
     assert_eq!(server.get("/v1/feedback").0, 405);

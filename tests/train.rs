@@ -149,6 +149,23 @@ mod with_trainer {
         let again = home.ek(&train("whole", &["--resume", "--no-calibration"])).exits(0).json();
         assert_eq!((&again["outcome"], &again["calibration"]), (&json!("finished"), &Value::Null));
         assert_eq!((&again["pair"], &again["bytes"]), (&report["pair"], &report["bytes"]));
+        // If it is with the same pairs; what could not be used is none of them.
+        let pairs = home.path().join("pairs.jsonl");
+        let lines = fs_err::read_to_string(&pairs).expect("readable");
+        fs_err::write(home.path().join("pictures/none.png"), "no picture").expect("written");
+        let none = "{\"path\":\"pictures/none.png\",\"caption\":\"none\",\"split\":\"train\"}\n";
+        fs_err::write(&pairs, format!("{lines}{none}")).expect("written");
+        home.ek(&train("whole", &["--resume", "--no-calibration"])).exits(0);
+        let fewer = lines.split_once('\n').expect("lines").1;
+        for other in [fewer.to_owned(), lines.replace("red square 0", "red square 9")] {
+            fs_err::write(&pairs, other).expect("written");
+            let refused = home.ek(&train("whole", &["--resume", "--no-calibration"])).exits(2);
+            let told = refused.stderr();
+            assert!(
+                told.contains("whole.run/pairs.jsonl") && told.contains("other pairs"),
+                "{told}"
+            );
+        }
     }
 
     /// Plain pictures with captions, three of each of 62 things; nobody says which to learn from.

@@ -49,8 +49,8 @@ pub use filter::{
 pub use fusion::{RRF_K, reciprocal_rank_fusion};
 pub use label_path::{broader_labels, own_part};
 pub use local::{
-    Access, Entry, FORGOTTEN, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore, Options,
-    Pictures, Probe, Recall, Report, Side,
+    Access, Entry, FORGOTTEN, Facet, FacetCounts, Glance, Judged, KnownFile, LocalStore,
+    MODEL_NOTE, Options, Pictures, Probe, Recall, Report, Side,
 };
 pub use lock::{Holder, HolderInfo};
 pub use named::{NameKind, Named, NamedVector, Origin};

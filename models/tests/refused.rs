@@ -243,6 +243,31 @@ const DAMAGES: &[Damage] = &[
         &["preprocessor_config.json", "square", "width 112"],
     ),
     (
+        "both sides to one length, then a crop",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| {
+                v["image_processor_type"] = json!("DeiTImageProcessor");
+                v["size"] = json!(256);
+                v["do_center_crop"] = json!(true);
+                v["crop_size"] = json!(224);
+            });
+        },
+        &["preprocessor_config.json", "the crop's", "got 256, then a crop to 224"],
+    ),
+    (
+        "one length, which is of nobody knows which side, then a crop",
+        "siglip",
+        |d| {
+            edit(d.join("preprocessor_config.json"), |v| {
+                v.as_object_mut().expect("settings").remove("image_processor_type");
+                v["size"] = json!(256);
+                v["crop_size"] = json!(224);
+            });
+        },
+        &["preprocessor_config.json", "default_to_square", "got 256"],
+    ),
+    (
         "a deviation of zero",
         "siglip",
         |d| {

@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use ekphrasis_engine::{
-    Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source, doubt_of_few_labels,
-};
+use ekphrasis_engine::{Engine, EngineError, LabelReply, LabelRequest, OpenFor, Source};
 use ekphrasis_web::wire;
 
 use super::labels::lines;
@@ -33,8 +31,8 @@ pub(super) fn label(global: &Global, args: &LabelArgs) -> Result<Done, Failure> 
         }
     };
     let labelled = keep_good(&args.files, replies)?;
-    let doubt = labelled.first().and_then(|(_, r)| doubt_of_few_labels(r.labels.len()));
-    let warnings: Vec<String> = doubt.filter(|_| args.multi).into_iter().collect();
+    let doubt = labelled.first().and_then(|(_, reply)| reply.doubt(args.multi));
+    let warnings: Vec<String> = doubt.into_iter().collect();
     if !global.quiet {
         warnings.iter().for_each(|doubt| output::note(&format!("ek: {doubt}")));
     }

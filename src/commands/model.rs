@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use ekphrasis_engine::{
-    ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant, import_model, known_models,
-    measure_precisions, remove_model,
+    Config, Engine, ImportOptions, Manifest, Precision, PrecisionChoice, Role, Variant,
+    import_model, known_models, measure_precisions, remove_model,
 };
 use ekphrasis_web::wire;
 use serde_json::{Value, json};
@@ -13,6 +13,7 @@ use super::pull::pull;
 use super::{Done, calibration, config, cores, towers};
 use crate::cli::{Global, ImportModelArgs, ModelVerb};
 use crate::failure::Failure;
+use crate::forward::Forward;
 use crate::output;
 
 pub(super) fn model(global: &Global, verb: &ModelVerb) -> Result<Done, Failure> {
@@ -86,7 +87,9 @@ fn short(languages: &[String]) -> String {
 }
 
 fn remove(global: &Global, name: &str) -> Result<Done, Failure> {
-    let removed = remove_model(&config(global)?, name)?;
+    let config = config(global)?;
+    refuse_if_served(&config, name)?;
+    let removed = remove_model(&config, name)?;
     if global.json {
         output::json(&json!({
             "removed": name, "bytes": removed.bytes, "bridge": removed.bridge,
@@ -96,6 +99,27 @@ fn remove(global: &Global, name: &str) -> Result<Done, Failure> {
         output::line(&format!("{name} removed{bridge}, {} bytes given back", removed.bytes))?;
     }
     Ok(Done::Well)
+}
+
+/// What a server was told to search with, by `--model`, is noted nowhere: it is asked.
+fn refuse_if_served(config: &Config, name: &str) -> Result<(), Failure> {
+    let Some(address) = Engine::server(&config.data) else { return Ok(()) };
+    let server = Forward::to_holder(config);
+    let Some((called, dir)) = server.and_then(|server| server.model_in_use()) else {
+        return Err(Failure::Environment(format!(
+            "the server at {address} holds the store and does not say which model it searches with; \
+             end it, then say the same again"
+        )));
+    };
+    let real = |dir: &Path| fs_err::canonicalize(dir).ok();
+    let own = real(&config.models.join(name));
+    if called != name && (own.is_none() || real(&dir) != own) {
+        return Ok(());
+    }
+    Err(Failure::Usage(format!(
+        "the server at {address} searches with {name}: move it to another model (`ek model use OTHER`; \
+         `ek model list` shows those there are), or end it, then say the same again"
+    )))
 }
 
 fn info(global: &Global, model: Option<&Path>) -> Result<Done, Failure> {

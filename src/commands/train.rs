@@ -89,6 +89,7 @@ mod with_trainer {
         out: &Path,
         finished: &Finished,
     ) -> Result<Done, Failure> {
+        finished.check_pairs(&read(&args.data)?).map_err(failure)?;
         let confidence = match finished.model.manifest().confidence() {
             Some(known) => Confidence::Known(known.about.clone()),
             None if args.no_calibration => Confidence::LeftOut,

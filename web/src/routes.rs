@@ -10,7 +10,7 @@ mod operation;
 
 use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source, doubt_of_few_labels};
+use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source};
 
 pub(crate) use self::jobs::Followers;
 use crate::body;
@@ -317,8 +317,8 @@ async fn label(
             }
         };
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
-        let doubt = multi.then(|| doubt_of_few_labels(reply.labels.len())).flatten();
-        Ok(Json(wire::LabelReply { images, warnings: doubt.into_iter().collect() }))
+        let warnings = reply.doubt(multi).into_iter().collect();
+        Ok(Json(wire::LabelReply { images, warnings }))
     };
     if many { long(work).await } else { block(work).await }
 }

@@ -16,6 +16,11 @@ use crate::lock::LOCK_FILE;
 use crate::text::TextIndex;
 use crate::vector::{Graph, VectorFile};
 
+/// The file beside a store that names its model; who keeps several stores writes it.
+pub const MODEL_NOTE: &str = "model";
+/// Bytes of such a note, at most. Another file of that name is somebody else's.
+const NOTE_LIMIT: u64 = 1024;
+
 /// What a folder is, by the names in it.
 pub(super) enum Folder {
     Absent,
@@ -61,13 +66,34 @@ pub(super) fn foreign(dir: &Path) -> std::io::Result<Option<String>> {
                     || catalogue::is_file_of(&name)
                     || numbered(&name, "vectors-", &[".ekv"])
                     || numbered(&name, "heads-", &[".ekh", ".ekh.new"])
-                    || Graph::generation_of(&name).is_some())
+                    || Graph::generation_of(&name).is_some()
+                    || (is_note(&name) && holds_a_name(&entry.path())?))
         };
         if !ours {
             return Ok(Some(name));
         }
     }
     Ok(None)
+}
+
+/// Whether a note of the store's model is called so, or what being killed while writing one leaves.
+fn is_note(name: &str) -> bool {
+    name.strip_suffix(".new").unwrap_or(name) == MODEL_NOTE
+}
+
+/// Whether a file holds a line of text or less, as a note does: its store may be gone or not
+/// begun, and whatever else lies there is not ours to write over.
+fn holds_a_name(path: &Path) -> std::io::Result<bool> {
+    let text = match fs_err::metadata(path) {
+        Ok(meta) if !meta.is_file() || meta.len() > NOTE_LIMIT => return Ok(false),
+        Ok(_) => fs_err::read(path),
+        Err(e) => Err(e),
+    };
+    match text.map(String::from_utf8) {
+        // It was moved to its place meanwhile.
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(true),
+        text => Ok(text?.is_ok_and(|text| text.lines().count() <= 1)),
+    }
 }
 
 /// Whether `name` is `prefix`, a generation's number and one of `ends`.
@@ -150,12 +176,18 @@ pub(super) fn is_of_a_store(name: &str) -> bool {
     name == mark::FILE || catalogue::is_file_of(name) || generation_of(name).is_some()
 }
 
-/// Removes the files of the store in `dir`, but for the lock, which the caller holds. The
-/// catalogue goes first: without it nobody takes the rest for a store.
+/// Removes the files of the store in `dir` and the note of its model, but for the lock, which the
+/// caller holds. The note goes first, so that no other store finds it; then the catalogue: without
+/// it nobody takes the rest for a store.
 pub(super) fn remove_all(disk: &dyn Disk, dir: &Path) -> Result<(), StoreError> {
     let names: Vec<String> = fs_err::read_dir(dir)?
         .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
         .collect::<std::io::Result<_>>()?;
+    for path in names.iter().filter(|name| is_note(name)).map(|name| dir.join(name)) {
+        if holds_a_name(&path)? {
+            disk.remove(&path)?;
+        }
+    }
     for name in names.iter().filter(|name| catalogue::is_file_of(name) || *name == mark::FILE) {
         disk.remove(&dir.join(name))?;
     }

@@ -36,6 +36,7 @@ use ekphrasis_embed::Space;
 pub use self::applied::Pictures;
 pub use self::counts::{Facet, FacetCounts};
 use self::filters::Filters;
+pub use self::folder::MODEL_NOTE;
 pub use self::ledger::{FORGOTTEN, Judged, KnownFile};
 pub use self::moving::{Entry, Glance};
 pub use self::recall::{Probe, Recall, Side};

@@ -183,7 +183,7 @@ mod tests {
     use ekphrasis_embed::Embedding;
 
     use super::*;
-    use crate::{Access, Failure, StoreRead, StoreWrite};
+    use crate::{Access, Failure, MODEL_NOTE, StoreRead, StoreWrite};
 
     fn holder() -> Holder {
         Holder { command: "a test".into(), address: None }
@@ -291,7 +291,32 @@ mod tests {
 
         let alone = dir.path().join("alone");
         drop(store(&alone, &space));
+        for name in [MODEL_NOTE, "model.new"] {
+            fs_err::write(alone.join(name), "dark\n").expect("written");
+        }
         LocalStore::discard(&alone, &holder()).expect("discarded");
         assert!(!alone.exists(), "nothing else lay in it");
+    }
+
+    #[test]
+    fn a_note_of_the_model_keeps_no_store_from_being_made() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let space = Space::new("two-1", 2).expect("a space");
+        // Cut short while it was written, it may be empty.
+        for (name, text) in [(MODEL_NOTE, "dark\n"), ("model.new", "dark"), ("model.new", "")] {
+            let data = dir.path().join(format!("{name}-{}", text.len()));
+            fs_err::create_dir(&data).expect("made");
+            fs_err::write(data.join(name), text).expect("written");
+            drop(store(&data, &space));
+        }
+        // What is no such note is somebody else's.
+        for (name, text) in [("model", "a\nb\n"), ("models.new", ""), ("model.new.new", "")] {
+            let data = dir.path().join(format!("other-{name}"));
+            fs_err::create_dir(&data).expect("made");
+            fs_err::write(data.join(name), text).expect("written");
+            let opened = LocalStore::open(&data, &space, Access::Write(holder()));
+            assert!(matches!(opened, Err(StoreError::NotAStore { .. })), "{name}");
+            assert_eq!(fs_err::read_to_string(data.join(name)).expect("there"), text);
+        }
     }
 }

@@ -89,6 +89,10 @@ const HARMLESS: [&str; 22] = [
 const FAMILIES: [&str; 9] =
     ["Beit", "Bit", "Blip", "CLIP", "ChineseCLIP", "DeiT", "MobileViT", "Siglip", "ViT"];
 
+/// Those of them to which one number as size is the shorter side, as `default_to_square = False`
+/// has it in their code; to the others it is both sides.
+const SHORTER_SIDE: [&str; 4] = ["Bit", "CLIP", "ChineseCLIP", "MobileViT"];
+
 /// What of the settings could make other pixels and is not known here, as `key = value`.
 fn unknown(map: &Map<String, Value>) -> Option<String> {
     let off = |value: &Value| matches!(value, Value::Null | Value::Bool(false));
@@ -156,12 +160,18 @@ impl Processor {
             (true, Some(Size::One(side))) => Some(side),
             (true, Some(other)) => Some(other.square(path, "crop_size")?),
         };
-        let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
-        // One number is the shorter side for CLIP's processors, and both for others.
-        let of_clip = kind.is_some_and(|kind| kind.contains("CLIP"));
-        let both = self.default_to_square.unwrap_or(!of_clip);
+        let size = match (size, self.both_sides(), crop) {
+            (Size::One(side), Some(true), _) => Size::square_of(side),
+            // Nothing is cut off, and the graph takes squares.
+            (Size::One(side), None, None) => Size::square_of(side),
+            (Size::One(_), None, Some(_)) => {
+                let expected = "an image_processor_type or default_to_square, since one number as \
+                                size is the shorter side for some processors, and both for others";
+                return Err(wrong(expected, size.words()));
+            }
+            (size, ..) => size,
+        };
         let (side, resize) = match (size, crop) {
-            (Size::One(side), None) if both => (side, Resize::Exact),
             (Size::One(edge), crop)
             | (
                 Size::Named {
@@ -211,6 +221,14 @@ impl Processor {
             .map_err(|e| wrong("a preparation that can be done", e.to_string()))
     }
 
+    /// Whether one number as size is that of both sides, and not of the shorter one; `None` if that
+    /// hangs on the processor, and the file does not say which one it is.
+    fn both_sides(&self) -> Option<bool> {
+        let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
+        let shorter = |kind: &str| SHORTER_SIDE.iter().any(|family| kind.starts_with(family));
+        self.default_to_square.or_else(|| kind.map(|kind| !shorter(kind)))
+    }
+
     fn interpolation(&self, path: &Path) -> Result<Interpolation, Refusal> {
         let kind = self.image_processor_type.as_deref().or(self.feature_extractor_type.as_deref());
         let code = self.resample.or_else(|| {
@@ -237,6 +255,12 @@ impl Processor {
 }
 
 impl Size {
+    /// This on both sides.
+    fn square_of(side: u32) -> Self {
+        let side = Some(side);
+        Self::Named { shortest_edge: None, longest_edge: None, height: side, width: side }
+    }
+
     fn square(self, path: &Path, key: &str) -> Result<u32, Refusal> {
         match self {
             Self::One(side) => Ok(side),
@@ -324,4 +348,64 @@ pub(super) fn open_clip(path: &Path) -> Result<Preprocess, Refusal> {
     };
     Preprocess::new(side, resize, interpolation, cfg.mean, cfg.std)
         .map_err(|e| wrong("a preparation that can be done", e.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    /// How sides are brought to the input's, given what differs from a usual file.
+    fn resized(more: Value) -> Result<(u32, Resize), String> {
+        let mut settings = json!({
+            "do_resize": true, "resample": 3, "image_mean": [0.5, 0.5, 0.5],
+            "image_std": [0.5, 0.5, 0.5],
+        });
+        let object = settings.as_object_mut().expect("settings");
+        object.extend(more.as_object().expect("settings").clone());
+        let processor = Processor::deserialize(settings).expect("settings");
+        let made = processor.check(Path::new("preprocessor_config.json"));
+        made.map(|made| (made.size(), made.resize())).map_err(|e| e.to_string())
+    }
+
+    /// As `get_size_dict` of transformers has it, by the `default_to_square` of each processor.
+    #[test]
+    fn one_number_is_both_sides_or_the_shorter_one_as_the_processor_has_it() {
+        let cropped = |kind: &str, size: u32| {
+            resized(json!({
+                "image_processor_type": kind, "size": size, "do_center_crop": true, "crop_size": 224,
+            }))
+        };
+        for family in ["Bit", "CLIP", "ChineseCLIP", "MobileViT"] {
+            for end in ["ImageProcessor", "FeatureExtractor", "ImageProcessorFast"] {
+                let made = cropped(&format!("{family}{end}"), 256);
+                assert_eq!(made, Ok((224, Resize::ShortestEdge(256))), "{family}{end}");
+            }
+        }
+        for family in ["Beit", "Blip", "DeiT", "Siglip", "ViT"] {
+            for end in ["ImageProcessor", "FeatureExtractor", "ImageProcessorFast"] {
+                let kind = format!("{family}{end}");
+                // That there is no such step here is told, not another one taken.
+                let refused = cropped(&kind, 256).expect_err(&kind);
+                assert!(refused.contains("256, then a crop to 224"), "{kind}: {refused}");
+                assert_eq!(cropped(&kind, 224), Ok((224, Resize::Exact)), "{kind}");
+                let plain = resized(json!({"image_processor_type": kind, "size": 224}));
+                assert_eq!(plain, Ok((224, Resize::Exact)), "{kind}");
+            }
+        }
+        // What the file says itself comes first.
+        for (square, expected) in [(true, None), (false, Some((224, Resize::ShortestEdge(256))))] {
+            for kind in ["CLIPImageProcessor", "DeiTImageProcessor"] {
+                let made = resized(json!({
+                    "image_processor_type": kind, "default_to_square": square, "size": 256,
+                    "crop_size": 224,
+                }));
+                assert_eq!(made.ok(), expected, "{kind} {square}");
+            }
+        }
+        assert_eq!(resized(json!({"size": 224})), Ok((224, Resize::Exact)));
+        let told = resized(json!({"size": 256, "crop_size": 224})).expect_err("nobody knows");
+        assert!(told.contains("default_to_square") && told.contains("256"), "{told}");
+    }
 }

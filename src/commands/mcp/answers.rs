@@ -171,8 +171,8 @@ impl Answers {
         // One for each picture.
         let reply = replies.swap_remove(0)?;
         let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
-        // Compared with each other, and not each by itself, which may be doubted.
-        text(&wire::LabelReply { images, warnings: vec![] })
+        let warnings = reply.doubt(false).into_iter().collect();
+        text(&wire::LabelReply { images, warnings })
     }
 
     fn status(&self, config: &Config) -> Answer {

@@ -68,7 +68,7 @@ pub use identities::{
 pub use ingest::{IndexOptions, IndexReport, Stages, check_exclude};
 pub use label_sets::{
     AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
-    SetLabel, Unapplied, Writing, check_label, doubt_of_few_labels,
+    SetLabel, Unapplied, Writing, check_label,
 };
 pub use labels::{describe, label_all};
 pub use meter::{Histogram, Meters, Runs};
@@ -77,6 +77,7 @@ pub use models::{
     measure_precisions, model_to_use, remove_model,
 };
 pub use naming::{Example, KnownExample, NotTaken};
+pub use pictures::content_of_file;
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};

@@ -99,18 +99,31 @@ pub fn known_models(config: &Config) -> Result<Vec<Known>, EngineError> {
 /// what is known of the store cannot be read.
 pub fn former_model(config: &Config) -> Result<(String, PathBuf), EngineError> {
     let Some(number) = place::pointer(&config.data)?.former else {
-        return Err(EngineError::NotFound("there is no former store to go back to".into()));
+        return Err(EngineError::NotFound(format!(
+            "there is no former store to go back to: the store in {} was not moved to another model, \
+             or `ek model drop-old` removed the one before; `ek model use NAME` moves it",
+            config.data.display()
+        )));
     };
-    let Some(space) = LocalStore::space_of(&place::folder(&config.data, number))? else {
-        return Err(EngineError::NotFound("there is nothing in the former store any more".into()));
+    let dir = place::folder(&config.data, number);
+    let Some(space) = LocalStore::space_of(&dir)? else {
+        return Err(EngineError::NotFound(format!(
+            "the former store, {}, is gone, so there is nothing to go back to; `ek model use NAME` \
+             makes it anew by the model of that name",
+            dir.display()
+        )));
     };
     let library = Library::at(config.models.clone());
     of_store::model_of(&config.data, number, &space, &library, config.default_model.as_deref())
         .map(|found| (found.name, found.dir))
         .ok_or_else(|| {
+            let noted = place::noted(&config.data, number);
             EngineError::Invalid(format!(
-                "the model of the former store, of {space}, is not here any more; import it again \
-                 (`ek model import`)"
+                "the former store, {}, was made by {}, and {} holds no model of the space {space} any \
+                 more: import it again (`ek model import DIR`), then say the same again",
+                dir.display(),
+                noted.as_deref().unwrap_or("a model"),
+                config.models.display()
             ))
         })
 }
@@ -130,8 +143,9 @@ fn not_imported(name: &str) -> EngineError {
     ))
 }
 
-/// Removes an imported model that no store of the data folder needs: none goes with it, and
-/// none would be left without a model of its space.
+/// Removes an imported model that no store of the data folder needs: none goes with it, none would
+/// be left without a model of its space, and none is being moved to its space. What a server was
+/// told to use is not known here.
 ///
 /// # Errors
 /// `NotFound` if there is no such import; `Invalid` if a store needs it, with what to do;
@@ -148,20 +162,40 @@ pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineE
     let others =
         |of: &Space| models.iter().any(|known| !is_it(&known) && space(known).as_ref() == Some(of));
     for g in generations(&config.data)? {
+        let dir = place::folder(&config.data, g.number);
+        // Which model of the space it is moved to is not noted before it is done.
+        if own.is_some()
+            && g.space == own
+            && g.role != Role::Serving
+            && let Some(by) = LocalStore::holder(&dir)?
+        {
+            return Err(EngineError::Invalid(format!(
+                "the store in {} is just being moved to {name} or another model of its space, by \
+                 {by}: wait for its end, or stop it there, then say the same again",
+                config.data.display()
+            )));
+        }
         // One that cannot be read may be mended.
         let goes_with_it = g.model.as_deref() == Some(name) && (own.is_none() || g.space == own);
         let is_last = g.space.as_ref().is_some_and(|of| own.as_ref() == Some(of) && !others(of));
         if !(goes_with_it || is_last) {
             continue;
         }
+        let dir = dir.display();
         return Err(EngineError::Invalid(match g.role {
             Role::Serving => format!(
-                "the store goes with {name}, and could not be searched without it: move it to \
-                 another model first (`ek model use OTHER`)"
+                "the store in {dir} goes with {name}, and could not be searched without it: move it \
+                 to another model (`ek model use OTHER`; `ek model list` shows those there are), \
+                 then say the same again"
             ),
-            Role::Former | Role::Unfinished => format!(
-                "a {} store goes with {name}: `ek model drop-old` removes that first",
-                g.role.as_str()
+            Role::Former => format!(
+                "a former store, {dir}, goes with {name}, and could not be gone back to without it: \
+                 give that up by `ek model drop-old`, then say the same again"
+            ),
+            Role::Unfinished => format!(
+                "a move of the store to {name} was begun and has not ended ({dir}): give it up by \
+                 `ek model drop-old`, then say the same again; or go on with it by `ek model use \
+                 {name}`"
             ),
         }));
     }

@@ -70,8 +70,11 @@ pub(crate) fn told(config: &Config) -> Option<String> {
     let found = model_of_serving(&config.data, &library, config.default_model.as_deref())?;
     let meant = found.instead_of.filter(|_| found.dir == config.model)?;
     Some(format!(
-        "warning: the store's model {meant} is not here any more; {0}, of the same space, is used \
-         instead. `ek model use {0}` keeps to it",
-        found.name
+        "warning: {meant}, the model of the store in {1}, is not in {2} any more; {0}, of the same \
+         space, is used instead. Keep to {0} by `ek model use {0}`, or bring {meant} back by `ek \
+         model import DIR --name {meant}`",
+        found.name,
+        config.data.display(),
+        config.models.display()
     ))
 }

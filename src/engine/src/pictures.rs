@@ -37,6 +37,14 @@ fn read(path: &Path) -> Result<Vec<u8>, EngineError> {
     Ok(fs_err::read(path)?)
 }
 
+/// The BLAKE3 of a picture's file, as its item has it if it was indexed as it is now.
+///
+/// # Errors
+/// If it is no plain file, or cannot be read.
+pub fn content_of_file(path: &Path) -> Result<[u8; 32], EngineError> {
+    Ok(*blake3::hash(&read(path)?).as_bytes())
+}
+
 /// What it is called in messages.
 fn name(source: &Source) -> String {
     match source {

@@ -35,6 +35,7 @@ impl Engine {
     pub fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
         let start = Instant::now();
         check(request)?;
+        self.check_copies(&request.feedback)?;
         // Hits are judged by what is asked for, in words or not; ranked as the mode says.
         let told = words(&request.parts);
         let words = match request.mode {

@@ -1,10 +1,11 @@
 //! Given a query and what was liked and disliked of what it found, what is looked for next?
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use ekphrasis_embed::{Embedding, EmbeddingError, Space};
-use ekphrasis_index::{ItemId, StoreRead};
+use ekphrasis_index::{ItemId, LocalStore, StoreRead};
 
+use crate::pictures::content_of_file;
 use crate::{Engine, EngineError, Example, Source};
 
 /// Examples that may be liked, and as many that may be disliked.
@@ -56,12 +57,37 @@ impl Feedback {
 fn item_of(example: &Example) -> Option<ItemId> {
     match example {
         Example::Item(id) => Some(*id),
-        // Files are known by their real paths.
-        Example::Picture(Source::Path(path)) => {
-            Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?))
-        }
-        Example::Picture(Source::Sent { .. }) => None,
+        Example::Picture(source) => item_of_source(source),
     }
+}
+
+/// The item that a picture is, if it is a file; whether that was indexed is not looked at.
+pub(crate) fn item_of_source(source: &Source) -> Option<ItemId> {
+    match source {
+        // Files are known by their real paths.
+        Source::Path(path) => Some(ItemId::for_path(&fs_err::canonicalize(path).ok()?)),
+        Source::Sent { .. } => None,
+    }
+}
+
+/// The BLAKE3 of an example's file, and what it is called. `None` of what is no picture or cannot
+/// be read; whoever embeds it says so.
+fn content_of(
+    store: &LocalStore,
+    example: &Example,
+) -> Result<Option<([u8; 32], String)>, EngineError> {
+    Ok(match example {
+        Example::Item(id) => store.items(&[*id])?.pop().flatten().and_then(|item| {
+            let name = item.path.map_or_else(|| id.to_string(), |path| path.display().to_string());
+            Some((item.file?.content, name))
+        }),
+        Example::Picture(Source::Path(path)) => {
+            content_of_file(path).ok().map(|content| (content, path.display().to_string()))
+        }
+        Example::Picture(Source::Sent { bytes, .. }) => {
+            Some((*blake3::hash(bytes).as_bytes(), "one of the pictures".into()))
+        }
+    })
 }
 
 /// The bytes of an example that is sent as such.
@@ -153,6 +179,34 @@ impl Judgements {
 }
 
 impl Engine {
+    /// Refuses a copy of what is liked that is disliked: it is the same picture by another name.
+    ///
+    /// # Errors
+    /// `Invalid`, naming both; if the store cannot be read.
+    pub(crate) fn check_copies(&self, feedback: &Feedback) -> Result<(), EngineError> {
+        if feedback.liked.is_empty() || feedback.disliked.is_empty() {
+            return Ok(());
+        }
+        let store = self.fresh()?;
+        let mut liked = HashMap::new();
+        for one in &feedback.liked {
+            liked.extend(content_of(store, one)?);
+        }
+        for one in &feedback.disliked {
+            let Some((content, name)) = content_of(store, one)? else { continue };
+            if let Some(other) = liked.get(&content) {
+                return Err(EngineError::of_field(
+                    "disliked",
+                    format!(
+                        "{name} is disliked, and {other}, which is liked, is a copy of it; say one \
+                         of them, or neither"
+                    ),
+                ));
+            }
+        }
+        Ok(())
+    }
+
     /// The vectors of what was judged.
     pub(crate) fn judgements(&self, feedback: &Feedback) -> Result<Judgements, EngineError> {
         let embed = |examples: &[Example]| -> Result<Vec<Embedding>, EngineError> {

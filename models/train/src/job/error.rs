@@ -1,5 +1,7 @@
 //! Why is there no model?
 
+use std::path::PathBuf;
+
 use ekphrasis_models::ModelError;
 
 use crate::config::ConfigError;
@@ -16,6 +18,24 @@ pub enum JobError {
     /// The pairs will not do; all that is wrong with them, a sentence a line.
     #[error("the pairs cannot be trained on:\n{0}")]
     Pairs(String),
+    /// A model that is finished was trained on others.
+    #[error(
+        "{} was trained on other pairs: expected those of {} (data {expected}), got {pictures} \
+         pictures that can be used (data {got}); go on with the same pairs, or name another --out",
+        model.display(), pairs.display()
+    )]
+    OtherPairs {
+        /// The model.
+        model: PathBuf,
+        /// The file of the pairs that it was trained on.
+        pairs: PathBuf,
+        /// Their hash.
+        expected: String,
+        /// Of those that are given, how many would be used.
+        pictures: usize,
+        /// Their hash.
+        got: String,
+    },
     /// The recipe.
     #[error("the recipe: {0}")]
     Config(#[from] ConfigError),
@@ -62,9 +82,12 @@ impl JobError {
     /// otherwise something on the machine is missing or broken.
     pub fn is_usage(&self) -> bool {
         match self {
-            Self::Pairs(_) | Self::Config(_) | Self::Base(_) | Self::Split(_) | Self::Sample(_) => {
-                true
-            }
+            Self::Pairs(_)
+            | Self::OtherPairs { .. }
+            | Self::Config(_)
+            | Self::Base(_)
+            | Self::Split(_)
+            | Self::Sample(_) => true,
             Self::Start(e) => !matches!(e, StartError::NotFinite { .. }),
             Self::Train(e) => {
                 matches!(

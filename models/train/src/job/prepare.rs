@@ -14,7 +14,7 @@ use super::supply::{DataSupply, ImageInputs, Raw, TextInputs, class_numbers, hel
 use crate::config::{Batches, Config, ImageSide, TextSide};
 use crate::data::{
     self, ContentHash, Example, FeatureTable, Groups, ImageJob, NearTexts, Part, Picture, Progress,
-    Purpose, Severity, Shares, TextJob, TextTable, may_mirror,
+    Purpose, Seen, Severity, Shares, TextJob, TextTable, may_mirror,
 };
 use crate::run::{HeldOut, Model};
 use crate::start::{Correct, Start};
@@ -137,17 +137,7 @@ pub fn prepare(
         return Err(JobError::Pairs(lines.join("\n")));
     }
     report.findings.iter().for_each(|f| tell(Stage::Warning(f.text.clone())));
-    let mut examples = Vec::with_capacity(report.usable.len());
-    let mut contents = Vec::with_capacity(report.usable.len());
-    for &i in &report.usable {
-        let Some(content) = seen[i].content() else { continue };
-        let example = &job.examples[i];
-        let worded = example.captions.iter().chain(&example.tags).any(|t| !t.trim().is_empty());
-        if !with_texts || worded {
-            examples.push(example.clone());
-            contents.push(content);
-        }
-    }
+    let (examples, contents) = used(&job.examples, &seen, &report.usable, with_texts);
 
     let some: Vec<Option<ContentHash>> = contents.iter().copied().map(Some).collect();
     let groups = Groups::new(&examples, &some);
@@ -226,6 +216,32 @@ pub fn prepare(
     };
     let preprocess = features.preprocess;
     Ok(Prepared { supply, model, examples, parts, run, data, preprocess, start, widths })
+}
+
+/// The pairs that are trained on, and the contents of their pictures.
+fn used(
+    all: &[Example],
+    seen: &[Seen],
+    usable: &[usize],
+    with_texts: bool,
+) -> (Vec<Example>, Vec<ContentHash>) {
+    let one = |&i: &usize| {
+        let (example, content) = (&all[i], seen[i].content()?);
+        let worded = example.captions.iter().chain(&example.tags).any(|t| !t.trim().is_empty());
+        (!with_texts || worded).then(|| (example.clone(), content))
+    };
+    usable.iter().filter_map(one).unzip()
+}
+
+/// How many of these pairs would be trained on by this recipe, and their hash, as a trained model
+/// has it. If `believed`, every file that is there is taken for a picture.
+pub(super) fn would_use(examples: &[Example], config: &Config, believed: bool) -> (usize, String) {
+    let with_texts = !config.text.is_none();
+    let purpose = if with_texts { Purpose::Captions } else { Purpose::Groups };
+    let seen = data::look(examples, &|_| believed);
+    let usable = data::check(examples, &seen, purpose).usable;
+    let (examples, contents) = used(examples, &seen, &usable, with_texts);
+    (examples.len(), data_hash(&examples, &contents))
 }
 
 /// Why held-out pictures are no measure, and what to do.

@@ -9,9 +9,10 @@ use ekphrasis_models::Model;
 use super::error::JobError;
 use super::exported::Towers;
 use super::finish::publish_model;
-use super::prepare::{Job, Stage, prepare};
+use super::prepare::{Job, Stage, prepare, would_use};
 use super::report;
-use crate::data::lines;
+use crate::config::Config;
+use crate::data::{Example, lines};
 use crate::export::Published;
 use crate::run::{
     EpochRecord, Event, Judge, Outcome, RunDirectory, Score, Supply, Trainer, Tried, embed, keep,
@@ -82,15 +83,45 @@ pub struct Finished {
     pub run: PathBuf,
     /// As [`Done::pairs`].
     pub pairs: PathBuf,
+    /// The recipe, as it was resolved.
+    recipe: String,
+}
+
+impl Finished {
+    /// Whether these are the pairs that it was trained on: the same pictures, by their contents,
+    /// with the same words, groups, classes and splits.
+    ///
+    /// # Errors
+    /// `OtherPairs` if not, `Config` if the run's recipe was changed to what is none.
+    pub fn check_pairs(&self, examples: &[Example]) -> Result<(), JobError> {
+        let config = Config::read(&self.recipe)?;
+        let expected = self.model.manifest().training().map_or("", |training| &training.data);
+        // To read files is a hundred times faster than to decode them, and mostly enough.
+        let mut got = would_use(examples, &config, true);
+        if got.1 != expected {
+            got = would_use(examples, &config, false);
+        }
+        if got.1 == expected {
+            return Ok(());
+        }
+        Err(JobError::OtherPairs {
+            model: self.model.dir().into(),
+            pairs: self.pairs.clone(),
+            expected: expected.into(),
+            pictures: got.0,
+            got: got.1,
+        })
+    }
 }
 
 /// The trained model in `out`, if the run beside it is its own; none if there is still
 /// something to train.
 pub fn finished(out: &Path) -> Option<Finished> {
-    let (directory, _) = RunDirectory::resume(&run_directory(out)).ok()?;
+    let (directory, recipe) = RunDirectory::resume(&run_directory(out)).ok()?;
     let model = Model::open(out).ok()?;
     let whole = model.manifest().training().is_some() && directory.pairs().is_file();
-    whole.then(|| Finished { model, run: directory.path().into(), pairs: directory.pairs() })
+    let (run, pairs) = (directory.path().into(), directory.pairs());
+    whole.then_some(Finished { model, run, pairs, recipe })
 }
 
 /// Prepares, trains and publishes. When `stop` is raised, the checkpoint is

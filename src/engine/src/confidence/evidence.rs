@@ -165,11 +165,15 @@ pub(crate) fn probability(evidence: &Evidence, judgement: &Judgement) -> f64 {
     sigmoid(evidence.logit(&judgement.anything))
 }
 
-/// Words that say nothing of what is looked for.
+/// Words that say nothing of what is looked for, in the singular.
 const EMPTY_WORDS: &[&str] = &[
     "a", "an", "and", "are", "at", "by", "for", "from", "i", "in", "is", "it", "its", "my", "of",
     "on", "or", "our", "the", "their", "this", "that", "to", "with", "photo", "picture", "image",
 ];
+
+fn is_empty(word: &str) -> bool {
+    EMPTY_WORDS.contains(&word)
+}
 
 /// The different words of a query that say something, in lower case; a plural `s` does
 /// not count.
@@ -178,11 +182,13 @@ pub(crate) fn telling_words(text: &str) -> Vec<String> {
         .split(|c: char| !c.is_alphanumeric())
         .filter(|w| !w.is_empty())
         .map(str::to_lowercase)
-        .filter(|w| !EMPTY_WORDS.contains(&w.as_str()))
+        // `this` is empty as it stands, `photos` without its plural.
+        .filter(|w| !is_empty(w))
         .map(|w| match w.strip_suffix('s') {
             Some(one) if one.len() >= 3 && !one.ends_with('s') => one.to_owned(),
             _ => w,
         })
+        .filter(|w| !is_empty(w))
         .collect();
     words.sort();
     words.dedup();
@@ -220,5 +226,7 @@ mod tests {
         assert_eq!(telling_words("A photo of the Two red BIKES, red"), ["bike", "red", "two"]);
         assert_eq!(telling_words("glass bus"), ["bus", "glass"]);
         assert!(telling_words("the of, -").is_empty());
+        assert_eq!(telling_words("photos of dogs"), ["dog"]);
+        assert!(telling_words("Pictures, images: this is its").is_empty());
     }
 }

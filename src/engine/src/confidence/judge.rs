@@ -12,6 +12,7 @@ use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
+use crate::steering::item_of_source;
 use crate::{Engine, EngineError, Mode, PartQuery, SearchRequest};
 
 /// Pictures of a library that tell what its scores are usually like.
@@ -114,6 +115,7 @@ const ROUNDING: f32 = 1e-6;
 
 /// Pictures of the smallest libraries that weights were fitted on. Fewer that a filter lets through
 /// are judged as if they stood among so many of their library: being few makes none of them likelier.
+/// If one of them holds all words of a query, they are judged among all of it.
 const FITTED_AMONG: usize = 130;
 /// Among fewer, anything is no more probable than that one of them fits.
 const FEW: usize = 30;
@@ -124,7 +126,7 @@ pub(crate) struct Judged {
     asked: Asked,
     expected: Expected,
     evidence: Evidence,
-    /// The best cosines of the library, but for those of pictures that ask.
+    /// The best cosines of those that it is judged among, but for those of pictures that ask.
     best: Vec<f32>,
     /// Among how many they are judged.
     size: usize,
@@ -160,39 +162,27 @@ impl Engine {
         let asking: Vec<ItemId> = request
             .parts
             .iter()
-            .filter_map(|part| match part.what {
-                PartQuery::Id(id) => Some(id),
-                _ => None,
+            .filter_map(|part| match &part.what {
+                PartQuery::Id(id) => Some(*id),
+                PartQuery::Image(source) => item_of_source(source),
+                PartQuery::Text(_) | PartQuery::Embedding(_) => None,
             })
             .chain(request.feedback.judged())
             .collect();
-        let mut best = store.search(&Query {
-            vector: Some(query.clone()),
-            k: LOOKED_AT + asking.len(),
-            filter: filter.clone(),
-            exact: request.exact,
-            ..Query::default()
-        })?;
-        let all = best.len();
-        best.retain(|hit| !asking.contains(&hit.id));
-        passing = passing.saturating_sub(all - best.len());
-        let size = match passing {
+        let nearest = |filter| Nearest::of(store, query, filter, request.exact, &asking);
+        let near = nearest(filter.clone())?;
+        passing = passing.saturating_sub(near.left_out);
+        let few = passing < FITTED_AMONG;
+        let library = if few { count(&Filter::of_kind(Kind::Image))? } else { passing };
+        let mut size = match passing {
             0 => 0,
-            few if few < FITTED_AMONG => {
-                few.max(count(&Filter::of_kind(Kind::Image))?.min(FITTED_AMONG))
-            }
-            many => many,
+            passing => passing.max(library.min(FITTED_AMONG)),
         };
-        best.truncate(LOOKED_AT);
-        let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
-        let vectors: Vec<Embedding> = store.embeddings(&ids)?.into_iter().flatten().collect();
-        let items: Vec<Item> = store.items(&ids)?.into_iter().flatten().collect();
-        let best: Vec<f32> = best.iter().filter_map(|hit| hit.cosine).collect();
         let asked = if words.is_some() { Asked::Words } else { Asked::Picture };
         let text = words;
         let words = words.map(telling_words).unwrap_or_default();
-        let mut seen = ids;
-        seen.extend(asking);
+        let mut seen: Vec<ItemId> = near.items.iter().map(|item| item.id).collect();
+        seen.extend(&asking);
         let by_words = match text {
             Some(text) if !words.is_empty() && request.mode != Mode::Vector => {
                 holding_all(store, text, &words, filter, &seen)?
@@ -200,37 +190,29 @@ impl Engine {
             _ => vec![],
         };
         // Only what holds all words is ever held against it.
-        let tenth = if passing < FITTED_AMONG && !words.is_empty() {
-            let all = store.search(&Query {
-                vector: Some(query.clone()),
-                k: LOOKED_AT,
-                filter: Filter::of_kind(Kind::Image),
-                exact: request.exact,
-                ..Query::default()
-            })?;
-            all.last().and_then(|hit| hit.cosine)
-        } else {
-            best.last().copied()
+        let whole = match few && !words.is_empty() && request.filter.is_some() {
+            true => Some(nearest(Filter::of_kind(Kind::Image))?),
+            false => None,
         };
-        // Among all, the nearest are no lower than the tenth anyway.
-        let mut judged_by: Vec<f32> = items
-            .iter()
-            .zip(&best)
-            .map(|(i, &c)| as_learned(c, share_of_words(&words, i), tenth.as_slice()))
-            .collect();
-        judged_by.sort_by(|a, b| b.total_cmp(a));
+        let tenth = whole.as_ref().unwrap_or(&near).cosines.last().copied();
+        let held = near.items.iter().chain(&by_words).map(|item| share_of_words(&words, item));
+        let held = held.fold(0.0, f64::max);
+        // What holds all words is found by them whatever else passes: as without a filter.
+        let looked_at = match &whole {
+            Some(whole) if held >= 1.0 => {
+                size = library.saturating_sub(whole.left_out);
+                whole
+            }
+            _ => &near,
+        };
         let expected = confidence.background.expected(query.values());
-        let told = items.iter().filter(|item| is_told_of(item)).count();
+        let told = looked_at.items.iter().filter(|item| is_told_of(item)).count();
         let evidence = Evidence {
-            excess: excess(&judged_by, size, &expected),
-            agreement: agreement(&super::rows(&vectors)),
-            words: items
-                .iter()
-                .chain(&by_words)
-                .map(|item| share_of_words(&words, item))
-                .fold(0.0, f64::max),
-            told: told as f64 / items.len().max(1) as f64,
-            cosine: judged_by.first().map_or(0.0, |&s| f64::from(s)),
+            excess: excess(&looked_at.cosines, size, &expected),
+            agreement: agreement(&super::rows(&looked_at.vectors)),
+            words: held,
+            told: told as f64 / looked_at.items.len().max(1) as f64,
+            cosine: looked_at.cosines.first().map_or(0.0, |&s| f64::from(s)),
             spread: expected.deviation,
         };
         let usual = self.usual.get(confidence, store, asked)?;
@@ -239,18 +221,18 @@ impl Engine {
             confidence: confidence.clone(),
             asked,
             expected,
-            best,
+            best: looked_at.cosines.clone(),
             size,
             words,
             tenth,
             between: (0.0, 1.0),
         };
-        if passing < FITTED_AMONG {
+        if few {
             // However they hang together, it is no less than the best of them, and of few no
             // more than the sum.
-            let nearest = items.iter().zip(&judged.best).filter_map(|(i, &c)| judged.hit(i, c));
-            let nearest: Vec<f32> = nearest.collect();
-            let farthest = judged.best.last().copied().unwrap_or(-1.0);
+            let nearest = near.items.iter().zip(&near.cosines);
+            let nearest: Vec<f32> = nearest.filter_map(|(i, &c)| judged.hit(i, c)).collect();
+            let farthest = near.cosines.last().copied().unwrap_or(-1.0);
             let told: Vec<f32> = by_words.iter().filter_map(|i| judged.hit(i, farthest)).collect();
             let least = nearest.iter().chain(&told).copied().fold(0.0, f32::max);
             let others = passing.saturating_sub(nearest.len() + told.len()) as f32;
@@ -292,6 +274,45 @@ impl Engine {
         let under = known.iter().filter(|&&other| other < found).count();
         let verdict = if under * 2 < known.len() { Verdict::Nothing } else { Verdict::Perhaps };
         Ok(Some(Anything { probability: None, verdict }))
+    }
+}
+
+/// The pictures that lie nearest to a query, the nearest first.
+struct Nearest {
+    items: Vec<Item>,
+    vectors: Vec<Embedding>,
+    cosines: Vec<f32>,
+    /// Of those that are to be left out, how many were as near.
+    left_out: usize,
+}
+
+impl Nearest {
+    /// Of those that a filter lets through, but for some.
+    fn of(
+        store: &LocalStore,
+        query: &Embedding,
+        filter: Filter,
+        exact: bool,
+        but: &[ItemId],
+    ) -> Result<Self, EngineError> {
+        let mut best = store.search(&Query {
+            vector: Some(query.clone()),
+            k: LOOKED_AT + but.len(),
+            filter,
+            exact,
+            ..Query::default()
+        })?;
+        let all = best.len();
+        best.retain(|hit| !but.contains(&hit.id));
+        let left_out = all - best.len();
+        best.truncate(LOOKED_AT);
+        let ids: Vec<ItemId> = best.iter().map(|hit| hit.id).collect();
+        Ok(Self {
+            items: store.items(&ids)?.into_iter().flatten().collect(),
+            vectors: store.embeddings(&ids)?.into_iter().flatten().collect(),
+            cosines: best.iter().filter_map(|hit| hit.cosine).collect(),
+            left_out,
+        })
     }
 }
 

@@ -7,7 +7,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use ekphrasis_embed::Space;
-use ekphrasis_index::{Holder, LocalStore};
+use ekphrasis_index::{Holder, LocalStore, MODEL_NOTE};
 
 use crate::EngineError;
 
@@ -15,9 +15,6 @@ use crate::EngineError;
 const POINTER: &str = "serving";
 /// The folder of all but the first.
 const FOLDER: &str = "generations";
-/// The file beside a store that says by which of its space's models it was made, or is to be
-/// searched.
-const NOTE: &str = "model";
 
 /// Which generation serves.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -188,10 +185,11 @@ fn replace(dir: &Path, name: &str, text: &str) -> Result<(), EngineError> {
     Ok(())
 }
 
-/// What the model is called that the store of a generation goes with, if that was noted. A
+/// What the model is called that the store of a generation goes with, if that was noted: by which
+/// of its space's models it was made, or is to be searched. A
 /// note that cannot be read is as good as none: any model of the space will do.
 pub(crate) fn noted(data: &Path, number: u32) -> Option<String> {
-    let text = fs_err::read_to_string(folder(data, number).join(NOTE)).ok()?;
+    let text = fs_err::read_to_string(folder(data, number).join(MODEL_NOTE)).ok()?;
     let name = text.trim();
     (!name.is_empty()).then(|| name.to_owned())
 }
@@ -201,7 +199,7 @@ pub(crate) fn note(data: &Path, number: u32, name: &str) -> Result<(), EngineErr
     if noted(data, number).as_deref() == Some(name) {
         return Ok(());
     }
-    replace(&folder(data, number), NOTE, &format!("{name}\n"))
+    replace(&folder(data, number), MODEL_NOTE, &format!("{name}\n"))
 }
 
 /// The numbers of all generations there are, in order.
@@ -282,13 +280,6 @@ pub fn drop_old(data: &Path, holder: &Holder) -> Result<Vec<Generation>, EngineE
         let then = now.clone().without(old.number);
         if then != now {
             point(data, &then)?;
-        }
-        // The second one is left by who was killed while noting.
-        for name in [NOTE.to_owned(), format!("{NOTE}.new")] {
-            match fs_err::remove_file(dir.join(name)) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(e.into()),
-                _ => {}
-            }
         }
         LocalStore::discard(&dir, holder)?;
         dropped.push(old);

@@ -163,10 +163,9 @@ impl Engine {
                     *self.copies.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;
                     let count = labels.len();
                     let mut applied = summary(name, rule, pictures.len(), labels, &answers);
-                    if rule.multi {
-                        applied.warnings.extend(doubt_of_few_labels(count));
-                    }
-                    if !rule.multi && !vectors.tells_none() {
+                    if rule.multi || vectors.tells_none() {
+                        applied.warnings.extend(doubt_of_few_labels(count, rule.multi));
+                    } else {
                         applied.warnings.push(
                             "this model cannot tell when none of the labels fits, so a picture of \
                              something else is labelled as well; `ek model calibrate` lets it tell"

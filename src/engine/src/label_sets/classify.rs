@@ -116,17 +116,34 @@ pub(super) fn weights(bias: f64, w: &[f64]) -> AnyLabelWeights {
     AnyLabelWeights { bias, deviations: w[0], gap: w[1], rare: w[2], cosine: w[3], labels: w[4] }
 }
 
-/// Labels of the smallest sets that judging each by itself was learned on.
+/// Labels of the smallest sets that judging was learned on: each by itself, and whether any fits.
 pub(super) const FEWEST_LEARNED: usize = 3;
 
-/// What is said where so few labels are judged by themselves that it was not learned.
-pub fn doubt_of_few_labels(labels: usize) -> Option<String> {
+/// What is said where so few labels are judged that it was not learned: each by itself if
+/// `multi`, else how probable it is that none fits, which all other probabilities leave.
+pub(super) fn doubt_of_few_labels(labels: usize, multi: bool) -> Option<String> {
+    let (what, then) = match multi {
+        true => ("judging each label by itself", "the probabilities are a guess"),
+        false => (
+            "how probable it is that none of the labels fits",
+            "it is a guess, and so is what it leaves to them",
+        ),
+    };
     (labels < FEWEST_LEARNED).then(|| {
         format!(
-            "judging each label by itself was learned on sets of {FEWEST_LEARNED} and more, where half \
-             of the pictures have one; of fewer labels the probabilities are a guess"
+            "{what} was learned on sets of {FEWEST_LEARNED} and more, where half of the pictures have \
+             one; of fewer labels {then}"
         )
     })
+}
+
+impl LabelReply {
+    /// What is to be doubted of it, in a sentence. `multi`: each label was judged by itself.
+    pub fn doubt(&self, multi: bool) -> Option<String> {
+        // Without calibration nothing was learned of larger sets either.
+        let judged = multi || self.none_of_these.is_some();
+        judged.then(|| doubt_of_few_labels(self.labels.len(), multi)).flatten()
+    }
 }
 
 /// What tells whether a label fits, whatever others do.
@@ -561,7 +578,9 @@ mod tests {
         assert_eq!(of(1), of(FEWEST_LEARNED));
         assert_eq!(of(2), of(FEWEST_LEARNED));
         assert!(of(FEWEST_LEARNED + 1)[3] > of(FEWEST_LEARNED)[3]);
-        let doubted = [1, 2, 3, 100].map(|labels| doubt_of_few_labels(labels).is_some());
-        assert_eq!(doubted, [true, true, false, false]);
+        for multi in [true, false] {
+            let doubted = [1, 2, 3, 100].map(|labels| doubt_of_few_labels(labels, multi).is_some());
+            assert_eq!(doubted, [true, true, false, false]);
+        }
     }
 }

@@ -17,7 +17,6 @@ use crate::{Engine, EngineError, labels};
 
 pub use self::apply::{AppliedLabels, LEAST_LABEL_PROBABILITY, Unapplied};
 pub(crate) use self::calibrate::{LabelTrial, Said, SetsSaid, fit, try_out};
-pub use self::classify::doubt_of_few_labels;
 pub(crate) use self::classify::{LabelVectors, words_weight};
 pub(crate) use self::kept::SetVectors;
 
