@@ -105,6 +105,13 @@ impl Sieve {
         Self { k, floors: BinaryHeap::new(), kept: vec![], full: k.saturating_mul(4).max(1024) }
     }
 
+    /// For as many as `top` takes, of which those are of interest that are as good as what it has.
+    pub(crate) fn beside(top: &TopK) -> Self {
+        let mut sieve = Self::new(top.k);
+        top.heap.iter().for_each(|known| sieve.raise(ordered(known.0.score)));
+        sieve
+    }
+
     /// What a row has to reach to be of interest: so much is scored by `k` others already.
     pub(crate) fn floor(&self) -> f32 {
         match self.floors.peek() {

@@ -2,7 +2,7 @@
 //!
 //! A graph search that is to find enough rows that pass has to keep more of all; so its
 //! work grows as fewer pass, while that of a scan shrinks. Where none that pass are near the
-//! query, keeping more of all finds none; then the graph is gone through among them only.
+//! query, keeping more of all finds none; then they are compared by their sketches.
 
 /// How the nearest are found.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +18,9 @@ pub(crate) enum Plan {
 pub(crate) struct Width {
     /// So many of the nearest are kept, whether they pass or not.
     pub(crate) keep: usize,
-    /// If too few of them pass: of those that do, so many. With 0 a scan is less work.
-    pub(crate) among: usize,
+    /// If too few of them pass: whether sketches are looked at then, which else are more work than
+    /// a scan.
+    pub(crate) sketched: bool,
 }
 
 /// What is known before a search.
@@ -59,23 +60,17 @@ impl Facts {
         if keep.saturating_mul(self.work) >= passing {
             return Plan::Scan;
         }
-        let among = usual.saturating_mul(2).max(passing / AMONG);
-        let crossed = 1.0 + CROSSING * (1.0 / share - 1.0);
-        let work = among.saturating_mul(self.work) as f64 * crossed;
-        Plan::Graph(Width { keep, among: if work < passing as f64 { among } else { 0 } })
+        let sketched = passing.saturating_mul(SKETCHES) >= self.graph;
+        Plan::Graph(Width { keep, sketched })
     }
 }
 
 /// Where many of those kept do not pass, one that does is missed more often: so much more is kept
 /// where hardly one does.
 const WIDER: f64 = 0.5;
-/// Among those that pass and are all far away, the nearest are hardly nearer than the others, and
-/// lie in many places: one in so many of them is kept, so that most of these places are among
-/// what is. Measured where half pass (`benches/peers/README.md`).
-const AMONG: usize = 50;
-/// What crossing a node that does not pass costs, in candidates. A guess: it only decides where
-/// a scan is preferred.
-const CROSSING: f64 = 0.3;
+/// So many rows of a graph are compared by their sketches in the time that a scan takes for one
+/// that a filter names. All are, in blocks, if but one of each block is named.
+const SKETCHES: usize = 12;
 
 #[cfg(test)]
 mod tests {
@@ -85,29 +80,30 @@ mod tests {
         Facts { graph, passing, deep, keep: 64, work: 20, graph_from: 10_000 }.plan()
     }
 
-    fn graph(keep: usize, among: usize) -> Plan {
-        Plan::Graph(Width { keep, among })
+    fn graph(keep: usize, sketched: bool) -> Plan {
+        Plan::Graph(Width { keep, sketched })
     }
 
     #[test]
     fn few_are_scanned_and_many_are_not() {
         assert_eq!(plan(0, 1_000_000, 10), Plan::Scan);
         assert_eq!(plan(9_000, 9_000, 10), Plan::Scan);
-        assert_eq!(plan(60_000, 60_000, 10), graph(64, 1_200));
-        assert_eq!(plan(1_000_000, 500_000, 10), graph(105, 10_000));
-        assert_eq!(plan(1_000_000, 100_000, 10), graph(317, 0));
+        assert_eq!(plan(60_000, 60_000, 10), graph(64, true));
+        assert_eq!(plan(1_000_000, 500_000, 10), graph(105, true));
+        assert_eq!(plan(1_000_000, 100_000, 10), graph(317, true));
+        // Those that pass are scanned sooner than all are compared by their sketches.
+        assert_eq!(plan(1_000_000, 60_000, 10), graph(486, false));
         // The scan of 10,000 is faster than keeping 2,570.
         assert_eq!(plan(1_000_000, 10_000, 10), Plan::Scan);
         assert_eq!(plan(1_000_000, 1_000, 10), Plan::Scan);
         // It is the whole that has to be large, not what passes.
-        assert_eq!(plan(60_000, 30_000, 10), graph(105, 600));
-        assert_eq!(plan(1_000_000, 1_000_000, 1_024), graph(2_048, 20_000));
+        assert_eq!(plan(60_000, 30_000, 10), graph(105, true));
+        assert_eq!(plan(1_000_000, 1_000_000, 1_024), graph(2_048, true));
         assert_eq!(plan(1_000_000, 1_000_000, 300_000), Plan::Scan);
         // More live than the graph has: the newest are scanned beside it.
-        assert_eq!(plan(1_000_000, 1_100_000, 10), graph(64, 22_000));
+        assert_eq!(plan(1_000_000, 1_100_000, 10), graph(64, true));
         assert_eq!(plan(1_000_000, u64::MAX, usize::MAX), Plan::Scan);
-        // A scan of the 3,000 that pass is less work than to go through the graph among them.
-        assert_eq!(plan(10_000, 3_000, 10), graph(145, 0));
+        assert_eq!(plan(10_000, 3_000, 10), graph(145, true));
     }
 
     /// More rows that pass never turn a graph search into a scan.

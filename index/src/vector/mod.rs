@@ -7,6 +7,7 @@ mod hnsw;
 mod quantised;
 mod rows;
 mod scan;
+mod sketch;
 #[cfg(test)]
 pub(crate) mod testing;
 

@@ -9,13 +9,14 @@
 //! All of it is a projection: files may be lost or damaged at no other cost than
 //! building again, so anything odd in them is an error here and a rebuild for the caller.
 
-mod among;
 mod build;
 mod collapse;
 mod layout;
 mod named;
+mod noted;
 mod refine;
 mod segment;
+mod sketched;
 mod trust;
 mod walk;
 

@@ -10,13 +10,14 @@ use memmap2::{Mmap, MmapMut, MmapOptions};
 
 use super::super::quantised::{QueryCodes, Scope};
 use super::super::{Rows, cosine};
-use super::among::{Noted, walk_among};
 use super::layout::{Head, Layout, Part, words};
+use super::noted::Noted;
+use super::sketched::Sketched;
 use super::trust::{BLOCK, Blocks, Checks, Damaged, Proven, Trust};
 use super::walk::{PROBED, Scratch, View, walk};
 use crate::Seq;
 use crate::disk::{self, Disk};
-use crate::filter::{Pass, RowSet, Width};
+use crate::filter::{Pass, Width};
 use crate::topk::{Scored, Sieve, TopK};
 
 /// Blocks that each search checks in passing until all are: some megabytes a second at least.
@@ -39,6 +40,8 @@ pub(crate) struct Segment {
     scratch: Mutex<Vec<Scratch>>,
     /// Which nodes are named by filters.
     pub(super) noted: Noted,
+    /// Of each part.
+    sketched: Vec<Sketched>,
     /// Where each row's code is, once someone asks for rows by name.
     pub(super) nodes_of: OnceLock<Vec<u32>>,
 }
@@ -92,8 +95,13 @@ impl Segment {
     /// A segment that was made in memory. Its header and table are still to be written.
     pub(super) fn of(head: Head, layout: Layout, dim: usize, image: MmapMut) -> Self {
         let (bytes, checks) = (Bytes::Memory(image), Checks::proven());
+        Self::with(head, layout, dim, bytes, checks)
+    }
+
+    fn with(head: Head, layout: Layout, dim: usize, bytes: Bytes, checks: Checks) -> Self {
+        let sketched = head.parts.iter().map(|_| Sketched::default()).collect();
         let (scratch, noted, nodes_of) = (Mutex::default(), Noted::default(), OnceLock::new());
-        Self { head, layout, dim, bytes, checks, scratch, noted, nodes_of }
+        Self { head, layout, dim, bytes, checks, scratch, noted, sketched, nodes_of }
     }
 
     /// Opens the file at `path`; reads its header and the table of checksums.
@@ -119,8 +127,7 @@ impl Segment {
         }
         let checks = Checks::new(layout.body.len() / BLOCK);
         let (dim, bytes) = (space.dim(), Bytes::File(map));
-        let (scratch, noted, nodes_of) = (Mutex::default(), Noted::default(), OnceLock::new());
-        Ok(Self { head, layout, dim, bytes, checks, scratch, noted, nodes_of })
+        Ok(Self::with(head, layout, dim, bytes, checks))
     }
 
     /// Writes the segment beside its final name, makes it durable and moves it there,
@@ -213,9 +220,9 @@ impl Segment {
 
     /// The parts that `pass` may let something through of, ready to be read.
     pub(super) fn pieces<'a>(&'a self, pass: &'a Pass) -> impl Iterator<Item = Piece<'a>> {
-        let parts = self.head.parts.iter().zip(&self.layout.sections);
-        parts.filter(|(part, _)| pass.kind().is_none_or(|kind| kind == part.kind)).map(
-            |(part, sections)| {
+        let parts = self.head.parts.iter().zip(&self.layout.sections).zip(&self.sketched);
+        parts.filter(|((part, _), _)| pass.kind().is_none_or(|kind| kind == part.kind)).map(
+            |((part, sections), sketched)| {
                 let body = self.body();
                 let section = |range: &Range<usize>| words(&body[range.clone()]);
                 Piece {
@@ -224,6 +231,7 @@ impl Segment {
                     rows: section(&sections.rows),
                     twin_nodes: section(&sections.twin_nodes),
                     twin_rows: section(&sections.twin_rows),
+                    sketched,
                 }
             },
         )
@@ -273,7 +281,7 @@ impl Segment {
 
     /// Adds to `top` the best rows of a piece, and says whether there were enough. Those that a
     /// filter names are found by a walk through all, unless too few are where the query is; then
-    /// by one through them only.
+    /// by their sketches.
     fn search_piece(
         &self,
         ask: &Ask<'_>,
@@ -306,20 +314,10 @@ impl Segment {
                 *top = before;
             }
         }
-        if width.among == 0 {
+        if !width.sketched {
             return Ok(false);
         }
-        // The dead may still be named, and would take the places of those that live.
-        let all_live = ask.rows.living(self.first(), self.end()) >= self.size() as u64;
-        let lives = |node| all_live || piece.lives(ask.rows, named, self.head.first, node);
-        let lets = |node| nodes.contains(node) && lives(node);
-        walk_among(&piece.view, ask.codes, width.among, lets, scratch, trust)?;
-        let found = scratch.found().len();
-        let no_more = || (0..piece.part.nodes as u32).filter(|node| lets(*node)).count() <= found;
-        if found < width.among && !no_more() {
-            return Ok(false);
-        }
-        self.rescore(ask, piece, true, scratch, top, trust)
+        self.search_sketched(ask, piece, &nodes, &mut scratch.vector, top, trust)
     }
 
     /// Compares what a walk found with the vectors themselves, the likeliest first, as
@@ -441,19 +439,10 @@ pub(super) struct Piece<'a> {
     pub(super) rows: &'a [u32],
     pub(super) twin_nodes: &'a [u32],
     pub(super) twin_rows: &'a [u32],
+    pub(super) sketched: &'a Sketched,
 }
 
 impl Piece<'_> {
-    /// Whether a row of `node`, or of a twin of it, is named and lives. Rows are counted from
-    /// `first`; all of them are to be known to be right.
-    fn lives(&self, rows: &Rows, named: &RowSet, first: u64, node: u32) -> bool {
-        let twins = self.twins_of(node, &Proven).unwrap_or_default();
-        [self.rows[node as usize]].iter().chain(twins).any(|&row| {
-            let row = first + u64::from(row);
-            named.contains(row) && rows.live(row).is_some()
-        })
-    }
-
     /// The rows of the twins of `node`.
     fn twins_of(&self, node: u32, trust: &impl Trust) -> Result<&[u32], Damaged> {
         let (mut from, mut to) = (0, self.twin_nodes.len());

@@ -8,8 +8,6 @@
 //! What is read is bounded by the lengths of the slices and each node is looked at
 //! once, so no content of a damaged file can lead out of them or in circles.
 
-use std::collections::BinaryHeap;
-
 use super::super::quantised::{CodeBlock, Kernel, QueryCodes, prefetch};
 use super::trust::{Damaged, Trust};
 use crate::topk::{from_ordered, ordered};
@@ -60,14 +58,14 @@ impl View<'_> {
 /// A node that was seen: its likeness, its number, and whether it was looked at. Greater
 /// is better, so a list of these is sorted as it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Seen(u64);
+struct Seen(u64);
 
 impl Seen {
-    pub(super) fn new(likeness: f32, node: u32) -> Self {
+    fn new(likeness: f32, node: u32) -> Self {
         Self(u64::from(ordered(likeness)) << 32 | u64::from(node) << 1)
     }
 
-    pub(super) fn node(self) -> u32 {
+    fn node(self) -> u32 {
         self.0 as u32 >> 1
     }
 
@@ -79,13 +77,11 @@ impl Seen {
 /// What a walk needs in memory; used again by the next.
 #[derive(Debug, Default)]
 pub(super) struct Scratch {
-    pub(super) visited: Visited,
+    visited: Visited,
     /// The best seen, the best first.
-    pub(super) kept: Vec<Seen>,
-    /// Those yet to be looked at, where they are not marked in `kept`.
-    pub(super) waiting: BinaryHeap<Seen>,
-    pub(super) batch: Vec<u32>,
-    pub(super) sums: Vec<i32>,
+    kept: Vec<Seen>,
+    batch: Vec<u32>,
+    sums: Vec<i32>,
     /// For a vector that is compared afterwards.
     pub(super) vector: Vec<f32>,
     /// Comparisons of the last walk.
@@ -98,10 +94,9 @@ impl Scratch {
         self.kept.iter().map(|seen| (seen.node(), from_ordered((seen.0 >> 32) as u32)))
     }
 
-    pub(super) fn start(&mut self, nodes: usize) {
+    fn start(&mut self, nodes: usize) {
         self.visited.clear(nodes);
         self.kept.clear();
-        self.waiting.clear();
         self.batch.resize(DEGREE.max(self.batch.len()), 0);
         self.sums.resize(DEGREE.max(self.sums.len()), 0);
         self.compared = 0;
@@ -110,7 +105,7 @@ impl Scratch {
 
 /// A set of nodes that is emptied in as many steps as there are nodes in it.
 #[derive(Debug, Default)]
-pub(super) struct Visited {
+struct Visited {
     bits: Vec<u64>,
     nodes: Vec<u32>,
 }
@@ -128,7 +123,7 @@ impl Visited {
 
     /// Puts in a node and says whether it is new.
     #[inline(always)]
-    pub(super) fn add(&mut self, node: u32) -> bool {
+    fn add(&mut self, node: u32) -> bool {
         let new = self.mark(node);
         if new {
             self.nodes.push(node);
@@ -227,7 +222,7 @@ fn keep(
 }
 
 #[inline(always)]
-pub(super) fn prefetch_links(view: &View<'_>, node: u32) {
+fn prefetch_links(view: &View<'_>, node: u32) {
     let links = view.ground.as_ptr().wrapping_add(node as usize * DEGREE);
     prefetch(links);
     prefetch(links.wrapping_add(DEGREE / 2));
@@ -271,7 +266,7 @@ pub(super) fn trusted(view: &View<'_>, node: u32, trust: &impl Trust) -> Result<
 }
 
 /// The nearest node that going to the nearest neighbour leads to, through the upper layers.
-pub(super) fn descend(
+fn descend(
     view: &View<'_>,
     asked: &QueryCodes,
     scratch: &mut Scratch,

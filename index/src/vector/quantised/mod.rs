@@ -12,5 +12,5 @@ mod kernel;
 mod query;
 
 pub(crate) use codes::{Bound, CodeBlock, Codes};
-pub(crate) use kernel::{CodeRows, Kernel, MAX_STRIDE, ZERO, prefetch, stride_of};
+pub(crate) use kernel::{CodeRows, Kernel, LINE, MAX_STRIDE, ZERO, prefetch, stride_of};
 pub(crate) use query::{QueryCodes, Scope};
