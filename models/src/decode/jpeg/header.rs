@@ -18,9 +18,10 @@ const APP1: u8 = 0xE1;
 const APP14: u8 = 0xEE;
 
 /// The coefficients' places in a block, in the order in which they are coded. What
-/// a damaged file names behind the last goes to a place of its own.
-pub(super) const ZIGZAG: [u8; 160] = {
-    let mut order = [64u8; 160];
+/// is named behind the last, by what ends a block or by a damaged file, goes to a place
+/// of its own.
+pub(super) const ZIGZAG: [u8; 256] = {
+    let mut order = [64u8; 256];
     let (mut row, mut column, mut up) = (0u8, 0u8, true);
     let mut k = 0;
     while k < 64 {
@@ -60,8 +61,8 @@ pub(super) struct Component {
     /// Blocks in a unit, across and down.
     pub(super) blocks: (usize, usize),
     table: usize,
-    /// What its coefficients are multiplied by, row by row.
-    pub(super) quantisers: [f32; 64],
+    /// What its coefficients are multiplied by, row by row, as blocks have them.
+    pub(super) quantisers: [f32; 65],
     pub(super) dc: usize,
     pub(super) ac: usize,
 }
@@ -140,7 +141,7 @@ impl Header<'_> {
             if !matches!(blocks, (1 | 2 | 4, 1 | 2 | 4)) || table > 3 {
                 return None;
             }
-            let (table, quantisers) = (usize::from(table), [0.0; 64]);
+            let (table, quantisers) = (usize::from(table), [0.0; 65]);
             self.components.push(Component { id, blocks, table, quantisers, dc: 0, ac: 0 });
         }
         Some(())
@@ -185,7 +186,7 @@ fn read_codes<'a>(mut body: &'a [u8], tables: &mut [[Option<Codes<'a>>; 4]; 2]) 
     Some(())
 }
 
-fn read_quantisers(mut body: &[u8], tables: &mut [Option<[f32; 64]>; 4]) -> Option<()> {
+fn read_quantisers(mut body: &[u8], tables: &mut [Option<[f32; 65]>; 4]) -> Option<()> {
     while let Some((&kind, rest)) = body.split_first() {
         let wide = match kind >> 4 {
             0 => 1,
@@ -193,7 +194,7 @@ fn read_quantisers(mut body: &[u8], tables: &mut [Option<[f32; 64]>; 4]) -> Opti
             _ => return None,
         };
         let (values, rest) = rest.split_at_checked(64 * wide)?;
-        let mut table = [0.0; 64];
+        let mut table = [0.0; 65];
         for (value, &place) in values.chunks_exact(wide).zip(&ZIGZAG) {
             let value = value.iter().fold(0u16, |sum, &byte| (sum << 8) | u16::from(byte));
             table[usize::from(place)] = value.into();

@@ -1,5 +1,7 @@
 //! Given a Huffman table and bits, which coefficients do they stand for?
 
+use std::cell::OnceCell;
+
 use super::header::PAD;
 
 /// Codes up to this long are looked up at once, the value behind them included if it
@@ -38,9 +40,27 @@ struct Skip {
     ends: bool,
 }
 
+/// Two coefficients after one another. If the second is not known, it is the first once
+/// more, in the same place.
+#[derive(Clone, Copy, Default)]
+struct Pair {
+    values: [i16; 2],
+    /// How far each lies behind the one before it; [`END`] ends the block.
+    steps: [u8; 2],
+    /// Bits of what is known; 0: nothing is.
+    bits: u8,
+}
+
+/// A step that ends the block: farther than a coefficient can lie, however damaged.
+const END: u8 = 128;
+/// No place of a coefficient is farther than this behind the one before it.
+const FARTHEST: usize = 16;
+
 pub(super) struct Table {
     entries: Box<[Entry; 1 << LOOKED_UP]>,
-    skips: Box<[Skip; 1 << SKIPPED]>,
+    /// Made when first asked for, as the next: a table serves only one of them.
+    pairs: OnceCell<Box<[Pair; 1 << LOOKED_UP]>>,
+    skips: OnceCell<Box<[Skip; 1 << SKIPPED]>>,
     codes: Box<[Code; 1 << LOOKED_UP]>,
     /// Of each length, what has to be added to a code to get its symbol's place,
     /// and the first code that is too large for it.
@@ -91,15 +111,19 @@ impl Table {
             }
             code = end << 1;
         }
-        let mut entries = Box::new([Entry::default(); 1 << LOOKED_UP]);
-        for (bits, (entry, &code)) in (0..).zip(entries.iter_mut().zip(codes.iter())) {
-            *entry = read_ahead(code, bits);
-        }
-        let mut skips = Box::new([Skip::default(); 1 << SKIPPED]);
-        for (bits, skip) in (0..).zip(skips.iter_mut()) {
-            *skip = skip_ahead(&entries, bits);
-        }
-        Self { entries, skips, codes, longer, symbols: symbols.into() }
+        let entries = of_all(|bits| read_ahead(codes[bits], bits as u32));
+        let (pairs, skips) = (OnceCell::new(), OnceCell::new());
+        Self { entries, pairs, skips, codes, longer, symbols: symbols.into() }
+    }
+
+    #[inline(always)]
+    fn pairs(&self) -> &[Pair; 1 << LOOKED_UP] {
+        self.pairs.get_or_init(|| of_all(|bits| pair_ahead(&self.entries, bits)))
+    }
+
+    #[inline(always)]
+    fn skips(&self) -> &[Skip; 1 << SKIPPED] {
+        self.skips.get_or_init(|| of_all(|bits| skip_ahead(&self.entries, bits as u32)))
     }
 
     /// The symbol that 64 bits begin with, and its length; `None` if there is none.
@@ -134,6 +158,28 @@ fn read_ahead(code: Code, bits: u32) -> Entry {
     Entry { value: extend(value, size) as i16, run, bits: total as u8 }
 }
 
+/// What is told by each number of as many bits as it takes to count to `N`.
+fn of_all<T: Copy + Default, const N: usize>(of: impl Fn(usize) -> T) -> Box<[T; N]> {
+    let mut all = Box::new([T::default(); N]);
+    for (bits, one) in all.iter_mut().enumerate() {
+        *one = of(bits);
+    }
+    all
+}
+
+/// The coefficient that the bits begin with, and the next if it is among them.
+fn pair_ahead(entries: &[Entry; 1 << LOOKED_UP], bits: usize) -> Pair {
+    let step = |entry: Entry| if entry.run == 64 { END } else { entry.run + 1 };
+    let first = entries[bits];
+    let mut pair = Pair { values: [first.value; 2], steps: [step(first), 0], bits: first.bits };
+    let second = entries[(bits << first.bits) & ((1 << LOOKED_UP) - 1)];
+    let both = first.bits + second.bits;
+    if first.bits != 0 && first.run != 64 && second.bits != 0 && u32::from(both) <= LOOKED_UP {
+        (pair.values[1], pair.steps[1], pair.bits) = (second.value, step(second), both);
+    }
+    pair
+}
+
 /// How far one gets by [`SKIPPED`] bits.
 fn skip_ahead(entries: &[Entry; 1 << LOOKED_UP], bits: u32) -> Skip {
     let mut skip = Skip::default();
@@ -165,14 +211,12 @@ pub(super) struct Bits<'a> {
     at: usize,
     /// Bits from `at` on, the next one highest.
     ahead: u64,
-    /// How many of them are there.
-    left: u32,
 }
 
 impl<'a> Bits<'a> {
     /// Of `bytes`, the last [`PAD`] of which are none.
     pub(super) fn new(bytes: &'a [u8]) -> Self {
-        Self { bytes, at: 0, ahead: 0, left: 0 }
+        Self { bytes, at: 0, ahead: 0 }
     }
 
     /// Whether more was read than there is.
@@ -180,22 +224,17 @@ impl<'a> Bits<'a> {
         self.at > 8 * (self.bytes.len() - PAD)
     }
 
-    /// Sees to it that at least 32 bits are ahead: enough for a code and its value.
+    /// Sees to it that at least 57 bits are ahead.
     #[inline(always)]
     fn fill(&mut self) {
-        if self.left < 32 {
-            // Behind the end nothing is right any more, and it is seen after the block.
-            let at = (self.at / 8).min(self.bytes.len() - 8);
-            let next: [u8; 8] = self.bytes[at..at + 8].try_into().expect("eight bytes");
-            let skip = (self.at % 8) as u32;
-            (self.ahead, self.left) = (u64::from_be_bytes(next) << skip, 64 - skip);
-        }
+        // Behind the end nothing is right any more, and it is seen after the block.
+        let next = self.bytes.get(self.at / 8..).and_then(|rest| rest.first_chunk());
+        self.ahead = u64::from_be_bytes(next.copied().unwrap_or_default()) << (self.at % 8);
     }
 
     #[inline(always)]
     fn skip(&mut self, bits: u32) {
         self.ahead <<= bits;
-        self.left -= bits;
         self.at += bits as usize;
     }
 
@@ -226,7 +265,7 @@ impl<'a> Bits<'a> {
         let mut k = 1;
         while k < 64 {
             self.fill();
-            let skip = table.skips[(self.ahead >> (64 - SKIPPED)) as usize];
+            let skip = table.skips()[(self.ahead >> (64 - SKIPPED)) as usize];
             if skip.bits != 0 && k + usize::from(skip.count) < 64 {
                 self.skip(skip.bits.into());
                 k += usize::from(skip.count);
@@ -248,37 +287,64 @@ impl<'a> Bits<'a> {
     }
 
     /// The other coefficients of a block: gives each with its place in the order of
-    /// coding to `each`; the place may be behind the last.
+    /// coding to `each`, and the last place at the end. Places may be behind the last
+    /// that a block has, and of zeros.
     #[inline(always)]
     pub(super) fn coefficients(
         &mut self,
         table: &Table,
-        mut each: impl FnMut(usize, i16),
-    ) -> Option<()> {
-        let mut k = 1;
-        while k < 64 {
+        mut each: impl FnMut(u8, i16),
+    ) -> Option<usize> {
+        /// So many look-ups need no more bits than one filling gives.
+        const STEPS: u32 = 57 / LOOKED_UP;
+        /// Up to here the second of a pair is of this block, wherever the first lies.
+        const PAIRS: usize = 63 - FARTHEST;
+        let pairs = table.pairs();
+        let mut k = 0;
+        while k < PAIRS {
             self.fill();
-            let entry = table.entries[(self.ahead >> (64 - LOOKED_UP)) as usize];
-            if entry.bits != 0 {
-                self.skip(entry.bits.into());
-                k += usize::from(entry.run);
-                each(k, entry.value);
-                k += 1;
-                continue;
-            }
-            let (symbol, bits) = table.symbol(self.ahead)?;
-            self.skip(bits);
-            let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
-            match (run, size) {
-                (15, 0) => k += 16,
-                (_, 0) => break,
-                _ => {
-                    let value = (self.ahead >> 32 >> (32 - size)) as u32;
-                    self.skip(size);
-                    k += run;
-                    each(k, extend(value, size) as i16);
-                    k += 1;
+            for _ in 0..STEPS {
+                let pair = pairs[(self.ahead >> (64 - LOOKED_UP)) as usize];
+                if pair.bits == 0 {
+                    self.coefficient(table, &mut k, &mut each)?;
+                    break;
                 }
+                self.skip(pair.bits.into());
+                for (step, value) in pair.steps.into_iter().zip(pair.values) {
+                    k += usize::from(step);
+                    each(k as u8, value);
+                }
+                if k >= PAIRS {
+                    break;
+                }
+            }
+        }
+        while k < 63 {
+            self.coefficient(table, &mut k, &mut each)?;
+        }
+        Some(k % usize::from(END))
+    }
+
+    /// A single one behind place `k`, however long its code is.
+    #[inline(always)]
+    fn coefficient(
+        &mut self,
+        table: &Table,
+        k: &mut usize,
+        mut each: impl FnMut(u8, i16),
+    ) -> Option<()> {
+        self.fill();
+        let (symbol, bits) = table.symbol(self.ahead)?;
+        self.skip(bits);
+        let (run, size) = (usize::from(symbol >> 4), u32::from(symbol & 15));
+        match (run, size) {
+            (15, 0) => *k += 16,
+            (_, 0) => *k += usize::from(END),
+            _ => {
+                let value = (self.ahead >> 32 >> (32 - size)) as u32;
+                self.skip(size);
+                *k += run + 1;
+                each(*k as u8, extend(value, size) as i16);
             }
         }
         Some(())

@@ -1,8 +1,9 @@
 //! Given the coefficients of a block, what does it look like in fewer pixels? The
 //! lowest coefficients alone are a smaller picture of the block.
 
-/// A block's coefficients by rows, and a place for what does not belong to it.
-pub(super) type Block = [i16; 65];
+/// A block's coefficients by rows, multiplied by their quantisers, and a place for what
+/// does not belong to it.
+pub(super) type Block = [f32; 65];
 
 /// Whether blocks can be drawn as so many pixels, across and down.
 pub(super) fn has_size(size: (usize, usize)) -> bool {
@@ -15,27 +16,26 @@ pub(super) fn has_size(size: (usize, usize)) -> bool {
 pub(super) fn draw(
     (across, down): (usize, usize),
     block: &Block,
-    quantisers: &[f32; 64],
     diagonals: usize,
     plane: &mut [u8],
     at: usize,
     stride: usize,
 ) {
     match (across, down) {
-        (4, 4) => draw_as::<4, 4>(block, quantisers, diagonals, plane, at, stride),
-        (8, 8) => draw_as::<8, 8>(block, quantisers, diagonals, plane, at, stride),
-        (2, 2) => draw_as::<2, 2>(block, quantisers, diagonals, plane, at, stride),
-        (4, 8) => draw_as::<4, 8>(block, quantisers, diagonals, plane, at, stride),
-        (8, 4) => draw_as::<8, 4>(block, quantisers, diagonals, plane, at, stride),
-        (2, 4) => draw_as::<2, 4>(block, quantisers, diagonals, plane, at, stride),
-        (4, 2) => draw_as::<4, 2>(block, quantisers, diagonals, plane, at, stride),
-        (1, 2) => draw_as::<1, 2>(block, quantisers, diagonals, plane, at, stride),
-        (2, 1) => draw_as::<2, 1>(block, quantisers, diagonals, plane, at, stride),
-        (1, 4) => draw_as::<1, 4>(block, quantisers, diagonals, plane, at, stride),
-        (4, 1) => draw_as::<4, 1>(block, quantisers, diagonals, plane, at, stride),
-        (8, 2) => draw_as::<8, 2>(block, quantisers, diagonals, plane, at, stride),
-        (2, 8) => draw_as::<2, 8>(block, quantisers, diagonals, plane, at, stride),
-        _ => draw_as::<1, 1>(block, quantisers, diagonals, plane, at, stride),
+        (4, 4) => draw_as::<4, 4>(block, diagonals, plane, at, stride),
+        (8, 8) => draw_as::<8, 8>(block, diagonals, plane, at, stride),
+        (2, 2) => draw_as::<2, 2>(block, diagonals, plane, at, stride),
+        (4, 8) => draw_as::<4, 8>(block, diagonals, plane, at, stride),
+        (8, 4) => draw_as::<8, 4>(block, diagonals, plane, at, stride),
+        (2, 4) => draw_as::<2, 4>(block, diagonals, plane, at, stride),
+        (4, 2) => draw_as::<4, 2>(block, diagonals, plane, at, stride),
+        (1, 2) => draw_as::<1, 2>(block, diagonals, plane, at, stride),
+        (2, 1) => draw_as::<2, 1>(block, diagonals, plane, at, stride),
+        (1, 4) => draw_as::<1, 4>(block, diagonals, plane, at, stride),
+        (4, 1) => draw_as::<4, 1>(block, diagonals, plane, at, stride),
+        (8, 2) => draw_as::<8, 2>(block, diagonals, plane, at, stride),
+        (2, 8) => draw_as::<2, 8>(block, diagonals, plane, at, stride),
+        _ => draw_as::<1, 1>(block, diagonals, plane, at, stride),
     }
 }
 
@@ -93,33 +93,46 @@ const COSINES: [f32; 32] = {
 #[inline(always)]
 fn draw_as<const X: usize, const Y: usize>(
     block: &Block,
-    quantisers: &[f32; 64],
     diagonals: usize,
     plane: &mut [u8],
     at: usize,
     stride: usize,
 ) {
     if diagonals == 1 {
-        let level = level(f32::from(block[0]) * quantisers[0]);
+        let level = level(block[0]);
         for line in plane[at..].chunks_mut(stride).take(Y) {
             line[..X].fill(level);
         }
         return;
     }
+    // Loops of lengths that the compiler knows.
+    match diagonals {
+        ..=4 => waves::<X, Y, 4>(block, plane, at, stride),
+        5..=7 => waves::<X, Y, 7>(block, plane, at, stride),
+        _ => waves::<X, Y, 15>(block, plane, at, stride),
+    }
+}
+
+/// Adds up the waves of `D` diagonals.
+#[inline(always)]
+fn waves<const X: usize, const Y: usize, const D: usize>(
+    block: &Block,
+    plane: &mut [u8],
+    at: usize,
+    stride: usize,
+) {
     let (across, down) = (&Basis::<X>::IT.0, &Basis::<Y>::IT.0);
     let mut rows = [[0f32; X]; Y];
-    for v in 0..Y.min(diagonals) {
-        let row = &mut rows[v];
-        for u in 0..X.min(diagonals - v) {
-            let coefficient = f32::from(block[8 * v + u]) * quantisers[8 * v + u];
-            for (sum, cosine) in row.iter_mut().zip(&across[u]) {
-                *sum += coefficient * cosine;
+    for v in 0..Y.min(D) {
+        for u in 0..X.min(D - v) {
+            for (sum, cosine) in rows[v].iter_mut().zip(&across[u]) {
+                *sum += block[8 * v + u] * cosine;
             }
         }
     }
     // Waves of even numbers are the same in the lower half, those of odd ones upside down.
     let mut halves = [[[0f32; X]; Y]; 2];
-    for v in 0..Y.min(diagonals) {
+    for v in 0..Y.min(D) {
         for (line, cosine) in halves[v % 2].iter_mut().zip(&down[v]).take(Y.div_ceil(2)) {
             for (sum, value) in line.iter_mut().zip(&rows[v]) {
                 *sum += value * cosine;

@@ -28,7 +28,7 @@ struct Plane<'a> {
     size: (usize, usize),
     /// Pixels of the picture for one of these, across and down.
     repeat: (usize, usize),
-    quantisers: &'a [f32; 64],
+    quantisers: &'a [f32; 65],
     dc: &'a Table,
     ac: &'a Table,
     /// The first coefficient of the block before.
@@ -137,24 +137,14 @@ impl Plane<'_> {
             self.pixels[at] = idct::level(f32::from(first) * self.quantisers[0]);
             return Some(());
         }
-        let mut block: Block = [0; 65];
-        block[0] = first;
-        let mut end = 0;
-        bits.coefficients(self.ac, |k, value| {
-            block[usize::from(ZIGZAG[k])] = value;
-            // What ends the block says nothing of how far it goes.
-            end = if value == 0 { end } else { k };
+        let mut block: Block = [0.0; 65];
+        block[0] = f32::from(first) * self.quantisers[0];
+        let end = bits.coefficients(self.ac, |k, value| {
+            let place = usize::from(ZIGZAG[usize::from(k)]);
+            block[place] = f32::from(value) * self.quantisers[place];
         })?;
         let diagonals = usize::from(DIAGONALS[end]);
-        idct::draw(
-            self.size,
-            &block,
-            self.quantisers,
-            diagonals,
-            &mut self.pixels,
-            at,
-            self.stride,
-        );
+        idct::draw(self.size, &block, diagonals, &mut self.pixels, at, self.stride);
         Some(())
     }
 

@@ -73,7 +73,6 @@ fn a_smaller_picture_is_the_whole_one_made_smaller() {
 
 #[test]
 fn every_coefficient_is_drawn() {
-    let quantisers = [8.0; 64];
     let cosine = |n: usize, u: usize, x: usize| {
         let angle = (2 * x + 1) as f64 * u as f64 * std::f64::consts::PI / (2 * n) as f64;
         angle.cos() * if u == 0 { 1.0 } else { std::f64::consts::SQRT_2 }
@@ -83,12 +82,13 @@ fn every_coefficient_is_drawn() {
         for (k, &place) in header::ZIGZAG.iter().enumerate().take(64) {
             let place = usize::from(place);
             let (u, v) = (place % 8, place / 8);
-            let mut block = [0; 65];
-            block[0] = 3;
-            block[place] += 40;
+            // A block's first coefficient is eight times its brightness.
+            let mut block = [0.0; 65];
+            block[0] = 24.0;
+            block[place] += 320.0;
             let diagonals = usize::from(scan::DIAGONALS[k]);
             let mut plane = vec![0; 9 * down];
-            idct::draw((across, down), &block, &quantisers, diagonals, &mut plane, 0, 9);
+            idct::draw((across, down), &block, diagonals, &mut plane, 0, 9);
             for (y, line) in plane.chunks_exact(9).enumerate() {
                 for (x, &got) in line[..across].iter().enumerate() {
                     let shown = u < across && v < down;
@@ -100,6 +100,65 @@ fn every_coefficient_is_drawn() {
             }
         }
     }
+}
+
+/// Many at once or one by one, with codes of all lengths, up to a block's last place
+/// and no farther: the next block begins where this one ends.
+#[test]
+fn coefficients_come_as_they_were_coded() {
+    use huffman::{Bits, Codes, Table};
+    /// Zeros before and size in bits, and how long its code is.
+    const SYMBOLS: [(u8, usize); 6] = [(0, 2), (1, 2), (0x11, 3), (2, 4), (0xF0, 5), (0x7A, 12)];
+    let mut state = 0x5EED_0017u64;
+    println!("seed {state:#x}");
+    let mut below = |n: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+        (state >> 33) % n
+    };
+    let mut counts = [0; 16];
+    SYMBOLS.iter().for_each(|&(_, length)| counts[length - 1] += 1);
+    let table = Table::new(Codes::new(&counts, &SYMBOLS.map(|s| s.0)).expect("so many"));
+    let (mut bits, mut blocks) = (String::new(), Vec::new());
+    for _ in 0..500 {
+        let (mut block, mut k) = ([0; 64], 0);
+        while k < 63 {
+            // The end comes seldom, so that many blocks are full.
+            let pick = if below(60) == 0 { 0 } else { 1 + below(5) as usize };
+            let (run, size) = (usize::from(SYMBOLS[pick].0 >> 4), SYMBOLS[pick].0 & 15);
+            if pick != 0 && k + run + 1 > 63 {
+                continue;
+            }
+            let (mut code, mut length) = (0u32, SYMBOLS[0].1);
+            for (_, next) in &SYMBOLS[1..=pick] {
+                code = (code + 1) << (next - length);
+                length = *next;
+            }
+            bits += &format!("{code:0length$b}");
+            if pick == 0 {
+                break;
+            }
+            k += run + 1;
+            if size > 0 {
+                let value = below(1 << size) as i16;
+                bits += &format!("{value:0size$b}", size = usize::from(size));
+                let negative = value < 1 << (size - 1);
+                block[k] = if negative { value - (1 << size) + 1 } else { value };
+            }
+        }
+        blocks.push((block, k));
+    }
+    let full = blocks.iter().filter(|(_, last)| *last == 63).count();
+    assert!((50..450).contains(&full), "{full}");
+    let padded = bits + &"0".repeat(8 * (header::PAD + 1));
+    let byte = |at: usize| u8::from_str_radix(&padded[at..at + 8], 2).expect("of bits");
+    let bytes: Vec<u8> = (0..padded.len() - 7).step_by(8).map(byte).collect();
+    let mut bits = Bits::new(&bytes);
+    for (n, (block, last)) in blocks.iter().enumerate() {
+        let mut got = [0; 256];
+        let end = bits.coefficients(&table, |k, value| got[usize::from(k)] = value);
+        assert_eq!((&got[..64], end), (&block[..], Some(*last)), "block {n}");
+    }
+    assert!(!bits.ran_out());
 }
 
 #[test]
