@@ -163,9 +163,10 @@ pub fn remove_model(config: &Config, name: &str) -> Result<RemovedModel, EngineE
         |of: &Space| models.iter().any(|known| !is_it(&known) && space(known).as_ref() == Some(of));
     for g in generations(&config.data)? {
         let dir = place::folder(&config.data, g.number);
-        // Which model of the space it is moved to is not noted before it is done.
+        // Which model of the space it is moved to is not noted before it is done, and at its very
+        // start not even the space.
         if own.is_some()
-            && g.space == own
+            && (g.space == own || g.space.is_none())
             && g.role != Role::Serving
             && let Some(by) = LocalStore::holder(&dir)?
         {
