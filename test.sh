@@ -61,12 +61,12 @@ rm -rf "$probe"
 skip_milvus() { if [ -n "$without_milvus" ]; then echo "-- --skip on_milvus::"; fi; }
 
 step "formatting" cargo fmt --all --check
-step "tests built" cargo test --workspace --features train,parquet --no-run --quiet
-step "lints" cargo clippy --workspace --features train,parquet --all-targets --quiet -- -D warnings
+step "tests built" cargo test --workspace --features train,parquet,milvus --no-run --quiet
+step "lints" cargo clippy --workspace --features train,parquet,milvus --all-targets --quiet -- -D warnings
 step "without the server and the trainer" cargo clippy --workspace --no-default-features --lib --bins --examples --quiet -- -D warnings
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features train,parquet --no-deps --quiet
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features train,parquet,milvus --no-deps --quiet
 log=$(mktemp)
-tests() { cargo test --workspace --features train,parquet --no-fail-fast $(skip_milvus) 2>&1 | tee "$log" | grep -vE '^test .* \.\.\. ok$|^$|^running '; return "${PIPESTATUS[0]}"; }
+tests() { cargo test --workspace --features train,parquet,milvus --no-fail-fast $(skip_milvus) 2>&1 | tee "$log" | grep -vE '^test .* \.\.\. ok$|^$|^running '; return "${PIPESTATUS[0]}"; }
 step "tests" tests
 
 printf '\n'

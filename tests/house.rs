@@ -33,7 +33,13 @@ fn dependencies_point_one_way() {
         ),
         (
             "ekphrasis-engine",
-            &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-metric", "ekphrasis-index"],
+            &[
+                "ekphrasis-embed",
+                "ekphrasis-models",
+                "ekphrasis-metric",
+                "ekphrasis-index",
+                "ekphrasis-milvus",
+            ],
         ),
         ("ekphrasis-web", &["ekphrasis-engine"]),
         ("ekphrasis", &["ekphrasis-engine", "ekphrasis-web", "ekphrasis-train"]),
@@ -132,7 +138,7 @@ fn licences_are_permissive() {
     // only; `option-ext` with hf-hub.
     const EXCEPTIONS: &[(&str, &str)] = &[("colored", "MPL-2.0"), ("option-ext", "MPL-2.0")];
     let mut refused = BTreeSet::new();
-    for (name, licence) in in_the_build(&["--features", "train"]) {
+    for (name, licence) in in_the_build(&["--features", "train,milvus"]) {
         if licence.is_empty() {
             refused.insert(format!("{name}: states none"));
             continue;
