@@ -36,7 +36,9 @@ impl Nodes {
         let mut bits: Vec<u64> = piece.rows.chunks(64).map(word).collect();
         let mut twins = vec![];
         for (&node, &row) in piece.twin_nodes.iter().zip(piece.twin_rows) {
-            if let Some(word) = bits.get_mut(node as usize / 64)
+            // Whatever a file says, no node lies behind the last.
+            if (node as usize) < piece.rows.len()
+                && let Some(word) = bits.get_mut(node as usize / 64)
                 && bit(0, row) == 1
             {
                 *word |= 1 << (node % 64);

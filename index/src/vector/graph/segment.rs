@@ -296,6 +296,9 @@ impl Segment {
             return self.rescore(ask, piece, true, scratch, top, trust);
         };
         let nodes = self.nodes_named(piece, named, trust)?;
+        if nodes.count() == 0 {
+            return Ok(true);
+        }
         let share = nodes.count() as f64 / piece.part.nodes.max(1) as f64;
         // Of the nearest `of`, is this part of what there would be if they lay anywhere?
         let are_near = |scratch: &Scratch, of: usize, part: f64| {
