@@ -4,6 +4,8 @@
 #
 #   ./test.sh                     all of it
 #   EK_SKIP_BROWSER=1 ./test.sh   without the page's tests (never in CI)
+#   EK_SKIP_MILVUS=1 ./test.sh    without those against a Milvus server (never in CI); they are
+#                                 left out, too, where pip cannot fetch milvus-lite
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -47,18 +49,30 @@ browser() {
 if [ "${EK_SKIP_BROWSER:-}" != 1 ]; then step "browser installed" browser; fi
 if [ "$failed" = 1 ]; then exit 3; fi
 
+# Its tests install milvus-lite from PyPI into an environment of their own below the target folder.
+without_milvus=""
+probe=$(mktemp -d)
+if [ "${EK_SKIP_MILVUS:-}" = 1 ]; then without_milvus="EK_SKIP_MILVUS=1"
+elif ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$probe" \
+  "$(grep '^milvus-lite==' tests/milvus_server/requirements.txt)"; then
+  without_milvus="pip cannot fetch milvus-lite, see above"
+fi
+rm -rf "$probe"
+skip_milvus() { if [ -n "$without_milvus" ]; then echo "-- --skip on_milvus::"; fi; }
+
 step "formatting" cargo fmt --all --check
-step "tests built" cargo test --workspace --features train,parquet --no-run --quiet
-step "lints" cargo clippy --workspace --features train,parquet --all-targets --quiet -- -D warnings
+step "tests built" cargo test --workspace --features train,parquet,milvus --no-run --quiet
+step "lints" cargo clippy --workspace --features train,parquet,milvus --all-targets --quiet -- -D warnings
 step "without the server and the trainer" cargo clippy --workspace --no-default-features --lib --bins --examples --quiet -- -D warnings
-step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features train,parquet --no-deps --quiet
+step "docs" env RUSTDOCFLAGS="-D warnings" cargo doc --workspace --features train,parquet,milvus --no-deps --quiet
 log=$(mktemp)
-tests() { cargo test --workspace --features train,parquet --no-fail-fast 2>&1 | tee "$log" | grep -vE '^test .* \.\.\. ok$|^$|^running '; return "${PIPESTATUS[0]}"; }
+tests() { cargo test --workspace --features train,parquet,milvus --no-fail-fast $(skip_milvus) 2>&1 | tee "$log" | grep -vE '^test .* \.\.\. ok$|^$|^running '; return "${PIPESTATUS[0]}"; }
 step "tests" tests
 
 printf '\n'
 printf '%s\n' "${steps[@]}"
 if [ "${EK_SKIP_BROWSER:-}" = 1 ]; then echo "        SKIPPED the page's tests (EK_SKIP_BROWSER=1)"; fi
+if [ -n "$without_milvus" ]; then echo "        SKIPPED the tests against a Milvus server ($without_milvus)"; fi
 # The runner's own summaries, added up.
 awk '/^test result:/ { p += $4; f += $6; s += $8 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$log"
 rm -f "$log"

@@ -31,7 +31,7 @@ while [ $# -gt 0 ]; do
 done
 
 cd "$(dirname "$0")/.."
-features=train,parquet
+features=train,parquet,milvus
 if [ -z "$executable" ]; then
   "${CARGO:-cargo}" build --release --locked --features "$features" >&2
   executable=$(realpath "${CARGO_TARGET_DIR:-target}/release/ek")

@@ -1,6 +1,6 @@
 """Prints the licences of all packages that are compiled into ek, with their texts.
 
-    python3 packaging/third_party.py [--features train,parquet]
+    python3 packaging/third_party.py [--features train,parquet,milvus]
 
 Which packages those are is asked of Cargo, and the texts are those in the packages
 themselves. A text that many packages have is printed once.

@@ -1,5 +1,6 @@
 //! What can be typed after `ek`. The names are a promise to scripts.
 
+mod copying;
 mod moving;
 mod naming;
 mod pulling;
@@ -12,6 +13,7 @@ use clap::{ArgGroup, Args, Parser, Subcommand, ValueEnum};
 use clap_complete::Shell;
 use ekphrasis_engine::{PrecisionChoice, ProviderChoice};
 
+pub(crate) use self::copying::{BlobArgs, CopyArgs, StoreArgs, WorkerArgs};
 pub(crate) use self::moving::{BridgeArgs, UseArgs};
 pub(crate) use self::naming::{
     AcceptingArgs, EnrolArgs, IdentifyArgs, IdentitiesArgs, IdentitiesVerb, LabelsArgs, LabelsVerb,
@@ -100,6 +102,8 @@ pub(crate) enum Verb {
     Export(ExportArgs),
     /// Take in what `ek export` wrote from a store of the same model
     Import(ImportArgs),
+    /// Carry a store elsewhere: into another folder, to a Milvus server, or back
+    Copy(CopyArgs),
     /// List the models here, look at one, or bring one in
     Model(ModelArgs),
     /// Measure how much searches miss, and make them as wide as the target needs
@@ -107,7 +111,7 @@ pub(crate) enum Verb {
     /// Check the library, the model and the store
     Doctor,
     /// Serve the page and the API over the store as it is
-    Serve(ServeArgs),
+    Serve(ServeOnlyArgs),
     /// Let an assistant search: the Model Context Protocol on standard input and output
     Mcp,
     /// Print what a shell needs to complete what is typed after ek
@@ -128,6 +132,16 @@ pub(crate) struct ServeArgs {
     /// Folders that may be indexed over HTTP, beside those that were indexed before (again for more)
     #[arg(long, value_name = "DIR")]
     pub(crate) allow: Vec<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ServeOnlyArgs {
+    #[command(flatten)]
+    pub(crate) serve: ServeArgs,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
+    #[command(flatten)]
+    pub(crate) blobs: BlobArgs,
 }
 
 #[derive(Debug, Args)]
@@ -161,6 +175,8 @@ pub(crate) struct IndexArgs {
     /// Stay and follow changes until interrupted
     #[arg(long)]
     pub(crate) watch: bool,
+    #[command(flatten)]
+    pub(crate) worker: WorkerArgs,
 }
 
 #[derive(Debug, Args)]
@@ -252,6 +268,8 @@ pub(crate) struct StatusArgs {
     /// List the files that could not be indexed, with the reasons
     #[arg(long)]
     pub(crate) failures: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Args)]
@@ -354,6 +372,8 @@ pub(crate) struct RecallArgs {
     /// Change nothing; works while a server holds the store
     #[arg(long)]
     pub(crate) measure_only: bool,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }
 
 #[derive(Debug, Args)]

@@ -24,6 +24,7 @@ fn dependencies_point_one_way() {
         ("ekphrasis-embed", &[][..]),
         ("ekphrasis-models", &["ekphrasis-embed", "ekphrasis-onnx"]),
         ("ekphrasis-index", &["ekphrasis-embed"]),
+        ("ekphrasis-milvus", &["ekphrasis-embed", "ekphrasis-index"]),
         ("ekphrasis-metric", &[]),
         ("ekphrasis-onnx", &[]),
         (
@@ -32,7 +33,13 @@ fn dependencies_point_one_way() {
         ),
         (
             "ekphrasis-engine",
-            &["ekphrasis-embed", "ekphrasis-models", "ekphrasis-metric", "ekphrasis-index"],
+            &[
+                "ekphrasis-embed",
+                "ekphrasis-models",
+                "ekphrasis-metric",
+                "ekphrasis-index",
+                "ekphrasis-milvus",
+            ],
         ),
         ("ekphrasis-web", &["ekphrasis-engine"]),
         ("ekphrasis", &["ekphrasis-engine", "ekphrasis-web", "ekphrasis-train"]),
@@ -61,7 +68,8 @@ fn a_part_of_a_kind_has_one_home() {
         ("rusqlite", &["ekphrasis-index"]),
         ("actix-web", &["ekphrasis-web"]),
         ("burn", &["ekphrasis-train"]),
-        ("prost", &["ekphrasis-onnx"]),
+        ("prost", &["ekphrasis-onnx", "ekphrasis-milvus"]),
+        ("tonic", &["ekphrasis-milvus"]),
         ("rmcp", &["ekphrasis"]),
         ("hf-hub", &["ekphrasis"]),
     ]);
@@ -102,7 +110,7 @@ fn the_first_build_holds_no_trainer() {
     let packages = in_the_build(&[]);
     let holds = |name: &str| packages.iter().any(|(package, _)| package == name);
     assert!(holds("ekphrasis-engine"), "{packages:?}");
-    for heavy in ["ekphrasis-train", "burn"] {
+    for heavy in ["ekphrasis-train", "burn", "ekphrasis-milvus", "tonic"] {
         assert!(!holds(heavy), "{heavy} is compiled into the first-run build");
     }
 }
@@ -130,7 +138,7 @@ fn licences_are_permissive() {
     // only; `option-ext` with hf-hub.
     const EXCEPTIONS: &[(&str, &str)] = &[("colored", "MPL-2.0"), ("option-ext", "MPL-2.0")];
     let mut refused = BTreeSet::new();
-    for (name, licence) in in_the_build(&["--features", "train"]) {
+    for (name, licence) in in_the_build(&["--features", "train,milvus"]) {
         if licence.is_empty() {
             refused.insert(format!("{name}: states none"));
             continue;
@@ -169,6 +177,7 @@ fn sources() -> Vec<PathBuf> {
         "models/onnx/src",
         "models/train/src",
         "index/src",
+        "index/milvus/src",
         "web/src",
     ] {
         walk(&repository().join(folder), &mut found);
@@ -193,6 +202,7 @@ fn some_things_are_named_in_one_place_only() {
     only_in("hnsw_rs", &["index/src/vector/hnsw.rs"]);
     only_in("tantivy", &["index/src/text/", "index/src/error.rs"]);
     only_in("rusqlite", &["index/src/catalogue", "index/src/error.rs"]);
+    only_in("tonic", &["index/milvus/src/client.rs"]);
     only_in("rmcp", &["src/commands/mcp/protocol.rs"]);
     only_in("hf_hub", &["src/hub/cache.rs"]);
     only_in("env::var", &["src/engine/src/config.rs"]);

@@ -8,6 +8,7 @@ mod bridges;
 mod browser;
 mod cluster;
 mod confidence;
+mod copying;
 mod crash;
 mod duplicates;
 mod eval;
@@ -24,6 +25,8 @@ mod label_sets;
 mod mcp;
 mod models;
 mod museum;
+#[cfg(feature = "milvus")]
+mod on_milvus;
 mod packaging;
 mod providers;
 mod pull;

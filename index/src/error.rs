@@ -82,6 +82,24 @@ pub enum StoreError {
     /// The word index could not be read or written.
     #[error("the word index failed: {0}")]
     Text(#[from] TextError),
+    /// A store on another machine could not be asked, or refused.
+    #[error("the store at {at} could not {doing}: {why}")]
+    Remote {
+        /// Its address.
+        at: String,
+        /// What was to be done: `search`.
+        doing: &'static str,
+        /// What it said, or what hindered it from saying anything.
+        why: String,
+    },
+    /// Something that this kind of store does not do; the other kinds may.
+    #[error("not supported by the store at {at}: {what}")]
+    Unsupported {
+        /// Its address.
+        at: String,
+        /// What, and what to do instead.
+        what: String,
+    },
     /// Opened for reading only.
     #[error("the store at {} was opened for reading only; open it for writing to change it", .0.display())]
     ReadOnly(PathBuf),
@@ -89,9 +107,10 @@ pub enum StoreError {
 
 impl StoreError {
     /// Whether asking differently would help: a vector of another space was
-    /// handed in. Everything else is the state of the disk or of the machine.
+    /// handed in, or the store does not do such things. Everything else is the state
+    /// of the disk or of the machine.
     pub fn is_user_fault(&self) -> bool {
-        matches!(self, Self::SpaceMismatch { path: None, .. })
+        matches!(self, Self::SpaceMismatch { path: None, .. } | Self::Unsupported { .. })
     }
 
     pub(crate) fn corrupt(path: &Path, what: impl Into<String>) -> Self {

@@ -23,6 +23,7 @@ mod catalogue;
 #[cfg(any(test, feature = "testing"))]
 pub mod conformance;
 mod disk;
+pub mod elsewhere;
 mod error;
 mod exchange;
 mod facts;

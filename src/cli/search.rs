@@ -2,6 +2,8 @@
 
 use clap::{Args, ValueEnum};
 
+use super::copying::StoreArgs;
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 pub(crate) enum ModeArg {
     /// Vectors and words, fused
@@ -84,4 +86,6 @@ pub(crate) struct SearchArgs {
     /// Embed the words by this model, through the bridge that `ek model bridge` made
     #[arg(long, value_name = "NAME")]
     pub(crate) bridge: Option<String>,
+    #[command(flatten)]
+    pub(crate) store: StoreArgs,
 }

@@ -6,18 +6,21 @@ use ekphrasis_engine::{IndexOptions, IndexReport, Serving, WatchEvent, watch};
 use ekphrasis_web::wire;
 use serde_json::json;
 
-use super::{Done, config, open_to_write, stop_on_interrupt};
+use super::{Done, config, open_to_write, shared, stop_on_interrupt};
 use crate::cli::{Global, IndexArgs};
 use crate::failure::Failure;
 use crate::forward::{Ended, Forward, texts};
 use crate::output::{self, ProgressLine, count, printable};
 
-/// Reasons shown at the end of a run; all are in `ek status --failures`.
+/// Reasons shown at the end of a run.
 const SHOWN_FAILURES: usize = 20;
 /// Runs from this many seconds on say where their time went.
 const WORTH_A_LOOK: f64 = 2.0;
 
 pub(super) fn index(global: &Global, args: &IndexArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.worker.store.store {
+        return shared::index(global, args, store);
+    }
     let config = config(global)?;
     if !args.watch
         && let Some(server) = Forward::to_holder(&config)
@@ -96,6 +99,15 @@ fn there(paths: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
 
 /// What a run did: JSON on standard output, or a sentence and the failures.
 pub(super) fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure> {
+    tell_and(global, report, "; `ek status --failures` lists all")
+}
+
+/// The same, with what is said of failures that are not shown.
+pub(super) fn tell_and(
+    global: &Global,
+    report: &IndexReport,
+    more_are: &str,
+) -> Result<(), Failure> {
     if !global.quiet {
         for failure in report.failures.iter().take(SHOWN_FAILURES) {
             let path = printable(&failure.path.to_string_lossy());
@@ -103,7 +115,7 @@ pub(super) fn tell(global: &Global, report: &IndexReport) -> Result<(), Failure>
         }
         if report.failures.len() > SHOWN_FAILURES {
             let more = report.failures.len() - SHOWN_FAILURES;
-            output::note(&format!("… and {more} more; `ek status --failures` lists all"));
+            output::note(&format!("… and {more} more{more_are}"));
         }
         if let Some(first) = report.unmatched.first() {
             output::note(&format!(

@@ -2,6 +2,7 @@
 
 mod calibration;
 mod cluster;
+mod copy;
 mod doctor;
 mod dupes;
 mod eval;
@@ -25,7 +26,9 @@ mod remove;
 mod retry;
 mod search;
 mod serve;
+mod shared;
 mod status;
+mod stores;
 mod train;
 #[cfg(feature = "train")]
 mod train_confidence;
@@ -71,6 +74,7 @@ pub(crate) fn run(cli: &Cli) -> Result<Done, Failure> {
         Verb::Train(args) => train::train(global, args),
         Verb::Export(args) => exchange::export(global, args),
         Verb::Import(args) => exchange::import(global, args),
+        Verb::Copy(args) => copy::copy(global, args),
         Verb::Model(args) => model::model(global, &args.verb),
         Verb::Recall(args) => recall::recall(global, args),
         Verb::Doctor => doctor::doctor(global),

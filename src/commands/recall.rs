@@ -9,6 +9,9 @@ use crate::failure::Failure;
 use crate::output::{self, count};
 
 pub(super) fn recall(global: &Global, args: &RecallArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.store.store {
+        return super::shared::recall(global, args, store);
+    }
     let config = config(global)?;
     let engine = if args.measure_only || !Engine::exists(&config.data)? {
         open_to_read(global)?

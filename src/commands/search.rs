@@ -3,13 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ekphrasis_engine::{
-    Example, Expr, Feedback, FilterError, ItemId, Kind, Mode, Part, PartQuery, SearchRequest,
-    Source,
+    Example, Expr, Feedback, FilterError, ItemId, Kind, Mode, Part, PartQuery, SearchReply,
+    SearchRequest, Source,
 };
 use ekphrasis_web::wire;
 use serde_json::Value;
 
-use super::{Done, config, open_to_read};
+use super::{Done, config, open_to_read, shared};
 use crate::cli::{ForArg, Global, ModeArg, SearchArgs};
 use crate::client;
 use crate::failure::Failure;
@@ -50,7 +50,7 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
         why: args.why.as_deref().map(asked_about),
         bridge: args.bridge.clone(),
     };
-    let reply = answer(global, &request)?;
+    let reply = answer(global, &request, args.store.store.as_deref())?;
     for warning in reply["warnings"].as_array().into_iter().flatten() {
         output::note(&format!("warning: {}", warning.as_str().unwrap_or_default()));
     }
@@ -82,7 +82,10 @@ pub(super) fn search(global: &Global, args: &SearchArgs) -> Result<Done, Failure
 }
 
 /// By the server that holds the store, if there is one; otherwise here.
-fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
+fn answer(global: &Global, request: &SearchRequest, store: Option<&str>) -> Result<Value, Failure> {
+    if let Some(store) = store {
+        return shared::search(global, store, request);
+    }
     // A model that was named is to be used, and not the server's.
     if global.model.is_none()
         && let Some(reply) = client::search(&config(global)?, request)
@@ -90,9 +93,12 @@ fn answer(global: &Global, request: &SearchRequest) -> Result<Value, Failure> {
         return Ok(reply);
     }
     let engine = open_to_read(global)?;
-    let reply = engine.search(request)?;
-    // Through text, as a server's answer comes: a number has then the same digits.
-    serde_json::to_string(&wire::SearchReply::new(&reply, request))
+    as_wire(&engine.search(request)?, request)
+}
+
+/// Through text, as a server's answer comes: a number has then the same digits.
+pub(super) fn as_wire(reply: &SearchReply, request: &SearchRequest) -> Result<Value, Failure> {
+    serde_json::to_string(&wire::SearchReply::new(reply, request))
         .and_then(|text| serde_json::from_str(&text))
         .map_err(|e| Failure::Bug(format!("the answer is no JSON: {e}")))
 }

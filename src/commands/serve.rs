@@ -1,7 +1,7 @@
 //! `ek up` and `ek serve`. Without the feature `server` both say how to get it.
 
 use super::Done;
-use crate::cli::{Global, ServeArgs, UpArgs};
+use crate::cli::{Global, ServeOnlyArgs, UpArgs};
 use crate::failure::Failure;
 
 #[cfg(not(feature = "server"))]
@@ -18,7 +18,7 @@ pub(super) fn up(_: &Global, _: &UpArgs) -> Result<Done, Failure> {
 }
 
 #[cfg(not(feature = "server"))]
-pub(super) fn serve(_: &Global, _: &ServeArgs) -> Result<Done, Failure> {
+pub(super) fn serve(_: &Global, _: &ServeOnlyArgs) -> Result<Done, Failure> {
     absent("serve")
 }
 
@@ -27,6 +27,7 @@ pub(super) use with_server::{serve, up};
 
 #[cfg(feature = "server")]
 mod with_server {
+    use std::net::SocketAddr;
     use std::path::PathBuf;
     use std::sync::Arc;
     use std::sync::atomic::{AtomicBool, Ordering};
@@ -37,7 +38,8 @@ mod with_server {
 
     use super::super::index::{sentence, tell_event};
     use super::super::{config, cores, open_to_write, towers};
-    use super::{Done, Failure, Global, ServeArgs, UpArgs};
+    use super::{Done, Failure, Global, ServeOnlyArgs, UpArgs};
+    use crate::cli::ServeArgs;
     use crate::output::{self, ProgressLine};
 
     /// How often a server that only reads looks whether the store has another model.
@@ -79,8 +81,12 @@ mod with_server {
         served
     }
 
-    pub(in super::super) fn serve(global: &Global, args: &ServeArgs) -> Result<Done, Failure> {
+    pub(in super::super) fn serve(global: &Global, args: &ServeOnlyArgs) -> Result<Done, Failure> {
         let config = config(global)?;
+        if let Some(store) = &args.store.store {
+            return serve_shared(global, &config, args, store);
+        }
+        let args = &args.serve;
         let allowed = allowed(args)?;
         let listener = bind(args, &config)?;
         let towers = towers(global, &config, cores())?;
@@ -95,6 +101,36 @@ mod with_server {
         // A panic there has been printed already; the server's own result counts.
         let _ = following.join();
         served
+    }
+
+    #[cfg(not(feature = "milvus"))]
+    fn serve_shared(_: &Global, _: &Config, _: &ServeOnlyArgs, _: &str) -> Result<Done, Failure> {
+        Err(super::super::stores::without_milvus())
+    }
+
+    /// One of any number of servers of a store that other machines share.
+    #[cfg(feature = "milvus")]
+    fn serve_shared(
+        global: &Global,
+        config: &Config,
+        args: &ServeOnlyArgs,
+        store: &str,
+    ) -> Result<Done, Failure> {
+        if !args.serve.allow.is_empty() {
+            return Err(Failure::Usage(format!(
+                "not supported by the store at {store}: indexing over HTTP (--allow); run ek index --store"
+            )));
+        }
+        let listener = bind(&args.serve, config)?;
+        let engine = super::super::shared::open(global, store, Some(&args.blobs), false)?;
+        // The first query should not wait for the model; if it cannot be had, the query says why.
+        let towers = Arc::clone(engine.towers());
+        std::thread::spawn(move || towers.text().map(drop));
+        let address = listener.address();
+        let log = log_of(global);
+        let service = ekphrasis_web::SharedService { engine: Arc::new(engine), log };
+        listener.serve_shared(service, || say_listening(global, address))?;
+        Ok(Done::Well)
     }
 
     /// Takes up the store that serves, once another process has moved to another model.
@@ -206,29 +242,35 @@ mod with_server {
         let (stop, learner) = (Arc::new(AtomicBool::new(false)), Arc::clone(&serving));
         let stopped = Arc::clone(&stop);
         let learning = std::thread::spawn(move || learner.learn_nouns(&stopped));
-        let (json, quiet) = (global.json, global.quiet);
         let address = listener.address();
-        let log = Box::new(move |line: &str| {
-            if !quiet {
-                output::note(line);
-            }
-        });
-        let service = Service { serving, config, folders, log };
-        let served = listener.serve(service, || {
-            // On standard output, so that scripts can wait for it.
-            let said = if json {
-                output::json(&serde_json::json!({ "listening": format!("http://{address}") }))
-            } else if quiet {
-                Ok(())
-            } else {
-                output::line(&format!("Ekphrasis is at http://{address} (Ctrl-C ends it)"))
-            };
-            let _ = said;
-        });
+        let service = Service { serving, config, folders, log: log_of(global) };
+        let served = listener.serve(service, || say_listening(global, address));
         stop.store(true, Ordering::Relaxed);
         // That it could not be done costs the answers those nouns, and nothing else.
         let _ = learning.join();
         served?;
         Ok(Done::Well)
+    }
+
+    /// Tells of refused requests.
+    fn log_of(global: &Global) -> Box<dyn Fn(&str) + Send + Sync> {
+        let quiet = global.quiet;
+        Box::new(move |line: &str| {
+            if !quiet {
+                output::note(line);
+            }
+        })
+    }
+
+    /// On standard output, so that scripts can wait for it.
+    fn say_listening(global: &Global, address: SocketAddr) {
+        let said = if global.json {
+            output::json(&serde_json::json!({ "listening": format!("http://{address}") }))
+        } else if global.quiet {
+            Ok(())
+        } else {
+            output::line(&format!("Ekphrasis is at http://{address} (Ctrl-C ends it)"))
+        };
+        let _ = said;
     }
 }

@@ -4,12 +4,15 @@ use ekphrasis_engine::Applied;
 use ekphrasis_web::wire;
 
 use super::recall::sentence;
-use super::{Done, open_to_read};
+use super::{Done, open_to_read, shared};
 use crate::cli::{Global, StatusArgs};
 use crate::failure::Failure;
 use crate::output::{self, count, printable};
 
 pub(super) fn status(global: &Global, args: &StatusArgs) -> Result<Done, Failure> {
+    if let Some(store) = &args.store.store {
+        return shared::status(global, args, store);
+    }
     let engine = open_to_read(global)?;
     if args.failures {
         let failures = engine.failures()?;

@@ -2,6 +2,8 @@
 
 pub(crate) mod browser;
 pub(crate) mod hub;
+#[cfg(feature = "milvus")]
+mod milvus;
 mod python;
 mod server;
 
@@ -12,6 +14,8 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+#[cfg(feature = "milvus")]
+pub(crate) use milvus::Milvus;
 pub(crate) use python::python;
 pub(crate) use server::Server;
 
@@ -80,7 +84,7 @@ fn ek_in(home: &Home, cache: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_ek"));
     command.args(args);
     command.current_dir(home.path()).env("EK_DATA", home.data()).env("EK_CACHE", cache);
-    for name in ["EK_HOME", "EK_API_KEY", "EK_PROVIDER", "ORT_DYLIB_PATH"] {
+    for name in ["EK_HOME", "EK_API_KEY", "EK_MILVUS_TOKEN", "EK_PROVIDER", "ORT_DYLIB_PATH"] {
         command.env_remove(name);
     }
     command

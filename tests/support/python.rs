@@ -2,10 +2,14 @@
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// The interpreter of a virtual environment that holds what `requirements` pins. It is made
 /// at the first call and kept below the target folder.
 pub(crate) fn python(requirements: &Path) -> PathBuf {
+    // Tests that want the same one wait for whoever makes it.
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let wanted = fs_err::read_to_string(requirements).expect("readable");
     let name = requirements.parent().and_then(Path::file_name).expect("a folder");
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("python").join(name);

@@ -42,6 +42,8 @@ mod request;
 mod routes;
 #[cfg(feature = "server")]
 mod serve;
+#[cfg(all(feature = "server", feature = "milvus"))]
+mod shared;
 #[cfg(feature = "server")]
 mod stop;
 #[cfg(all(test, feature = "server"))]
@@ -52,3 +54,5 @@ pub mod wire;
 
 #[cfg(feature = "server")]
 pub use serve::{Listener, ServeError, ServeOptions, Service};
+#[cfg(all(feature = "server", feature = "milvus"))]
+pub use shared::SharedService;

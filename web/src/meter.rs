@@ -49,6 +49,30 @@ impl Meter {
         engine: &Engine,
         gates: &[(&str, &Gate)],
     ) -> Result<String, EngineError> {
+        let mut page = self.answered(gates);
+        stages(&mut page, engine);
+        store(&mut page, &engine.status()?);
+        Ok(page.0)
+    }
+
+    /// The same of a store that other machines share.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    #[cfg(feature = "milvus")]
+    pub(crate) fn text_of_shared(
+        &self,
+        engine: &ekphrasis_engine::SharedEngine,
+        gates: &[(&str, &Gate)],
+    ) -> Result<String, EngineError> {
+        let mut page = self.answered(gates);
+        let status = engine.status()?;
+        items(&mut page, status.images, status.texts);
+        Ok(page.0)
+    }
+
+    /// What requests met.
+    fn answered(&self, gates: &[(&str, &Gate)]) -> Page {
         let mut page = Page::default();
         self.requests(&mut page);
         page.head("ekphrasis_queue_wait_seconds", "histogram", "Waiting for a turn to work");
@@ -64,9 +88,7 @@ impl Meter {
         for (name, gate) in gates {
             page.line("ekphrasis_refused_total", &labelled(name), gate.refused());
         }
-        stages(&mut page, engine);
-        store(&mut page, &engine.status()?);
-        Ok(page.0)
+        page
     }
 
     fn requests(&self, page: &mut Page) {
@@ -116,13 +138,17 @@ fn stages(page: &mut Page, engine: &Engine) {
 }
 
 fn store(page: &mut Page, status: &Status) {
-    page.head("ekphrasis_items", "gauge", "Items in the store");
-    page.line("ekphrasis_items", "kind=\"image\"", status.images);
-    page.line("ekphrasis_items", "kind=\"text\"", status.texts);
+    items(page, status.images, status.texts);
     page.one("ekphrasis_failures", "gauge", "Files that are not indexed", status.failures);
     let indexing = u8::from(status.indexing.is_some());
     page.one("ekphrasis_indexing", "gauge", "Whether indexing goes on", indexing);
     page.one("ekphrasis_commit", "gauge", "The newest commit", status.seq);
+}
+
+fn items(page: &mut Page, images: u64, texts: u64) {
+    page.head("ekphrasis_items", "gauge", "Items in the store");
+    page.line("ekphrasis_items", "kind=\"image\"", images);
+    page.line("ekphrasis_items", "kind=\"text\"", texts);
 }
 
 /// The text in the making.

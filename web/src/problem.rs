@@ -168,6 +168,17 @@ impl Problem {
         )
     }
 
+    /// 501: what this kind of store does not do.
+    #[cfg(feature = "milvus")]
+    pub(crate) fn unsupported(detail: impl Into<String>) -> Self {
+        Self::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "not-supported",
+            "Not supported by this store",
+            detail,
+        )
+    }
+
     /// 500: ours.
     pub(crate) fn bug(detail: impl Into<String>) -> Self {
         Self::new(

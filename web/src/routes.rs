@@ -7,6 +7,8 @@ mod jobs;
 mod label_sets;
 mod models;
 mod operation;
+#[cfg(feature = "milvus")]
+pub(crate) mod shared;
 
 use actix_web::web::{self, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use actix_web::web::Data;
+use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer, middleware, rt};
 use ekphrasis_engine::{Config, Serving, StoreSecret};
 use futures_util::future::{Either, select};
@@ -109,9 +109,9 @@ fn drop_who_reads_nothing(_: &TcpListener) -> io::Result<()> {
 /// An address that is ours and rules that may be kept: what can be settled
 /// before there is anything to serve.
 pub struct Listener {
-    socket: TcpListener,
-    addr: SocketAddr,
-    rules: Guard,
+    pub(crate) socket: TcpListener,
+    pub(crate) addr: SocketAddr,
+    pub(crate) rules: Guard,
 }
 
 impl Listener {
@@ -168,60 +168,76 @@ impl Listener {
         let (meter, log) = (Data::new(Meter::default()), Data::new(Log::new(log)));
         let followers = Data::new(Followers::default());
         let (running, ending) = (Data::clone(&jobs), Data::clone(&jobs));
-        // The work is the engine's and runs on blocking threads, whose number counts
-        // for each worker; a few workers move the bytes.
-        let cores = std::thread::available_parallelism().map_or(2, usize::from);
-        // As many as may work, and some for who only asks for the state: each worker may
-        // have all of those.
-        let threads = GATE.running() + LONG.running() + STATE_THREADS;
-        let served = rt::System::new().block_on(async move {
-            let server = HttpServer::new(move || {
-                App::new()
-                    .app_data(rules.clone())
-                    .app_data(serving.clone())
-                    .app_data(config.clone())
-                    .app_data(jobs.clone())
-                    .app_data(allowed.clone())
-                    .app_data(meter.clone())
-                    .app_data(log.clone())
-                    .app_data(followers.clone())
-                    .wrap(middleware::Compress::default())
-                    .wrap(middleware::from_fn(guard))
-                    .configure(routes)
-            })
-            .workers(cores.min(4))
-            .worker_max_blocking_threads(threads)
-            .max_connections(CONNECTIONS)
-            .client_request_timeout(HEAD)
-            .client_disconnect_timeout(HEAD)
-            .keep_alive(IDLE)
-            .disable_signals()
-            .shutdown_timeout(FAREWELL.as_secs())
-            .listen(socket)
-            .map_err(failed)?
-            .run();
-            let handle = server.handle();
-            let server = rt::spawn(server);
-            on_ready();
-            let stop = told_to_stop();
-            pin_mut!(stop);
-            let ended = match select(server, stop).await {
-                Either::Left((ended, _)) => ended,
-                Either::Right(((), server)) => {
-                    running.close();
-                    let farewell = handle.stop(true);
-                    let again = told_to_stop();
-                    pin_mut!(farewell, again);
-                    match select(farewell, again).await {
-                        Either::Left(_) => server.await,
-                        Either::Right(_) => Ok(Ok(())),
-                    }
-                }
-            };
-            ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
-        });
+        let configure = move |app: &mut ServiceConfig| {
+            app.app_data(rules.clone())
+                .app_data(serving.clone())
+                .app_data(config.clone())
+                .app_data(jobs.clone())
+                .app_data(allowed.clone())
+                .app_data(meter.clone())
+                .app_data(log.clone())
+                .app_data(followers.clone())
+                .configure(routes);
+        };
+        let served = answer(socket, addr, configure, on_ready, move || running.close());
         ending.join();
         drop(secret);
         served
     }
+}
+
+/// Answers until the process is told to stop; `on_stop` is called then, before requests under
+/// way end.
+pub(crate) fn answer(
+    socket: TcpListener,
+    addr: SocketAddr,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    on_ready: impl FnOnce(),
+    on_stop: impl FnOnce(),
+) -> Result<(), ServeError> {
+    let failed = |source| ServeError::Io { addr, source };
+    // The work is the engine's and runs on blocking threads, whose number counts
+    // for each worker; a few workers move the bytes.
+    let cores = std::thread::available_parallelism().map_or(2, usize::from);
+    // As many as may work, and some for who only asks for the state: each worker may
+    // have all of those.
+    let threads = GATE.running() + LONG.running() + STATE_THREADS;
+    rt::System::new().block_on(async move {
+        let server = HttpServer::new(move || {
+            App::new()
+                .wrap(middleware::Compress::default())
+                .wrap(middleware::from_fn(guard))
+                .configure(configure.clone())
+        })
+        .workers(cores.min(4))
+        .worker_max_blocking_threads(threads)
+        .max_connections(CONNECTIONS)
+        .client_request_timeout(HEAD)
+        .client_disconnect_timeout(HEAD)
+        .keep_alive(IDLE)
+        .disable_signals()
+        .shutdown_timeout(FAREWELL.as_secs())
+        .listen(socket)
+        .map_err(failed)?
+        .run();
+        let handle = server.handle();
+        let server = rt::spawn(server);
+        on_ready();
+        let stop = told_to_stop();
+        pin_mut!(stop);
+        let ended = match select(server, stop).await {
+            Either::Left((ended, _)) => ended,
+            Either::Right(((), server)) => {
+                on_stop();
+                let farewell = handle.stop(true);
+                let again = told_to_stop();
+                pin_mut!(farewell, again);
+                match select(farewell, again).await {
+                    Either::Left(_) => server.await,
+                    Either::Right(_) => Ok(Ok(())),
+                }
+            }
+        };
+        ended.map_err(|e| failed(io::Error::other(e)))?.map_err(failed)
+    })
 }

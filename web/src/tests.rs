@@ -79,6 +79,7 @@ fn config(data: &Path) -> Config {
         onnxruntime_env: None,
         provider: ProviderChoice::default(),
         api_key: None,
+        milvus_token: None,
         hub: HubSettings::default(),
     }
 }

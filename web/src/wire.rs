@@ -14,6 +14,8 @@ mod label_set;
 mod model;
 mod recall;
 mod search;
+#[cfg(feature = "milvus")]
+mod shared;
 mod why;
 
 use std::collections::BTreeMap;
@@ -39,6 +41,8 @@ pub use self::label_set::{
 pub use self::model::{KnownModel, ModelFacts, ModelList, ModelTraining};
 pub use self::recall::{Recall, RecallSide};
 pub use self::search::{Hit, Matched, PartScore, QueryPart, SearchQuery, SearchReply};
+#[cfg(feature = "milvus")]
+pub use self::shared::{SharedRecall, SharedStatus};
 pub use self::why::{CopyOf, Why};
 use crate::date::rfc3339;
 

@@ -54,7 +54,7 @@ pub(crate) struct File {
 }
 
 impl Line {
-    pub(super) fn new(item: &Item, standalone: bool, captions: &[ItemId]) -> Self {
+    pub(crate) fn new(item: &Item, standalone: bool, captions: &[ItemId]) -> Self {
         // By name, so that a field that is added is not forgotten here.
         let Item { id, kind, path, text, tags, labels, file, facts } = item;
         let is_text = path.as_ref().is_none_or(|p| p.to_str().is_some());
@@ -84,7 +84,7 @@ impl Line {
     }
 
     /// The item, whether it stands alone, and its captions.
-    pub(super) fn read(self) -> Result<(Item, bool, Vec<ItemId>), String> {
+    pub(crate) fn read(self) -> Result<(Item, bool, Vec<ItemId>), String> {
         let id = |text: &str| text.parse::<ItemId>().map_err(|e| e.to_string());
         let kind = match self.kind.as_str() {
             "image" => Kind::Image,

@@ -183,13 +183,17 @@ impl fmt::Display for Term {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Expr(pub(crate) Node);
 
-/// Lists have at least two entries and none of their own kind; what is negated is
-/// no negation.
+/// What an expression is made of. Lists have at least two entries and none of their
+/// own kind; what is negated is no negation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Node {
+pub enum Node {
+    /// All of them hold.
     All(Vec<Node>),
+    /// Any of them holds.
     Any(Vec<Node>),
+    /// It does not hold.
     Not(Box<Node>),
+    /// An item meets this.
     Is(Term),
 }
 

@@ -15,10 +15,9 @@ mod span;
 
 pub use date::{Date, ParseDateError};
 pub use error::FilterError;
-pub(crate) use expr::Node;
-pub use expr::{Expr, Term};
+pub use expr::{Expr, Node, Term};
 pub(crate) use pass::Pass;
-pub(crate) use pattern::InFolder;
+pub(crate) use pattern::{InFolder, folder_names};
 pub use pattern::{PathPattern, Pattern};
 pub use place::{Distance, Near, Place};
 pub(crate) use plan::{Facts as PlanFacts, Plan, Width};

@@ -28,11 +28,13 @@ impl Pattern {
         &self.text
     }
 
-    pub(crate) fn folded(&self) -> &str {
+    /// Without case and accents.
+    pub fn folded(&self) -> &str {
         &self.folded
     }
 
-    pub(crate) fn is_wild(&self) -> bool {
+    /// Whether it has a `*` or `?`.
+    pub fn is_wild(&self) -> bool {
         is_wild(&self.folded)
     }
 
@@ -233,6 +235,12 @@ impl fmt::Display for PathPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.text)
     }
+}
+
+/// The folded names of the folders that `file` lies in, without blanks around them.
+pub(crate) fn folder_names(file: &Path) -> Vec<String> {
+    let folder = file.file_name().and_then(|_| file.parent());
+    folder.into_iter().flat_map(names_of).map(|name| name.trim().to_owned()).collect()
 }
 
 /// The folded names of the folders that `path` goes through, from the root on.

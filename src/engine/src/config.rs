@@ -51,6 +51,8 @@ pub struct Config {
     pub provider: ProviderChoice,
     /// `EK_API_KEY`, for the server.
     pub api_key: Option<String>,
+    /// `EK_MILVUS_TOKEN`: `user:password` or an API key, for stores on a Milvus server.
+    pub milvus_token: Option<String>,
     /// For `ek model pull`.
     pub hub: HubSettings,
 }
@@ -140,6 +142,9 @@ pub enum ConfigError {
     /// A key that no HTTP header can carry.
     #[error("EK_API_KEY is not valid UTF-8; choose a key of letters and digits")]
     Key,
+    /// A token that no request to a Milvus server can carry.
+    #[error("EK_MILVUS_TOKEN is not valid UTF-8; it is user:password or an API key")]
+    MilvusToken,
     /// A provider that nobody knows.
     #[error("EK_PROVIDER: {0}")]
     Provider(String),
@@ -262,6 +267,11 @@ impl Config {
                 None => None,
                 Some(Ok(key)) => Some(key),
                 Some(Err(_)) => return Err(ConfigError::Key),
+            },
+            milvus_token: match env("EK_MILVUS_TOKEN").map(OsString::into_string) {
+                None => None,
+                Some(Ok(token)) => Some(token),
+                Some(Err(_)) => return Err(ConfigError::MilvusToken),
             },
             hub: HubSettings::resolve_in(env),
         })

@@ -53,8 +53,8 @@ impl Engine {
     /// As [`describe`].
     pub fn describe(&self, picture: &Source, k: usize) -> Result<Vec<Description>, EngineError> {
         let lexicon = self.lexicon()?;
-        let embed = |picture: &Source| self.embed_image(picture);
-        described(&*self.towers, &embed, Some(self.fresh()?), lexicon.as_deref(), picture, k)
+        let image = || self.embed_image(picture);
+        described(&*self.towers, &image, Some(self.fresh()?), lexicon.as_deref(), k)
     }
 }
 
@@ -80,6 +80,20 @@ pub fn label_all(
     // Loaded once, however many there are.
     let encoder = towers.image()?;
     classify_all(&|one| pictures::embed(&*encoder, one), pictures, &labels, request.multi)
+}
+
+/// Classifies a picture of this vector, as [`label_all`].
+#[cfg(feature = "milvus")]
+pub(crate) fn label_vector(
+    towers: &dyn Towers,
+    image: &Embedding,
+    request: &LabelRequest,
+) -> Result<LabelReply, EngineError> {
+    let labels = request_vectors(towers, request)?;
+    if request.multi {
+        labels.check_multi()?;
+    }
+    labels.classify(image, request.multi)
 }
 
 /// What a request's labels are compared by.
@@ -119,23 +133,21 @@ pub fn describe(
     picture: &Source,
     k: usize,
 ) -> Result<Vec<Description>, EngineError> {
-    let encoder = towers.image()?;
-    let embed = |one: &Source| pictures::embed(&*encoder, one);
-    described(towers, &embed, None, towers.lexicon()?.as_deref(), picture, k)
+    let image = || pictures::embed(&*towers.image()?, picture);
+    described(towers, &image, None, towers.lexicon()?.as_deref(), k)
 }
 
-fn described(
+pub(crate) fn described(
     towers: &dyn Towers,
-    embed: Embed<'_>,
+    image: &dyn Fn() -> Result<Embedding, EngineError>,
     store: Option<&dyn StoreRead>,
     lexicon: Option<&Lexicon>,
-    picture: &Source,
     k: usize,
 ) -> Result<Vec<Description>, EngineError> {
     if !(1..=1000).contains(&k) {
         return Err(EngineError::Invalid(format!("k is 1 to 1000, got {k}")));
     }
-    let image = embed(picture)?;
+    let image = image()?;
     let mut found = Vec::new();
     if let Some(store) = store {
         let query = Query {

@@ -46,7 +46,7 @@ impl Engine {
 }
 
 /// The same of any model.
-fn doubt(
+pub(crate) fn doubt(
     name: &str,
     languages: &[String],
     tower: impl FnOnce() -> Result<Arc<dyn TextEncoder>, EngineError>,

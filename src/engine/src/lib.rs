@@ -8,6 +8,7 @@ mod bridge;
 pub mod cluster;
 pub mod confidence;
 mod config;
+mod copy;
 mod diversity;
 mod doctor;
 mod duplicates;
@@ -30,11 +31,14 @@ mod nouns;
 mod of_store;
 pub mod pairs;
 mod pictures;
+mod probes;
 mod queries;
 mod ranked;
 mod recall;
 mod search;
 mod secret;
+#[cfg(feature = "milvus")]
+mod shared;
 mod steering;
 mod thumbnails;
 mod together;
@@ -50,6 +54,7 @@ pub use api::{
 pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};
 pub use config::{Config, ConfigError, Flags, HubSettings};
+pub use copy::{CopyOptions, CopyReport, StoreAt};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
 pub use engine::{Engine, IndexedFile, OpenFor};
@@ -66,6 +71,8 @@ pub use identities::{
     Verified,
 };
 pub use ingest::{IndexOptions, IndexReport, Stages, check_exclude};
+#[cfg(feature = "milvus")]
+pub use ingest::{IndexPart, ParsePartError, SharedIndexOptions};
 pub use label_sets::{
     AppliedLabels, ChangedLabelSet, LEAST_LABEL_PROBABILITY, LabelSet, LabelWords, NewLabel,
     SetLabel, Unapplied, Writing, check_label,
@@ -80,6 +87,10 @@ pub use naming::{Example, KnownExample, NotTaken};
 pub use pictures::content_of_file;
 pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
+#[cfg(feature = "milvus")]
+pub use shared::{
+    BlobKind, BlobName, Blobs, FolderBlobs, SharedEngine, SharedFile, SharedRecall, SharedStatus,
+};
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};
 pub use towers::{Computing, GivenTowers, LabelDefaults, OnnxTowers, Towers};
 pub use watch::{WatchEvent, watch};
@@ -91,6 +102,10 @@ pub use ekphrasis_index::{
     Applied, Colour, Exposure, Expr, Facts, Failure, FileFacts, Filter, FilterError, FoundWord,
     GivenLabel, Holder, Item, ItemId, Kind, LabelRule, Place, Recall, Side as RecallSide, Taken,
     WordField, WordMatch,
+};
+#[cfg(feature = "milvus")]
+pub use ekphrasis_milvus::{
+    Address as MilvusAddress, Options as MilvusOptions, Token as MilvusToken,
 };
 pub use ekphrasis_models::{
     AcceptRate, Bridge, BridgeFigures, ImportOptions, Imported, LabelCalibration, Lexicon,

@@ -24,17 +24,28 @@ impl Default for KnownTexts {
     }
 }
 
+impl KnownTexts {
+    pub(crate) fn get(&self, text: &str) -> Option<Embedding> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(text).cloned()
+    }
+
+    pub(crate) fn keep(&self, text: &str, embedding: &Embedding) {
+        if text.len() <= LONGEST {
+            let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            known.put(text.to_owned(), embedding.clone());
+        }
+    }
+}
+
 impl Engine {
     /// The embedding of a text. Those of the last 1,024 short texts are kept.
     ///
     /// # Errors
     /// If the text tower cannot be loaded or fails.
     pub fn embed_text(&self, text: &str) -> Result<Embedding, EngineError> {
-        let known = &self.known_texts.0;
-        let lock = || known.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(embedding) = lock().get(text) {
+        if let Some(embedding) = self.known_texts.get(text) {
             self.meters.note_kept_text();
-            return Ok(embedding.clone());
+            return Ok(embedding);
         }
         let encoder = self.towers.text()?;
         let encode = |texts: &[&str]| {
@@ -42,9 +53,7 @@ impl Engine {
             self.meters.encode_text.time(|| encoder.embed_texts(texts))
         };
         let embedding = self.together.embed(text, &encode)?;
-        if text.len() <= LONGEST {
-            lock().put(text.to_owned(), embedding.clone());
-        }
+        self.known_texts.keep(text, &embedding);
         Ok(embedding)
     }
 

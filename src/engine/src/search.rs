@@ -304,7 +304,7 @@ fn candidates(
 }
 
 /// What is said of vectors that leave nothing together.
-fn cancelled(field: &'static str) -> impl Fn(EmbeddingError) -> EngineError {
+pub(crate) fn cancelled(field: &'static str) -> impl Fn(EmbeddingError) -> EngineError {
     move |error| match error {
         EmbeddingError::Zero { .. } => {
             let what = "what is looked for and what is to be avoided cancel each other out";
@@ -314,11 +314,11 @@ fn cancelled(field: &'static str) -> impl Fn(EmbeddingError) -> EngineError {
     }
 }
 
-fn filter_of(request: &SearchRequest) -> Filter {
+pub(crate) fn filter_of(request: &SearchRequest) -> Filter {
     Filter { kind: request.kind, expr: request.filter.clone() }
 }
 
-fn check(request: &SearchRequest) -> Result<(), EngineError> {
+pub(crate) fn check(request: &SearchRequest) -> Result<(), EngineError> {
     let invalid = |field, message: String| Err(EngineError::of_field(field, message));
     let feedback = &request.feedback;
     if request.parts.is_empty() && feedback.liked.is_empty() {
@@ -389,7 +389,7 @@ fn check(request: &SearchRequest) -> Result<(), EngineError> {
 }
 
 /// The words to rank by: all wanted texts. Unwanted ones only steer the vector.
-fn words(parts: &[Part]) -> Option<String> {
+pub(crate) fn words(parts: &[Part]) -> Option<String> {
     let wanted: Vec<&str> = parts
         .iter()
         .filter(|part| part.weight > 0.0)
@@ -404,7 +404,7 @@ fn words(parts: &[Part]) -> Option<String> {
 /// How much the ranking by words counts beside that by vector: as much as words
 /// have a share in what is wanted, so that a picture that counts three times as
 /// much as a phrase does so in both. What was liked has its share.
-fn balance(request: &SearchRequest) -> Balance {
+pub(crate) fn balance(request: &SearchRequest) -> Balance {
     let parts = &request.parts;
     let weight = |wanted: fn(&PartQuery) -> bool| -> f32 {
         parts.iter().filter(|p| p.weight > 0.0 && wanted(&p.what)).map(|p| p.weight).sum()
@@ -416,7 +416,7 @@ fn balance(request: &SearchRequest) -> Balance {
     Balance { vector: 1.0, words: share }
 }
 
-fn part_name(part: &PartQuery) -> String {
+pub(crate) fn part_name(part: &PartQuery) -> String {
     match part {
         PartQuery::Text(text) => text.clone(),
         PartQuery::Image(_) => "image".into(),

@@ -63,11 +63,7 @@ impl Thumbnails {
     /// `NotFound` if there is none yet and the file is gone or changed; otherwise as
     /// reading and decoding it fail.
     pub(crate) fn get(&self, path: &Path, item: &Item) -> Result<Vec<u8>, EngineError> {
-        self.get_or_make(item, || {
-            let bytes = as_indexed(path, item)?;
-            let picture = pictures::open_bytes(path, &bytes)?;
-            Ok(encode_thumbnail(&picture.pixels, LONGEST))
-        })
+        self.get_or_make(item, || of_bytes(path, &as_indexed(path, item)?))
     }
 
     fn get_or_make(
@@ -177,6 +173,12 @@ impl Thumbnails {
             }
         }
     }
+}
+
+/// A thumbnail of a picture's file that was read from `path`.
+pub(crate) fn of_bytes(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, EngineError> {
+    let picture = pictures::open_bytes(path, bytes)?;
+    Ok(encode_thumbnail(&picture.pixels, LONGEST))
 }
 
 /// Lets the next one in when it goes out of scope, however making ended.

@@ -1,5 +1,7 @@
 //! Items: what is in the store, one by one.
 
+use std::path::Path;
+
 use actix_web::body::SizedStream;
 use actix_web::http::header::{
     self, Charset, ContentDisposition, DispositionParam, DispositionType, ExtendedValue,
@@ -53,13 +55,13 @@ pub(super) async fn create(
     Ok(reply.insert_header((header::LOCATION, location)).json(wire::Item::from(&added.item)))
 }
 
-fn id_in(request: &HttpRequest) -> Result<ItemId, Problem> {
+pub(super) fn id_in(request: &HttpRequest) -> Result<ItemId, Problem> {
     let id = request.match_info().get("id").unwrap_or_default();
     let parsed: Result<ItemId, _> = id.parse();
     parsed.map_err(|e| Problem::field("id", e.to_string()))
 }
 
-fn absent(id: ItemId) -> Problem {
+pub(super) fn absent(id: ItemId) -> Problem {
     Problem::not_found(format!("there is no item {id}"))
 }
 
@@ -115,9 +117,15 @@ pub(super) async fn file(engine: Current, request: HttpRequest) -> Result<HttpRe
     let (mime, shown) = media_type(&found.format);
     let tag = assets::tag_of(&blake3::Hash::from_bytes(found.content));
     let path = found.path.clone();
-    let mut reply = assets::tagged(&request, &tag, mime, "private, no-cache", || {
+    let reply = assets::tagged(&request, &tag, mime, "private, no-cache", || {
         SizedStream::new(found.size, file_stream::pieces(found))
     });
+    Ok(harmless(reply, &path, shown))
+}
+
+/// A reply with a file, so that it can do nothing when opened on its own; browsers may show it
+/// or not.
+pub(super) fn harmless(mut reply: HttpResponse, path: &Path, shown: bool) -> HttpResponse {
     let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     let disposition = ContentDisposition {
         disposition: if shown { DispositionType::Inline } else { DispositionType::Attachment },
@@ -136,12 +144,12 @@ pub(super) async fn file(engine: Current, request: HttpRequest) -> Result<HttpRe
         header::CONTENT_SECURITY_POLICY,
         header::HeaderValue::from_static("default-src 'none'; sandbox"),
     );
-    Ok(reply)
+    reply
 }
 
 /// The media type of a format by content, and whether browsers show it.
 /// Anything unknown, and whatever could hold a script, is for saving only.
-fn media_type(format: &str) -> (&'static str, bool) {
+pub(super) fn media_type(format: &str) -> (&'static str, bool) {
     match format {
         "jpeg" | "jpg" => ("image/jpeg", true),
         "png" => ("image/png", true),

@@ -446,12 +446,12 @@ impl<'a> Committer<'a> {
 }
 
 /// Captions are kept one a line, so a line break inside one becomes a space.
-fn joined(texts: &[String]) -> Option<String> {
+pub(super) fn joined(texts: &[String]) -> Option<String> {
     let lines: Vec<String> = texts.iter().map(|t| t.replace(['\n', '\r'], " ")).collect();
     (!lines.is_empty()).then(|| lines.join("\n"))
 }
 
-fn lines(text: Option<&str>) -> Vec<String> {
+pub(super) fn lines(text: Option<&str>) -> Vec<String> {
     text.unwrap_or_default().lines().map(str::to_owned).filter(|l| !l.is_empty()).collect()
 }
 

@@ -42,7 +42,7 @@ pub(super) fn work(
     }
 }
 
-fn embed(batch: Vec<Prepared>, encoder: &dyn ImageEncoder) -> Vec<Outcome> {
+pub(super) fn embed(batch: Vec<Prepared>, encoder: &dyn ImageEncoder) -> Vec<Outcome> {
     let (mut pictures, mut tensors) = (Vec::new(), Vec::new());
     for Prepared { path, file, facts, tensor } in batch {
         pictures.push((path, file, facts));

@@ -13,6 +13,8 @@ mod queue;
 mod read;
 mod retry;
 mod run;
+#[cfg(feature = "milvus")]
+mod shared;
 mod walk;
 
 use std::path::{Path, PathBuf};
@@ -24,6 +26,8 @@ use ekphrasis_index::{Failure, ItemId};
 
 pub use captions::{CaptionError, Captions};
 pub use clock::Stages;
+#[cfg(feature = "milvus")]
+pub use shared::{IndexPart, ParsePartError, SharedIndexOptions};
 pub(crate) use walk::{ENDINGS, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};
@@ -142,10 +146,7 @@ impl Engine {
     ) -> Result<IndexReport, EngineError> {
         let roots = resolve(roots)?;
         check_exclude(&options.exclude)?;
-        let captions = match &options.captions {
-            Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string()))?,
-            None => Captions::default(),
-        };
+        let captions = read_captions(options)?;
         self.running(stop, || self.in_turn(&roots, &captions, options, on_progress, stop))
     }
 
@@ -271,6 +272,14 @@ impl Engine {
             self.meters.note_run(report);
         }
         result
+    }
+}
+
+/// The captions file, if there is one.
+fn read_captions(options: &IndexOptions) -> Result<Captions, EngineError> {
+    match &options.captions {
+        Some(file) => Captions::read(file).map_err(|e| EngineError::Invalid(e.to_string())),
+        None => Ok(Captions::default()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Given the bytes of a file, what does the model see of it? Runs on several
 //! threads at once; nothing here touches the store.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use ekphrasis_embed::{ImageTensor, Preprocess};
 use ekphrasis_index::{Facts, FileFacts};
@@ -72,31 +72,44 @@ impl Preparer<'_> {
 
     fn prepare(&self, file: Loaded<'_>, preprocess: &Preprocess) -> Result<Prepared, Box<Outcome>> {
         let Loaded { path, seen, content, bytes, held: _held } = file;
-        let failed = |path, reason, forever: bool| {
-            let judged = forever.then_some(seen);
-            Box::new(Outcome::Failed { path, reason, content: Some(content), judged })
-        };
-        let spare =
-            |width, height| preprocess.spare(width, height).min(facts::spare(width, height));
-        let decoded = match self.clock.decode.busy(|| decode_scaled(&bytes, spare)) {
-            Ok(decoded) => decoded,
-            Err(error) => return Err(failed(path, error.to_string(), lies_in_content(&error))),
-        };
-        let (width, height) = (decoded.view.width, decoded.view.height);
-        let format = decoded.format.to_ascii_lowercase();
-        let resize = || preprocess.tensor_of(&decoded.pixels, &decoded.view);
-        let tensor = match self.clock.resize.busy(resize) {
-            Ok(tensor) => tensor,
-            Err(error) => return Err(failed(path, error.to_string(), true)),
-        };
-        let looks = facts::Seen::of(&decoded.pixels);
-        // The picture's share of the decoding memory goes back before the long part.
-        drop(decoded);
-        let facts = Box::new(facts::of_bytes(&path, &bytes, looks));
-        let Seen { size, mtime_ns } = seen;
-        let file = FileFacts { size, mtime_ns, content, width, height, format };
-        Ok(Prepared { path, file, facts, tensor })
+        picture(&path, seen, content, &bytes, preprocess, self.clock).map_err(|unfit| {
+            let judged = unfit.forever.then_some(seen);
+            Box::new(Outcome::Failed { path, reason: unfit.reason, content: Some(content), judged })
+        })
     }
+}
+
+/// Why a file's bytes are nothing that a model takes.
+pub(super) struct Unfit {
+    pub(super) reason: String,
+    /// It will be so until the file changes.
+    forever: bool,
+}
+
+/// A file's bytes as the model takes them.
+pub(super) fn picture(
+    path: &Path,
+    seen: Seen,
+    content: Content,
+    bytes: &[u8],
+    preprocess: &Preprocess,
+    clock: &Clock,
+) -> Result<Prepared, Unfit> {
+    let spare = |width, height| preprocess.spare(width, height).min(facts::spare(width, height));
+    let decoded = clock.decode.busy(|| decode_scaled(bytes, spare));
+    let decoded = decoded
+        .map_err(|error| Unfit { reason: error.to_string(), forever: lies_in_content(&error) })?;
+    let (width, height) = (decoded.view.width, decoded.view.height);
+    let format = decoded.format.to_ascii_lowercase();
+    let tensor = clock.resize.busy(|| preprocess.tensor_of(&decoded.pixels, &decoded.view));
+    let tensor = tensor.map_err(|error| Unfit { reason: error.to_string(), forever: true })?;
+    let looks = facts::Seen::of(&decoded.pixels);
+    // The picture's share of the decoding memory goes back before the long part.
+    drop(decoded);
+    let facts = Box::new(facts::of_bytes(path, bytes, looks));
+    let Seen { size, mtime_ns } = seen;
+    let file = FileFacts { size, mtime_ns, content, width, height, format };
+    Ok(Prepared { path: path.into(), file, facts, tensor })
 }
 
 /// Whether a file will fail in the same way until it changes. A codec may be

@@ -140,7 +140,7 @@ impl<'a> Reader<'a> {
 }
 
 /// The whole file as it was when it was looked at, or why not.
-fn read_whole(path: &Path, seen: Seen, limit: u64) -> Result<Vec<u8>, String> {
+pub(super) fn read_whole(path: &Path, seen: Seen, limit: u64) -> Result<Vec<u8>, String> {
     let Seen { size, mtime_ns } = seen;
     if size > MAX_FILE {
         return Err(format!("{size} bytes, over the limit of {MAX_FILE} for a picture file"));

@@ -88,6 +88,19 @@ const SYSTEM: &[&str] = &[
     "__macosx",
 ];
 
+/// Pictures that a walk came by.
+#[cfg(feature = "milvus")]
+#[derive(Default)]
+pub(super) struct Listed {
+    /// In the order of the walk.
+    pub(super) files: Vec<(PathBuf, Seen)>,
+    /// What could not be looked at, and why.
+    pub(super) failures: Vec<(PathBuf, String)>,
+    /// Roots that are folders with something in them: what is not listed below is gone,
+    /// but for what lies below a failure.
+    pub(super) whole: Vec<PathBuf>,
+}
+
 /// What one walk will cover.
 pub(super) struct Walker {
     builder: WalkBuilder,
@@ -266,6 +279,39 @@ impl Walker {
         let gone = known.into_values().map(|file| file.id).collect();
         out.found.all.store(true, Ordering::Relaxed);
         let _ = out.done(Outcome::Walked { gone });
+    }
+
+    /// All pictures there are.
+    #[cfg(feature = "milvus")]
+    pub(super) fn list(self) -> Listed {
+        let mut listed = Listed::default();
+        // A root inside another is met twice.
+        let mut met = HashSet::new();
+        for entry in self.builder.build() {
+            let entry = match entry {
+                Ok(entry) => entry,
+                Err(error) => {
+                    listed.failures.push(explain(&error));
+                    continue;
+                }
+            };
+            let path = entry.path();
+            let is_picture = entry.file_type().is_some_and(|kind| kind.is_file())
+                && (by_name(path) || by_content(path));
+            if !is_picture || !met.insert(path.to_owned()) {
+                continue;
+            }
+            match entry.metadata() {
+                Ok(meta) => {
+                    let seen = Seen { size: meta.len(), mtime_ns: mtime_ns(&meta) };
+                    listed.files.push((entry.into_path(), seen));
+                }
+                Err(error) => listed.failures.push((entry.into_path(), explain(&error).1)),
+            }
+        }
+        let is_whole = |root: &&PathBuf| root.is_dir() && !is_empty(root);
+        listed.whole = self.roots.iter().filter(is_whole).cloned().collect();
+        listed
     }
 
     /// What fails with `path`: if not all is walked, that of what is wanted.

@@ -1,0 +1,441 @@
+//! How is a Milvus server asked, and what if it does not answer?
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use ekphrasis_index::StoreError;
+use prost::Message;
+use tokio::runtime::Runtime;
+use tonic::client::Grpc;
+use tonic::codegen::http::uri::PathAndQuery;
+use tonic::metadata::{Ascii, MetadataValue};
+use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
+use tonic_prost::ProstCodec;
+
+use crate::Address;
+use crate::proto::{Answer, OfCollection, Status, code, method};
+
+/// The longest answer that is read: a page of rows with their vectors.
+const LONGEST_ANSWER: usize = 256 << 20;
+/// How long a connection may take to come about.
+const CONNECT: Duration = Duration::from_secs(5);
+/// What is waited before the second attempt; twice as long before each next one,
+const FIRST_WAIT: Duration = Duration::from_millis(100);
+/// but no longer than this.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+
+/// What reads may miss of what others wrote.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Consistency {
+    /// Searches see what is a few seconds old at most (as the server is set), and all that
+    /// this store wrote itself. Counting, walking and deleting see everything.
+    #[default]
+    Bounded,
+    /// Searches see everything that was written before them, too; each waits for it, some
+    /// 200 ms on a server of several nodes.
+    Strong,
+}
+
+/// `user:password`, or an API key; never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token as the server knows it.
+    pub fn new(token: impl Into<String>) -> Self {
+        Self(token.into())
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Token(…)")
+    }
+}
+
+/// How a server is asked.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Proves who asks.
+    pub token: Option<Token>,
+    /// How long one call to the store's server may take in all, attempts and waits included.
+    pub deadline: Duration,
+    /// How often the same is tried if the server cannot be reached or is too busy; everything
+    /// that is sent may be sent twice without harm. At least once.
+    pub attempts: u32,
+    /// What reads may miss.
+    pub consistency: Consistency,
+}
+
+/// Four attempts within thirty seconds, bounded consistency.
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            token: None,
+            deadline: Duration::from_secs(30),
+            attempts: 4,
+            consistency: Consistency::Bounded,
+        }
+    }
+}
+
+/// A connection to a server; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Client {
+    pub(crate) address: Address,
+    pub(crate) options: Options,
+    channel: Channel,
+    authorization: Option<MetadataValue<Ascii>>,
+    runtime: Arc<Blocking>,
+}
+
+/// A runtime that ends without waiting, since it may be dropped where waiting is forbidden.
+struct Blocking(Option<Runtime>);
+
+impl Drop for Blocking {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// Why one attempt failed.
+enum Trouble {
+    /// The same may go well a moment later.
+    Passing(String),
+    /// What is asked of is not in memory; it has to be loaded.
+    NotLoaded(String),
+    /// There is no such collection.
+    NoCollection,
+    Final(String),
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Passing(why) | Self::NotLoaded(why) | Self::Final(why) => f.write_str(why),
+            Self::NoCollection => f.write_str("there is no such collection"),
+        }
+    }
+}
+
+impl Client {
+    /// Nothing is sent before the first call.
+    pub(crate) fn new(address: &Address, options: Options) -> Result<Self, StoreError> {
+        let failed = |why: String| remote(address, "be connected to", why);
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .thread_name("milvus")
+            .enable_all()
+            .build()?;
+        let mut endpoint = Endpoint::from_shared(address.endpoint())
+            .map_err(|e| failed(e.to_string()))?
+            .connect_timeout(CONNECT)
+            .tcp_nodelay(true)
+            .http2_keep_alive_interval(Duration::from_secs(30));
+        if address.tls {
+            let mut tls = ClientTlsConfig::new();
+            tls = match &address.ca {
+                Some(path) => tls.ca_certificate(Certificate::from_pem(fs_err::read(path)?)),
+                None => tls.with_webpki_roots(),
+            };
+            endpoint = endpoint.tls_config(tls).map_err(|e| failed(e.to_string()))?;
+        }
+        let authorization = match &options.token {
+            None => None,
+            Some(token) => {
+                let text = base64::engine::general_purpose::STANDARD.encode(&token.0);
+                let mut value: MetadataValue<Ascii> =
+                    text.parse().map_err(|_| failed("its token cannot be sent".into()))?;
+                value.set_sensitive(true);
+                Some(value)
+            }
+        };
+        let channel = {
+            let _inside = runtime.enter();
+            endpoint.connect_lazy()
+        };
+        Ok(Self {
+            address: address.clone(),
+            options,
+            channel,
+            authorization,
+            runtime: Arc::new(Blocking(Some(runtime))),
+        })
+    }
+
+    pub(crate) fn database(&self) -> String {
+        self.address.database.clone().unwrap_or_default()
+    }
+
+    pub(crate) fn failed(&self, doing: &'static str, why: impl Into<String>) -> StoreError {
+        remote(&self.address, doing, why.into())
+    }
+
+    pub(crate) fn unsupported(&self, what: impl Into<String>) -> StoreError {
+        StoreError::Unsupported { at: self.address.to_string(), what: what.into() }
+    }
+
+    /// Asks, and waits for the answer. `doing` says to a person what for.
+    pub(crate) fn call<Q, A>(
+        &self,
+        doing: &'static str,
+        method: &'static str,
+        request: &Q,
+    ) -> Result<A, StoreError>
+    where
+        Q: Message + Clone + 'static,
+        A: Answer,
+    {
+        self.call_about(doing, method, request, None)?
+            .ok_or_else(|| self.failed(doing, Trouble::NoCollection.to_string()))
+    }
+
+    /// The same about a collection, which is loaded if it is not, as after a restart of the
+    /// server. `None`: there is no such collection.
+    pub(crate) fn call_about<Q, A>(
+        &self,
+        doing: &'static str,
+        method: &'static str,
+        request: &Q,
+        collection: Option<&str>,
+    ) -> Result<Option<A>, StoreError>
+    where
+        Q: Message + Clone + 'static,
+        A: Answer,
+    {
+        let Some(runtime) = &self.runtime.0 else {
+            return Err(self.failed(doing, "its connection was closed"));
+        };
+        let outcome = runtime.block_on(self.attempts(method, request, collection));
+        match outcome {
+            Ok(answer) => Ok(Some(answer)),
+            Err(Trouble::NoCollection) => Ok(None),
+            Err(trouble) => Err(self.failed(doing, trouble.to_string())),
+        }
+    }
+
+    async fn attempts<Q, A>(
+        &self,
+        method: &'static str,
+        request: &Q,
+        collection: Option<&str>,
+    ) -> Result<A, Trouble>
+    where
+        Q: Message + Clone + 'static,
+        A: Answer,
+    {
+        let end = Instant::now() + self.options.deadline;
+        let mut wait = FIRST_WAIT;
+        let mut attempt = 1;
+        loop {
+            let trouble = match self.within(end, method, request.clone()).await {
+                Ok(answer) => return Ok(answer),
+                Err(trouble) => trouble,
+            };
+            let last = attempt >= self.options.attempts || Instant::now() + wait >= end;
+            match (&trouble, collection) {
+                (Trouble::NotLoaded(_), Some(name)) if !last => {
+                    let load =
+                        OfCollection { db_name: self.database(), collection_name: name.into() };
+                    // If this fails, the next attempt says why.
+                    let _: Result<Status, _> =
+                        self.within(end, method::LOAD_COLLECTION, load).await;
+                }
+                (Trouble::Passing(_), _) if !last => {}
+                (Trouble::Passing(why), _) if attempt > 1 => {
+                    return Err(Trouble::Final(format!("{why} (tried {attempt} times)")));
+                }
+                _ => return Err(trouble),
+            }
+            tokio::time::sleep(wait).await;
+            (wait, attempt) = ((wait * 2).min(LONGEST_WAIT), attempt + 1);
+        }
+    }
+
+    /// One attempt.
+    async fn within<Q, A>(
+        &self,
+        end: Instant,
+        method: &'static str,
+        request: Q,
+    ) -> Result<A, Trouble>
+    where
+        Q: Message + 'static,
+        A: Answer,
+    {
+        let left = end.saturating_duration_since(Instant::now());
+        let answer = match tokio::time::timeout(left, self.once::<Q, A>(method, request)).await {
+            Err(_) => {
+                let seconds = self.options.deadline.as_secs_f32();
+                return Err(Trouble::Passing(format!("no answer within {seconds} s")));
+            }
+            Ok(Err(status)) => return Err(transport_trouble(&status)),
+            Ok(Ok(answer)) => answer,
+        };
+        match answer.status().and_then(trouble_of) {
+            Some(trouble) => Err(trouble),
+            None => Ok(answer),
+        }
+    }
+
+    async fn once<Q, A>(&self, method: &'static str, request: Q) -> Result<A, tonic::Status>
+    where
+        Q: Message + 'static,
+        A: Answer,
+    {
+        let mut grpc = Grpc::new(self.channel.clone())
+            .max_decoding_message_size(LONGEST_ANSWER)
+            .max_encoding_message_size(LONGEST_ANSWER);
+        grpc.ready().await.map_err(|e| tonic::Status::unavailable(chain(&e)))?;
+        let mut request = tonic::Request::new(request);
+        let metadata = request.metadata_mut();
+        if let Some(value) = &self.authorization {
+            metadata.insert("authorization", value.clone());
+        }
+        if let Some(name) = &self.address.database {
+            let value = name.parse().map_err(|_| tonic::Status::invalid_argument("database"))?;
+            metadata.insert("dbname", value);
+        }
+        let path = PathAndQuery::from_static(method);
+        let codec: ProstCodec<Q, A> = ProstCodec::default();
+        Ok(grpc.unary(request, path, codec).await?.into_inner())
+    }
+}
+
+fn remote(address: &Address, doing: &'static str, why: String) -> StoreError {
+    StoreError::Remote { at: address.to_string(), doing, why }
+}
+
+/// An error and what it came from: what hyper says alone ("transport error") tells nobody anything.
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    text
+}
+
+fn transport_trouble(status: &tonic::Status) -> Trouble {
+    use tonic::Code;
+    let why = match std::error::Error::source(status) {
+        Some(source) => format!("{}: {}", status.message(), chain(source)),
+        None => status.message().to_owned(),
+    };
+    match status.code() {
+        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::ResourceExhausted => {
+            Trouble::Passing(format!("it cannot be reached or is too busy: {why}"))
+        }
+        // What a connection that broke in the middle of an answer is called.
+        Code::Unknown | Code::Internal | Code::Cancelled => Trouble::Passing(why),
+        Code::Unauthenticated | Code::PermissionDenied => {
+            Trouble::Final(format!("it refuses the token: {why}"))
+        }
+        Code::Unimplemented => Trouble::Final(format!("its server does not know how: {why}")),
+        _ => Trouble::Final(why),
+    }
+}
+
+/// What a status of the server says; nothing if it went well.
+fn trouble_of(status: &Status) -> Option<Trouble> {
+    let Status { error_code, reason, code, retriable } = status;
+    if *error_code == 0 && *code == 0 {
+        return None;
+    }
+    let why = match reason.trim() {
+        "" => format!("code {code}/{error_code}"),
+        reason => reason.to_owned(),
+    };
+    Some(match (*code, *error_code) {
+        (code::NO_COLLECTION, _) | (0, code::OLD_NO_COLLECTION) => Trouble::NoCollection,
+        (code::NOT_LOADED, _) | (_, code::NOT_LOADED) => Trouble::NotLoaded(why),
+        (_, code::OLD_RATE_LIMIT) => Trouble::Passing(why),
+        _ if *retriable => Trouble::Passing(why),
+        // 2.3 has no code of its own for these two.
+        _ if why.contains("not loaded") => Trouble::NotLoaded(why),
+        _ if why.contains("can't find collection") || why.contains("collection not found") => {
+            Trouble::NoCollection
+        }
+        _ => Trouble::Final(why),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proto::{Empty, Version};
+
+    #[test]
+    fn nobody_there_is_said_soon() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        drop(listener);
+        let address = format!("milvus://127.0.0.1:{port}/c").parse().expect("an address");
+        let options = Options { attempts: 3, ..Options::default() };
+        let client = Client::new(&address, options).expect("made");
+        let begun = Instant::now();
+        let answer: Result<Version, _> = client.call("be asked", method::GET_VERSION, &Empty {});
+        let error = answer.expect_err("nobody listens").to_string();
+        assert!(error.contains(&address.to_string()) && error.contains("tried 3 times"), "{error}");
+        assert!(error.contains("refused"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn whoever_does_not_answer_is_waited_for_until_the_deadline() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+        let port = listener.local_addr().expect("an address").port();
+        let address = format!("milvus://127.0.0.1:{port}/c").parse().expect("an address");
+        let options = Options { deadline: Duration::from_millis(300), ..Options::default() };
+        let client = Client::new(&address, options).expect("made");
+        let begun = Instant::now();
+        let answer: Result<Version, _> = client.call("be asked", method::GET_VERSION, &Empty {});
+        let error = answer.expect_err("nobody answers").to_string();
+        assert!(error.contains("no answer within 0.3 s"), "{error}");
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
+    }
+
+    #[test]
+    fn tokens_are_not_shown() {
+        let options = Options { token: Some(Token::new("root:secret")), ..Options::default() };
+        assert!(!format!("{options:?}").contains("secret"));
+    }
+
+    #[test]
+    fn codes_of_old_and_new_servers_are_understood() {
+        let status = |code, error_code, reason: &str, retriable| Status {
+            code,
+            error_code,
+            reason: reason.into(),
+            retriable,
+        };
+        assert!(trouble_of(&Status::default()).is_none());
+        for (status, expected) in [
+            (status(100, 4, "collection not found", false), "none"),
+            (status(0, 4, "", false), "none"),
+            (status(0, 1, "DescribeCollection failed: can't find collection: x", false), "none"),
+            (status(101, 101, "collection not loaded", false), "load"),
+            (status(0, 1, "collection 7 not loaded into memory", false), "load"),
+            (status(8, 49, "rate limit exceeded", true), "again"),
+            (status(0, 49, "rate", false), "again"),
+            (status(1100, 1, "invalid parameter", false), "final"),
+        ] {
+            let got = match trouble_of(&status) {
+                Some(Trouble::NoCollection) => "none",
+                Some(Trouble::NotLoaded(_)) => "load",
+                Some(Trouble::Passing(_)) => "again",
+                Some(Trouble::Final(_)) => "final",
+                None => "well",
+            };
+            assert_eq!(got, expected, "{status:?}");
+        }
+    }
+}

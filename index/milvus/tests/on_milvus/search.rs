@@ -1,0 +1,162 @@
+//! Who is found, compared with a store in memory that compares everybody.
+
+use std::time::Instant;
+
+use ekphrasis_embed::{Embedding, Space};
+use ekphrasis_index::conformance::{Random, record, space};
+use ekphrasis_index::elsewhere::cosine;
+use ekphrasis_index::{Filter, Item, ItemId, MemoryStore, Query, Record, StoreRead, StoreWrite};
+use ekphrasis_milvus::Open;
+
+use crate::{new_store, open, options};
+
+/// A direction in a space of any width, near one of a few middles, as pictures of a few
+/// kinds are.
+fn clustered(random: &mut Random, space: &Space) -> Embedding {
+    let middle = 1000 + random.below(20) as u64;
+    let number = |own: &mut Random| (own.bits() >> 40) as f32 / (1u64 << 23) as f32 - 1.0;
+    let mut middle = Random(middle);
+    let values = (0..space.dim()).map(|_| number(&mut middle) + 0.7 * number(random)).collect();
+    Embedding::new(space, values).expect("a direction")
+}
+
+#[test]
+fn the_nearest_are_found_by_the_graph() {
+    let seed = 31;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let space = Space::new("graph", 64).expect("valid");
+    let (store, oracle) = (new_store(&space), MemoryStore::new(&space));
+    let records: Vec<_> = (0..2000)
+        .map(|n| Record {
+            item: Item::of_text(&n.to_string()),
+            embedding: clustered(&mut random, &space),
+        })
+        .collect();
+    let begun = Instant::now();
+    for batch in records.chunks(1000) {
+        store.upsert(batch).expect("written");
+        oracle.upsert(batch).expect("written");
+    }
+    println!("{} items written in {:?}", records.len(), begun.elapsed());
+    let (mut found, mut asked, mut took) = (0, 0, vec![]);
+    for _ in 0..30 {
+        let vector = clustered(&mut random, &space);
+        let query = Query { vector: Some(vector), k: 10, ..Query::default() };
+        let begun = Instant::now();
+        let near = store.search(&query).expect("searched");
+        took.push(begun.elapsed());
+        let exact = oracle.search(&query).expect("searched");
+        asked += exact.len();
+        found += exact.iter().filter(|hit| near.iter().any(|n| n.id == hit.id)).count();
+        for hit in &near {
+            let own = &records.iter().find(|r| r.item.id == hit.id).expect("one of them").embedding;
+            let exact = cosine(query.vector.as_ref().expect("a vector"), own);
+            assert_eq!(hit.score, exact, "to the last bit");
+        }
+    }
+    took.sort();
+    let recall = f64::from(found as u32) / f64::from(asked as u32);
+    println!("recall@10 {recall}, median {:?}", took[took.len() / 2]);
+    assert!(recall >= 0.99, "recall@10 {recall}");
+}
+
+#[test]
+fn few_who_pass_a_filter_are_all_found() {
+    let mut random = Random(32);
+    let (store, oracle) = (new_store(&space()), MemoryStore::new(&space()));
+    let mut records: Vec<_> = (0..600).map(|name| record(&mut random, name)).collect();
+    for record in records.iter_mut().step_by(200) {
+        record.item.tags = vec!["Ça \"rare\" \\ \n".into(), "rare".into()];
+    }
+    store.upsert(&records).expect("written");
+    oracle.upsert(&records).expect("written");
+    for (filter, count) in [
+        ("tag:rare", 3),
+        ("tag:\"ca \\\"rare\\\" \\\\ \n\"", 3),
+        ("path:pictures name:img200.jpg", 1),
+        ("tag:r?re", 3),
+    ] {
+        let filter: Filter = filter.parse::<ekphrasis_index::Expr>().expect(filter).into();
+        let vector = Some(random.embedding(&space()));
+        let query = Query { vector, k: 10, filter: filter.clone(), ..Query::default() };
+        let [near, exact] =
+            [&store as &dyn StoreRead, &oracle].map(|s| s.search(&query).expect("searched"));
+        let ids = |hits: &[ekphrasis_index::Hit]| hits.iter().map(|h| h.id).collect::<Vec<_>>();
+        assert_eq!(ids(&near), ids(&exact), "{filter:?}");
+        assert_eq!(near.len(), count, "{filter:?}");
+        assert_eq!(store.count(&filter).expect("counted"), count as u64);
+    }
+}
+
+#[test]
+fn words_are_explained_and_meanings_scored() {
+    let mut random = Random(33);
+    let store = new_store(&space());
+    let texts = ["a red bicycle", "two Cafés, running", "東京タワー"];
+    let records: Vec<_> = texts
+        .iter()
+        .map(|text| Record { item: Item::of_text(text), embedding: random.embedding(&space()) })
+        .collect();
+    store.upsert(&records).expect("written");
+    for (words, text, found) in
+        [("BICYCLES", texts[0], "bicycle"), ("cafe", texts[1], "cafes"), ("京タ", texts[2], "京タ")]
+    {
+        let vector = random.embedding(&space());
+        let query = Query {
+            vector: Some(vector.clone()),
+            words: Some(words.into()),
+            k: 10,
+            explain: true,
+            ..Query::default()
+        };
+        let hits = store.search(&query).expect("searched");
+        let hit = hits.iter().find(|hit| hit.bm25.is_some()).expect("found by words");
+        assert_eq!(hit.id, ItemId::for_text(text));
+        assert!(hit.bm25 > Some(0.0));
+        assert_eq!(hit.words.iter().map(|w| &w.found[..]).collect::<Vec<_>>(), [found]);
+        assert_eq!(hits.len(), 3, "the others by meaning");
+    }
+}
+
+/// Whoever opens it later sees the same; and all of it can be carried elsewhere.
+#[test]
+fn records_are_read_back_to_the_last_bit() {
+    let mut random = Random(34);
+    let store = new_store(&space());
+    let mut records: Vec<_> = (0..700).map(|name| record(&mut random, name)).collect();
+    store.upsert(&records).expect("written");
+    let later =
+        ekphrasis_milvus::MilvusStore::open(store.address(), &space(), Open::Existing, options())
+            .expect("opened");
+    let mut items: Vec<Item> = vec![];
+    loop {
+        let after = items.last().map(|item| item.id);
+        let some = later.scan(after, 300, &Filter::default()).expect("read");
+        if some.is_empty() {
+            break;
+        }
+        items.extend(some);
+    }
+    records.sort_by_key(|record| record.item.id);
+    let ids: Vec<_> = records.iter().map(|record| record.item.id).collect();
+    let vectors = later.embeddings(&ids).expect("read");
+    assert_eq!(items.len(), records.len());
+    for ((item, vector), record) in items.iter().zip(&vectors).zip(&records) {
+        assert_eq!((item, vector.as_ref()), (&record.item, Some(&record.embedding)));
+    }
+}
+
+/// A batch of one id many times, larger than one request.
+#[test]
+fn one_id_is_one_row_however_often_it_is_sent() {
+    let mut random = Random(35);
+    let store = new_store(&space());
+    let records: Vec<_> = (0..1200).map(|n| record(&mut random, n % 7)).collect();
+    store.upsert(&records).expect("written");
+    store.upsert(&records[..600]).expect("written again");
+    assert_eq!(store.count(&Filter::default()).expect("counted"), 7);
+    assert_eq!(store.scan(None, 100, &Filter::default()).expect("walked").len(), 7);
+    open(store.address(), &space()).delete(&[records[0].item.id]).expect("deleted");
+    assert_eq!(store.count(&Filter::default()).expect("counted"), 6);
+}

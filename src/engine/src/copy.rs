@@ -1,0 +1,442 @@
+//! Given two stores of one space, how does one get what the other has?
+//!
+//! Items are compared in the order of ids, and those that differ are written. So a copy that
+//! was stopped, killed or refused goes on by being asked for again, and a second one writes
+//! only what changed.
+
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use ekphrasis_embed::Space;
+use ekphrasis_index::{
+    Access, Filter, Holder, Item, ItemId, LocalStore, Record, StoreError, StoreRead, StoreWrite,
+};
+#[cfg(feature = "milvus")]
+use ekphrasis_milvus::{Address, MilvusStore, Open, Options};
+
+use crate::generations::place;
+use crate::probes::Probes;
+use crate::{EngineError, RECALL_TARGET};
+
+/// Items compared and written at once.
+const BATCH: usize = 500;
+
+/// Where a store is.
+#[derive(Clone, Debug)]
+pub enum StoreAt {
+    /// In a data folder.
+    Folder(PathBuf),
+    /// On a Milvus server.
+    #[cfg(feature = "milvus")]
+    Milvus(Address, Options),
+}
+
+impl StoreAt {
+    /// The space of the store there; `None` if there is none.
+    ///
+    /// # Errors
+    /// If it cannot be asked.
+    pub fn space(&self) -> Result<Option<Space>, EngineError> {
+        Ok(match self {
+            Self::Folder(data) => LocalStore::space_of(&place::serving(data)?.1)?,
+            #[cfg(feature = "milvus")]
+            Self::Milvus(address, options) => MilvusStore::space_of(address, options.clone())?,
+        })
+    }
+
+    fn open_to_read(&self, space: &Space) -> Result<Box<dyn StoreRead>, EngineError> {
+        Ok(match self {
+            Self::Folder(data) => {
+                Box::new(LocalStore::open(&place::serving(data)?.1, space, Access::Read)?)
+            }
+            #[cfg(feature = "milvus")]
+            Self::Milvus(address, options) => {
+                Box::new(MilvusStore::open(address, space, Open::Existing, options.clone())?)
+            }
+        })
+    }
+
+    /// Copies all that is in the store here to another place, where a store is made if there
+    /// is none, and checks what came of it. `on_progress` hears how many items were looked at, of
+    /// how many.
+    ///
+    /// # Errors
+    /// If there is nothing to copy, the other store is of another space, or one of them cannot
+    /// be read or written.
+    pub fn copy_to(
+        &self,
+        to: &Self,
+        options: &CopyOptions,
+        on_progress: &dyn Fn(u64, u64),
+        stop: &AtomicBool,
+    ) -> Result<CopyReport, EngineError> {
+        let space = self.space()?.ok_or_else(|| {
+            EngineError::NotFound(format!("there is no store to copy at {}", self.name()))
+        })?;
+        let from = self.open_to_read(&space)?;
+        match to {
+            Self::Folder(data) => {
+                let holder = Holder { command: "ek copy".into(), address: None };
+                let dir = place::serving(data)?.1;
+                let to = LocalStore::open(&dir, &space, Access::Write(holder))?;
+                let settle = || {
+                    to.settle();
+                    to.flush()
+                };
+                Copier::new(&*from, &to, options, &settle).run(on_progress, stop)
+            }
+            #[cfg(feature = "milvus")]
+            Self::Milvus(address, how) => {
+                let to = MilvusStore::open(address, &space, Open::OrCreate, how.clone())?;
+                Copier::new(&*from, &to, options, &|| Ok(())).run(on_progress, stop)
+            }
+        }
+    }
+
+    /// How it is written.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Folder(data) => data.display().to_string(),
+            #[cfg(feature = "milvus")]
+            Self::Milvus(address, _) => address.to_string(),
+        }
+    }
+}
+
+/// How to copy.
+#[derive(Clone, Debug)]
+pub struct CopyOptions {
+    /// How many searches of the copy are compared with the true nearest; 0: none.
+    pub queries: usize,
+}
+
+/// What a copy came to.
+#[derive(Clone, Debug, Default)]
+pub struct CopyReport {
+    /// Items of the first store.
+    pub seen: u64,
+    /// Of them, written.
+    pub copied: u64,
+    /// Of them, there already as they are.
+    pub unchanged: u64,
+    /// Items that could not be copied, each with the reason.
+    pub left_out: Vec<(ItemId, String)>,
+    /// Items of the second store, afterwards.
+    pub there: u64,
+    /// Of some that were looked at once more, those that are not there as they were written.
+    pub differing: Vec<ItemId>,
+    /// Of the true ten nearest of a sample of queries, the share that the copy finds.
+    pub recall: Option<f64>,
+    /// How many queries that was measured with.
+    pub queries: usize,
+    /// It was asked to stop before the end; to ask again goes on.
+    pub stopped: bool,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+impl CopyReport {
+    /// Items that only the second store has; they stay.
+    pub fn others(&self) -> u64 {
+        self.there.saturating_sub(self.copied + self.unchanged)
+    }
+
+    /// Whether all is there, and found. Without a recall that could be measured, whether all
+    /// is there.
+    pub fn is_whole(&self) -> bool {
+        !self.stopped
+            && self.left_out.is_empty()
+            && self.differing.is_empty()
+            && self.there >= self.seen
+            && self.recall.is_none_or(|recall| recall >= RECALL_TARGET)
+    }
+}
+
+struct Copier<'a> {
+    from: &'a dyn StoreRead,
+    to: &'a dyn StoreWrite,
+    options: &'a CopyOptions,
+    /// Has the second store ready to be searched.
+    settle: &'a dyn Fn() -> Result<(), StoreError>,
+    report: CopyReport,
+    probes: Probes,
+    /// Records to be looked at once more.
+    witnesses: Vec<Record>,
+}
+
+impl<'a> Copier<'a> {
+    fn new(
+        from: &'a dyn StoreRead,
+        to: &'a dyn StoreWrite,
+        options: &'a CopyOptions,
+        settle: &'a dyn Fn() -> Result<(), StoreError>,
+    ) -> Self {
+        let report = CopyReport::default();
+        let probes = Probes::between(&[], 0);
+        Self { from, to, options, settle, report, probes, witnesses: vec![] }
+    }
+
+    fn run(
+        mut self,
+        on_progress: &dyn Fn(u64, u64),
+        stop: &AtomicBool,
+    ) -> Result<CopyReport, EngineError> {
+        let begun = Instant::now();
+        let all = self.from.count(&Filter::default())?;
+        let mut after = None;
+        loop {
+            if stop.load(Ordering::Relaxed) {
+                self.report.stopped = true;
+                break;
+            }
+            let items = self.from.scan(after, BATCH, &Filter::default())?;
+            let Some(last) = items.last() else { break };
+            after = Some(last.id);
+            self.batch(items)?;
+            on_progress(self.report.seen, all.max(self.report.seen));
+        }
+        (self.settle)()?;
+        self.report.there = self.to.count(&Filter::default())?;
+        if !self.report.stopped {
+            self.look_again()?;
+            self.measure()?;
+        }
+        self.report.seconds = begun.elapsed().as_secs_f64();
+        Ok(self.report)
+    }
+
+    fn batch(&mut self, items: Vec<Item>) -> Result<(), EngineError> {
+        let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
+        self.report.seen += ids.len() as u64;
+        let vectors = self.from.embeddings(&ids)?;
+        let known = self.to.items(&ids)?;
+        let mut fresh: Vec<Record> = vec![];
+        let mut whole: Vec<Record> = vec![];
+        for ((item, embedding), known) in items.into_iter().zip(vectors).zip(known) {
+            let Some(embedding) = embedding else {
+                let why = "its vector cannot be read; index its file again".into();
+                self.report.left_out.push((item.id, why));
+                continue;
+            };
+            let record = Record { item, embedding };
+            if known.as_ref() == Some(&record.item) {
+                self.report.unchanged += 1;
+            } else {
+                fresh.push(record.clone());
+            }
+            whole.push(record);
+        }
+        let refused = self.write(&fresh)?;
+        whole.retain(|record| !refused.contains(&record.item.id));
+        self.report.copied += (fresh.len() - refused.len()) as u64;
+        self.remember(whole);
+        Ok(())
+    }
+
+    /// Writes records, and says which were refused: those that the store does not keep must not
+    /// hold up the others.
+    fn write(&mut self, records: &[Record]) -> Result<Vec<ItemId>, EngineError> {
+        match self.to.upsert(records) {
+            Ok(_) => return Ok(vec![]),
+            Err(StoreError::Unsupported { .. }) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let mut refused = vec![];
+        for record in records {
+            match self.to.upsert(std::slice::from_ref(record)) {
+                Ok(_) => {}
+                Err(StoreError::Unsupported { what, .. }) => {
+                    refused.push(record.item.id);
+                    self.report.left_out.push((record.item.id, what));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(refused)
+    }
+
+    /// Takes the first records as a sample (ids are hashes, so it is a random one), and compares
+    /// all with the queries made of it.
+    fn remember(&mut self, records: Vec<Record>) {
+        if self.witnesses.is_empty() {
+            self.probes = Probes::between(&records, self.options.queries);
+        }
+        self.probes.see(&records);
+        if self.witnesses.is_empty() {
+            self.witnesses = records;
+        }
+    }
+
+    /// Whether what was written is what is read.
+    fn look_again(&mut self) -> Result<(), EngineError> {
+        let ids: Vec<ItemId> = self.witnesses.iter().map(|record| record.item.id).collect();
+        let (items, vectors) = (self.to.items(&ids)?, self.to.embeddings(&ids)?);
+        for ((record, item), vector) in self.witnesses.iter().zip(items).zip(vectors) {
+            let same = item.as_ref() == Some(&record.item);
+            if !same || vector.as_ref() != Some(&record.embedding) {
+                self.report.differing.push(record.item.id);
+            }
+        }
+        Ok(())
+    }
+
+    /// How much of the true nearest the copy finds. With items of its own it may find others.
+    fn measure(&mut self) -> Result<(), EngineError> {
+        if self.report.others() > 0 {
+            return Ok(());
+        }
+        let (recall, took) = self.probes.ask(self.to)?;
+        (self.report.queries, self.report.recall) = (took.len(), recall);
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::probes::NEAREST;
+    use ekphrasis_embed::Embedding;
+    use ekphrasis_index::{Hit, MemoryStore, Query, Seq};
+
+    fn space() -> Space {
+        Space::new("copy", 8).expect("valid")
+    }
+
+    fn records(count: usize) -> Vec<Record> {
+        let space = space();
+        let one = |n: usize| {
+            let values = (0..8).map(|i| ((n * 31 + i * 7) % 17) as f32 - 8.0 + 0.1).collect();
+            let embedding = Embedding::new(&space, values).expect("a direction");
+            Record { item: Item::of_text(&format!("text {n}")), embedding }
+        };
+        (0..count).map(one).collect()
+    }
+
+    fn copy(from: &dyn StoreRead, to: &dyn StoreWrite) -> CopyReport {
+        let options = CopyOptions { queries: 20 };
+        let copier = Copier::new(from, to, &options, &|| Ok(()));
+        copier.run(&|_, _| {}, &AtomicBool::new(false)).expect("copied")
+    }
+
+    #[test]
+    fn a_second_copy_writes_what_changed() {
+        let (from, to) = (MemoryStore::new(&space()), MemoryStore::new(&space()));
+        let mut records = records(1200);
+        from.upsert(&records).expect("written");
+        let report = copy(&from, &to);
+        assert_eq!((report.seen, report.copied, report.unchanged), (1200, 1200, 0));
+        assert_eq!((report.there, report.recall, report.queries), (1200, Some(1.0), 20));
+        assert!(report.is_whole(), "{report:?}");
+        records[7].item.tags = vec!["new".into()];
+        from.upsert(&records[7..8]).expect("written");
+        let report = copy(&from, &to);
+        assert_eq!((report.copied, report.unchanged), (1, 1199));
+        assert!(report.is_whole(), "{report:?}");
+        // What only the other has stays, and then nothing is said of what it finds.
+        from.delete(&[records[3].item.id]).expect("deleted");
+        let report = copy(&from, &to);
+        assert_eq!((report.others(), report.recall), (1, None));
+        assert!(report.is_whole(), "{report:?}");
+    }
+
+    /// Refuses long texts, keeps nothing else than it was told, or finds badly.
+    struct Poor {
+        inner: MemoryStore,
+        finds: usize,
+        swaps: bool,
+    }
+
+    impl StoreRead for Poor {
+        fn space(&self) -> &Space {
+            self.inner.space()
+        }
+        fn seq(&self) -> Seq {
+            self.inner.seq()
+        }
+        fn items(&self, ids: &[ItemId]) -> Result<Vec<Option<Item>>, StoreError> {
+            self.inner.items(ids)
+        }
+        fn embeddings(&self, ids: &[ItemId]) -> Result<Vec<Option<Embedding>>, StoreError> {
+            let mut vectors = self.inner.embeddings(ids)?;
+            if self.swaps && vectors.len() > 1 {
+                vectors.swap(0, 1);
+            }
+            Ok(vectors)
+        }
+        fn search(&self, query: &Query) -> Result<Vec<Hit>, StoreError> {
+            let mut hits = self.inner.search(query)?;
+            hits.truncate(self.finds);
+            Ok(hits)
+        }
+        fn count(&self, filter: &Filter) -> Result<u64, StoreError> {
+            self.inner.count(filter)
+        }
+        fn scan(
+            &self,
+            after: Option<ItemId>,
+            limit: usize,
+            filter: &Filter,
+        ) -> Result<Vec<Item>, StoreError> {
+            self.inner.scan(after, limit, filter)
+        }
+    }
+
+    impl StoreWrite for Poor {
+        fn upsert(&self, records: &[Record]) -> Result<Seq, StoreError> {
+            let long = |record: &Record| record.item.text.as_ref().is_some_and(|t| t.len() > 50);
+            if let Some(long) = records.iter().find(|record| long(record)) {
+                let what = format!("item {} is too long", long.item.id);
+                return Err(StoreError::Unsupported { at: "here".into(), what });
+            }
+            self.inner.upsert(records)
+        }
+        fn delete(&self, ids: &[ItemId]) -> Result<u64, StoreError> {
+            self.inner.delete(ids)
+        }
+    }
+
+    #[test]
+    fn what_is_refused_holds_up_nobody_and_is_named() {
+        let from = MemoryStore::new(&space());
+        let mut records = records(30);
+        records[4].item.text = Some("long ".repeat(20));
+        from.upsert(&records).expect("written");
+        let to = Poor { inner: MemoryStore::new(&space()), finds: NEAREST, swaps: false };
+        let report = copy(&from, &to);
+        assert_eq!((report.copied, report.there), (29, 29));
+        assert_eq!(report.left_out.len(), 1);
+        assert_eq!(report.left_out[0].0, records[4].item.id);
+        assert!(!report.is_whole());
+    }
+
+    #[test]
+    fn a_copy_that_finds_badly_or_reads_back_otherwise_is_not_whole() {
+        let from = MemoryStore::new(&space());
+        from.upsert(&records(100)).expect("written");
+        let to = Poor { inner: MemoryStore::new(&space()), finds: 5, swaps: false };
+        let report = copy(&from, &to);
+        assert_eq!(report.recall, Some(0.5));
+        assert!(!report.is_whole());
+        let to = Poor { inner: MemoryStore::new(&space()), finds: NEAREST, swaps: true };
+        let report = copy(&from, &to);
+        assert_eq!(report.differing.len(), 2);
+        assert!(!report.is_whole());
+    }
+
+    #[test]
+    fn stopped_and_asked_again_it_goes_on() {
+        let (from, to) = (MemoryStore::new(&space()), MemoryStore::new(&space()));
+        from.upsert(&records(1200)).expect("written");
+        let options = CopyOptions { queries: 20 };
+        let stop = AtomicBool::new(false);
+        let copier = Copier::new(&from, &to, &options, &|| Ok(()));
+        let report = copier.run(&|_, _| stop.store(true, Ordering::Relaxed), &stop);
+        let report = report.expect("stopped");
+        assert!(report.stopped && !report.is_whole());
+        assert_eq!((report.copied, report.there), (500, 500));
+        let report = copy(&from, &to);
+        assert_eq!((report.copied, report.unchanged), (700, 500));
+        assert!(report.is_whole());
+    }
+}
