@@ -4,9 +4,7 @@
 use actix_web::http::header;
 use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::{
-    EngineError, Item, ItemId, SearchRequest, SharedEngine, doubt_of_few_labels,
-};
+use ekphrasis_engine::{EngineError, Item, ItemId, SearchRequest, SharedEngine};
 
 use super::items::{absent, harmless, id_in, media_type};
 use super::{block, link, nowhere, operation, quick, read, resource};
@@ -220,8 +218,8 @@ async fn label(
         let reply = engine.label(&image, &labels)?;
         let path = path_in(&engine, id)?;
         let images = vec![wire::LabelledImage::new(path.as_deref(), &reply)];
-        let doubt = labels.multi.then(|| doubt_of_few_labels(reply.labels.len())).flatten();
-        Ok(Json(wire::LabelReply { images, warnings: doubt.into_iter().collect() }))
+        let warnings = reply.doubt(labels.multi).into_iter().collect();
+        Ok(Json(wire::LabelReply { images, warnings }))
     })
     .await
 }
