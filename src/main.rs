@@ -15,6 +15,10 @@ use clap::Parser;
 
 use commands::Done;
 
+/// Gives back what is freed: building a graph of 100,000 left 150 MB with glibc's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     match commands::run(&cli) {

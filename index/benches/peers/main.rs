@@ -42,6 +42,10 @@ const NAMES: [&str; 8] = [
     "usearch-i8",
 ];
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     if let [flag, dir, name, what] = &args[..]

@@ -256,6 +256,20 @@ impl RowMap {
         self.bytes(i).last_chunk::<CRC>().map(|crc| u32::from_le_bytes(*crc))
     }
 
+    /// Lets go of the memory that reading took: what is read again comes from the file, or from
+    /// what the system remembers of it.
+    pub(crate) fn release(&self) {
+        if let Some(map) = &self.map {
+            // SAFETY: the map is shared and only read, so its pages are the file's: whoever
+            // reads one meanwhile or later gets the same bytes.
+            // An advice that is not taken costs memory, nothing else.
+            #[cfg(unix)]
+            let _ = unsafe { map.unchecked_advise(memmap2::UncheckedAdvice::DontNeed) };
+            #[cfg(not(unix))]
+            let _ = map;
+        }
+    }
+
     /// Whether the `i`-th row is as it was written, and of `id` if that is known.
     pub(crate) fn check(&self, i: usize, id: Option<ItemId>) -> bool {
         is_right(self.bytes(i), self.dim, self.first + i as u64, id)

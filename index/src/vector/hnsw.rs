@@ -16,8 +16,6 @@ const EF_CONSTRUCTION: usize = 40;
 pub(super) const MAX_LAYERS: usize = 16;
 /// Insertions between two looks at the cancel flag.
 const SLICE: usize = 2048;
-/// Two numbers behind the codes of each point: its scale, and half its squared length.
-const TRAILER: usize = 8;
 
 /// Links as they come out of building.
 #[derive(Debug, Default)]
@@ -30,18 +28,22 @@ pub(super) struct Layers {
     pub(super) upper: Vec<Vec<(u32, Vec<u32>)>>,
 }
 
-/// Half the squared distance of two points, each a row of codes with its trailer.
-struct OfCodes(&'static Kernel);
+/// Half the squared distance of two points. A point is the number of its node alone: the
+/// library keeps a copy of what it is given, and codes are there already.
+struct OfNodes<'a> {
+    kernel: &'static Kernel,
+    block: CodeBlock<'a>,
+    half_squares: Vec<f32>,
+}
 
-impl Distance<u8> for OfCodes {
-    fn eval(&self, a: &[u8], b: &[u8]) -> f32 {
-        let number =
-            |x: &[u8], at: usize| f32::from_le_bytes([x[at], x[at + 1], x[at + 2], x[at + 3]]);
-        let codes = a.len() - TRAILER;
-        let product = self.0.pair(&a[..codes], &b[..codes]) as f32;
-        let product = product * number(a, codes) * number(b, codes);
+impl Distance<u32> for OfNodes<'_> {
+    fn eval(&self, a: &[u32], b: &[u32]) -> f32 {
+        let [a, b] = [a, b].map(|point| point.first().map_or(0, |&node| node as usize));
+        let (rows, scales) = (&self.block.rows, &self.block.scales);
+        let product = self.kernel.pair(rows.row(a), rows.row(b)) as f32;
+        let product = product * scales[a] * scales[b];
         // The library does not bear distances below 0, which rounding makes.
-        (number(a, codes + 4) + number(b, codes + 4) - product).max(0.0)
+        (self.half_squares[a] + self.half_squares[b] - product).max(0.0)
     }
 }
 
@@ -61,22 +63,16 @@ pub(super) fn build(
     if nodes == 0 {
         return Some(Layers::default());
     }
-    let hnsw: Hnsw<'_, u8, OfCodes> =
-        Hnsw::new(LINKS, nodes, MAX_LAYERS, EF_CONSTRUCTION, OfCodes(Kernel::best()));
-    let point = |node: u32| {
-        let mut point = block.rows.row(node as usize).to_vec();
-        point.extend_from_slice(&block.scales[node as usize].to_le_bytes());
-        point.extend_from_slice(&half_square(node).to_le_bytes());
-        point
-    };
-    for start in (0..nodes).step_by(SLICE) {
+    let half_squares = (0..nodes as u32).map(half_square).collect();
+    let of_nodes = OfNodes { kernel: Kernel::best(), block, half_squares };
+    let hnsw = Hnsw::new(LINKS, nodes, MAX_LAYERS, EF_CONSTRUCTION, of_nodes);
+    let numbers: Vec<u32> = (0..nodes as u32).collect();
+    for slice in numbers.chunks(SLICE) {
         if cancel.load(Ordering::Relaxed) {
             return None;
         }
-        let slice = start as u32..nodes.min(start + SLICE) as u32;
-        let points: Vec<Vec<u8>> = slice.clone().map(point).collect();
-        let batch: Vec<(&[u8], usize)> =
-            points.iter().zip(slice).map(|(p, n)| (&p[..], n as usize)).collect();
+        let batch: Vec<(&[u32], usize)> =
+            slice.iter().map(|node| (std::slice::from_ref(node), *node as usize)).collect();
         if threads > 1 {
             hnsw.parallel_insert_slice(&batch);
         } else {
@@ -86,7 +82,7 @@ pub(super) fn build(
     Some(read_out(&hnsw, nodes))
 }
 
-fn read_out(hnsw: &Hnsw<'_, u8, OfCodes>, nodes: usize) -> Layers {
+fn read_out(hnsw: &Hnsw<'_, u32, OfNodes<'_>>, nodes: usize) -> Layers {
     let points = hnsw.get_point_indexation();
     let top = usize::from(points.get_max_level_observed());
     let mut layers = Layers { entry: 0, ground: vec![vec![]; nodes], upper: vec![vec![]; top] };

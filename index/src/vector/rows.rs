@@ -5,6 +5,7 @@
 //! looked at; what fails is left out. Who is left out is found by reading all
 //! rows: [`Rows::damaged`].
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -68,6 +69,13 @@ struct Quantised {
 impl Rows {
     pub(crate) fn empty() -> Self {
         Self { chunks: vec![], len: 0, images: 0, texts: 0 }
+    }
+
+    /// Lets go of the memory that reading the vectors of `rows` took.
+    pub(crate) fn release(&self, rows: Range<u64>) {
+        let first = rows.start as usize / CHUNK;
+        let chunks = (rows.end as usize).div_ceil(CHUNK).saturating_sub(first);
+        self.chunks.iter().skip(first).take(chunks).for_each(|chunk| chunk.map.release());
     }
 
     /// A state told as a whole: of each row its kind, `None` if it is dead, and its id.

@@ -61,7 +61,12 @@ impl Segment {
             if numbers.is_empty() {
                 continue;
             }
-            drafts.push(Draft::of(kind, dim, &numbers, &vectors, threads, cancel)?);
+            // Vectors are read when codes are made, and again when links are chosen. In between the
+            // graph is at its largest, and a file's pages count as memory, too.
+            let release = || rows.release(first..end);
+            let draft = Draft::of(kind, dim, &numbers, &vectors, release, threads, cancel);
+            rows.release(first..end);
+            drafts.push(draft?);
         }
         let parts: Vec<Part> = drafts.iter().map(Draft::part).collect();
         let layout = Layout::of(&parts, dim);
@@ -80,6 +85,7 @@ impl Draft {
         dim: usize,
         numbers: &[u32],
         vectors: &[&[f32]],
+        release: impl Fn(),
         threads: usize,
         cancel: &AtomicBool,
     ) -> Option<Self> {
@@ -87,6 +93,7 @@ impl Draft {
         let vectors: Vec<&[f32]> = collapsed.nodes.iter().map(|&i| vectors[i]).collect();
         let codes = Codes::of(dim, vectors.iter().map(|v| Some(*v)));
         let rows: Vec<u32> = collapsed.nodes.iter().map(|&i| numbers[i]).collect();
+        release();
         let distances = Distances::of(codes.block());
         let half_square = |node| distances.half_square(node);
         // Its own threads, so that searches do not queue behind the building.

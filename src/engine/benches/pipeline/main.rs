@@ -36,6 +36,10 @@ const SETS: [(&str, usize, usize, usize); 3] =
     [("12 MP", 32, 4000, 3000), ("1 MP", 300, 1152, 864), ("small", 2000, 256, 192)];
 const ROUNDS: usize = 3;
 
+/// The program's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> Result<()> {
     let args: Vec<String> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
