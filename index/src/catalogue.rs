@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekphrasis_embed::Space;
+use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub(crate) use self::applied::AppliedSet;
@@ -149,6 +150,9 @@ impl Catalogue {
             };
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
+            // A plan does not depend on what is asked for: otherwise a statement with a limit is
+            // compiled anew for each.
+            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             Ok(conn)
         };
         let conn = open().map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;

@@ -144,17 +144,30 @@ impl Pixels {
     /// the aspect ratio kept; a smaller picture stays as it is.
     #[must_use]
     pub fn fit_within(&self, longest: u32) -> Self {
+        let Some((width, height)) = self.size_within(longest) else { return self.clone() };
+        scale(self, &View::of(self), width, height, Interpolation::Bicubic)
+            .expect("smaller than a picture that was not too large")
+    }
+
+    /// As [`fit_within`](Self::fit_within), each pixel the mean of those that lie there: in
+    /// less than half of the time, for those who count pixels and do not look at them.
+    #[must_use]
+    pub fn mean_within(&self, longest: u32) -> Self {
+        let Some((width, height)) = self.size_within(longest) else { return self.clone() };
+        let mean = fr::ResizeAlg::Convolution(fr::FilterType::Box);
+        resized(self, &View::of(self), width, height, mean)
+            .expect("smaller than a picture that was not too large")
+    }
+
+    /// Width and height with the longer side at most `longest`; `None` if they are.
+    fn size_within(&self, longest: u32) -> Option<(u32, u32)> {
         let (w, h) = (self.width(), self.height());
         let (long, longest) = (w.max(h), longest.max(1));
-        if long <= longest {
-            return self.clone();
-        }
         let fit = |side: u32| {
             let ratio = f64::from(longest) / f64::from(long);
             ((f64::from(side) * ratio).round() as u32).max(1)
         };
-        scale(self, &View::of(self), fit(w), fit(h), Interpolation::Bicubic)
-            .expect("smaller than a picture that was not too large")
+        (long > longest).then(|| (fit(w), fit(h)))
     }
 }
 

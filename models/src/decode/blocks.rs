@@ -32,6 +32,9 @@ pub struct Blocks<'a> {
     pub xmp: Vec<Cow<'a, [u8]>>,
     /// IPTC-IIM: a list of data sets each.
     pub iptc: Vec<Cow<'a, [u8]>>,
+    /// Of a JPEG, what comes before the data of its picture; EXIF is in there or nowhere. `None`
+    /// of other files, and where that cannot be told.
+    pub header: Option<&'a [u8]>,
 }
 
 /// Finds what a file carries beside its picture. What is damaged is left out.
@@ -40,7 +43,7 @@ pub fn blocks(bytes: &[u8]) -> Blocks<'_> {
     let mut found = Blocks::default();
     let Ok(Kind::Readable(codec, _)) = sniff::sniff(bytes) else { return found };
     match codec {
-        Codec::Image(ImageFormat::Jpeg) => found.of_jpeg(bytes),
+        Codec::Image(ImageFormat::Jpeg) => found.header = found.of_jpeg(bytes),
         Codec::Image(ImageFormat::Png) => found.of_png(bytes),
         Codec::Image(ImageFormat::WebP) => found.of_webp(bytes),
         Codec::Image(ImageFormat::Tiff) => found.of_tiff(bytes),
@@ -68,10 +71,15 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    fn of_jpeg(&mut self, bytes: &'a [u8]) {
-        let mut rest = Bytes(bytes.get(2..).unwrap_or(&[]));
+    /// Gives the segments before the picture's data, if those follow.
+    fn of_jpeg(&mut self, bytes: &'a [u8]) -> Option<&'a [u8]> {
+        let mut rest = Bytes(bytes.get(2..)?);
         for _ in 0..MOST_PARTS {
-            let Some(segment) = segment(&mut rest) else { return };
+            let before = rest.0;
+            let Some(segment) = segment(&mut rest) else {
+                let follows = before.starts_with(b"\xFF\xDA");
+                return follows.then(|| &bytes[..bytes.len() - before.len()]);
+            };
             match segment {
                 (0xE1, body) => {
                     self.xmp.extend(
@@ -85,6 +93,7 @@ impl<'a> Blocks<'a> {
                 _ => {}
             }
         }
+        None
     }
 
     fn of_png(&mut self, bytes: &'a [u8]) {

@@ -90,7 +90,7 @@ pub(super) fn decode_here(header: &Header<'_>, pixels: usize) -> Option<Vec<u8>>
     let scaled = |side: u32| (side as usize * pixels).div_ceil(8);
     let (width, height) = (scaled(header.width), scaled(header.height));
     let mut rgb = Vec::with_capacity(3 * width * height);
-    let mut wide = [const { Vec::new() }; 3];
+    let (mut wide, mut levels) = ([const { Vec::new() }; 3], vec![0; 3 * width]);
     for n in 0..count {
         let (segment, last) = segments.cut()?;
         if last != (n + 1 == count) {
@@ -107,7 +107,7 @@ pub(super) fn decode_here(header: &Header<'_>, pixels: usize) -> Option<Vec<u8>>
             }
             if (unit + 1) % units.0 == 0 {
                 let left = height - rgb.len() / (3 * width);
-                draw(&planes, width, left.min(pixels * down), &mut wide, &mut rgb);
+                draw(&planes, left.min(pixels * down), &mut wide, &mut levels, &mut rgb);
             }
         }
     }
@@ -160,15 +160,17 @@ impl Plane<'_> {
     }
 }
 
-/// Appends `height` rows of all planes together, cut to `width`.
+/// Appends `height` rows of all planes together, cut to the width that three times as
+/// many `levels` say.
 #[inline(always)]
 fn draw(
     planes: &[Plane<'_>],
-    width: usize,
     height: usize,
     [wide_y, wide_b, wide_r]: &mut [Vec<u8>; 3],
+    levels: &mut [u8],
     rgb: &mut Vec<u8>,
 ) {
+    let width = levels.len() / 3;
     for y in 0..height {
         let grey = planes[0].row(y, width, wide_y);
         let [_, blue, red] = planes else {
@@ -176,19 +178,38 @@ fn draw(
             continue;
         };
         let (blue, red) = (blue.row(y, width, wide_b), red.row(y, width, wide_r));
+        // Channel by channel and then side by side, which is the way that compilers know to
+        // do with many pixels at once.
+        let (levels_r, rest) = levels.split_at_mut(width);
+        let (levels_g, levels_b) = rest.split_at_mut(width);
+        for (level, (&y, &r)) in levels_r.iter_mut().zip(grey.iter().zip(red)) {
+            *level = shade(y, 91_881 * centred(r));
+        }
+        for (level, ((&y, &b), &r)) in levels_g.iter_mut().zip(grey.iter().zip(blue).zip(red)) {
+            *level = shade(y, -22_554 * centred(b) - 46_802 * centred(r));
+        }
+        for (level, (&y, &b)) in levels_b.iter_mut().zip(grey.iter().zip(blue)) {
+            *level = shade(y, 116_130 * centred(b));
+        }
         let start = rgb.len();
         rgb.resize(start + 3 * width, 0);
         let line = rgb[start..].as_chunks_mut::<3>().0;
-        for (pixel, ((&y, &b), &r)) in line.iter_mut().zip(grey.iter().zip(blue).zip(red)) {
-            *pixel = colour(y.into(), b.into(), r.into());
+        for (pixel, ((&r, &g), &b)) in
+            line.iter_mut().zip(levels_r.iter().zip(&*levels_g).zip(&*levels_b))
+        {
+            *pixel = [r, g, b];
         }
     }
 }
 
-/// YCbCr as JFIF defines it, in parts of 65,536.
+/// A level of Cb or Cr, of which 128 is none.
 #[inline]
-fn colour(y: i32, b: i32, r: i32) -> [u8; 3] {
-    let (y, b, r) = ((y << 16) + (1 << 15), b - 128, r - 128);
-    let level = |v: i32| (v >> 16).clamp(0, 255) as u8;
-    [level(y + 91_881 * r), level(y - 22_554 * b - 46_802 * r), level(y + 116_130 * b)]
+fn centred(level: u8) -> i32 {
+    i32::from(level) - 128
+}
+
+/// A brightness made brighter by so many parts of 65,536: JFIF's YCbCr is made of these.
+#[inline]
+fn shade(brightness: u8, by: i32) -> u8 {
+    (((i32::from(brightness) << 16) + (1 << 15) + by) >> 16).clamp(0, 255) as u8
 }

@@ -27,51 +27,60 @@ pub(super) fn of(small: &Pixels) -> Vec<Colour> {
     found.into_iter().take(MOST).map(|(_, colour)| colour).collect()
 }
 
-/// The word for one colour, by hue, saturation and brightness.
+/// The word for one colour, by hue, saturation and brightness. In whole numbers, since it is
+/// asked of each pixel: what would be a quotient is compared by its parts.
 fn named(rgb: [u8; 3]) -> Colour {
-    let [r, g, b] = rgb.map(f32::from);
+    let [r, g, b] = rgb.map(i32::from);
     let (most, least) = (r.max(g).max(b), r.min(g).min(b));
-    let chroma = most - least;
-    let light = (most + least) / 2.0;
-    if most < 45.0 {
+    // The second is twice the light.
+    let (chroma, light) = (most - least, most + least);
+    if most < 45 {
         return Colour::Black;
     }
     // What has little colour is told by its light; the lighter, the less it takes.
-    if chroma < 28.0 || chroma / most < 0.16 {
+    if chroma < 28 || 100 * chroma < 16 * most {
         return match light {
-            l if l < 60.0 => Colour::Black,
-            l if l > 215.0 => Colour::White,
+            l if l < 120 => Colour::Black,
+            l if l > 430 => Colour::White,
             _ => Colour::Grey,
         };
     }
-    let sixth = match most {
-        m if m == r => ((g - b) / chroma).rem_euclid(6.0),
-        m if m == g => (b - r) / chroma + 2.0,
-        _ => (r - g) / chroma + 4.0,
-    };
-    match sixth * 60.0 {
-        h if !(15.0..345.0).contains(&h) => match () {
-            () if light > 185.0 => Colour::Pink,
-            () if most < 110.0 => Colour::Brown,
-            () => Colour::Red,
-        },
-        h if h < 45.0 => match () {
-            () if most < 175.0 || chroma < 90.0 => Colour::Brown,
-            () => Colour::Orange,
-        },
-        h if h < 70.0 => match () {
-            () if most < 120.0 => Colour::Brown,
-            () => Colour::Yellow,
-        },
-        h if h < 165.0 => Colour::Green,
-        h if h < 195.0 => Colour::Cyan,
-        h if h < 255.0 => Colour::Blue,
-        h if h < 300.0 => Colour::Purple,
-        _ => match () {
-            () if light > 130.0 => Colour::Pink,
-            () => Colour::Purple,
-        },
+    // Hue is 60 degrees for each `chroma` that one of the lesser channels is over the other,
+    // before or behind the greatest, which is at 0 (red), 120 (green) or 240 (blue).
+    if most == r {
+        match g - b {
+            x if 4 * x < -chroma && light > 260 => Colour::Pink,
+            x if 4 * x < -chroma => Colour::Purple,
+            // From 345 to 15 degrees.
+            x if 4 * x < chroma && light > 370 => Colour::Pink,
+            x if 4 * x < chroma && most < 110 => Colour::Brown,
+            x if 4 * x < chroma => Colour::Red,
+            // To 45.
+            x if 4 * x < 3 * chroma && (most < 175 || chroma < 90) => Colour::Brown,
+            x if 4 * x < 3 * chroma => Colour::Orange,
+            _ => yellow(most),
+        }
+    } else if most == g {
+        match b - r {
+            // To 70 degrees.
+            x if 6 * x < -5 * chroma => yellow(most),
+            // To 165.
+            x if 4 * x < 3 * chroma => Colour::Green,
+            _ => Colour::Cyan,
+        }
+    } else {
+        match r - g {
+            // To 195 degrees.
+            x if 4 * x < -3 * chroma => Colour::Cyan,
+            // To 255.
+            x if 4 * x < chroma => Colour::Blue,
+            _ => Colour::Purple,
+        }
     }
+}
+
+fn yellow(most: i32) -> Colour {
+    if most < 120 { Colour::Brown } else { Colour::Yellow }
 }
 
 #[cfg(test)]

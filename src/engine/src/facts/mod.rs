@@ -38,8 +38,8 @@ pub(crate) struct Seen {
 
 impl Seen {
     pub(crate) fn of(pixels: &Pixels) -> Self {
-        let small = thinned(pixels).fit_within(SIDE);
-        Self { colours: colours::of(&small), look: look(small) }
+        let small = thinned(pixels).mean_within(SIDE);
+        Self { colours: colours::of(&small), look: look(&small) }
     }
 }
 
@@ -63,8 +63,10 @@ fn thinned(pixels: &Pixels) -> Cow<'_, Pixels> {
 }
 
 /// 64 bits that say where the picture is brighter than beside, at its coarsest.
-fn look(small: Pixels) -> Option<u64> {
-    let picture = RgbImage::from_raw(small.width(), small.height(), small.into_rgb())?;
+fn look(small: &Pixels) -> Option<u64> {
+    // The hasher makes it smaller still, in a way that costs much for each pixel.
+    let coarse = small.mean_within(SIDE / 2);
+    let picture = RgbImage::from_raw(coarse.width(), coarse.height(), coarse.into_rgb())?;
     let hasher = HasherConfig::new().hash_alg(HashAlg::Gradient).hash_size(8, 8).to_hasher();
     let hash = hasher.hash_image(&image::DynamicImage::from(picture));
     Some(u64::from_be_bytes(hash.as_bytes().try_into().ok()?))
@@ -72,8 +74,9 @@ fn look(small: Pixels) -> Option<u64> {
 
 /// What the file at `path` with these bytes tells, and what was seen of its pixels.
 pub(crate) fn of_bytes(path: &Path, bytes: &[u8], seen: Seen) -> Facts {
-    let mut facts = exif::of_bytes(bytes);
     let found = blocks(bytes);
+    // The reader of EXIF would look for it all through the picture of a JPEG that has none.
+    let mut facts = exif::of_bytes(found.header.unwrap_or(bytes));
     for block in &found.exif {
         exif::add(&mut facts, block);
     }
