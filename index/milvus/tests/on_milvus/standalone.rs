@@ -1,6 +1,7 @@
 //! A Milvus server proper, of one node: 2.3.5, from the PyPI package `milvus`. It listens on every
 //! address, so it and this test run in a network namespace of their own; where none is to be had,
 //! or not that package, the test says so and does nothing.
+#![expect(clippy::print_stdout, reason = "shown when a test fails, and where figures are wanted")]
 
 use std::fmt::Display;
 use std::io::Write;
