@@ -4,8 +4,8 @@
 #
 #   ./test.sh                     all of it
 #   EK_SKIP_BROWSER=1 ./test.sh   without the page's tests (never in CI)
-#   EK_SKIP_MILVUS=1 ./test.sh    without those against a Milvus server (never in CI); they are
-#                                 left out, too, where pip cannot fetch milvus-lite
+#   EK_SKIP_MILVUS=1 ./test.sh    without those against servers of Milvus and of buckets (never in
+#                                 CI); left out, too, where pip cannot fetch milvus-lite and moto
 set -uo pipefail
 cd "$(dirname "$0")"
 
@@ -49,16 +49,17 @@ browser() {
 if [ "${EK_SKIP_BROWSER:-}" != 1 ]; then step "browser installed" browser; fi
 if [ "$failed" = 1 ]; then exit 3; fi
 
-# Its tests install milvus-lite from PyPI into an environment of their own below the target folder.
+# Its tests install milvus-lite, and moto for buckets, from PyPI into environments of their own below the target folder.
 without_milvus=""
 probe=$(mktemp -d)
 if [ "${EK_SKIP_MILVUS:-}" = 1 ]; then without_milvus="EK_SKIP_MILVUS=1"
 elif ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$probe" \
-  "$(grep '^milvus-lite==' tests/milvus_server/requirements.txt)"; then
-  without_milvus="pip cannot fetch milvus-lite, see above"
+  "$(grep '^milvus-lite==' tests/milvus_server/requirements.txt)" \
+  "$(grep '^moto==' tests/s3_server/requirements.txt)"; then
+  without_milvus="pip cannot fetch milvus-lite and moto, see above"
 fi
 rm -rf "$probe"
-skip_milvus() { if [ -n "$without_milvus" ]; then echo "-- --skip on_milvus::"; fi; }
+skip_milvus() { if [ -n "$without_milvus" ]; then echo "-- --skip on_milvus:: --skip on_s3::"; fi; }
 
 step "formatting" cargo fmt --all --check
 step "tests built" cargo test --workspace --features train,parquet,milvus --no-run --quiet
@@ -72,7 +73,7 @@ step "tests" tests
 printf '\n'
 printf '%s\n' "${steps[@]}"
 if [ "${EK_SKIP_BROWSER:-}" = 1 ]; then echo "        SKIPPED the page's tests (EK_SKIP_BROWSER=1)"; fi
-if [ -n "$without_milvus" ]; then echo "        SKIPPED the tests against a Milvus server ($without_milvus)"; fi
+if [ -n "$without_milvus" ]; then echo "        SKIPPED the tests against servers of Milvus and of buckets ($without_milvus)"; fi
 # The runner's own summaries, added up.
 awk '/^test result:/ { p += $4; f += $6; s += $8 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s }' "$log"
 rm -f "$log"

@@ -70,6 +70,8 @@ fn a_part_of_a_kind_has_one_home() {
         ("burn", &["ekphrasis-train"]),
         ("prost", &["ekphrasis-onnx", "ekphrasis-milvus"]),
         ("tonic", &["ekphrasis-milvus"]),
+        ("object_store", &["ekphrasis-engine"]),
+        ("hyper-util", &["ekphrasis-engine"]),
         ("rmcp", &["ekphrasis"]),
         ("hf-hub", &["ekphrasis"]),
     ]);
@@ -110,7 +112,7 @@ fn the_first_build_holds_no_trainer() {
     let packages = in_the_build(&[]);
     let holds = |name: &str| packages.iter().any(|(package, _)| package == name);
     assert!(holds("ekphrasis-engine"), "{packages:?}");
-    for heavy in ["ekphrasis-train", "burn", "ekphrasis-milvus", "tonic"] {
+    for heavy in ["ekphrasis-train", "burn", "ekphrasis-milvus", "tonic", "object_store"] {
         assert!(!holds(heavy), "{heavy} is compiled into the first-run build");
     }
 }
@@ -203,6 +205,8 @@ fn some_things_are_named_in_one_place_only() {
     only_in("tantivy", &["index/src/text/", "index/src/error.rs"]);
     only_in("rusqlite", &["index/src/catalogue", "index/src/error.rs"]);
     only_in("tonic", &["index/milvus/src/client.rs"]);
+    only_in("object_store", &["src/engine/src/shared/blobs/"]);
+    only_in("hyper_util", &["src/engine/src/shared/blobs/http.rs"]);
     only_in("rmcp", &["src/commands/mcp/protocol.rs"]);
     only_in("hf_hub", &["src/hub/cache.rs"]);
     only_in("env::var", &["src/engine/src/config.rs"]);

@@ -4,6 +4,8 @@
 
 mod attacks;
 mod bad_files;
+#[cfg(feature = "milvus")]
+mod blobs;
 mod bridges;
 mod browser;
 mod cluster;

@@ -41,7 +41,8 @@ pub(crate) struct WorkerArgs {
 
 #[derive(Debug, Args)]
 pub(crate) struct BlobArgs {
-    /// With --store: a folder that all machines share, for thumbnails
-    #[arg(long, value_name = "DIR", requires = "store")]
+    /// With --store: a folder that all machines share, or s3://BUCKET/PREFIX (the key and where its
+    /// server is are in the AWS_* variables), for thumbnails
+    #[arg(long, value_name = "PLACE", requires = "store")]
     pub(crate) blobs: Option<PathBuf>,
 }

@@ -43,11 +43,12 @@ mod without {
 
 #[cfg(feature = "milvus")]
 mod with_milvus {
+    use std::path::Path;
     use std::sync::Arc;
 
     use ekphrasis_engine::{
-        FolderBlobs, IndexOptions, IndexPart, RECALL_QUERIES, RECALL_TARGET, SearchRequest,
-        SharedEngine, SharedIndexOptions,
+        Blobs, Config, FolderBlobs, IndexOptions, IndexPart, RECALL_QUERIES, RECALL_TARGET,
+        S3Address, S3Blobs, S3Options, SearchRequest, SharedEngine, SharedIndexOptions,
     };
     use ekphrasis_web::wire;
     use serde_json::Value;
@@ -72,9 +73,24 @@ mod with_milvus {
         let towers = towers(global, &config, cores())?;
         let engine = SharedEngine::open(&at, towers, make)?;
         Ok(match blobs.and_then(|args| args.blobs.as_deref()) {
-            Some(dir) => engine.with_blobs(Arc::new(FolderBlobs::new(dir))),
+            Some(place) => engine.with_blobs(blobs_at(place, &config)?),
             None => engine,
         })
+    }
+
+    /// What `--blobs` names: a folder, or a place in a bucket.
+    fn blobs_at(place: &Path, config: &Config) -> Result<Arc<dyn Blobs>, Failure> {
+        let text = place.to_str().unwrap_or_default();
+        if text.starts_with("s3:") {
+            let address = text.parse::<S3Address>().map_err(|e| Failure::Usage(e.to_string()))?;
+            return Ok(Arc::new(S3Blobs::new(address, &config.s3, S3Options::default())?));
+        }
+        if text.contains("://") {
+            return Err(Failure::Usage(format!(
+                "{text} is no place that is known here; --blobs names a folder, or s3://BUCKET/PREFIX"
+            )));
+        }
+        Ok(Arc::new(FolderBlobs::new(place)))
     }
 
     fn unsupported(store: &str, what: &str) -> Failure {

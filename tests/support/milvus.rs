@@ -1,12 +1,11 @@
 //! A Milvus server (`milvus-lite`) that starts with a test and ends with it.
 
-use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::Child;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use super::python::python;
+use super::python::serve;
 
 /// A `milvus-lite` server on a port of this machine.
 pub(crate) struct Milvus {
@@ -40,25 +39,9 @@ impl Milvus {
 
     /// Starts it on the port it had.
     pub(crate) fn start_again(&mut self) {
-        // Tests of this package and of those below it start it.
-        let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
-        let mut folders = above.map(|folder| folder.join("tests/milvus_server"));
-        let files = folders.find(|folder| folder.is_dir()).expect("the repository");
-        let mut child = Command::new(python(&files.join("requirements.txt")))
-            .arg(files.join("serve.py"))
-            .arg(&self.folder)
-            .arg(self.port.to_string())
-            .env_remove("PYTHONDONTWRITEBYTECODE")
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .expect("python starts");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("its output");
-        BufReader::new(output).read_line(&mut line).expect("a line");
-        let port = line.strip_prefix("ready ").and_then(|port| port.trim().parse().ok());
-        self.port = port.unwrap_or_else(|| panic!("milvus-lite did not start: {line:?}"));
+        let folder = self.folder.to_str().expect("UTF-8");
+        let (child, port) = serve("milvus_server", &[folder, &self.port.to_string()]);
+        self.port = port;
         self.child = Some(child);
     }
 

@@ -1,12 +1,18 @@
 //! A Python of the tests' own, with packages that are no part of the product.
 
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Child, Command, Stdio};
 use std::sync::{Mutex, PoisonError};
 
 /// The interpreter of a virtual environment that holds what `requirements` pins. It is made
 /// at the first call and kept below the target folder.
 pub(crate) fn python(requirements: &Path) -> PathBuf {
+    try_python(requirements).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same, where it is no fault if it is not to be had.
+pub(crate) fn try_python(requirements: &Path) -> Result<PathBuf, String> {
     // Tests that want the same one wait for whoever makes it.
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -16,21 +22,51 @@ pub(crate) fn python(requirements: &Path) -> PathBuf {
     let (python, marker) = (folder.join("bin/python"), folder.join("requirements.txt"));
     // Written last, so that half an environment is made anew; and so is one of other pins.
     if fs_err::read_to_string(&marker).is_ok_and(|installed| installed == wanted) {
-        return python;
+        return Ok(python);
     }
     let _ = fs_err::remove_dir_all(&folder);
     // Installed from outside, since to install pip there takes longer than all the rest.
-    run(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&folder));
+    run(Command::new("python3").args(["-m", "venv", "--without-pip"]).arg(&folder))?;
     let mut pip = Command::new("python3");
     pip.args(["-m", "pip", "--python"]).arg(&python);
     pip.args(["install", "--quiet", "--disable-pip-version-check", "--no-compile", "--no-deps"]);
-    run(pip.arg("--requirement").arg(requirements));
+    run(pip.arg("--requirement").arg(requirements))?;
     fs_err::write(marker, wanted).expect("written");
-    python
+    Ok(python)
 }
 
-fn run(command: &mut Command) {
-    let output = command.output().expect("python3 with venv: apt-get install python3-venv");
+fn run(command: &mut Command) -> Result<(), String> {
+    let output = command
+        .output()
+        .map_err(|e| format!("{e}: python3 with venv: apt-get install python3-venv"))?;
     let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{command:?}: {said}");
+    output.status.success().then_some(()).ok_or_else(|| format!("{command:?}: {said}"))
+}
+
+/// The folder of a server for tests, `serve.py` and its `requirements.txt`, below `tests`.
+pub(crate) fn folder_of(server: &str) -> PathBuf {
+    // Tests of this package and of those below it start it.
+    let above = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors();
+    let mut folders = above.map(|folder| folder.join("tests").join(server));
+    folders.find(|folder| folder.is_dir()).expect("the repository")
+}
+
+/// Starts such a server, which ends with this process, since that holds its input; and the port
+/// that it says it listens on.
+pub(crate) fn serve(server: &str, args: &[&str]) -> (Child, u16) {
+    let files = folder_of(server);
+    let mut child = Command::new(python(&files.join("requirements.txt")))
+        .arg(files.join("serve.py"))
+        .args(args)
+        .env_remove("PYTHONDONTWRITEBYTECODE")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("python starts");
+    let mut line = String::new();
+    let output = child.stdout.take().expect("its output");
+    BufReader::new(output).read_line(&mut line).expect("a line");
+    let port = line.strip_prefix("ready ").and_then(|port| port.trim().parse().ok());
+    (child, port.unwrap_or_else(|| panic!("{server} did not start: {line:?}")))
 }

@@ -12,7 +12,7 @@ use base64::prelude::BASE64_STANDARD;
 use ekphrasis_embed::testing::ColourEncoder;
 use ekphrasis_engine::{
     Config, Engine, GivenTowers, Holder, HubSettings, IndexOptions, OpenFor, ProviderChoice,
-    Serving,
+    S3Settings, Serving,
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -80,6 +80,7 @@ fn config(data: &Path) -> Config {
         provider: ProviderChoice::default(),
         api_key: None,
         milvus_token: None,
+        s3: S3Settings::default(),
         hub: HubSettings::default(),
     }
 }

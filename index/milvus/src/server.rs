@@ -30,13 +30,15 @@ impl ServerVersion {
 
     /// `None`: too old, or no Milvus.
     fn read(text: &str) -> Option<Self> {
-        if text.to_lowercase().contains("lite") {
-            return Some(Self { text: text.into(), number: None });
-        }
         let mut parts = text.trim().trim_start_matches('v').split(['.', '-']);
         let mut next = || parts.next()?.parse::<u32>().ok();
-        let number = (next()?, next()?);
-        (number >= (2, 3)).then(|| Self { text: text.into(), number: Some(number) })
+        // What is called "v2.3.5-lite" is no `milvus-lite`: the server of the PyPI package `milvus`.
+        if let (Some(major), Some(minor)) = (next(), next()) {
+            let number = (major, minor);
+            return (number >= (2, 3)).then(|| Self { text: text.into(), number: Some(number) });
+        }
+        let is_lite = text.to_lowercase().contains("lite");
+        is_lite.then(|| Self { text: text.into(), number: None })
     }
 
     /// Whether it finds words (BM25): from 2.5 on. Older ones accept such a collection and
@@ -65,6 +67,7 @@ mod tests {
             ("milvus_lite-3.2.2", Some(true)),
             ("v2.4.13", Some(false)),
             ("2.3.5-dev", Some(false)),
+            ("v2.3.5-lite", Some(false)),
             ("v2.2.9", None),
             ("", None),
             ("PostgreSQL 16", None),

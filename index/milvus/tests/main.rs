@@ -10,6 +10,7 @@ mod on_milvus {
     mod conformance;
     mod generations;
     mod search;
+    mod standalone;
     mod trouble;
 }
 

@@ -53,8 +53,56 @@ pub struct Config {
     pub api_key: Option<String>,
     /// `EK_MILVUS_TOKEN`: `user:password` or an API key, for stores on a Milvus server.
     pub milvus_token: Option<String>,
+    /// For what is kept in a bucket (`--blobs s3://…`).
+    pub s3: S3Settings,
     /// For `ek model pull`.
     pub hub: HubSettings,
+}
+
+/// How the server of a bucket is reached, by the variables that all tools for it read.
+#[derive(Clone, Default)]
+pub struct S3Settings {
+    /// `AWS_ENDPOINT_URL_S3` → `AWS_ENDPOINT_URL`: a server other than Amazon's.
+    pub endpoint: Option<String>,
+    /// `AWS_REGION` → `AWS_DEFAULT_REGION`.
+    pub region: Option<String>,
+    /// `AWS_ACCESS_KEY_ID`.
+    pub key: Option<String>,
+    /// `AWS_SECRET_ACCESS_KEY`.
+    pub secret: Option<String>,
+    /// `AWS_SESSION_TOKEN`, of keys that are valid for a while.
+    pub token: Option<String>,
+    /// `AWS_CA_BUNDLE`: a PEM file of the authorities to believe instead of those that
+    /// browsers know.
+    pub authorities: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for S3Settings {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("S3Settings")
+            .field("endpoint", &self.endpoint)
+            .field("region", &self.region)
+            .field("key", &self.key)
+            // Secrets.
+            .field("secret", &self.secret.is_some())
+            .field("token", &self.token.is_some())
+            .field("authorities", &self.authorities)
+            .finish()
+    }
+}
+
+impl S3Settings {
+    fn resolve_in(env: Env<'_>) -> Self {
+        let text = |name: &str| env(name).map(|value| value.to_string_lossy().into_owned());
+        Self {
+            endpoint: text("AWS_ENDPOINT_URL_S3").or_else(|| text("AWS_ENDPOINT_URL")),
+            region: text("AWS_REGION").or_else(|| text("AWS_DEFAULT_REGION")),
+            key: text("AWS_ACCESS_KEY_ID"),
+            secret: text("AWS_SECRET_ACCESS_KEY"),
+            token: text("AWS_SESSION_TOKEN"),
+            authorities: env("AWS_CA_BUNDLE").map(PathBuf::from),
+        }
+    }
 }
 
 /// How a model hub is reached, by the variables that its own tools read. As written: what
@@ -273,6 +321,7 @@ impl Config {
                 Some(Ok(token)) => Some(token),
                 Some(Err(_)) => return Err(ConfigError::MilvusToken),
             },
+            s3: S3Settings::resolve_in(env),
             hub: HubSettings::resolve_in(env),
         })
     }
@@ -400,6 +449,29 @@ mod tests {
         assert_eq!(hub.token_file.as_deref(), Some(Path::new("/t")));
         assert!(!hub.offline);
         assert!(HubSettings::resolve_in(&|_| None).cache.is_none());
+    }
+
+    #[test]
+    fn buckets_are_reached_as_by_other_tools() {
+        let s3 = S3Settings::resolve_in(&env(&[
+            ("AWS_ENDPOINT_URL", "http://all:1"),
+            ("AWS_ENDPOINT_URL_S3", "http://s3:1"),
+            ("AWS_DEFAULT_REGION", "there"),
+            ("AWS_ACCESS_KEY_ID", "name"),
+            ("AWS_SECRET_ACCESS_KEY", "hidden"),
+            ("AWS_SESSION_TOKEN", "hidden, too"),
+        ]));
+        assert_eq!(s3.endpoint.as_deref(), Some("http://s3:1"));
+        assert_eq!((s3.region.as_deref(), s3.key.as_deref()), (Some("there"), Some("name")));
+        let shown = format!("{s3:?}");
+        assert!(shown.contains("name") && !shown.contains("hidden"), "{shown}");
+        let s3 = S3Settings::resolve_in(&env(&[
+            ("AWS_ENDPOINT_URL", "http://all:1"),
+            ("AWS_REGION", "here"),
+            ("AWS_DEFAULT_REGION", "there"),
+        ]));
+        assert_eq!(s3.endpoint.as_deref(), Some("http://all:1"));
+        assert_eq!((s3.region.as_deref(), s3.secret), (Some("here"), None));
     }
 
     #[test]

@@ -53,7 +53,7 @@ pub use api::{
 };
 pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};
-pub use config::{Config, ConfigError, Flags, HubSettings};
+pub use config::{Config, ConfigError, Flags, HubSettings, S3Settings};
 pub use copy::{CopyOptions, CopyReport, StoreAt};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
@@ -89,7 +89,8 @@ pub use recall::{RECALL_QUERIES, RECALL_TARGET};
 pub use secret::StoreSecret;
 #[cfg(feature = "milvus")]
 pub use shared::{
-    BlobKind, BlobName, Blobs, FolderBlobs, SharedEngine, SharedFile, SharedRecall, SharedStatus,
+    BlobKind, BlobName, Blobs, FolderBlobs, ParseS3Error, S3Address, S3Blobs, S3Options,
+    SharedEngine, SharedFile, SharedRecall, SharedStatus,
 };
 pub use steering::{Feedback, MOST_EXAMPLES, Rocchio};
 pub use towers::{Computing, GivenTowers, LabelDefaults, OnnxTowers, Towers};

@@ -104,22 +104,27 @@ impl SharedEngine {
     ///
     /// # Errors
     /// `NotFound` if there is no such picture, or neither its file nor a thumbnail can be had
-    /// here; otherwise as reading and decoding it fail.
+    /// here; otherwise as reading and decoding it fail, and if what was kept cannot be asked for.
     pub fn thumbnail(&self, id: ItemId) -> Result<Vec<u8>, EngineError> {
         let (item, facts) = self.picture(id)?;
         let name = BlobName { kind: BlobKind::Thumbnail, content: facts.content };
-        if let Some(blobs) = &self.blobs
-            && let Some(jpeg) = blobs.get(&name)?
-        {
-            return Ok(jpeg);
-        }
+        let away = match self.blobs.as_ref().map(|blobs| blobs.get(&name)).transpose() {
+            Ok(Some(Some(jpeg))) => return Ok(jpeg),
+            Ok(_) => None,
+            Err(error) => Some(error),
+        };
         let path = item.path.clone().unwrap_or_default();
-        let jpeg = thumbnails::of_bytes(&path, &self.bytes_of(&item, &facts)?)?;
-        if let Some(blobs) = &self.blobs {
-            // It is there for this answer at least.
-            let _ = blobs.put(&name, &jpeg);
+        let made = self.bytes_of(&item, &facts).and_then(|file| thumbnails::of_bytes(&path, &file));
+        match (made, away, &self.blobs) {
+            (Ok(jpeg), None, Some(blobs)) => {
+                // It is there for this answer at least.
+                let _ = blobs.put(&name, &jpeg);
+                Ok(jpeg)
+            }
+            // It may well be kept.
+            (Err(EngineError::NotFound(_)), Some(error), _) => Err(error.into()),
+            (made, _, _) => made,
         }
-        Ok(jpeg)
     }
 
     /// The file of a picture, as it was indexed.

@@ -15,7 +15,9 @@ use ekphrasis_embed::Embedding;
 use ekphrasis_index::{Filter, Kind, StoreWrite};
 use ekphrasis_milvus::{Consistency, MilvusStore, Open, Options};
 
-pub use self::blobs::{BlobKind, BlobName, Blobs, FolderBlobs};
+pub use self::blobs::{
+    BlobKind, BlobName, Blobs, FolderBlobs, ParseS3Error, S3Address, S3Blobs, S3Options,
+};
 pub use self::content::SharedFile;
 pub use self::recall::SharedRecall;
 
