@@ -429,6 +429,6 @@ mod tests {
         for _ in 0..100 {
             assert!(blobs.has(&NAME).is_err() && blobs.get(&NAME).is_err());
         }
-        assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(2), "{:?}", begun.elapsed());
     }
 }
