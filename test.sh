@@ -50,12 +50,11 @@ if [ "${EK_SKIP_BROWSER:-}" != 1 ]; then step "browser installed" browser; fi
 if [ "$failed" = 1 ]; then exit 3; fi
 
 # Its tests install milvus-lite, and moto for buckets, from PyPI into environments of their own below the target folder.
+fetched() { python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$probe" -r "tests/$1/requirements.txt"; }
 without_milvus=""
 probe=$(mktemp -d)
 if [ "${EK_SKIP_MILVUS:-}" = 1 ]; then without_milvus="EK_SKIP_MILVUS=1"
-elif ! python3 -m pip download --quiet --disable-pip-version-check --no-deps --dest "$probe" \
-  "$(grep '^milvus-lite==' tests/milvus_server/requirements.txt)" \
-  "$(grep '^moto==' tests/s3_server/requirements.txt)"; then
+elif ! fetched milvus_server || ! fetched s3_server; then
   without_milvus="pip cannot fetch milvus-lite and moto, see above"
 fi
 rm -rf "$probe"

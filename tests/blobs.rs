@@ -283,6 +283,6 @@ mod on_s3 {
         }
         let said = ek(&home, &s3, &[&index[..], &["--quiet"]].concat()).exits(3).stderr();
         assert!(said.contains(blobs) && said.contains("cannot be reached"), "{said}");
-        assert!(begun.elapsed() < Duration::from_secs(15), "{:?}", begun.elapsed());
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", begun.elapsed());
     }
 }

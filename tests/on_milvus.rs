@@ -94,6 +94,30 @@ fn what_workers_bring_in_is_found_as_in_a_folder() {
     assert_eq!(status(&home, store)["images"], 8);
 }
 
+/// A collection keeps texts up to a length: what has more fails by itself, in every run.
+#[test]
+fn one_item_that_a_collection_cannot_keep_stops_no_other() {
+    let home = Home::new();
+    fill(&home, 3);
+    let long = "word ".repeat(14_000);
+    let words = [
+        json!({"path": "pictures/1.png", "caption": long}),
+        json!({"text": format!("own {long}")}),
+    ];
+    let lines: String = words.iter().map(|line| format!("{line}\n")).collect();
+    fs_err::write(home.path().join("words.jsonl"), lines).expect("written");
+    let store = &Milvus::new_address();
+    let first = index(&home, store, &["--captions", "words.jsonl"]).exits(1);
+    assert_eq!(counts(&first), [4, 2, 0, 0, 2]);
+    let failures = first.json()["failures"].to_string();
+    for part in ["1.png", "words.jsonl", "65535"] {
+        assert!(failures.contains(part), "{part}: {failures}");
+    }
+    let again = index(&home, store, &["--captions", "words.jsonl"]).exits(1);
+    assert_eq!(counts(&again), [4, 0, 2, 0, 2]);
+    assert_eq!(status(&home, store)["images"], 2);
+}
+
 /// What it had encoded but not sent is encoded again, and nothing is there twice.
 #[test]
 fn the_work_of_a_killed_worker_is_done_by_the_next() {

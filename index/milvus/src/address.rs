@@ -69,6 +69,17 @@ impl fmt::Display for Address {
     }
 }
 
+/// A text as it may be shown and logged: without what may be meant as a secret.
+fn harmless(text: &str) -> String {
+    let shown = text.split('?').next().unwrap_or_default();
+    let more = if shown.len() < text.len() { "?…" } else { "" };
+    match (shown.split_once("://"), shown.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://…@{rest}{more}"),
+        (None, Some((_, rest))) => format!("…@{rest}{more}"),
+        (_, None) => format!("{shown}{more}"),
+    }
+}
+
 fn is_name(text: &str) -> bool {
     let first = text.bytes().next();
     first.is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
@@ -80,7 +91,7 @@ impl FromStr for Address {
     type Err = AddressError;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let wrong = |what| AddressError { text: text.into(), what };
+        let wrong = |what| AddressError { text: harmless(text), what };
         let (tls, rest) = match (text.strip_prefix("milvus://"), text.strip_prefix("milvus+tls://"))
         {
             (Some(rest), _) => (false, rest),
@@ -162,10 +173,12 @@ mod tests {
             ("milvus://h:x/c", "its port"),
             ("milvus://root:secret@h/c", "given beside it"),
             ("milvus://h/c?ca=x", "goes with milvus+tls"),
-            ("milvus://h/c?token=x", "after the ?"),
+            ("milvus://h/c?token=secret", "after the ?"),
+            ("milvus:root:secret@h/c", "begins with neither"),
         ] {
             let error = text.parse::<Address>().expect_err(text).to_string();
             assert!(error.contains(what), "{text}: {error}");
+            assert!(!error.contains("secret"), "{error}");
         }
     }
 }

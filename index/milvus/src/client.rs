@@ -67,9 +67,13 @@ pub struct Options {
     pub attempts: u32,
     /// What reads may miss.
     pub consistency: Consistency,
+    /// The most hits to ask for at once: at least 1, and what the server gives at most.
+    pub most_hits: usize,
+    /// Up to so many rows that pass a filter are compared one by one, if the graph finds too few.
+    pub compared: u64,
 }
 
-/// Four attempts within thirty seconds, bounded consistency.
+/// Four attempts within thirty seconds, bounded consistency, Milvus's own limit of hits.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -77,6 +81,8 @@ impl Default for Options {
             deadline: Duration::from_secs(30),
             attempts: 4,
             consistency: Consistency::Bounded,
+            most_hits: 16_384,
+            compared: 20_000,
         }
     }
 }

@@ -50,6 +50,7 @@ pub(crate) mod consistency {
 }
 
 /// `LoadState` of a collection that can be searched.
+pub(crate) const LOADING: i32 = 2;
 pub(crate) const LOADED: i32 = 3;
 /// `IndexState` of an index that is built, and of one that will not be.
 pub(crate) const INDEX_FINISHED: i32 = 3;

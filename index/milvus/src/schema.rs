@@ -11,7 +11,7 @@ use crate::client::Client;
 use crate::marks::{LONGEST_MARK, MOST_MARKS, Number};
 use crate::proto::{
     BM25, CollectionSchema, CreateCollection, CreateIndex, DescribeIndex, Described, FieldSchema,
-    FunctionSchema, GetLoadState, INDEX_FAILED, INDEX_FINISHED, Indexes, KeyValue, LOADED,
+    FunctionSchema, GetLoadState, INDEX_FAILED, INDEX_FINISHED, Indexes, KeyValue, LOADED, LOADING,
     LoadState, OfCollection, Status, consistency, data_type, method,
 };
 use crate::rows::LONGEST_TEXT;
@@ -220,17 +220,26 @@ fn is_indexed(client: &Client, name: &str, field: &str) -> Result<bool, StoreErr
     }
 }
 
-/// Has the collection loaded, and waits for it.
+/// Has the collection loaded if nobody did, and waits for it. Who loaded it may have asked for
+/// several replicas, which being asked again, without their number, would undo.
 pub(crate) fn load(client: &Client, name: &str) -> Result<(), StoreError> {
     let doing = "be loaded";
-    let request = OfCollection { db_name: client.database(), collection_name: name.into() };
-    let _: Status = client.call(doing, method::LOAD_COLLECTION, &request)?;
     let request = GetLoadState { collection_name: name.into(), db_name: client.database() };
     let end = Instant::now() + PATIENCE;
+    let mut asked = false;
     loop {
         let state: LoadState = client.call(doing, method::GET_LOAD_STATE, &request)?;
-        if state.state == LOADED {
-            return Ok(());
+        match state.state {
+            LOADED => return Ok(()),
+            LOADING => {}
+            _ if asked => {}
+            _ => {
+                let collection_name = name.into();
+                let request = OfCollection { db_name: client.database(), collection_name };
+                let _: Status = client.call(doing, method::LOAD_COLLECTION, &request)?;
+                asked = true;
+                continue;
+            }
         }
         if Instant::now() >= end {
             return Err(client.failed(doing, "it is still being loaded; try again later"));

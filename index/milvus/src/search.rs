@@ -15,12 +15,8 @@ use crate::proto::{
 use crate::rows::{read, words_text};
 use crate::schema::column;
 
-/// The most hits that a server gives in one answer.
-const MOST: usize = 16_384;
 /// How many of the nearest are looked at, at least: pages within them are cut from one ranking.
 const LEAST_DEPTH: usize = 128;
-/// Up to so many rows that pass a filter are compared one by one, if the graph finds too few.
-const COMPARED: u64 = 20_000;
 
 /// What is looked for, and how.
 struct Asked<'a> {
@@ -143,8 +139,9 @@ impl MilvusStore {
         if wanted == 0 {
             return Ok(vec![]);
         }
-        let mut limit = wanted.checked_next_power_of_two().unwrap_or(MOST);
-        limit = limit.clamp(LEAST_DEPTH, MOST);
+        let most = self.client.options.most_hits.max(1);
+        let mut limit = wanted.checked_next_power_of_two().unwrap_or(most);
+        limit = limit.max(LEAST_DEPTH).min(most);
         let bytes: Vec<u8> = vector.values().iter().flat_map(|v| v.to_le_bytes()).collect();
         let mut count = None;
         loop {
@@ -157,7 +154,7 @@ impl MilvusStore {
                 rescore: Some(vector),
             };
             let found = self.ask(&asked, limit)?.ranking;
-            if found.len() >= wanted.min(MOST) {
+            if found.len() >= wanted.min(most) {
                 return Ok(found);
             }
             // Fewer than asked for: they are all there are, or the graph did not get to the others.
@@ -168,13 +165,15 @@ impl MilvusStore {
             if pushed.exact && found.len() as u64 >= there {
                 return Ok(found);
             }
-            if there <= COMPARED {
+            // Of what is checked here, more may lie behind the last that the server tells of.
+            let hidden = !pushed.exact && limit == most;
+            if there <= self.client.options.compared || hidden {
                 return self.nearest(vector, wanted, pushed, query);
             }
-            if limit == MOST {
+            if limit == most {
                 return Ok(found);
             }
-            limit = (limit * 4).min(MOST);
+            limit = (limit * 4).min(most);
         }
     }
 
@@ -190,7 +189,8 @@ impl MilvusStore {
         if text.is_empty() || wanted == 0 {
             return Ok(vec![]);
         }
-        let mut limit = wanted.min(MOST);
+        let most = self.client.options.most_hits.max(1);
+        let mut limit = wanted.min(most);
         loop {
             let asked = Asked {
                 column: column::BM25,
@@ -201,10 +201,18 @@ impl MilvusStore {
                 rescore: None,
             };
             let found = self.ask(&asked, limit)?;
-            if !found.cut || limit == MOST || found.ranking.len() >= wanted {
+            if !found.cut || found.ranking.len() >= wanted {
                 return Ok(found.ranking);
             }
-            limit = (limit * 4).min(MOST);
+            if limit == most {
+                if pushed.exact {
+                    return Ok(found.ranking);
+                }
+                return Err(self.client.unsupported(format!(
+                    "finding words together with a filter that is checked here (a path, a name, a camera, a lens, a place, or * and ?) where more than {most} have the words; narrow it by tag:, folder: or taken:"
+                )));
+            }
+            limit = (limit * 4).min(most);
         }
     }
 

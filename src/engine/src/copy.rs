@@ -13,7 +13,7 @@ use ekphrasis_index::{
     Access, Filter, Holder, Item, ItemId, LocalStore, Record, StoreError, StoreRead, StoreWrite,
 };
 #[cfg(feature = "milvus")]
-use ekphrasis_milvus::{Address, MilvusStore, Open, Options};
+use ekphrasis_milvus::{Address, Consistency, MilvusStore, Open, Options};
 
 use crate::generations::place;
 use crate::probes::Probes;
@@ -52,7 +52,9 @@ impl StoreAt {
             }
             #[cfg(feature = "milvus")]
             Self::Milvus(address, options) => {
-                Box::new(MilvusStore::open(address, space, Open::Existing, options.clone())?)
+                // An item that is listed must not lack its vector for being new.
+                let options = Options { consistency: Consistency::Strong, ..options.clone() };
+                Box::new(MilvusStore::open(address, space, Open::Existing, options)?)
             }
         })
     }
@@ -234,26 +236,12 @@ impl<'a> Copier<'a> {
         Ok(())
     }
 
-    /// Writes records, and says which were refused: those that the store does not keep must not
-    /// hold up the others.
+    /// Writes records, and says which were refused.
     fn write(&mut self, records: &[Record]) -> Result<Vec<ItemId>, EngineError> {
-        match self.to.upsert(records) {
-            Ok(_) => return Ok(vec![]),
-            Err(StoreError::Unsupported { .. }) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let mut refused = vec![];
-        for record in records {
-            match self.to.upsert(std::slice::from_ref(record)) {
-                Ok(_) => {}
-                Err(StoreError::Unsupported { what, .. }) => {
-                    refused.push(record.item.id);
-                    self.report.left_out.push((record.item.id, what));
-                }
-                Err(error) => return Err(error.into()),
-            }
-        }
-        Ok(refused)
+        let refused = upsert_what_can_be(self.to, records)?;
+        let ids = refused.iter().map(|(id, _)| *id).collect();
+        self.report.left_out.extend(refused);
+        Ok(ids)
     }
 
     /// Takes the first records as a sample (ids are hashes, so it is a random one), and compares
@@ -290,6 +278,27 @@ impl<'a> Copier<'a> {
         (self.report.queries, self.report.recall) = (took.len(), recall);
         Ok(())
     }
+}
+
+/// Writes records. Says which the store does not keep, and why: those must not hold up the others.
+pub(crate) fn upsert_what_can_be(
+    store: &dyn StoreWrite,
+    records: &[Record],
+) -> Result<Vec<(ItemId, String)>, StoreError> {
+    match store.upsert(records) {
+        Ok(_) => return Ok(vec![]),
+        Err(StoreError::Unsupported { .. }) => {}
+        Err(error) => return Err(error),
+    }
+    let mut refused = vec![];
+    for record in records {
+        match store.upsert(std::slice::from_ref(record)) {
+            Ok(_) => {}
+            Err(StoreError::Unsupported { what, .. }) => refused.push((record.item.id, what)),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(refused)
 }
 
 #[cfg(test)]

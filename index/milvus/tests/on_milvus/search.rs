@@ -6,7 +6,7 @@ use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_index::conformance::{Random, record, space};
 use ekphrasis_index::elsewhere::cosine;
 use ekphrasis_index::{Filter, Item, ItemId, MemoryStore, Query, Record, StoreRead, StoreWrite};
-use ekphrasis_milvus::Open;
+use ekphrasis_milvus::{MilvusStore, Open, Options};
 
 use crate::{new_store, open, options};
 
@@ -89,6 +89,39 @@ fn few_who_pass_a_filter_are_all_found() {
     }
 }
 
+/// Who passes is told here, and lies behind the last that the server tells of: either all are
+/// found, or it is said that they cannot be.
+#[test]
+fn an_answer_that_the_server_cuts_is_never_taken_for_the_whole() {
+    let mut random = Random(36);
+    let (oracle, address) = (MemoryStore::new(&space()), new_store(&space()).address().clone());
+    let options = Options { most_hits: 20, compared: 10, ..options() };
+    let store = MilvusStore::open(&address, &space(), Open::Existing, options).expect("opened");
+    let mut records: Vec<_> = (0..300)
+        .map(|n| {
+            let item = Item::of_text(&format!("alpha number {n}"));
+            Record { item, embedding: random.embedding(&space()) }
+        })
+        .collect();
+    for record in records.iter_mut().step_by(100) {
+        record.item.tags = vec!["rare".into()];
+    }
+    store.upsert(&records).expect("written");
+    oracle.upsert(&records).expect("written");
+    let filter: Filter = "tag:r?re".parse::<ekphrasis_index::Expr>().expect("a filter").into();
+    for _ in 0..5 {
+        let vector = Some(random.embedding(&space()));
+        let query = Query { vector, k: 10, filter: filter.clone(), ..Query::default() };
+        let [near, exact] =
+            [&store as &dyn StoreRead, &oracle].map(|s| s.search(&query).expect("searched"));
+        let ids = |hits: &[ekphrasis_index::Hit]| hits.iter().map(|h| h.id).collect::<Vec<_>>();
+        assert_eq!((ids(&near), near.len()), (ids(&exact), 3));
+    }
+    let query = Query { words: Some("alpha".into()), k: 10, filter, ..Query::default() };
+    let error = store.search(&query).expect_err("more have the word than are told of");
+    assert!(error.to_string().contains("narrow it by"), "{error}");
+}
+
 #[test]
 fn words_are_explained_and_meanings_scored() {
     let mut random = Random(33);
@@ -127,8 +160,7 @@ fn records_are_read_back_to_the_last_bit() {
     let mut records: Vec<_> = (0..700).map(|name| record(&mut random, name)).collect();
     store.upsert(&records).expect("written");
     let later =
-        ekphrasis_milvus::MilvusStore::open(store.address(), &space(), Open::Existing, options())
-            .expect("opened");
+        MilvusStore::open(store.address(), &space(), Open::Existing, options()).expect("opened");
     let mut items: Vec<Item> = vec![];
     loop {
         let after = items.last().map(|item| item.id);

@@ -26,6 +26,7 @@ use super::prepare::picture;
 use super::read::{Seen, read_whole};
 use super::walk::{Listed, Walker};
 use super::{IndexOptions, IndexReport, check_exclude, read_captions, resolve};
+use crate::copy::upsert_what_can_be;
 use crate::facts::Beside;
 use crate::{BlobKind, BlobName, Blobs, EngineError, Fault, Progress, SharedEngine, thumbnails};
 
@@ -101,6 +102,14 @@ pub struct SharedIndexOptions {
 struct Task {
     path: PathBuf,
     seen: Seen,
+}
+
+/// What became of texts.
+struct SentTexts {
+    written: u64,
+    unchanged: u64,
+    /// Those that the store does not keep, and why.
+    refused: Vec<(String, String)>,
 }
 
 impl SharedEngine {
@@ -305,19 +314,27 @@ impl Run<'_> {
         let texts: HashSet<String> =
             pictures.iter().flat_map(|record| lines(record.item.text.as_deref())).collect();
         let items = texts.iter().map(|text| Item::of_text(text)).collect();
+        // A text that the store does not keep is one of a picture that it does not keep.
         self.send_texts(items, false)?;
         let clock = self.clock;
-        clock.commit.elapsed(|| self.engine.store.upsert(&pictures))?;
-        for record in &pictures {
-            self.report.progress.indexed += 1;
-            self.tell(record.item.path.as_deref().unwrap_or(Path::new("")));
+        let store = &*self.engine.store;
+        let refused = clock.commit.elapsed(|| upsert_what_can_be(store, &pictures))?;
+        for record in pictures {
+            let path = record.item.path.unwrap_or_default();
+            match refused.iter().find(|(id, _)| *id == record.item.id) {
+                Some((_, what)) => self.fail(path, format!("not supported by this store: {what}")),
+                None => {
+                    self.report.progress.indexed += 1;
+                    self.tell(&path);
+                }
+            }
         }
         Ok(())
     }
 
     /// Stores texts; those that are there need not be encoded again, and are only written anew
-    /// if they are to `replace` what differs. Says how many were written, and how many were not.
-    fn send_texts(&self, items: Vec<Item>, replace: bool) -> Result<(u64, u64), EngineError> {
+    /// if they are to `replace` what differs.
+    fn send_texts(&self, items: Vec<Item>, replace: bool) -> Result<SentTexts, EngineError> {
         let store = &self.engine.store;
         let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
         let known = store.items(&ids)?;
@@ -332,8 +349,14 @@ impl Run<'_> {
             let embedding = self.engine.embed_text(&text)?;
             records.push(Record { item, embedding });
         }
-        self.clock.commit.elapsed(|| store.upsert(&records))?;
-        Ok((records.len() as u64, (ids.len() - records.len()) as u64))
+        let refused = self.clock.commit.elapsed(|| upsert_what_can_be(&**store, &records))?;
+        let text_of = |id| records.iter().find(|r| r.item.id == id)?.item.text.clone();
+        let named = |(id, what)| (text_of(id).unwrap_or_default(), what);
+        Ok(SentTexts {
+            written: (records.len() - refused.len()) as u64,
+            unchanged: (ids.len() - records.len()) as u64,
+            refused: refused.into_iter().map(named).collect(),
+        })
     }
 
     fn standalone_texts(&mut self) -> Result<(), EngineError> {
@@ -345,10 +368,17 @@ impl Run<'_> {
                 items.push(item);
             }
         }
-        let (indexed, unchanged) = self.send_texts(items, true)?;
-        self.report.progress.indexed += indexed;
-        self.report.progress.unchanged += unchanged;
-        self.report.progress.seen += indexed + unchanged;
+        let sent = self.send_texts(items, true)?;
+        self.report.progress.indexed += sent.written;
+        self.report.progress.unchanged += sent.unchanged;
+        self.report.progress.seen += sent.written + sent.unchanged;
+        for (text, what) in sent.refused {
+            let begins: String = text.chars().take(60).collect();
+            let reason = format!(
+                "not supported by this store: {what} (the text that begins with {begins:?})"
+            );
+            self.fail(self.options.files.captions.clone().unwrap_or_default(), reason);
+        }
         Ok(())
     }
 
