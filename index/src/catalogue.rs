@@ -1,12 +1,11 @@
 //! What is in the store, according to the catalogue?
 //!
-//! `catalogue.db` is a SQLite database in WAL mode with full synchronisation:
-//! its commit is the store's commit. SQLite has no page checksums, so the rows
-//! carry their own: every item a hash of all it says, and the table of items an
-//! XOR of them, so that neither a changed nor a vanished row of a state goes
-//! unseen. The log is another matter: SQLite takes a damaged frame in
-//! `catalogue.db-wal` for its end, and opens an older state, sound in itself.
-//! That is found by what lies beside the catalogue (see the store's warnings).
+//! `catalogue.db` is a SQLite database in WAL mode with full synchronisation: its commit is the
+//! store's commit. SQLite has no page checksums, so the rows carry their own: every item a hash of
+//! all it says, and the table of items an XOR of them, so that neither a changed nor a vanished row
+//! of a state goes unseen. The log is another matter: SQLite takes a damaged frame in
+//! `catalogue.db-wal` for its end, and opens an older state, sound in itself. That is found by what
+//! lies beside the catalogue (see the store's warnings).
 
 mod applied;
 mod counts;
@@ -150,8 +149,7 @@ impl Catalogue {
             };
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
-            // A plan does not depend on what is asked for: otherwise a statement with a limit is
-            // compiled anew for each.
+            // One plan whatever is asked for; else a statement with a limit is compiled each time.
             conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             Ok(conn)
         };
