@@ -24,7 +24,6 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ekphrasis_embed::Space;
-use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags, OptionalExtension, params};
 
 pub(crate) use self::applied::AppliedSet;
@@ -150,7 +149,7 @@ impl Catalogue {
             conn.busy_timeout(Duration::from_secs(10))?;
             conn.set_prepared_statement_cache_capacity(64);
             // One plan whatever is asked for; else a statement with a limit is compiled each time.
-            conn.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
+            conn.set_db_config(rusqlite::config::DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
             Ok(conn)
         };
         let conn = open().map_err(|source| StoreError::Catalogue { path: path.clone(), source })?;
