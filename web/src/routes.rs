@@ -1,6 +1,7 @@
 //! Given a method and an address, who answers? The table of routes and the
 //! handlers, each of which asks the engine on a thread that may block.
 
+mod answers;
 mod identities;
 mod items;
 mod jobs;
@@ -10,18 +11,16 @@ mod operation;
 #[cfg(feature = "milvus")]
 pub(crate) mod shared;
 
-use actix_web::web::{self, Json, Payload, ServiceConfig};
+use actix_web::web::{self, Json, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, Resource};
-use ekphrasis_engine::{Engine, EngineError, Fault, SearchRequest, Source};
 
+use self::answers::{describe, embed, feedback, label, search, search_link};
 pub(crate) use self::jobs::Followers;
-use crate::body;
 use crate::current::Current;
 use crate::fields::Fields;
 use crate::gate::{GATE, Gate, LONG};
 use crate::problem::Problem;
-use crate::request::{self, Embeddable, Labels, Picture};
-use crate::{assets, wire};
+use crate::{assets, request, wire};
 
 /// Adds every route. The app's data must hold a [`Serving`](ekphrasis_engine::Serving).
 pub(crate) fn routes(config: &mut ServiceConfig) {
@@ -100,11 +99,11 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(resource("/v1/jobs/{id}/events", "GET").route(web::get().to(jobs::events)))
         .service(
             resource("/v1/search", "GET, HEAD, POST")
-                .route(web::get().to(search_link))
-                .route(web::head().to(search_link))
-                .route(web::post().to(search)),
+                .route(web::get().to(search_link::<Current>))
+                .route(web::head().to(search_link::<Current>))
+                .route(web::post().to(search::<Current>)),
         )
-        .service(resource("/v1/feedback", "POST").route(web::post().to(feedback)))
+        .service(resource("/v1/feedback", "POST").route(web::post().to(feedback::<Current>)))
         .service(read(
             "/v1/identities",
             web::get().to(identities::list),
@@ -139,9 +138,9 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         )
         .service(resource("/v1/verify", "POST").route(web::post().to(identities::verify)))
         .service(resource("/v1/identify", "POST").route(web::post().to(identities::identify)))
-        .service(resource("/v1/label", "POST").route(web::post().to(label)))
-        .service(resource("/v1/describe", "POST").route(web::post().to(describe)))
-        .service(resource("/v1/embed", "POST").route(web::post().to(embed)))
+        .service(resource("/v1/label", "POST").route(web::post().to(label::<Current>)))
+        .service(resource("/v1/describe", "POST").route(web::post().to(describe::<Current>)))
+        .service(resource("/v1/embed", "POST").route(web::post().to(embed::<Current>)))
         .default_service(web::to(nowhere));
 }
 
@@ -230,135 +229,6 @@ fn link(request: &HttpRequest) -> Result<Fields, Problem> {
     let pairs =
         pairs.map_err(|e| Problem::malformed(format!("the address cannot be read: {e}")))?;
     Ok(Fields::from_query(pairs.into_inner()))
-}
-
-async fn search_link(
-    engine: Current,
-    request: HttpRequest,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    let request = request::search_link(link(&request)?)?;
-    block(move || Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))).await
-}
-
-async fn search(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    searched(engine, request, payload, request::search).await
-}
-
-/// A search that goes on from judgements of its hits. All of it is in the request: nothing is
-/// kept here, so any client may ask any server of the store.
-async fn feedback(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    searched(engine, request, payload, request::feedback).await
-}
-
-async fn searched(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-    read: fn(Fields) -> Result<SearchRequest, Problem>,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let request = read(Fields::from_body(raw)?)?;
-        Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
-    })
-    .await
-}
-
-fn source(engine: &Engine, picture: Picture) -> Result<Source, EngineError> {
-    match picture {
-        Picture::Sent(source) => Ok(source),
-        Picture::Stored(id) => engine.source_of(id),
-    }
-}
-
-/// What went wrong with a picture: one of the store is what `id` names, one that was sent says
-/// itself how it came.
-fn about_picture(stored: bool) -> impl Fn(EngineError) -> Problem {
-    move |error| match (stored, error.fault()) {
-        (true, Fault::User) if error.field().is_none() => Problem::about("id", error),
-        _ => error.into(),
-    }
-}
-
-fn path_of(source: &Source) -> Option<&std::path::Path> {
-    match source {
-        Source::Path(path) => Some(path),
-        Source::Sent { .. } => None,
-    }
-}
-
-async fn label(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::LabelReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    let (picture, labels) = block(move || request::label(Fields::from_body(raw)?)).await?;
-    let many = matches!(&labels, Labels::Words(words)
-        if words.labels.len() * words.templates.len().max(1) > MANY);
-    let multi = match &labels {
-        Labels::Words(request) => request.multi,
-        Labels::Set(_, multi) => *multi,
-    };
-    let work = move || {
-        let about = about_picture(matches!(picture, Picture::Stored(_)));
-        let source = source(&engine, picture)?;
-        let reply = match labels {
-            Labels::Words(request) => engine.label(&source, &request).map_err(about)?,
-            Labels::Set(set, multi) => {
-                let mut all = engine.label_by_set(std::slice::from_ref(&source), &set, multi)?;
-                all.swap_remove(0).map_err(about)?
-            }
-        };
-        let images = vec![wire::LabelledImage::new(path_of(&source), &reply)];
-        let warnings = reply.doubt(multi).into_iter().collect();
-        Ok(Json(wire::LabelReply { images, warnings }))
-    };
-    if many { long(work).await } else { block(work).await }
-}
-
-async fn describe(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::DescribeReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let (picture, k) = request::describe(Fields::from_body(raw)?)?;
-        let about = about_picture(matches!(picture, Picture::Stored(_)));
-        let source = source(&engine, picture)?;
-        let found = engine.describe(&source, k).map_err(about)?;
-        let images = vec![wire::DescribedImage::new(path_of(&source), &found)];
-        Ok(Json(wire::DescribeReply { images }))
-    })
-    .await
-}
-
-async fn embed(
-    engine: Current,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::EmbedReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let embedding = match request::embed(Fields::from_body(raw)?)? {
-            Embeddable::Text(text) => engine.embed_text(&text)?,
-            Embeddable::Picture(picture) => {
-                let about = about_picture(matches!(picture, Picture::Stored(_)));
-                engine.embed_image(&source(&engine, picture)?).map_err(about)?
-            }
-        };
-        Ok(Json(wire::EmbedReply::from(&embedding)))
-    })
-    .await
 }
 
 async fn duplicates(

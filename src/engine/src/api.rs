@@ -7,7 +7,7 @@ use crate::Generation;
 use crate::confidence::Anything;
 use crate::{Feedback, Why};
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Applied, Expr, FoundWord, GivenLabel, Item, ItemId, Kind, Recall};
+use ekphrasis_index::{Applied, Expr, FoundWord, GivenLabel, Hit, Item, ItemId, Kind, Recall};
 
 /// Where a picture comes from.
 #[derive(Clone, Debug)]
@@ -162,6 +162,29 @@ pub struct SearchHit {
     pub copies: usize,
     /// Labels that it has of label sets that were applied, the most probable first.
     pub given: Vec<GivenLabel>,
+}
+
+impl SearchHit {
+    /// What a store found, with how far each part of the query agrees with it. Nothing is known
+    /// yet of confidence, copies and labels.
+    pub(crate) fn found(rank: usize, item: Item, hit: Hit, mut parts: Vec<PartScore>) -> Self {
+        if let Some(bm25) = hit.bm25 {
+            parts.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
+        }
+        Self {
+            rank,
+            item,
+            score: hit.score,
+            cosine: hit.cosine,
+            confidence: None,
+            via_vector: hit.via_vector,
+            via_text: hit.bm25.is_some(),
+            parts,
+            words: hit.words,
+            copies: 0,
+            given: vec![],
+        }
+    }
 }
 
 /// How much one part agrees with a hit.

@@ -145,23 +145,10 @@ impl Engine {
                 below_confidence += 1;
                 continue;
             }
-            let mut explained = asked.explain(embedding.as_ref())?;
-            if let Some(bm25) = hit.bm25 {
-                explained.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
-            }
-            hits.push(SearchHit {
-                rank: request.offset + position + 1,
-                item,
-                score: hit.score,
-                cosine: hit.cosine,
-                confidence,
-                via_vector: hit.via_vector,
-                via_text: hit.bm25.is_some(),
-                parts: explained,
-                words: hit.words,
-                copies,
-                given: vec![],
-            });
+            let explained = asked.explain(embedding.as_ref())?;
+            let rank = request.offset + position + 1;
+            let found = SearchHit::found(rank, item, hit, explained);
+            hits.push(SearchHit { confidence, copies, ..found });
         }
         let ids: Vec<ItemId> = hits.iter().map(|hit| hit.item.id).collect();
         for (hit, given) in hits.iter_mut().zip(store.given_labels(&ids)?) {

@@ -1,19 +1,24 @@
 //! The routes of a store that other machines share. Whatever needs a store in a folder is
 //! refused by name; what is answered is answered as there.
 
-use actix_web::http::header;
-use actix_web::web::{self, Data, Json, Payload, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse};
-use ekphrasis_engine::{EngineError, Item, ItemId, SearchRequest, SharedEngine};
+use std::path::PathBuf;
 
+use actix_web::http::header;
+use actix_web::web::{self, Data, Json, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use ekphrasis_engine::{
+    Description, Embedding, EngineError, Item, ItemId, LabelReply, SearchReply, SearchRequest,
+    SharedEngine,
+};
+
+use super::answers::{Answers, OfPicture, describe, embed, feedback, label, search, search_link};
 use super::items::{absent, harmless, id_in, media_type};
 use super::{block, link, nowhere, operation, quick, read, resource};
-use crate::fields::Fields;
 use crate::gate::{GATE, LONG};
 use crate::meter::Meter;
 use crate::problem::Problem;
-use crate::request::{self, Embeddable, Labels, Picture};
-use crate::{assets, body, wire};
+use crate::request::{self, Labels, Picture};
+use crate::{assets, wire};
 
 type Shared = Data<SharedEngine>;
 
@@ -68,14 +73,14 @@ pub(crate) fn routes(config: &mut ServiceConfig) {
         .service(read("/v1/items/{id}/file", web::get().to(file), web::head().to(file)))
         .service(
             resource("/v1/search", "GET, HEAD, POST")
-                .route(web::get().to(search_link))
-                .route(web::head().to(search_link))
-                .route(web::post().to(search)),
+                .route(web::get().to(search_link::<Shared>))
+                .route(web::head().to(search_link::<Shared>))
+                .route(web::post().to(search::<Shared>)),
         )
-        .service(resource("/v1/feedback", "POST").route(web::post().to(feedback)))
-        .service(resource("/v1/label", "POST").route(web::post().to(label)))
-        .service(resource("/v1/describe", "POST").route(web::post().to(describe)))
-        .service(resource("/v1/embed", "POST").route(web::post().to(embed)));
+        .service(resource("/v1/feedback", "POST").route(web::post().to(feedback::<Shared>)))
+        .service(resource("/v1/label", "POST").route(web::post().to(label::<Shared>)))
+        .service(resource("/v1/describe", "POST").route(web::post().to(describe::<Shared>)))
+        .service(resource("/v1/embed", "POST").route(web::post().to(embed::<Shared>)));
     for (path, what) in ELSEWHERE {
         config.service(web::resource(path).to(move || async move {
             let detail = format!("a store on a Milvus server has no {what}");
@@ -105,45 +110,6 @@ async fn metrics(engine: Shared, meter: Data<Meter>) -> Result<HttpResponse, Pro
     let text = quick(move || Ok(meter.text_of_shared(&engine, &gates)?)).await?;
     let kind = (header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8");
     Ok(HttpResponse::Ok().insert_header(kind).body(text))
-}
-
-async fn search_link(
-    engine: Shared,
-    request: HttpRequest,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    let request = request::search_link(link(&request)?)?;
-    block(move || Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))).await
-}
-
-async fn search(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    searched(engine, request, payload, request::search).await
-}
-
-/// Refused by the engine, by name.
-async fn feedback(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    searched(engine, request, payload, request::feedback).await
-}
-
-async fn searched(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-    read: fn(Fields) -> Result<SearchRequest, Problem>,
-) -> Result<Json<wire::SearchReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let request = read(Fields::from_body(raw)?)?;
-        Ok(Json(wire::SearchReply::new(&engine.search(&request)?, &request)))
-    })
-    .await
 }
 
 async fn list(engine: Shared, request: HttpRequest) -> Result<Json<wire::ItemList>, Problem> {
@@ -182,11 +148,37 @@ async fn file(engine: Shared, request: HttpRequest) -> Result<HttpResponse, Prob
     Ok(harmless(reply, &path, shown))
 }
 
+impl Answers for Shared {
+    fn search(&self, request: &SearchRequest) -> Result<SearchReply, EngineError> {
+        self.get_ref().search(request)
+    }
+
+    fn embed_text(&self, text: &str) -> Result<Embedding, EngineError> {
+        self.get_ref().embed_text(text)
+    }
+
+    fn embed_picture(&self, picture: Picture) -> Result<Embedding, Problem> {
+        Ok(vector(self, picture)?.1)
+    }
+
+    fn describe(&self, picture: Picture, k: usize) -> Result<OfPicture<Vec<Description>>, Problem> {
+        let (id, image) = vector(self, picture)?;
+        let found = self.get_ref().describe(&image, k)?;
+        Ok((path_in(self, id)?, found))
+    }
+
+    fn label(&self, picture: Picture, labels: Labels) -> Result<OfPicture<LabelReply>, Problem> {
+        let Labels::Words(labels) = labels else {
+            return Err(Problem::unsupported("a store on a Milvus server has no label sets"));
+        };
+        let (id, image) = vector(self, picture)?;
+        let reply = self.get_ref().label(&image, &labels)?;
+        Ok((path_in(self, id)?, reply))
+    }
+}
+
 /// The vector of a picture that was sent, or of one in the store: that of an item is known.
-fn vector(
-    engine: &SharedEngine,
-    picture: Picture,
-) -> Result<(Option<ItemId>, ekphrasis_engine::Embedding), Problem> {
+fn vector(engine: &SharedEngine, picture: Picture) -> Result<(Option<ItemId>, Embedding), Problem> {
     let about = |error: EngineError| Problem::about("id", error);
     match picture {
         Picture::Sent(source) => Ok((None, engine.embed_image(&source)?)),
@@ -195,66 +187,9 @@ fn vector(
 }
 
 /// Where a picture of the store lies.
-fn path_in(
-    engine: &SharedEngine,
-    id: Option<ItemId>,
-) -> Result<Option<std::path::PathBuf>, Problem> {
+fn path_in(engine: &SharedEngine, id: Option<ItemId>) -> Result<Option<PathBuf>, Problem> {
     let item = id.map(|id| engine.item(id)).transpose()?.flatten();
     Ok(item.and_then(|item| item.path))
-}
-
-async fn label(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::LabelReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    super::long(move || {
-        let (picture, labels) = request::label(Fields::from_body(raw)?)?;
-        let Labels::Words(labels) = labels else {
-            return Err(Problem::unsupported("a store on a Milvus server has no label sets"));
-        };
-        let (id, image) = vector(&engine, picture)?;
-        let reply = engine.label(&image, &labels)?;
-        let path = path_in(&engine, id)?;
-        let images = vec![wire::LabelledImage::new(path.as_deref(), &reply)];
-        let warnings = reply.doubt(labels.multi).into_iter().collect();
-        Ok(Json(wire::LabelReply { images, warnings }))
-    })
-    .await
-}
-
-async fn describe(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::DescribeReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let (picture, k) = request::describe(Fields::from_body(raw)?)?;
-        let (id, image) = vector(&engine, picture)?;
-        let found = engine.describe(&image, k)?;
-        let path = path_in(&engine, id)?;
-        let images = vec![wire::DescribedImage::new(path.as_deref(), &found)];
-        Ok(Json(wire::DescribeReply { images }))
-    })
-    .await
-}
-
-async fn embed(
-    engine: Shared,
-    request: HttpRequest,
-    payload: Payload,
-) -> Result<Json<wire::EmbedReply>, Problem> {
-    let raw = body::receive(&request, payload).await?;
-    block(move || {
-        let embedding = match request::embed(Fields::from_body(raw)?)? {
-            Embeddable::Text(text) => engine.embed_text(&text)?,
-            Embeddable::Picture(picture) => vector(&engine, picture)?.1,
-        };
-        Ok(Json(wire::EmbedReply::from(&embedding)))
-    })
-    .await
 }
 
 #[cfg(test)]

@@ -86,22 +86,7 @@ impl SharedEngine {
                     scores.push(PartScore { part, score, weight: *weight });
                 }
             }
-            if let Some(bm25) = hit.bm25 {
-                scores.push(PartScore { part: "words".into(), score: bm25, weight: 1.0 });
-            }
-            hits.push(SearchHit {
-                rank: request.offset + position + 1,
-                item,
-                score: hit.score,
-                cosine: hit.cosine,
-                confidence: None,
-                via_vector: hit.via_vector,
-                via_text: hit.bm25.is_some(),
-                parts: scores,
-                words: hit.words,
-                copies: 0,
-                given: vec![],
-            });
+            hits.push(SearchHit::found(request.offset + position + 1, item, hit, scores));
         }
         Ok(SearchReply {
             hits,
