@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::thread::ScopedJoinHandle;
 
 use ekphrasis_embed::EncodeError;
 use half::f16;
@@ -80,8 +81,6 @@ impl Graph {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
-        let bytes = model.read(file)?;
-        let beside = Beside::of(model, file, external)?;
         let by_cpu = runtime.provider() == Provider::Cpu;
         // What others compile cannot be kept in this way; and each session has the weights in
         // the device's memory once more, while it has the device to itself when it runs.
@@ -91,11 +90,20 @@ impl Graph {
             let sums: Vec<_> = sums.map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
         });
-        let mapped = place.as_ref().and_then(|place| {
-            let bytes = place.open()?;
-            // It was whole, so it is the runtime that does not take it any more.
-            map(runtime, bytes).inspect_err(|_| place.discard()).ok()
+        // What was prepared is named by the checksums that the files have to have; that they do is
+        // found out meanwhile.
+        let (read, mapped) = std::thread::scope(|scope| {
+            let read = scope.spawn(|| -> Result<_, ModelError> {
+                Ok((model.read(file)?, Beside::of(model, file, external)?))
+            });
+            let mapped = place.as_ref().and_then(|place| {
+                let bytes = place.open()?;
+                // It was whole, so it is the runtime that does not take it any more.
+                map(runtime, bytes).inspect_err(|_| place.discard()).ok()
+            });
+            (joined(read), mapped)
         });
+        let (bytes, beside) = read?;
         let first = match mapped {
             Some(first) => first,
             None => {
@@ -199,6 +207,11 @@ impl Graph {
         };
         self.pool.with(run).map_err(|what| EncodeError::Runtime { what })?
     }
+}
+
+/// What a thread came to; if it panicked, so does whoever asks.
+pub(super) fn joined<T>(thread: ScopedJoinHandle<'_, T>) -> T {
+    thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
 }
 
 /// A session with what it needs to live.

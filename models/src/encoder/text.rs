@@ -3,7 +3,7 @@
 use ekphrasis_embed::{Embedding, EncodeError, Space, TextEncoder};
 use ort::value::{TensorElementType, TensorRef};
 
-use super::session::{Graph, Inputs};
+use super::session::{Graph, Inputs, joined};
 use super::tokens::{Batch, TokenInput, Tokens};
 use crate::manifest::TextTower;
 use crate::model::{Model, ModelError};
@@ -42,8 +42,13 @@ impl OrtTextEncoder {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let tower = model.manifest().text().clone();
-        let tokens = Tokens::read(model, &tower)?;
-        let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions)?;
+        // Side by side: either takes some tens of milliseconds of a first query.
+        let (tokens, graph) = std::thread::scope(|scope| {
+            let tokens = scope.spawn(|| Tokens::read(model, &tower));
+            let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions);
+            (joined(tokens), graph)
+        });
+        let (tokens, graph) = (tokens?, graph?);
         let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
         let (inputs, chunk) = inputs(&graph, tower.context).map_err(bad)?;
         graph.check_embedding(&tower.output, model.space().dim()).map_err(bad)?;

@@ -93,7 +93,8 @@ impl LibraryUsual {
         {
             return Ok(usual);
         }
-        let sample = sample(store)?;
+        let sample = store.sample(Kind::Image, SAMPLE)?.into_iter();
+        let sample: Vec<Embedding> = sample.map(|(_, embedding)| embedding).collect();
         let usual = match asked {
             Asked::Words => confidence.usual_for_words(&sample),
             Asked::Picture => confidence.usual_for_pictures(&sample),
@@ -101,13 +102,6 @@ impl LibraryUsual {
         lock(&self.known).insert(asked, (now, usual));
         Ok(usual)
     }
-}
-
-/// Some pictures of the store. The order of ids is one of chance.
-fn sample(store: &LocalStore) -> Result<Vec<Embedding>, EngineError> {
-    let items = store.scan(None, SAMPLE, &Filter::of_kind(Kind::Image))?;
-    let ids: Vec<_> = items.iter().map(|item| item.id).collect();
-    Ok(store.embeddings(&ids)?.into_iter().flatten().collect())
 }
 
 /// What the sums of one cosine differ by, taken in two orders: its own score is not ahead of it.
