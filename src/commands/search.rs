@@ -93,7 +93,11 @@ fn answer(global: &Global, request: &SearchRequest, store: Option<&str>) -> Resu
         return Ok(reply);
     }
     let engine = open_to_read(global)?;
-    let reply = as_wire(&engine.search(request)?, request);
+    let found = std::thread::scope(|scope| {
+        scope.spawn(|| engine.warm_up());
+        engine.search(request)
+    });
+    let reply = as_wire(&found?, request);
     // The process ends in a moment; to give back piece by piece what was loaded takes a
     // twentieth of it, and whoever only reads has nothing to finish.
     std::mem::forget(engine);

@@ -90,23 +90,17 @@ impl Graph {
             let sums: Vec<_> = sums.map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
         });
-        // What was prepared is named by the checksums that the files have to have; that they do is
-        // found out meanwhile.
-        let (read, mapped) = std::thread::scope(|scope| {
-            let read = scope.spawn(|| -> Result<_, ModelError> {
-                Ok((model.read(file)?, Beside::of(model, file, external)?))
-            });
-            let mapped = place.as_ref().and_then(|place| {
-                let bytes = place.open()?;
-                // It was whole, so it is the runtime that does not take it any more.
-                map(runtime, bytes).inspect_err(|_| place.discard()).ok()
-            });
-            (joined(read), mapped)
+        // What was prepared has a checksum of its own, and is named by those that the files have to
+        // have. So the files are read only where it is not there; `ek doctor` reads them all.
+        let mapped = place.as_ref().and_then(|place| {
+            let bytes = place.open()?;
+            // It was whole, so it is the runtime that does not take it any more.
+            map(runtime, bytes).inspect_err(|_| place.discard()).ok()
         });
-        let (bytes, beside) = read?;
         let first = match mapped {
             Some(first) => first,
             None => {
+                let (bytes, beside) = (model.read(file)?, Beside::of(model, file, external)?);
                 let built = match &place {
                     Some(place) => prepare(runtime, &bytes, &beside, place),
                     None => build(runtime, &bytes, &beside),
@@ -120,14 +114,17 @@ impl Graph {
         let inputs = first.session().inputs().iter().map(input).collect::<Result<_, _>>();
         let inputs = inputs.map_err(graph_error)?;
         let outputs = first.session().outputs().iter().filter_map(output).collect();
-        let (model, runtime, file) = (model.clone(), runtime.clone(), file.to_owned());
+        let (model, runtime) = (model.clone(), runtime.clone());
+        let (file, external) = (file.to_owned(), external.to_vec());
         let pool = Pool::new(first, sessions, move || {
             if let Some(bytes) = place.as_ref().and_then(Place::open)
                 && let Ok(live) = map(&runtime, bytes)
             {
                 return Ok(live);
             }
+            let fail = |e: ModelError| e.to_string();
             let bytes = model.read(&file).map_err(|e| e.to_string())?;
+            let beside = Beside::of(&model, &file, &external).map_err(fail)?;
             build(&runtime, &bytes, &beside).map_err(|e| e.to_string())
         });
         Ok(Self { pool, inputs, outputs })

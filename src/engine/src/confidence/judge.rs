@@ -133,6 +133,21 @@ pub(crate) struct Judged {
 }
 
 impl Engine {
+    /// Gets ready what a first search needs beside the text tower, while that is loaded by another
+    /// thread: what the library usually scores, and what the store makes when it is first asked.
+    /// What cannot be had is met again by the search, which says so.
+    pub fn warm_up(&self) {
+        let store = self.store();
+        if let Ok(Some(confidence)) = self.towers.confidence() {
+            let _ = self.usual.get(&confidence, store, Asked::Words);
+        }
+        let Ok(sample) = store.sample(Kind::Image, 1) else { return };
+        for (_, like) in sample {
+            let query = Query { vector: Some(like), k: LOOKED_AT, ..Query::default() };
+            let _ = store.search(&query);
+        }
+    }
+
     /// Looks at a query's best hits among the pictures that its filter lets through, by vector and
     /// those that hold all of its words, but
     /// for those that it asks by and those that were judged: they would fit themselves. `None` if
