@@ -1,7 +1,7 @@
 //! How does the word index keep up with the catalogue?
 //!
 //! The writer notes every change at once and commits the index when someone
-//! searches words, at most a second later while it writes on, and on closing.
+//! searches words, now and then while it writes on, and on closing.
 //! What was noted since is found in a small index in memory beside it, so that
 //! searching while much is written does not wait for the disk each time. A reader
 //! takes what is on disk when words are first searched, and has an index in memory,
@@ -21,8 +21,13 @@ use crate::{Item, Seq, StoreError};
 /// How often a word index is opened that cannot be.
 const TRIES: usize = 3;
 
-/// While writing, the index is committed this often (searching commits, too).
-const COMMIT_AFTER: Duration = Duration::from_secs(1);
+/// While writing, the index is committed after so many changes, or so long (searching commits,
+/// too). A commit takes some 13 ms of the processor for a few words as for many, and leaves
+/// segments that have to be merged; what is not committed is read again by whoever opens the store.
+const CHANGES: usize = 1024;
+const COMMIT_AFTER: Duration = Duration::from_secs(10);
+/// It is never committed more often than this, however many changes there are.
+const COMMIT_NOT_BEFORE: Duration = Duration::from_secs(1);
 
 pub(super) struct TextState {
     /// What is on disk: `None` if it is not open yet, or of no use.
@@ -140,8 +145,10 @@ impl TextState {
         added: impl Iterator<Item = (u64, &'a Item)>,
         dead: &[u64],
     ) {
-        let due = self.committed.elapsed() > COMMIT_AFTER;
+        let since = self.committed.elapsed();
         let (Some(index), newer) = (&mut self.index, &mut self.newer) else { return };
+        let many = index.pending() >= CHANGES && since > COMMIT_NOT_BEFORE;
+        let due = many || since > COMMIT_AFTER;
         let noted = || -> Result<(), TextError> {
             dead.iter().for_each(|&row| index.remove(row));
             for (row, item) in added {

@@ -9,6 +9,7 @@
 mod embedding;
 mod encoder;
 mod pixels;
+mod planes;
 mod preprocess;
 mod scale;
 mod space;

@@ -1,5 +1,6 @@
 //! Given a picture of any size, what exactly does the model see? [`Preprocess`] says.
 
+use crate::planes::{self, Channel};
 use crate::scale::{crop_centre, pad_centre, scale};
 use crate::{Interpolation, Pixels, PixelsError, View};
 
@@ -212,6 +213,15 @@ impl Preprocess {
     }
 
     fn pixels_of(&self, picture: &Pixels, view: &View) -> Result<Pixels, PreprocessError> {
+        let fitted = self.fitted(picture, view)?;
+        Ok(match self.resize {
+            Resize::Pad { fill } => pad_centre(&fitted, self.size, fill),
+            Resize::Exact | Resize::ShortestEdge(_) => fitted,
+        })
+    }
+
+    /// What the model will see, without what is filled up.
+    fn fitted(&self, picture: &Pixels, view: &View) -> Result<Pixels, PreprocessError> {
         // By its own size, so that what is rounded does not depend on the decoder.
         let (w, h) = (view.width, view.height);
         let shape = |source| PreprocessError::Shape { width: w, height: h, source };
@@ -228,13 +238,12 @@ impl Preprocess {
                 let scaled = self.scale(picture, view, nw, nh).map_err(shape)?;
                 Ok(crop_centre(&scaled, size))
             }
-            Resize::Pad { fill } => {
+            Resize::Pad { .. } => {
                 let fit = |side: u32| {
                     let ratio = f64::from(side) / f64::from(w.max(h));
                     ((f64::from(size) * ratio).round() as u32).max(1)
                 };
-                let scaled = self.scale(picture, view, fit(w), fit(h)).map_err(shape)?;
-                Ok(pad_centre(&scaled, size, fill))
+                self.scale(picture, view, fit(w), fit(h)).map_err(shape)
             }
         }
     }
@@ -244,7 +253,7 @@ impl Preprocess {
     /// # Errors
     /// As [`Preprocess::pixels`].
     pub fn tensor(&self, picture: &Pixels) -> Result<ImageTensor, PreprocessError> {
-        Ok(self.normalise(&self.pixels(picture)?))
+        self.tensor_of(picture, &View::of(picture))
     }
 
     /// The model's input for a picture that was decoded smaller than it is. The view
@@ -253,23 +262,26 @@ impl Preprocess {
     /// # Errors
     /// As [`Preprocess::pixels`].
     pub fn tensor_of(&self, picture: &Pixels, view: &View) -> Result<ImageTensor, PreprocessError> {
-        Ok(self.normalise(&self.pixels_of(picture, view)?))
+        Ok(self.normalise(&self.fitted(picture, view)?))
     }
 
+    /// The input for pixels that are at most as large, in its middle.
     fn normalise(&self, pixels: &Pixels) -> ImageTensor {
-        let picture = pixels.rgb().as_chunks::<3>().0;
-        let mut data = Vec::with_capacity(picture.len() * 3);
-        for channel in 0..3 {
-            let scale = 1.0 / (255.0 * self.std[channel]);
-            let shift = self.mean[channel] / self.std[channel];
+        let fill = match self.resize {
+            Resize::Pad { fill } => fill,
+            // They are exactly as large.
+            Resize::Exact | Resize::ShortestEdge(_) => [0; 3],
+        };
+        let channels = std::array::from_fn(|channel| {
             let source = match self.channels {
                 ChannelOrder::Rgb => channel,
                 ChannelOrder::Bgr => 2 - channel,
             };
-            let levels: [f32; 256] = std::array::from_fn(|level| level as f32 * scale - shift);
-            data.extend(picture.iter().map(|px| levels[usize::from(px[source])]));
-        }
-        ImageTensor { size: self.size, data }
+            let scale = 1.0 / (255.0 * self.std[channel]);
+            let shift = self.mean[channel] / self.std[channel];
+            Channel { source, scale, shift, fill: fill[source] }
+        });
+        ImageTensor { size: self.size, data: planes::of(pixels, self.size, channels) }
     }
 
     fn scale(
@@ -341,6 +353,32 @@ mod tests {
         let dark = out.rgb().chunks(3).filter(|px| px[0] == 9).count();
         assert_eq!(dark, 8 * 4, "the middle half of the rows");
         assert_eq!(&out.rgb()[..3], [255, 255, 255]);
+    }
+
+    /// What is filled up, and which part of the input is the picture, is said in one place for
+    /// pixels and in another for numbers.
+    #[test]
+    fn numbers_are_those_of_the_pixels() {
+        let fill = [9, 200, 77];
+        for (w, h) in [(20, 10), (7, 30), (5, 5), (1, 90), (45, 44)] {
+            let rgb = (0..w * h * 3).map(|i| (i * 37 % 251) as u8).collect();
+            let picture = Pixels::new(w, h, rgb).expect("valid");
+            for resize in [Resize::Pad { fill }, Resize::Exact, Resize::ShortestEdge(35)] {
+                for order in [ChannelOrder::Rgb, ChannelOrder::Bgr] {
+                    let p = preprocess(33, resize).in_order(order);
+                    let seen = p.pixels(&picture).expect("small");
+                    let expected: Vec<f32> = (0..3)
+                        .flat_map(|channel| {
+                            let source =
+                                if order == ChannelOrder::Bgr { 2 - channel } else { channel };
+                            let levels = seen.rgb().chunks(3).map(move |px| px[source]);
+                            levels.map(|level| f32::from(level) * (1.0 / (255.0 * 0.25)) - 2.0)
+                        })
+                        .collect();
+                    assert_eq!(p.tensor(&picture).expect("small").data(), expected, "{w} × {h}");
+                }
+            }
+        }
     }
 
     #[test]

@@ -7,9 +7,12 @@ use ort::value::TensorRef;
 use super::session::{Graph, Inputs, Real};
 use crate::manifest::ImageTower;
 use crate::model::{Model, ModelError};
+use crate::provider::Provider;
 use crate::runtime::Runtime;
 
-/// Pictures in one run; larger batches are cut, so that memory stays bounded.
+/// Pictures in one run of a device; larger batches are cut, so that memory stays bounded. A
+/// processor's core gains nothing by several, and takes as many times the memory
+/// (`cargo bench -p ekphrasis-engine --bench pipeline -- --batches`).
 const CHUNK: usize = 16;
 
 /// The picture tower of a model on ONNX Runtime.
@@ -45,6 +48,7 @@ impl OrtImageEncoder {
         }
         let chunk = match shape[0] {
             1 => 1,
+            n if n < 0 && runtime.provider() == Provider::Cpu => 1,
             n if n < 0 => CHUNK,
             n => return Err(bad(format!("expected a batch of any size or of 1, got {n}"))),
         };
@@ -95,11 +99,14 @@ impl OrtImageEncoder {
             self.graph.output(name).map_err(|what| EncodeError::Runtime { what })?;
         }
         let mut all = vec![Vec::new(); names.len()];
-        let mut data = Vec::new();
         for chunk in batch.chunks(self.chunk) {
-            data.clear();
-            chunk.iter().for_each(|tensor| data.extend_from_slice(tensor.data()));
-            let parts = self.run(&data, chunk.len(), names)?;
+            let parts = match chunk {
+                [one] => self.run(one.data(), 1, names)?,
+                several => {
+                    let data: Vec<&[f32]> = several.iter().map(ImageTensor::data).collect();
+                    self.run(&data.concat(), several.len(), names)?
+                }
+            };
             all.iter_mut().zip(parts).for_each(|(rows, part)| rows.extend(part));
         }
         Ok(all)

@@ -67,6 +67,41 @@ pub(super) struct Component {
     pub(super) ac: usize,
 }
 
+/// The width and height that a file announces, for those who may not need the rest: tables are
+/// longer to make than a small picture is to decode.
+pub(super) fn size(bytes: &[u8]) -> Option<(u32, u32)> {
+    let mut rest = bytes.strip_prefix(b"\xFF\xD8")?;
+    loop {
+        match segment(&mut rest)? {
+            (SOF0 | SOF1, &[_, h1, h2, w1, w2, ..]) => {
+                let side = |bytes| u32::from(u16::from_be_bytes(bytes));
+                return Some((side([w1, w2]), side([h1, h2])));
+            }
+            (SOS | EOI, _) => return None,
+            _ => {}
+        }
+    }
+}
+
+/// The next segment, its marker and its body.
+fn segment<'a>(rest: &mut &'a [u8]) -> Option<(u8, &'a [u8])> {
+    loop {
+        let (&[first, marker], after) = rest.split_first_chunk()?;
+        if first != 0xFF {
+            return None;
+        }
+        if marker == 0xFF {
+            *rest = &rest[1..];
+            continue;
+        }
+        let (length, after) = after.split_first_chunk()?;
+        let length = usize::from(u16::from_be_bytes(*length)).checked_sub(2)?;
+        let (body, after) = after.split_at_checked(length)?;
+        *rest = after;
+        return Some((marker, body));
+    }
+}
+
 /// Reads the segments; `None` for anything that is not decoded here.
 pub(super) fn read(bytes: &[u8]) -> Option<Header<'_>> {
     let mut header = Header {
@@ -83,18 +118,7 @@ pub(super) fn read(bytes: &[u8]) -> Option<Header<'_>> {
     let mut adobe = None;
     let mut rest = bytes.strip_prefix(b"\xFF\xD8")?;
     loop {
-        let (&[first, marker], after) = rest.split_first_chunk()?;
-        if first != 0xFF {
-            return None;
-        }
-        if marker == 0xFF {
-            rest = &rest[1..];
-            continue;
-        }
-        let (length, after) = after.split_first_chunk()?;
-        let length = usize::from(u16::from_be_bytes(*length)).checked_sub(2)?;
-        let (body, after) = after.split_at_checked(length)?;
-        rest = after;
+        let (marker, body) = segment(&mut rest)?;
         match marker {
             SOF0 | SOF1 => header.frame(body)?,
             DHT => read_codes(body, &mut codes)?,

@@ -59,11 +59,11 @@ pub fn decode_scaled(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Result<Sc
 
 /// The picture by the short way, if it can be had so.
 fn smaller(bytes: &[u8], spare: impl Fn(u32, u32) -> f64) -> Option<Scaled> {
-    let header = header::read(bytes)?;
-    let (width, height) = (header.width, header.height);
+    let (width, height) = header::size(bytes)?;
     Pixels::check_size(width, height).ok()?;
     let spare = spare(width, height);
     let scale = [1u32, 2, 4].into_iter().find(|&scale| f64::from(8 / scale) <= spare)?;
+    let header = header::read(bytes)?;
     // What was cut, or put together from two, is not taken for a picture here either.
     complete::check(bytes).ok()?;
     let orientation = header.exif.and_then(Orientation::from_exif_chunk);

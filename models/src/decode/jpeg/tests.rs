@@ -166,6 +166,7 @@ fn every_processor_gives_the_same_pixels() {
     for name in SHORT {
         let bytes = fixture(name);
         let header = header::read(&bytes).expect(name);
+        assert_eq!(header::size(&bytes), Some((header.width, header.height)), "{name}");
         for pixels in [1, 2, 4] {
             let got = scan::decode(&header, pixels).expect(name);
             assert!(Some(got) == scan::decode_here(&header, pixels), "{name} at {pixels}/8");

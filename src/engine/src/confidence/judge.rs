@@ -137,7 +137,7 @@ impl Engine {
     /// thread: what the library usually scores, and what the store makes when it is first asked.
     /// What cannot be had is met again by the search, which says so.
     pub fn warm_up(&self) {
-        let store = self.store();
+        let store = &self.store;
         if let Ok(Some(confidence)) = self.towers.confidence() {
             let _ = self.usual.get(&confidence, store, Asked::Words);
         }

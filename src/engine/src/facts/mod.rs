@@ -91,7 +91,9 @@ pub(crate) fn of_bytes(path: &Path, bytes: &[u8], seen: Seen) -> Facts {
     }
     // Taken before it is read, so that what changes meanwhile is seen next time.
     facts.beside = sidecar::stamp(path, |_| true);
-    words.add(sidecar::read(path));
+    if facts.beside.is_some() {
+        words.add(sidecar::read(path));
+    }
     facts.taken = facts.taken.or(words.taken);
     facts.texts = words.texts;
     facts.keywords = words.keywords;

@@ -73,6 +73,8 @@ type Tell<'a> = &'a mut dyn FnMut(&mut Progress, &Path);
 pub(super) struct Committer<'a> {
     engine: &'a Engine,
     captions: &'a Captions,
+    /// Whether nothing was in the store when the run began.
+    blank: bool,
     ready: Vec<Record>,
     new_failures: Vec<Failure>,
     new_judged: Vec<Judged>,
@@ -88,10 +90,11 @@ pub(super) struct Committer<'a> {
 }
 
 impl<'a> Committer<'a> {
-    pub(super) fn new(engine: &'a Engine, captions: &'a Captions) -> Self {
+    pub(super) fn new(engine: &'a Engine, captions: &'a Captions, blank: bool) -> Self {
         Self {
             engine,
             captions,
+            blank,
             ready: Vec::with_capacity(BATCH),
             new_failures: Vec::new(),
             new_judged: Vec::new(),
@@ -345,7 +348,10 @@ impl<'a> Committer<'a> {
         if let Some(words) = self.captions.of(path) {
             return Ok(words.clone());
         }
-        let before = self.engine.store.items(&[id])?.pop().flatten();
+        let before = match self.blank {
+            true => None,
+            false => self.engine.store.items(&[id])?.pop().flatten(),
+        };
         // Words belong to the picture, also where it took the name of another.
         let has_words = |item: &Item| item.text.is_some() || !item.tags.is_empty();
         let moved_from = moved_from.filter(has_words);

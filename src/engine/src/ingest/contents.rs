@@ -37,6 +37,8 @@ pub(super) struct Known {
 /// The contents that the store has and this run meets.
 pub(super) struct Contents<'a> {
     store: &'a LocalStore,
+    /// Whether nothing was in it when the run began.
+    blank: bool,
     roots: Vec<PathBuf>,
     met: Mutex<Met>,
 }
@@ -49,13 +51,16 @@ struct Met {
 }
 
 impl<'a> Contents<'a> {
-    pub(super) fn new(store: &'a LocalStore) -> Result<Self, StoreError> {
-        Ok(Self { store, roots: store.roots()?, met: Mutex::default() })
+    /// Of a store that is `blank` only what this run brought is known.
+    pub(super) fn new(store: &'a LocalStore, blank: bool) -> Result<Self, StoreError> {
+        Ok(Self { store, blank, roots: store.roots()?, met: Mutex::default() })
     }
 
     /// Where the content of the file at `path` stands.
     pub(super) fn look_up(&self, path: &Path, content: &Content) -> Result<Standing, StoreError> {
-        if let Some(known) = self.known(path, content)? {
+        if !self.blank
+            && let Some(known) = self.known(path, content)?
+        {
             return Ok(Standing::Known(Box::new(known)));
         }
         let mut met = self.met.lock().unwrap_or_else(PoisonError::into_inner);

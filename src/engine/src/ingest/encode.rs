@@ -10,8 +10,9 @@ use super::prepare::Prepared;
 use super::queue::{Giver, Taker};
 use crate::Towers;
 
-/// Pictures embedded at once. Whether more or fewer would be faster: `cargo bench -p
-/// ekphrasis-engine --bench pipeline -- --batches`, not run yet.
+/// Pictures given to the encoder at once, for devices that gain by it. A processor does not
+/// (`cargo bench -p ekphrasis-engine --bench pipeline -- --batches`), and its encoder takes them
+/// one after the other.
 pub(super) const BATCH: usize = 4;
 
 /// Takes pictures until there are no more.

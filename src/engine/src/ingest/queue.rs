@@ -102,20 +102,22 @@ impl<T> Taker<'_, T> {
         self.take_some(1).pop()
     }
 
-    /// The next things: waits for one, and takes up to `most` that are there then.
-    /// Empty if no more will come.
+    /// The next things: waits for one, and takes up to `most` that are there then, but no more
+    /// than its share with the other takers: of the last ones each gets some. Empty if no more
+    /// will come.
     pub(super) fn take_some(&self, most: usize) -> Vec<T> {
         let queue = self.0;
         let mut state = queue.lock();
         while state.waiting.is_empty() && state.givers > 0 {
             state = queue.filled.wait(state).unwrap_or_else(PoisonError::into_inner);
         }
-        let count = most.max(1).min(state.waiting.len());
-        let mut taken = Vec::with_capacity(count);
-        for (thing, weight) in state.waiting.drain(..count).collect::<Vec<_>>() {
-            state.weight -= weight;
-            taken.push(thing);
-        }
+        let count = most.max(1).min(state.waiting.len().div_ceil(state.takers));
+        let State { waiting, weight: left, .. } = &mut *state;
+        let take = |(thing, weight)| {
+            *left -= weight;
+            thing
+        };
+        let taken = waiting.drain(..count).map(take).collect();
         drop(state);
         queue.emptied.notify_all();
         taken
@@ -181,6 +183,16 @@ mod tests {
         });
         assert_eq!((count.into_inner(), sum.into_inner()), (2000, 2000 * 1999 / 2));
         assert_eq!(queue.lock().weight, 0);
+    }
+
+    #[test]
+    fn the_last_ones_are_shared() {
+        let queue = Queue::new(9, u64::MAX);
+        let (giver, takers) = (queue.giver(), [queue.taker(), queue.taker()]);
+        assert!((0..9).all(|i| giver.give(i, 0)));
+        drop(giver);
+        let counts = [0, 1, 0, 1, 0].map(|i| takers[i].take_some(4).len());
+        assert_eq!(counts, [4, 3, 1, 1, 0]);
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
-use ekphrasis_index::{ItemId, Judged, StoreRead};
+use ekphrasis_index::{Filter, ItemId, Judged, StoreRead};
 
 use super::captions::Captions;
 use super::clock::Clock;
@@ -26,6 +26,8 @@ use crate::{Engine, EngineError, Progress};
 const AHEAD: usize = 1 << 16;
 /// Outcomes that wait for the one who commits. They have no pixels any more.
 const OUTCOMES: usize = 256;
+/// Files that are read ahead of each who decodes.
+const FILES: usize = 16;
 
 /// Which decoders judged the files in the ledger. When they have learnt something, the
 /// number changes and all get another chance.
@@ -132,10 +134,12 @@ impl Engine {
         ekphrasis_models::set_decode_memory(shares.decode);
         let towers = Arc::clone(&self.towers);
         let (clock, found) = (Clock::default(), Found::default());
-        let contents = Contents::new(&self.store)?;
+        // In an empty store nothing is looked for: not what is in a file, nor its words.
+        let blank = self.store.count(&Filter::default())? == 0;
+        let contents = Contents::new(&self.store, blank)?;
         let room = Room::of(shares.files);
         let tasks = Queue::<Task>::new(AHEAD, u64::MAX);
-        let loaded = Queue::<Loaded<'_>>::new(64 * workers, u64::MAX);
+        let loaded = Queue::<Loaded<'_>>::new(FILES * workers, u64::MAX);
         let prepared = Queue::<Prepared>::new(encode::BATCH * workers, shares.tensors);
         let done = Queue::<Outcome>::new(OUTCOMES, u64::MAX);
         let out = Out {
@@ -158,7 +162,7 @@ impl Engine {
         };
         let preparer = Preparer { towers: &*towers, clock: &clock, stop };
 
-        let mut committer = Committer::new(self, captions);
+        let mut committer = Committer::new(self, captions, blank);
         let mut progress = Progress::default();
         let mut pace = Pace::default();
         let outcome = std::thread::scope(|scope| {
