@@ -1,5 +1,7 @@
 //! `--store`: several workers and whoever searches share a store on a Milvus server.
 
+mod secure;
+
 use std::collections::BTreeSet;
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};

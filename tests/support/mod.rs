@@ -3,6 +3,8 @@
 pub(crate) mod browser;
 pub(crate) mod hub;
 #[cfg(feature = "milvus")]
+mod certificate;
+#[cfg(feature = "milvus")]
 mod milvus;
 mod python;
 #[cfg(feature = "milvus")]
@@ -17,8 +19,12 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 #[cfg(feature = "milvus")]
+pub(crate) use certificate::certificate;
+#[cfg(feature = "milvus")]
 pub(crate) use milvus::Milvus;
 pub(crate) use python::python;
+#[cfg(feature = "milvus")]
+pub(crate) use python::serve;
 #[cfg(feature = "milvus")]
 pub(crate) use s3::S3;
 pub(crate) use server::Server;

@@ -53,7 +53,7 @@ pub use api::{
 };
 pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};
-pub use config::{Config, ConfigError, Flags, HubSettings, S3Settings};
+pub use config::{Config, ConfigError, Flags, HubSettings, S3Settings, Secret};
 pub use copy::{CopyOptions, CopyReport, StoreAt};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
