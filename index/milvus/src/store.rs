@@ -42,7 +42,8 @@ pub enum Open {
 ///   them counts alike. Scores are the server's BM25.
 /// - `exact` brings all vectors that pass the filter here: right, and slow.
 /// - The nearest 128 are cut from one ranking; on later pages somebody may come twice or not
-///   at all, since each page asks the server's graph anew. No page goes beyond the 16,384th.
+///   at all, since each page asks the server's graph anew. A page that reaches beyond the 16,384th,
+///   where there are more, is `Unsupported`.
 /// - Parts of a filter that the server cannot check (`path:`, `name:`, `camera:`, `lens:`,
 ///   `near:`, and whatever has a `*` or `?`) are checked here, over all items that the other
 ///   parts let through.

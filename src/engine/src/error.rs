@@ -124,3 +124,19 @@ impl EngineError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a store does not do is for whoever asks to put otherwise: 422 over HTTP.
+    #[test]
+    fn what_a_store_does_not_do_is_the_requests_fault() {
+        let (at, what) = ("milvus://h/c".into(), "hits beyond number 16384".into());
+        let error = EngineError::from(StoreError::Unsupported { at, what });
+        assert_eq!(error.fault(), Fault::User);
+        let (at, why) = ("milvus://h/c".into(), "nobody answers".into());
+        let error = EngineError::from(StoreError::Remote { at, doing: "search", why });
+        assert_eq!(error.fault(), Fault::Environment);
+    }
+}

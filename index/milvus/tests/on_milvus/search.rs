@@ -122,6 +122,47 @@ fn an_answer_that_the_server_cuts_is_never_taken_for_the_whole() {
     assert!(error.to_string().contains("narrow it by"), "{error}");
 }
 
+/// A server tells of so many hits and no more. What lies beyond is never an empty page.
+#[test]
+fn a_page_beyond_what_the_server_tells_of_is_refused() {
+    let mut random = Random(37);
+    let (oracle, address) = (MemoryStore::new(&space()), new_store(&space()).address().clone());
+    let options = Options { most_hits: 20, compared: 10, ..options() };
+    let store = MilvusStore::open(&address, &space(), Open::Existing, options).expect("opened");
+    let records: Vec<_> = (0..60)
+        .map(|n| {
+            let tags = if n < 3 { vec!["few".into()] } else { vec![] };
+            let item = Item { tags, ..Item::of_text(&format!("alpha number {n}")) };
+            Record { item, embedding: random.embedding(&space()) }
+        })
+        .collect();
+    store.upsert(&records).expect("written");
+    oracle.upsert(&records).expect("written");
+    let vector = Some(random.embedding(&space()));
+    let by_vector = Query { vector, k: 10, ..Query::default() };
+    let by_words = Query { words: Some("alpha".into()), vector: None, ..by_vector.clone() };
+    let by_both = Query { words: Some("alpha".into()), ..by_vector.clone() };
+    for query in [&by_vector, &by_words, &by_both] {
+        let last = Query { offset: 10, ..query.clone() };
+        assert_eq!(store.search(&last).expect("searched").len(), 10);
+        let beyond = Query { offset: 11, ..query.clone() };
+        let error = store.search(&beyond).expect_err("the 21st is not told of");
+        assert!(error.is_user_fault(), "{error}");
+        for part in ["beyond number 20", "to number 21", "narrow", &address.to_string()] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+        let filter: Filter = "tag:few".parse::<ekphrasis_index::Expr>().expect("a filter").into();
+        let beyond_all = Query { filter, ..beyond };
+        assert_eq!(store.search(&beyond_all).expect("all are told of").len(), 0);
+    }
+    // Compared here, it is as long as there are some.
+    let exact = Query { exact: true, offset: 15, ..by_vector };
+    let [here, there] =
+        [&store as &dyn StoreRead, &oracle].map(|s| s.search(&exact).expect("searched"));
+    let ids = |hits: &[ekphrasis_index::Hit]| hits.iter().map(|h| h.id).collect::<Vec<_>>();
+    assert_eq!((ids(&here), here.len()), (ids(&there), 10));
+}
+
 #[test]
 fn words_are_explained_and_meanings_scored() {
     let mut random = Random(33);
