@@ -1,6 +1,7 @@
 //! `--store`: several workers and whoever searches share a store on a Milvus server.
 
 mod secure;
+mod switched;
 
 use std::collections::BTreeSet;
 use std::process::{Child, Stdio};

@@ -158,12 +158,16 @@ impl MilvusStore {
         A: Answer,
     {
         let answer = self.client.call_about(doing, method, request, Some(&self.collection))?;
-        answer.ok_or_else(|| no_store(&self.client))
+        answer.ok_or_else(|| {
+            let name = &self.collection;
+            let why = format!("its collection {name} was dropped; ask again if another one serves");
+            self.client.failed(doing, why)
+        })
     }
 }
 
 fn no_store(client: &Client) -> StoreError {
-    client.failed("be opened", "there is none yet")
+    client.failed("be opened", "there is none (any more); ek index --store makes one")
 }
 
 impl StoreRead for MilvusStore {

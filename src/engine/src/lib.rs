@@ -106,7 +106,8 @@ pub use ekphrasis_index::{
 };
 #[cfg(feature = "milvus")]
 pub use ekphrasis_milvus::{
-    Address as MilvusAddress, Options as MilvusOptions, Token as MilvusToken,
+    Address as MilvusAddress, MilvusStore, Open as MilvusOpen, Options as MilvusOptions,
+    Token as MilvusToken,
 };
 pub use ekphrasis_models::{
     AcceptRate, Bridge, BridgeFigures, ImportOptions, Imported, LabelCalibration, Lexicon,

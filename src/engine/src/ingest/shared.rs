@@ -12,11 +12,14 @@ use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ekphrasis_embed::ImageEncoder;
-use ekphrasis_index::{Expr, Facts, Failure, Filter, Item, ItemId, Kind, Pattern, Record, Term};
+use ekphrasis_index::{
+    Expr, Facts, Failure, Filter, Item, ItemId, Kind, Pattern, Record, StoreRead, StoreWrite, Term,
+};
+use ekphrasis_milvus::MilvusStore;
 
 use super::captions::{Captions, Words};
 use super::clock::Clock;
@@ -138,46 +141,32 @@ impl SharedEngine {
             Ok(clock.walk.elapsed(|| walker.list()))
         };
         let listed = list()?;
-        let (engine, report) = (self, IndexReport::default());
-        let mut run = Run {
-            engine,
-            captions: &captions,
-            options,
-            clock: &clock,
-            begun,
-            report,
-            on_progress,
-            stop,
-        };
-        for (path, reason) in &listed.failures {
-            run.fail(path.clone(), reason.clone());
-        }
-        let own: Vec<_> =
-            listed.files.iter().filter(|f| options.part.has(ItemId::for_path(&f.0))).collect();
-        let mut pieces: Vec<_> =
-            own.chunks((own.len() / PIECES).clamp(FEWEST, LOOKED_UP)).collect();
-        shuffle(&mut pieces);
-        for some in pieces {
-            if stop.load(Ordering::Relaxed) {
-                break;
+        loop {
+            let run = Run {
+                engine: self,
+                store: self.store()?,
+                captions: &captions,
+                options,
+                clock: &clock,
+                begun,
+                report: IndexReport::default(),
+                on_progress,
+                stop,
+            };
+            if let Some(mut report) = run.over(&listed, &list)? {
+                report.stopped = stop.load(Ordering::Relaxed);
+                report.progress.seconds = begun.elapsed().as_secs_f64();
+                report.stages = clock.stages();
+                return Ok(report);
             }
-            let (tasks, before) = run.what_is_new(some)?;
-            run.embed(tasks, &before)?;
         }
-        if !stop.load(Ordering::Relaxed) {
-            run.standalone_texts()?;
-            run.forget_the_gone(&listed, &list)?;
-        }
-        let mut report = run.report;
-        report.stopped = stop.load(Ordering::Relaxed);
-        report.progress.seconds = begun.elapsed().as_secs_f64();
-        report.stages = clock.stages();
-        Ok(report)
     }
 }
 
 struct Run<'a> {
     engine: &'a SharedEngine,
+    /// The generation that served when it began.
+    store: Arc<MilvusStore>,
     captions: &'a Captions,
     options: &'a SharedIndexOptions,
     clock: &'a Clock,
@@ -188,6 +177,46 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Does all of it. `None` if another generation came to serve meanwhile: what is brought in
+    /// has to be looked up there from the start.
+    fn over(
+        mut self,
+        listed: &Listed,
+        list: &dyn Fn() -> Result<Listed, EngineError>,
+    ) -> Result<Option<IndexReport>, EngineError> {
+        for (path, reason) in &listed.failures {
+            self.fail(path.clone(), reason.clone());
+        }
+        let part = self.options.part;
+        let own: Vec<_> =
+            listed.files.iter().filter(|f| part.has(ItemId::for_path(&f.0))).collect();
+        let mut pieces: Vec<_> =
+            own.chunks((own.len() / PIECES).clamp(FEWEST, LOOKED_UP)).collect();
+        shuffle(&mut pieces);
+        for some in pieces {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            let (tasks, before) = self.what_is_new(some)?;
+            self.embed(tasks, &before)?;
+        }
+        if !self.stop.load(Ordering::Relaxed) {
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            self.standalone_texts()?;
+            self.forget_the_gone(listed, list)?;
+        }
+        Ok(Some(self.report))
+    }
+
+    fn still_serves(&self) -> Result<bool, EngineError> {
+        Ok(Arc::ptr_eq(&self.engine.store()?, &self.store))
+    }
+
     /// The files that are not in the store as they are now, and the items that they were. Those
     /// of which only the words changed are dealt with.
     fn what_is_new(
@@ -195,7 +224,7 @@ impl Run<'_> {
         files: &[&(PathBuf, Seen)],
     ) -> Result<(Vec<Task>, HashMap<PathBuf, Item>), EngineError> {
         let ids: Vec<ItemId> = files.iter().map(|file| ItemId::for_path(&file.0)).collect();
-        let known = self.engine.store.items(&ids)?;
+        let known = self.store.items(&ids)?;
         let (mut tasks, mut before) = (vec![], HashMap::new());
         let (mut reworded, mut beside) = (vec![], Beside::default());
         for ((path, seen), item) in files.iter().zip(known) {
@@ -223,7 +252,7 @@ impl Run<'_> {
             }
         }
         let ids: Vec<ItemId> = reworded.iter().map(|item| item.id).collect();
-        let vectors = self.engine.store.embeddings(&ids)?;
+        let vectors = self.store.embeddings(&ids)?;
         let records = reworded.into_iter().zip(vectors);
         let records = records.filter_map(|(item, own)| Some(Record { item, embedding: own? }));
         self.send(records.collect())?;
@@ -317,8 +346,8 @@ impl Run<'_> {
         // A text that the store does not keep is one of a picture that it does not keep.
         self.send_texts(items, false)?;
         let clock = self.clock;
-        let store = &*self.engine.store;
-        let refused = clock.commit.elapsed(|| upsert_what_can_be(store, &pictures))?;
+        let store = Arc::clone(&self.store);
+        let refused = clock.commit.elapsed(|| upsert_what_can_be(&*store, &pictures))?;
         for record in pictures {
             let path = record.item.path.unwrap_or_default();
             match refused.iter().find(|(id, _)| *id == record.item.id) {
@@ -335,7 +364,7 @@ impl Run<'_> {
     /// Stores texts; those that are there need not be encoded again, and are only written anew
     /// if they are to `replace` what differs.
     fn send_texts(&self, items: Vec<Item>, replace: bool) -> Result<SentTexts, EngineError> {
-        let store = &self.engine.store;
+        let store = &*self.store;
         let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
         let known = store.items(&ids)?;
         let is_due = |item: &Item, known: &Option<Item>| {
@@ -349,7 +378,7 @@ impl Run<'_> {
             let embedding = self.engine.embed_text(&text)?;
             records.push(Record { item, embedding });
         }
-        let refused = self.clock.commit.elapsed(|| upsert_what_can_be(&**store, &records))?;
+        let refused = self.clock.commit.elapsed(|| upsert_what_can_be(store, &records))?;
         let text_of = |id| records.iter().find(|r| r.item.id == id)?.item.text.clone();
         let named = |(id, what)| (text_of(id).unwrap_or_default(), what);
         Ok(SentTexts {
@@ -398,7 +427,7 @@ impl Run<'_> {
         let there = There::new(&again);
         let gone = missing.into_iter().filter(|(_, path)| there.lacks(path));
         let gone: Vec<ItemId> = gone.map(|(id, _)| id).collect();
-        self.report.progress.removed += self.engine.store.delete(&gone)?;
+        self.report.progress.removed += self.store.delete(&gone)?;
         Ok(())
     }
 
@@ -412,7 +441,7 @@ impl Run<'_> {
             let filter = Filter { kind: Some(Kind::Image), expr: folder.map(Expr::from) };
             let mut after = None;
             loop {
-                let items = self.engine.store.scan(after, SCANNED, &filter)?;
+                let items = self.store.scan(after, SCANNED, &filter)?;
                 let Some(last) = items.last() else { break };
                 after = Some(last.id);
                 let own = items.into_iter().filter(|item| self.options.part.has(item.id));
