@@ -77,9 +77,13 @@ pub struct Options {
     pub most_hits: usize,
     /// Up to so many rows that pass a filter are compared one by one, if the graph finds too few.
     pub compared: u64,
+    /// How long a search or a count may go through rows one by one, where the server cannot tell
+    /// them apart. What takes longer is `Unsupported`.
+    pub walking: Duration,
 }
 
-/// Four attempts within thirty seconds, bounded consistency, Milvus's own limit of hits.
+/// Four attempts within thirty seconds, bounded consistency, Milvus's own limit of hits, ten minutes
+/// of going through rows.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -89,6 +93,7 @@ impl Default for Options {
             consistency: Consistency::Bounded,
             most_hits: 16_384,
             compared: 20_000,
+            walking: Duration::from_secs(600),
         }
     }
 }

@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "milvus")]
+use std::time::Duration;
 use std::time::Instant;
 
 use ekphrasis_embed::Space;
@@ -92,6 +94,19 @@ impl StoreAt {
             Self::Milvus(address, how) => {
                 let to = MilvusStore::open(address, &space, Open::OrCreate, how.clone())?;
                 Copier::new(&*from, &to, options, &|| Ok(())).run(on_progress, stop)
+            }
+        }
+    }
+
+    /// The same, whose searches and counts go through items one by one for so long at most; those in a
+    /// folder have no need of that.
+    #[cfg(feature = "milvus")]
+    #[must_use]
+    pub fn walking_at_most(self, longest: Duration) -> Self {
+        match self {
+            Self::Folder(data) => Self::Folder(data),
+            Self::Milvus(address, options) => {
+                Self::Milvus(address, Options { walking: longest, ..options })
             }
         }
     }
