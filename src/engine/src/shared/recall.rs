@@ -33,7 +33,6 @@ impl SharedEngine {
     /// # Errors
     /// `Invalid` for no queries or more than 499; otherwise if the store cannot be read.
     pub fn measure_recall(&self, queries: usize) -> Result<SharedRecall, EngineError> {
-        // They are made of the first items that are read.
         if !(1..READ).contains(&queries) {
             return Err(EngineError::Invalid(format!(
                 "expected 1 to {} queries, got {queries}",
@@ -42,7 +41,7 @@ impl SharedEngine {
         }
         let store = self.store()?;
         let (mut after, mut vectors) = (None, 0);
-        let mut probes = None;
+        let mut probes = Probes::of(&*store, queries)?;
         loop {
             let items = store.scan(after, READ, &Filter::default())?;
             let Some(last) = items.last() else { break };
@@ -52,9 +51,8 @@ impl SharedEngine {
             let records: Vec<Record> =
                 own.filter_map(|(item, own)| Some(Record { item, embedding: own? })).collect();
             vectors += records.len() as u64;
-            probes.get_or_insert_with(|| Probes::between(&records, queries)).see(&records);
+            probes.see(&records);
         }
-        let probes = probes.unwrap_or_else(|| Probes::between(&[], 0));
         let (recall, took) = probes.ask(&*store)?;
         let at = |share: usize| {
             let index = (took.len() * share / 100).min(took.len().saturating_sub(1));
