@@ -203,11 +203,19 @@ impl Run<'_> {
             let (tasks, before) = self.what_is_new(some)?;
             self.embed(tasks, &before)?;
         }
+        for texts in self.standalone_texts().chunks(SENT) {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            self.send_standalone(texts)?;
+        }
         if !self.stop.load(Ordering::Relaxed) {
             if !self.still_serves()? {
                 return Ok(None);
             }
-            self.standalone_texts()?;
             self.forget_the_gone(listed, list)?;
         }
         Ok(Some(self.report))
@@ -388,7 +396,8 @@ impl Run<'_> {
         })
     }
 
-    fn standalone_texts(&mut self) -> Result<(), EngineError> {
+    /// The own texts of the captions file that are of no picture.
+    fn standalone_texts(&self) -> Vec<Item> {
         let mut items = vec![];
         for Words { texts, tags, labels } in self.captions.standalone() {
             let Some(text) = joined(texts) else { continue };
@@ -397,7 +406,12 @@ impl Run<'_> {
                 items.push(item);
             }
         }
-        let sent = self.send_texts(items, true)?;
+        items
+    }
+
+    fn send_standalone(&mut self, items: &[Item]) -> Result<(), EngineError> {
+        let captions = self.options.files.captions.clone().unwrap_or_default();
+        let sent = self.send_texts(items.to_vec(), true)?;
         self.report.progress.indexed += sent.written;
         self.report.progress.unchanged += sent.unchanged;
         self.report.progress.seen += sent.written + sent.unchanged;
@@ -406,8 +420,10 @@ impl Run<'_> {
             let reason = format!(
                 "not supported by this store: {what} (the text that begins with {begins:?})"
             );
-            self.fail(self.options.files.captions.clone().unwrap_or_default(), reason);
+            self.fail(captions.clone(), reason);
         }
+        self.report.progress.seconds = self.begun.elapsed().as_secs_f64();
+        (self.on_progress)(&self.report.progress, &captions);
         Ok(())
     }
 

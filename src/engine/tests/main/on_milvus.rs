@@ -1,6 +1,7 @@
 //! Workers over a store that other machines share, on `milvus-lite`.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -57,4 +58,33 @@ fn a_worker_goes_on_in_the_generation_that_came_to_serve() {
     let count = |store: &MilvusStore| store.count(&Filter::default()).expect("counted");
     assert_eq!((count(&new), engine.status().expect("asked").images), (40, 40));
     assert!((1..40).contains(&count(&direct)), "it began in the other one");
+}
+
+/// Texts of no picture come in as pictures do: a few at a time, told of, until it is stopped.
+#[test]
+fn texts_are_sent_a_few_at_a_time() {
+    let dir = tempfile::tempdir().expect("tempdir");
+    let folder = dir.path().join("pictures");
+    fill(&folder, 1);
+    let lines: String = (0..150).map(|n| format!("{{\"text\": \"words {n}\"}}\n")).collect();
+    let captions = dir.path().join("words.jsonl");
+    fs_err::write(&captions, lines).expect("written");
+    let (_, engine) = worker();
+    let (options, roots) = (options(Some(captions.clone())), [folder]);
+    let (told, stop) = (Mutex::new(vec![]), AtomicBool::new(false));
+    let tell = |seen: u64, of: &Path| {
+        if of == captions {
+            told.lock().expect("no panic").push(seen);
+            stop.store(true, Ordering::Relaxed);
+        }
+    };
+    let report = engine.index(&roots, &options, &|p, of| tell(p.seen, of), &stop).expect("indexed");
+    assert!(report.stopped, "{report:?}");
+    assert_eq!((report.progress.indexed, engine.status().expect("asked").texts), (65, 64));
+    let go_on = AtomicBool::new(false);
+    let report = engine.index(&roots, &options, &|p, of| tell(p.seen, of), &go_on);
+    let progress = report.expect("indexed").progress;
+    assert_eq!((progress.indexed, progress.unchanged), (150 - 64, 65));
+    assert_eq!(engine.status().expect("asked").texts, 150);
+    assert_eq!(*told.lock().expect("no panic"), [65, 65, 129, 151]);
 }
