@@ -1,9 +1,9 @@
 //! What the tests share: the program in a temporary folder, and its output.
 
 pub(crate) mod browser;
-pub(crate) mod hub;
 #[cfg(feature = "milvus")]
 mod certificate;
+pub(crate) mod hub;
 #[cfg(feature = "milvus")]
 mod milvus;
 mod python;
@@ -24,7 +24,7 @@ pub(crate) use certificate::certificate;
 pub(crate) use milvus::Milvus;
 pub(crate) use python::python;
 #[cfg(feature = "milvus")]
-pub(crate) use python::serve;
+pub(crate) use python::{serve, try_serve};
 #[cfg(feature = "milvus")]
 pub(crate) use s3::S3;
 pub(crate) use server::Server;
