@@ -79,9 +79,7 @@ pub enum EngineError {
     #[error("the store was moved to another model meanwhile; ask again")]
     Left,
     /// A store that others share serves another model's vectors by now.
-    #[error(
-        "the store at {at} moved to the model of {space}; restart with that model (--model)"
-    )]
+    #[error("the store at {at} moved to the model of {space}; restart with that model (--model)")]
     Moved {
         /// Its address.
         at: String,
@@ -131,7 +129,10 @@ impl EngineError {
             Self::Import(_) => Fault::User,
             Self::Busy(_) | Self::Left => Fault::Busy,
             Self::Moved { .. }
-            | Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
+            | Self::Store(_)
+            | Self::Model(_)
+            | Self::Runtime(_)
+            | Self::Io(_) => Fault::Environment,
         }
     }
 }
