@@ -66,7 +66,7 @@ pub(super) fn of_transport(status: &tonic::Status, connection: &Connection) -> T
         None => status.message().to_owned(),
     };
     // However often it is asked, it shows the same certificate.
-    if let Some((_, refused)) = why.split_once("invalid peer certificate: ") {
+    if let Some((_, refused)) = why.rsplit_once("invalid peer certificate: ") {
         return Trouble::Final(format!(
             "its certificate is not believed ({refused}); name the file of the authority that signed it (?ca=FILE.pem), and the server as the certificate does"
         ));
@@ -153,6 +153,19 @@ mod tests {
                 None => "well",
             };
             assert_eq!(got, expected, "{status:?}");
+        }
+    }
+
+    /// Told once, whatever layers it came through, and not asked for again.
+    #[test]
+    fn a_certificate_that_is_not_believed_is_final() {
+        let layers = "invalid peer certificate: UnknownIssuer: transport error: invalid peer certificate: UnknownIssuer";
+        let connection = Connection { tls: true, with_token: false, answered: false };
+        match of_transport(&tonic::Status::unavailable(layers), &connection) {
+            Trouble::Final(why) => {
+                assert!(why.contains("(UnknownIssuer); name the file"), "{why}");
+            }
+            other => panic!("{other:?}"),
         }
     }
 
