@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpListener;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use ekphrasis_engine::{
     BlobKind, BlobName, Blobs, FolderBlobs, S3Address, S3Blobs, S3Options, S3Settings,
@@ -41,9 +41,27 @@ fn a_folder_keeps_the_contract() {
     let dir = tempfile::tempdir().expect("a folder");
     let root = dir.path().join("not/there/yet");
     keeps_the_contract(&FolderBlobs::new(&root), &FolderBlobs::new(&root));
-    // Nothing half written is left beside it.
-    let names = fs_err::read_dir(root.join("files/07")).expect("listed");
-    assert_eq!(names.count(), 1);
+    // Nothing half written is left.
+    let count = |of: &str| fs_err::read_dir(root.join(of)).expect("listed").count();
+    assert_eq!((count("files/07"), count("partial")), (1, 0));
+}
+
+/// Whoever is killed while it writes leaves a file that nobody will want.
+#[test]
+fn what_was_left_half_written_is_removed_after_a_day() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let partial = dir.path().join("partial");
+    fs_err::create_dir_all(&partial).expect("made");
+    for (name, hours) in [("1-0-old", 25), ("2-0-new", 23)] {
+        let file = fs_err::File::create(partial.join(name)).expect("made");
+        let at = SystemTime::now() - Duration::from_secs(hours * 3600);
+        file.file().set_modified(at).expect("set");
+    }
+    let blobs = FolderBlobs::new(dir.path());
+    blobs.put(&name(BlobKind::File, 7), b"bytes").expect("kept");
+    let left = fs_err::read_dir(&partial).expect("listed").map(|entry| entry.expect("one"));
+    let left: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert_eq!(left, ["2-0-new"], "somebody may still be writing that");
 }
 
 fn bucket(endpoint: &str, address: &str, options: S3Options) -> S3Blobs {

@@ -2,35 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, picture};
-
-fn album() -> Home {
-    let home = Home::new();
-    for (name, colour) in [("red", [255, 0, 0]), ("green", [0, 255, 0]), ("blue", [0, 0, 255])] {
-        picture(&home.folder("pictures").join(format!("{name}.png")), colour);
-    }
-    let line = json!({"path": "pictures/red.png", "caption": "a red square", "tags": ["Colour"]});
-    fs_err::write(home.path().join("captions.jsonl"), line.to_string()).expect("written");
-    home.ek(&["index", "pictures", "--captions", "captions.jsonl", "--quiet"]).exits(0);
-    home
-}
-
-/// What is found for a few questions, without the times.
-fn answers(home: &Home, data: &str) -> Vec<Value> {
-    let ask = |args: &[&str]| {
-        let run = home.ek(&[args, &["--data", data, "--json"]].concat()).exits(0);
-        run.json()["hits"].clone()
-    };
-    vec![
-        ask(&["search", "a red square"]),
-        ask(&["search", "green", "--for", "all", "--mode", "vector"]),
-        ask(&["search", "colour", "--mode", "text", "--filter", "tag:colour width:>10"]),
-    ]
-}
+use crate::support::{album, answers};
 
 #[test]
 fn a_store_is_carried_into_another_folder() {
-    let home = album();
+    let home = album(&[]);
     let data = home.data().to_string_lossy().into_owned();
     let copy = ["copy", "--from", "local", "--to", "elsewhere", "--json"];
     let report = home.ek(&copy).exits(0).json();
@@ -48,7 +24,7 @@ fn a_store_is_carried_into_another_folder() {
 
 #[test]
 fn what_is_no_store_is_said() {
-    let home = album();
+    let home = album(&[]);
     for (from, to, code, what) in [
         ("local", "local", 2, "--from and --to are both"),
         ("nowhere", "elsewhere", 2, "no store to copy"),
@@ -72,7 +48,7 @@ mod on_milvus {
 
     #[test]
     fn a_store_goes_to_a_server_and_back() {
-        let home = album();
+        let home = album(&[]);
         let there = Milvus::new_address();
         let report =
             home.ek(&["copy", "--from", "local", "--to", &there, "--json"]).exits(0).json();

@@ -2,39 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::support::{Home, picture};
-
-fn album() -> Home {
-    let home = Home::new();
-    for (name, colour) in [("red", [255, 0, 0]), ("green", [0, 255, 0]), ("blue", [0, 0, 255])] {
-        picture(&home.folder("pictures").join(format!("{name}.png")), colour);
-    }
-    let lines = [
-        json!({"path": "pictures/red.png", "caption": "a red square", "tags": ["Colour"]}),
-        json!({"text": "a text of its own"}),
-    ];
-    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
-    fs_err::write(home.path().join("captions.jsonl"), lines.join("\n")).expect("written");
-    home.ek(&["index", "pictures", "--captions", "captions.jsonl", "--quiet"]).exits(0);
-    home
-}
-
-/// What is found for a few questions, without the times.
-fn answers(home: &Home, data: &str) -> Vec<Value> {
-    let ask = |args: &[&str]| {
-        let run = home.ek(&[args, &["--data", data, "--json"]].concat()).exits(0);
-        run.json()["hits"].clone()
-    };
-    vec![
-        ask(&["search", "a red square"]),
-        ask(&["search", "green", "--for", "all", "--mode", "vector"]),
-        ask(&["search", "colour", "--mode", "text", "--filter", "tag:colour width:>10"]),
-    ]
-}
+use crate::support::{Home, album, answers};
 
 #[test]
 fn what_is_exported_is_found_where_it_is_imported() {
-    let home = album();
+    let home = album(&[json!({"text": "a text of its own"})]);
     let data = home.data().to_string_lossy().into_owned();
     let forms: &[&str] =
         if cfg!(feature = "parquet") { &["all.npy", "all.parquet"] } else { &["all.npy"] };
@@ -67,7 +39,7 @@ fn what_is_exported_is_found_where_it_is_imported() {
 #[cfg(not(feature = "parquet"))]
 #[test]
 fn parquet_says_how_it_is_had() {
-    let home = album();
+    let home = album(&[json!({"text": "a text of its own"})]);
     let said = home.ek(&["export", "--vectors", "all.parquet"]).exits(3).stderr();
     assert!(said.contains("cargo install --path . --features parquet"), "{said}");
 }
@@ -75,7 +47,7 @@ fn parquet_says_how_it_is_had() {
 /// A store that is large enough for a graph is measured in the tests of the index.
 #[test]
 fn a_small_store_misses_nothing_and_says_so() {
-    let home = album();
+    let home = album(&[json!({"text": "a text of its own"})]);
     let status = || home.ek(&["status", "--json"]).exits(0).json()["recall"].clone();
     assert_eq!(status(), Value::Null);
     let said = home.ek(&["recall"]).exits(0).stdout();

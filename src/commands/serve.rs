@@ -122,7 +122,8 @@ mod with_server {
             )));
         }
         let listener = bind(&args.serve, config)?;
-        let engine = super::super::shared::open(global, store, Some(&args.blobs), false)?;
+        let by = super::super::shared::OpenedBy::Server;
+        let engine = super::super::shared::open(global, store, Some(&args.blobs), by)?;
         // The first query should not wait for the model; if it cannot be had, the query says why.
         let towers = Arc::clone(engine.towers());
         std::thread::spawn(move || towers.text().map(drop));

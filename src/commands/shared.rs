@@ -8,7 +8,7 @@ pub(super) use without::{index, recall, search, status};
 pub(super) use with_milvus::{index, recall, search, status};
 
 #[cfg(all(feature = "milvus", feature = "server"))]
-pub(super) use with_milvus::open;
+pub(super) use with_milvus::{OpenedBy, open};
 
 #[cfg(not(feature = "milvus"))]
 mod without {
@@ -45,6 +45,8 @@ mod without {
 mod with_milvus {
     use std::path::Path;
     use std::sync::Arc;
+    #[cfg(feature = "server")]
+    use std::time::Duration;
 
     use ekphrasis_engine::{
         Blobs, Config, FolderBlobs, IndexOptions, IndexPart, RECALL_QUERIES, RECALL_TARGET,
@@ -61,17 +63,35 @@ mod with_milvus {
     use crate::failure::Failure;
     use crate::output::{self, ProgressLine, count};
 
-    /// The store, with the model; one is made if `make` says so.
+    /// How long a server goes through items one by one, where a filter needs that: once to search
+    /// and once to count, within the 30 s that an answer may take.
+    #[cfg(feature = "server")]
+    const WALKING: Duration = Duration::from_secs(12);
+
+    /// Who wants the store.
+    #[derive(Clone, Copy, PartialEq, Eq)]
+    pub(in super::super) enum OpenedBy {
+        /// One who indexes: the store is made if there is none.
+        Worker,
+        #[cfg(feature = "server")]
+        Server,
+        /// Somebody who waits for one answer.
+        Person,
+    }
+
+    /// The store, with the model.
     pub(in super::super) fn open(
         global: &Global,
         store: &str,
         blobs: Option<&BlobArgs>,
-        make: bool,
+        by: OpenedBy,
     ) -> Result<SharedEngine, Failure> {
         let config = config(global)?;
         let at = store_at(store, &config)?;
+        #[cfg(feature = "server")]
+        let at = if by == OpenedBy::Server { at.walking_at_most(WALKING) } else { at };
         let towers = towers(global, &config, cores())?;
-        let engine = SharedEngine::open(&at, towers, make)?;
+        let engine = SharedEngine::open(&at, towers, by == OpenedBy::Worker)?;
         Ok(match blobs.and_then(|args| args.blobs.as_deref()) {
             Some(place) => engine.with_blobs(blobs_at(place, &config)?),
             None => engine,
@@ -113,7 +133,7 @@ mod with_milvus {
         }
         let part = args.worker.part.as_deref().unwrap_or("1/1");
         let part = part.parse::<IndexPart>().map_err(|e| Failure::Usage(format!("--part: {e}")))?;
-        let engine = open(global, store, Some(&args.worker.blobs), true)?;
+        let engine = open(global, store, Some(&args.worker.blobs), OpenedBy::Worker)?;
         let stop = stop_on_interrupt()?;
         let files = IndexOptions {
             captions: args.captions.clone(),
@@ -136,7 +156,7 @@ mod with_milvus {
         store: &str,
         request: &SearchRequest,
     ) -> Result<Value, Failure> {
-        as_wire(&open(global, store, None, false)?.search(request)?, request)
+        as_wire(&open(global, store, None, OpenedBy::Person)?.search(request)?, request)
     }
 
     pub(in super::super) fn status(
@@ -148,7 +168,7 @@ mod with_milvus {
             let what = "a list of failures; each `ek index` tells those of its own run";
             return Err(unsupported(store, what));
         }
-        let status = open(global, store, None, false)?.status()?;
+        let status = open(global, store, None, OpenedBy::Person)?.status()?;
         if global.json {
             output::json(&wire::SharedStatus::from(&status))?;
             return Ok(Done::Well);
@@ -175,7 +195,7 @@ mod with_milvus {
         if !(0.0..=1.0).contains(&target) {
             return Err(Failure::Usage(format!("--target is from 0 to 1, got {target}")));
         }
-        let engine = open(global, store, None, false)?;
+        let engine = open(global, store, None, OpenedBy::Person)?;
         let found = engine.measure_recall(args.queries.unwrap_or(RECALL_QUERIES))?;
         let met = found.recall.is_none_or(|recall| recall >= target);
         if global.json {

@@ -28,7 +28,7 @@ pub(super) fn store_at(text: &str, config: &Config) -> Result<StoreAt, Failure> 
 fn milvus(text: &str, config: &Config) -> Result<StoreAt, Failure> {
     use ekphrasis_engine::{MilvusAddress, MilvusOptions, MilvusToken};
     let address = text.parse::<MilvusAddress>().map_err(|e| Failure::Usage(e.to_string()))?;
-    let token = config.milvus_token.clone().map(MilvusToken::new);
+    let token = config.milvus_token.as_deref().map(MilvusToken::new);
     let options = MilvusOptions { token, ..MilvusOptions::default() };
     Ok(StoreAt::Milvus(address, options))
 }

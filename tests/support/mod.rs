@@ -1,6 +1,9 @@
 //! What the tests share: the program in a temporary folder, and its output.
 
+mod album;
 pub(crate) mod browser;
+#[cfg(feature = "milvus")]
+mod certificate;
 pub(crate) mod hub;
 #[cfg(feature = "milvus")]
 mod milvus;
@@ -16,9 +19,14 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub(crate) use album::{album, answers};
+#[cfg(feature = "milvus")]
+pub(crate) use certificate::certificate;
 #[cfg(feature = "milvus")]
 pub(crate) use milvus::Milvus;
 pub(crate) use python::python;
+#[cfg(feature = "milvus")]
+pub(crate) use python::{serve, try_serve};
 #[cfg(feature = "milvus")]
 pub(crate) use s3::S3;
 pub(crate) use server::Server;

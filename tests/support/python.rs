@@ -1,9 +1,16 @@
 //! A Python of the tests' own, with packages that are no part of the product.
 
-use std::io::{BufRead, BufReader};
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+/// The most that is read of a server's first line.
+const LONGEST_LINE: u64 = 4096;
+/// How many of the last lines of its errors are kept.
+const LAST_LINES: usize = 40;
 
 /// The interpreter of a virtual environment that holds what `requirements` pins. It is made
 /// at the first call and kept below the target folder.
@@ -54,6 +61,13 @@ pub(crate) fn folder_of(server: &str) -> PathBuf {
 /// Starts such a server, which ends with this process, since that holds its input; and the port
 /// that it says it listens on.
 pub(crate) fn serve(server: &str, args: &[&str]) -> (Child, u16) {
+    try_serve(server, args).unwrap_or_else(|why| panic!("{why}"))
+}
+
+/// The same; says what the server said if it does not come up.
+pub(crate) fn try_serve(server: &str, args: &[&str]) -> Result<(Child, u16), String> {
+    /// How long it may take, on a machine that has other things to do.
+    const PATIENCE: Duration = Duration::from_secs(120);
     let files = folder_of(server);
     let mut child = Command::new(python(&files.join("requirements.txt")))
         .arg(files.join("serve.py"))
@@ -61,12 +75,45 @@ pub(crate) fn serve(server: &str, args: &[&str]) -> (Child, u16) {
         .env_remove("PYTHONDONTWRITEBYTECODE")
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(Stdio::piped())
         .spawn()
         .expect("python starts");
-    let mut line = String::new();
-    let output = child.stdout.take().expect("its output");
-    BufReader::new(output).read_line(&mut line).expect("a line");
-    let port = line.strip_prefix("ready ").and_then(|port| port.trim().parse().ok());
-    (child, port.unwrap_or_else(|| panic!("{server} did not start: {line:?}")))
+    // Both are read to their ends, or the server would stand still once a pipe is full.
+    let (give, take) = mpsc::channel();
+    let mut output = BufReader::new(child.stdout.take().expect("its output"));
+    std::thread::spawn(move || {
+        let mut line = String::new();
+        let read = output.by_ref().take(LONGEST_LINE).read_line(&mut line);
+        let _ = give.send(read.map(|_| line));
+        let _ = std::io::copy(&mut output, &mut std::io::sink());
+    });
+    let said: Arc<Mutex<VecDeque<String>>> = Arc::default();
+    let (kept, errors) = (Arc::clone(&said), child.stderr.take().expect("its errors"));
+    let listening = std::thread::spawn(move || {
+        for line in BufReader::new(errors).lines().map_while(Result::ok) {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.push_back(line);
+            if kept.len() > LAST_LINES {
+                kept.pop_front();
+            }
+        }
+    });
+    let line = take.recv_timeout(PATIENCE);
+    let ready = match &line {
+        Ok(Ok(line)) => line.strip_prefix("ready ").and_then(|port| port.trim().parse().ok()),
+        _ => None,
+    };
+    if let Some(port) = ready {
+        return Ok((child, port));
+    }
+    child.kill().expect("killed");
+    child.wait().expect("gone");
+    // Its errors end with it, unless children of its own hold them.
+    let since = Instant::now();
+    while !listening.is_finished() && since.elapsed() < Duration::from_secs(1) {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let said = said.lock().unwrap_or_else(PoisonError::into_inner);
+    let said: Vec<_> = said.iter().map(String::as_str).collect();
+    Err(format!("{server} did not start: {line:?}\n{}", said.join("\n")))
 }

@@ -2,10 +2,11 @@
 //! `pictures`.
 
 use std::path::Path;
-use std::process::{Child, Command};
+use std::process::Child;
 use std::sync::OnceLock;
 
-use super::python::{folder_of, python, serve};
+use super::certificate;
+use super::python::serve;
 
 /// A server of buckets on a port of this machine. What it holds is gone when it is killed.
 pub(crate) struct S3 {
@@ -24,15 +25,8 @@ impl S3 {
 
     /// Starts one that speaks TLS; writes into `folder` the authority to believe, `ca.pem`.
     pub(crate) fn start_with_tls(folder: &Path) -> Self {
-        let files = folder_of("s3_server");
-        let made = Command::new(python(&files.join("requirements.txt")))
-            .arg(files.join("certificate.py"))
-            .arg(folder)
-            .status()
-            .expect("python starts");
-        assert!(made.success(), "certificates were not made");
-        let file = |name: &str| folder.join(name).to_str().expect("UTF-8").to_owned();
-        let tls = Some(["cert.pem", "key.pem"].map(file));
+        let files = certificate(folder);
+        let tls = Some(files.map(|path| path.to_str().expect("UTF-8").to_owned()));
         let mut server = Self { port: 0, tls, child: None };
         server.start_again();
         server

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix_web::web::{Data, ServiceConfig};
 use actix_web::{App, HttpServer, middleware, rt};
-use ekphrasis_engine::{Config, Serving, StoreSecret};
+use ekphrasis_engine::{Config, Secret, Serving, StoreSecret};
 use futures_util::future::{Either, select};
 use futures_util::pin_mut;
 
@@ -30,7 +30,7 @@ pub struct ServeOptions {
     /// The port; 0 for any that is free.
     pub port: u16,
     /// The key that requests must carry; needed beyond loopback.
-    pub api_key: Option<String>,
+    pub api_key: Option<Secret>,
 }
 
 /// Why the server did not run.

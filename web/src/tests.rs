@@ -451,7 +451,7 @@ fn a_taken_port_and_an_open_door_are_refused() {
     let options = ServeOptions { bind: addr.ip(), port: addr.port(), api_key: None };
     let refused = Listener::bind(options).map(|l| l.address());
     assert!(matches!(refused, Err(ServeError::PortInUse { addr: a }) if a == addr), "{refused:?}");
-    for api_key in [None, Some(String::new())] {
+    for api_key in [None, Some(String::new().into())] {
         let options = ServeOptions { bind: [0, 0, 0, 0].into(), port: 0, api_key };
         let refused = Listener::bind(options).map(|l| l.address());
         assert!(matches!(refused, Err(ServeError::KeyNeeded { .. })), "{refused:?}");

@@ -1,21 +1,26 @@
 //! How is a Milvus server asked, and what if it does not answer?
 
+mod trouble;
+
 use std::fmt;
+use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use ekphrasis_index::StoreError;
 use prost::Message;
-use tokio::runtime::Runtime;
 use tonic::client::Grpc;
 use tonic::codegen::http::uri::PathAndQuery;
 use tonic::metadata::{Ascii, MetadataValue};
 use tonic::transport::{Certificate, Channel, ClientTlsConfig, Endpoint};
 use tonic_prost::ProstCodec;
 
-use crate::Address;
-use crate::proto::{Answer, OfCollection, Status, code, method};
+use crate::proto::{Answer, OfCollection, Status, method};
+use crate::{Address, Blocking};
+
+use trouble::{Connection, Trouble, chain, hint, of_status, of_transport};
 
 /// The longest answer that is read: a page of rows with their vectors.
 const LONGEST_ANSWER: usize = 256 << 20;
@@ -71,9 +76,13 @@ pub struct Options {
     pub most_hits: usize,
     /// Up to so many rows that pass a filter are compared one by one, if the graph finds too few.
     pub compared: u64,
+    /// How long a search or a count may go through rows one by one, where the server cannot tell
+    /// them apart. What takes longer is `Unsupported`.
+    pub walking: Duration,
 }
 
-/// Four attempts within thirty seconds, bounded consistency, Milvus's own limit of hits.
+/// Four attempts within thirty seconds, bounded consistency, Milvus's own limit of hits, ten minutes
+/// of going through rows.
 impl Default for Options {
     fn default() -> Self {
         Self {
@@ -83,6 +92,7 @@ impl Default for Options {
             consistency: Consistency::Bounded,
             most_hits: 16_384,
             compared: 20_000,
+            walking: Duration::from_secs(600),
         }
     }
 }
@@ -94,49 +104,16 @@ pub(crate) struct Client {
     pub(crate) options: Options,
     channel: Channel,
     authorization: Option<MetadataValue<Ascii>>,
+    /// Whether the server ever answered.
+    answered: Arc<AtomicBool>,
     runtime: Arc<Blocking>,
-}
-
-/// A runtime that ends without waiting, since it may be dropped where waiting is forbidden.
-struct Blocking(Option<Runtime>);
-
-impl Drop for Blocking {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// Why one attempt failed.
-enum Trouble {
-    /// The same may go well a moment later.
-    Passing(String),
-    /// What is asked of is not in memory; it has to be loaded.
-    NotLoaded(String),
-    /// There is no such collection.
-    NoCollection,
-    Final(String),
-}
-
-impl fmt::Display for Trouble {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Passing(why) | Self::NotLoaded(why) | Self::Final(why) => f.write_str(why),
-            Self::NoCollection => f.write_str("there is no such collection"),
-        }
-    }
 }
 
 impl Client {
     /// Nothing is sent before the first call.
     pub(crate) fn new(address: &Address, options: Options) -> Result<Self, StoreError> {
         let failed = |why: String| remote(address, "be connected to", why);
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("milvus")
-            .enable_all()
-            .build()?;
+        let runtime = Blocking::new("milvus")?;
         let mut endpoint = Endpoint::from_shared(address.endpoint())
             .map_err(|e| failed(e.to_string()))?
             .connect_timeout(CONNECT)
@@ -145,7 +122,7 @@ impl Client {
         if address.tls {
             let mut tls = ClientTlsConfig::new();
             tls = match &address.ca {
-                Some(path) => tls.ca_certificate(Certificate::from_pem(fs_err::read(path)?)),
+                Some(path) => tls.ca_certificate(authority(address, path)?),
                 None => tls.with_webpki_roots(),
             };
             endpoint = endpoint.tls_config(tls).map_err(|e| failed(e.to_string()))?;
@@ -169,7 +146,8 @@ impl Client {
             options,
             channel,
             authorization,
-            runtime: Arc::new(Blocking(Some(runtime))),
+            answered: Arc::default(),
+            runtime: Arc::new(runtime),
         })
     }
 
@@ -213,10 +191,7 @@ impl Client {
         Q: Message + Clone + 'static,
         A: Answer,
     {
-        let Some(runtime) = &self.runtime.0 else {
-            return Err(self.failed(doing, "its connection was closed"));
-        };
-        let outcome = runtime.block_on(self.attempts(method, request, collection));
+        let outcome = self.runtime.block_on(self.attempts(method, request, collection));
         match outcome {
             Ok(answer) => Ok(Some(answer)),
             Err(Trouble::NoCollection) => Ok(None),
@@ -277,14 +252,24 @@ impl Client {
         let answer = match tokio::time::timeout(left, self.once::<Q, A>(method, request)).await {
             Err(_) => {
                 let seconds = self.options.deadline.as_secs_f32();
-                return Err(Trouble::Passing(format!("no answer within {seconds} s")));
+                let hint = hint(&self.connection());
+                return Err(Trouble::Passing(format!("no answer within {seconds} s{hint}")));
             }
-            Ok(Err(status)) => return Err(transport_trouble(&status)),
+            Ok(Err(status)) => return Err(of_transport(&status, &self.connection())),
             Ok(Ok(answer)) => answer,
         };
-        match answer.status().and_then(trouble_of) {
+        self.answered.store(true, Ordering::Relaxed);
+        match answer.status().and_then(of_status) {
             Some(trouble) => Err(trouble),
             None => Ok(answer),
+        }
+    }
+
+    fn connection(&self) -> Connection {
+        Connection {
+            tls: self.address.tls,
+            with_token: self.authorization.is_some(),
+            answered: self.answered.load(Ordering::Relaxed),
         }
     }
 
@@ -312,66 +297,19 @@ impl Client {
     }
 }
 
+/// The authorities in a PEM file.
+fn authority(address: &Address, path: &Path) -> Result<Certificate, StoreError> {
+    let pem = fs_err::read(path)?;
+    // A file without any would be taken, and then nobody believed.
+    if !String::from_utf8_lossy(&pem).contains("-----BEGIN CERTIFICATE-----") {
+        let why = format!("no certificate (PEM) is in {}, which ca= names", path.display());
+        return Err(remote(address, "be connected to", why));
+    }
+    Ok(Certificate::from_pem(pem))
+}
+
 fn remote(address: &Address, doing: &'static str, why: String) -> StoreError {
     StoreError::Remote { at: address.to_string(), doing, why }
-}
-
-/// An error and what it came from: what hyper says alone ("transport error") tells nobody anything.
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    text
-}
-
-fn transport_trouble(status: &tonic::Status) -> Trouble {
-    use tonic::Code;
-    let why = match std::error::Error::source(status) {
-        Some(source) => format!("{}: {}", status.message(), chain(source)),
-        None => status.message().to_owned(),
-    };
-    match status.code() {
-        Code::Unavailable | Code::DeadlineExceeded | Code::Aborted | Code::ResourceExhausted => {
-            Trouble::Passing(format!("it cannot be reached or is too busy: {why}"))
-        }
-        // What a connection that broke in the middle of an answer is called.
-        Code::Unknown | Code::Internal | Code::Cancelled => Trouble::Passing(why),
-        Code::Unauthenticated | Code::PermissionDenied => {
-            Trouble::Final(format!("it refuses the token: {why}"))
-        }
-        Code::Unimplemented => Trouble::Final(format!("its server does not know how: {why}")),
-        _ => Trouble::Final(why),
-    }
-}
-
-/// What a status of the server says; nothing if it went well.
-fn trouble_of(status: &Status) -> Option<Trouble> {
-    let Status { error_code, reason, code, retriable } = status;
-    if *error_code == 0 && *code == 0 {
-        return None;
-    }
-    let why = match reason.trim() {
-        "" => format!("code {code}/{error_code}"),
-        reason => reason.to_owned(),
-    };
-    Some(match (*code, *error_code) {
-        (code::NO_COLLECTION, _) | (0, code::OLD_NO_COLLECTION) => Trouble::NoCollection,
-        (code::NOT_LOADED, _) | (_, code::NOT_LOADED) => Trouble::NotLoaded(why),
-        (_, code::OLD_RATE_LIMIT) => Trouble::Passing(why),
-        _ if *retriable => Trouble::Passing(why),
-        // 2.3 has no code of its own for these two.
-        _ if why.contains("not loaded") => Trouble::NotLoaded(why),
-        _ if why.contains("can't find collection") || why.contains("collection not found") => {
-            Trouble::NoCollection
-        }
-        _ => Trouble::Final(why),
-    })
 }
 
 #[cfg(test)]
@@ -413,35 +351,5 @@ mod tests {
     fn tokens_are_not_shown() {
         let options = Options { token: Some(Token::new("root:secret")), ..Options::default() };
         assert!(!format!("{options:?}").contains("secret"));
-    }
-
-    #[test]
-    fn codes_of_old_and_new_servers_are_understood() {
-        let status = |code, error_code, reason: &str, retriable| Status {
-            code,
-            error_code,
-            reason: reason.into(),
-            retriable,
-        };
-        assert!(trouble_of(&Status::default()).is_none());
-        for (status, expected) in [
-            (status(100, 4, "collection not found", false), "none"),
-            (status(0, 4, "", false), "none"),
-            (status(0, 1, "DescribeCollection failed: can't find collection: x", false), "none"),
-            (status(101, 101, "collection not loaded", false), "load"),
-            (status(0, 1, "collection 7 not loaded into memory", false), "load"),
-            (status(8, 49, "rate limit exceeded", true), "again"),
-            (status(0, 49, "rate", false), "again"),
-            (status(1100, 1, "invalid parameter", false), "final"),
-        ] {
-            let got = match trouble_of(&status) {
-                Some(Trouble::NoCollection) => "none",
-                Some(Trouble::NotLoaded(_)) => "load",
-                Some(Trouble::Passing(_)) => "again",
-                Some(Trouble::Final(_)) => "final",
-                None => "well",
-            };
-            assert_eq!(got, expected, "{status:?}");
-        }
     }
 }

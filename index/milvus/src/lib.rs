@@ -19,6 +19,7 @@
 //! ```
 
 mod address;
+mod blocking;
 mod client;
 mod filter;
 mod generations;
@@ -33,6 +34,7 @@ mod walk;
 mod write;
 
 pub use address::{Address, AddressError};
+pub use blocking::Blocking;
 pub use client::{Consistency, Options, Token};
 pub use generations::Generation;
 pub use server::ServerVersion;

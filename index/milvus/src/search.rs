@@ -54,12 +54,12 @@ impl MilvusStore {
         let by_vector = match &query.vector {
             None => None,
             Some(vector) if query.exact => Some(self.nearest(vector, wanted, &pushed, query)?),
-            Some(vector) => Some(self.near(vector, wanted, &pushed, query)?),
+            Some(vector) => Some(self.near(vector, wanted, end, &pushed, query)?),
         };
         let by_words = match &words {
             None => None,
             // One depth for all usual pages: where scores are equal, a shallow ranking is cut anywhere.
-            Some(words) => Some(self.having(words, depth(wanted), &pushed, query)?),
+            Some(words) => Some(self.having(words, depth(wanted), end, &pushed, query)?),
         };
         let mut hits = page(by_vector.as_deref(), by_words.as_deref(), query);
         self.complete(&mut hits, query, words.as_ref())?;
@@ -128,11 +128,20 @@ impl MilvusStore {
         Ok(best)
     }
 
-    /// The nearest by the server's graph, which may miss one.
+    /// What is said of a page that ends at `end`, where the server tells of fewer, and there are more.
+    fn beyond(&self, end: usize) -> StoreError {
+        let most = self.client.options.most_hits.max(1);
+        self.client.unsupported(format!(
+            "hits beyond number {most} (offset and k reach to number {end}), of which its server does not tell; narrow the search by a filter"
+        ))
+    }
+
+    /// The nearest by the server's graph, which may miss one. The page ends at `end`.
     fn near(
         &self,
         vector: &Embedding,
         wanted: usize,
+        end: usize,
         pushed: &Pushed,
         query: &Query,
     ) -> Result<Vec<Ranked>, StoreError> {
@@ -154,7 +163,7 @@ impl MilvusStore {
                 rescore: Some(vector),
             };
             let found = self.ask(&asked, limit)?.ranking;
-            if found.len() >= wanted.min(most) {
+            if found.len() >= wanted.min(most) && end <= most {
                 return Ok(found);
             }
             // Fewer than asked for: they are all there are, or the graph did not get to the others.
@@ -171,17 +180,18 @@ impl MilvusStore {
                 return self.nearest(vector, wanted, pushed, query);
             }
             if limit == most {
-                return Ok(found);
+                return if end <= most { Ok(found) } else { Err(self.beyond(end)) };
             }
             limit = (limit * 4).min(most);
         }
     }
 
-    /// Whoever has any of the words, the best first.
+    /// Whoever has any of the words, the best first. The page ends at `end`.
     fn having(
         &self,
         words: &AskedWords,
         wanted: usize,
+        end: usize,
         pushed: &Pushed,
         query: &Query,
     ) -> Result<Vec<Ranked>, StoreError> {
@@ -206,7 +216,7 @@ impl MilvusStore {
             }
             if limit == most {
                 if pushed.exact {
-                    return Ok(found.ranking);
+                    return if end <= most { Ok(found.ranking) } else { Err(self.beyond(end)) };
                 }
                 return Err(self.client.unsupported(format!(
                     "finding words together with a filter that is checked here (a path, a name, a camera, a lens, a place, or * and ?) where more than {most} have the words; narrow it by tag:, folder: or taken:"

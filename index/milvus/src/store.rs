@@ -40,12 +40,14 @@ pub enum Open {
 /// - Reads see all that this object wrote; what others wrote, as [`Consistency`] says.
 /// - Words are found whole: neither beginnings of words nor misspelt ones. Where an item has
 ///   them counts alike. Scores are the server's BM25.
-/// - `exact` brings all vectors that pass the filter here: right, and slow.
+/// - `exact` brings all vectors that pass the filter here: right, and slow, for
+///   [`Options::walking`] at most.
 /// - The nearest 128 are cut from one ranking; on later pages somebody may come twice or not
-///   at all, since each page asks the server's graph anew. No page goes beyond the 16,384th.
+///   at all, since each page asks the server's graph anew. A page that reaches beyond the 16,384th,
+///   where there are more, is `Unsupported`.
 /// - Parts of a filter that the server cannot check (`path:`, `name:`, `camera:`, `lens:`,
 ///   `near:`, and whatever has a `*` or `?`) are checked here, over all items that the other
-///   parts let through.
+///   parts let through, for [`Options::walking`] at most.
 /// - An item with more than 65,535 bytes of text, or more than 4,096 tags, is refused.
 /// - A call that returned `Ok` is as durable as the server makes it.
 pub struct MilvusStore {
@@ -132,11 +134,13 @@ impl MilvusStore {
         &self.client.address
     }
 
-    /// The same with a server that may be away for so long: each call is tried until then.
+    /// The same with a server that may be away for so long: each call is tried until then, and
+    /// rows are gone through for as long as that takes.
     #[must_use]
     pub fn waiting_for(mut self, patience: Duration) -> Self {
         self.client.options.attempts = u32::MAX;
         self.client.options.deadline = patience;
+        self.client.options.walking = Duration::MAX;
         self
     }
 
@@ -157,12 +161,16 @@ impl MilvusStore {
         A: Answer,
     {
         let answer = self.client.call_about(doing, method, request, Some(&self.collection))?;
-        answer.ok_or_else(|| no_store(&self.client))
+        answer.ok_or_else(|| {
+            let name = &self.collection;
+            let why = format!("its collection {name} was dropped; ask again if another one serves");
+            self.client.failed(doing, why)
+        })
     }
 }
 
 fn no_store(client: &Client) -> StoreError {
-    client.failed("be opened", "there is none yet")
+    client.failed("be opened", "there is none (any more); ek index --store makes one")
 }
 
 impl StoreRead for MilvusStore {

@@ -2,6 +2,7 @@
 //! of a server is trusted (that of milvus-lite skips rows, that of 2.3.5 lost a third).
 
 use std::ops::ControlFlow;
+use std::time::Instant;
 
 use ekphrasis_index::{ItemId, StoreError};
 
@@ -84,7 +85,7 @@ impl MilvusStore {
     }
 
     /// Gives every row after `after` that the server lets through to `each`, in the order of
-    /// ids, until that has enough.
+    /// ids, until that has enough. Not for longer than the options allow.
     pub(crate) fn walk(
         &self,
         doing: &'static str,
@@ -97,6 +98,8 @@ impl MilvusStore {
         if count == 0 {
             return Ok(());
         }
+        let (begun, walking) = (Instant::now(), self.client.options.walking);
+        let mut looked_at = 0;
         let mut length = (LAST / u128::from(count)).saturating_mul(u128::from(STRETCH));
         let mut after = after;
         loop {
@@ -114,6 +117,7 @@ impl MilvusStore {
                 length = length.saturating_mul(2);
             }
             rows.sort_unstable_by_key(|row| row.id);
+            looked_at += rows.len();
             for row in rows {
                 if each(row).is_break() {
                     return Ok(());
@@ -121,6 +125,12 @@ impl MilvusStore {
             }
             if end == LAST {
                 return Ok(());
+            }
+            if begun.elapsed() >= walking {
+                let seconds = walking.as_secs_f32();
+                return Err(self.client.unsupported(format!(
+                    "going through {count} items one by one, which took longer than {seconds} s (to {doing}; {looked_at} were looked at); narrow the filter by what its server checks by itself, such as tag:, folder:, taken:, width: or color:"
+                )));
             }
             after = Some(last);
         }

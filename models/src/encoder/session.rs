@@ -81,22 +81,28 @@ impl Graph {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
+        let files = || std::iter::once(file).chain(external.iter().map(String::as_str));
         let by_cpu = runtime.provider() == Provider::Cpu;
         // What others compile cannot be kept in this way; and each session has the weights in
         // the device's memory once more, while it has the device to itself when it runs.
         let sessions = if by_cpu { sessions } else { 1 };
         let place = model.prepared().filter(|_| by_cpu).map(|folder| {
-            let sums = std::iter::once(file).chain(external.iter().map(String::as_str));
-            let sums: Vec<_> = sums.map(|f| &*model.manifest().files()[f].sha256).collect();
+            let sums: Vec<_> = files().map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
         });
-        // What was prepared has a checksum of its own, and is named by those that the files have to
-        // have. So the files are read only where it is not there; `ek doctor` reads them all.
-        let mapped = place.as_ref().and_then(|place| {
-            let bytes = place.open()?;
-            // It was whole, so it is the runtime that does not take it any more.
-            map(runtime, bytes).inspect_err(|_| place.discard()).ok()
-        });
+        let mapped = match &place {
+            // What was prepared has a checksum of its own, and is named by those that the files have
+            // to have. That they do is found out meanwhile, in pieces: they are not needed.
+            Some(place) => std::thread::scope(|scope| {
+                let verified = scope.spawn(|| files().try_for_each(|file| model.verify(file)));
+                // It was whole, so it is the runtime that does not take it any more.
+                let mapped = place
+                    .open()
+                    .and_then(|bytes| map(runtime, bytes).inspect_err(|_| place.discard()).ok());
+                joined(verified).map(|()| mapped)
+            })?,
+            None => None,
+        };
         let first = match mapped {
             Some(first) => first,
             None => {

@@ -50,13 +50,37 @@ pub struct Config {
     /// What computes: `--provider` → `EK_PROVIDER` → the processor.
     pub provider: ProviderChoice,
     /// `EK_API_KEY`, for the server.
-    pub api_key: Option<String>,
+    pub api_key: Option<Secret>,
     /// `EK_MILVUS_TOKEN`: `user:password` or an API key, for stores on a Milvus server.
-    pub milvus_token: Option<String>,
+    pub milvus_token: Option<Secret>,
     /// For what is kept in a bucket (`--blobs s3://…`).
     pub s3: S3Settings,
     /// For `ek model pull`.
     pub hub: HubSettings,
+}
+
+/// A text that is not shown where what holds it is.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl std::ops::Deref for Secret {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
 }
 
 /// How the server of a bucket is reached, by the variables that all tools for it read.
@@ -313,12 +337,12 @@ impl Config {
             provider,
             api_key: match env("EK_API_KEY").map(OsString::into_string) {
                 None => None,
-                Some(Ok(key)) => Some(key),
+                Some(Ok(key)) => Some(Secret(key)),
                 Some(Err(_)) => return Err(ConfigError::Key),
             },
             milvus_token: match env("EK_MILVUS_TOKEN").map(OsString::into_string) {
                 None => None,
-                Some(Ok(token)) => Some(token),
+                Some(Ok(token)) => Some(Secret(token)),
                 Some(Err(_)) => return Err(ConfigError::MilvusToken),
             },
             s3: S3Settings::resolve_in(env),
@@ -472,6 +496,23 @@ mod tests {
         ]));
         assert_eq!(s3.endpoint.as_deref(), Some("http://all:1"));
         assert_eq!((s3.region.as_deref(), s3.secret), (Some("here"), None));
+    }
+
+    #[test]
+    fn secrets_are_not_shown() {
+        let flags = Flags { model: Some("/m".into()), ..Flags::default() };
+        let variables = env(&[
+            ("HOME", "/home/a"),
+            ("EK_API_KEY", "hidden key"),
+            ("EK_MILVUS_TOKEN", "root:hidden"),
+            ("AWS_SECRET_ACCESS_KEY", "hidden"),
+            ("HF_TOKEN", "hf_hidden"),
+        ]);
+        let config = Config::resolve_in(&flags, &variables, None).expect("resolves");
+        assert_eq!(config.milvus_token.as_deref(), Some("root:hidden"));
+        assert_eq!(config.api_key.as_deref(), Some("hidden key"));
+        let shown = format!("{config:?}");
+        assert!(shown.contains("milvus_token") && !shown.contains("hidden"), "{shown}");
     }
 
     #[test]

@@ -6,6 +6,8 @@
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
+#[cfg(feature = "milvus")]
+use std::time::Duration;
 use std::time::Instant;
 
 use ekphrasis_embed::Space;
@@ -96,6 +98,19 @@ impl StoreAt {
         }
     }
 
+    /// The same, whose searches and counts go through items one by one for so long at most; those in a
+    /// folder have no need of that.
+    #[cfg(feature = "milvus")]
+    #[must_use]
+    pub fn walking_at_most(self, longest: Duration) -> Self {
+        match self {
+            Self::Folder(data) => Self::Folder(data),
+            Self::Milvus(address, options) => {
+                Self::Milvus(address, Options { walking: longest, ..options })
+            }
+        }
+    }
+
     /// How it is written.
     pub fn name(&self) -> String {
         match self {
@@ -175,8 +190,7 @@ impl<'a> Copier<'a> {
         settle: &'a dyn Fn() -> Result<(), StoreError>,
     ) -> Self {
         let report = CopyReport::default();
-        let probes = Probes::between(&[], 0);
-        Self { from, to, options, settle, report, probes, witnesses: vec![] }
+        Self { from, to, options, settle, report, probes: Probes::default(), witnesses: vec![] }
     }
 
     fn run(
@@ -186,6 +200,7 @@ impl<'a> Copier<'a> {
     ) -> Result<CopyReport, EngineError> {
         let begun = Instant::now();
         let all = self.from.count(&Filter::default())?;
+        self.probes = Probes::of(self.from, self.options.queries)?;
         let mut after = None;
         loop {
             if stop.load(Ordering::Relaxed) {
@@ -244,15 +259,15 @@ impl<'a> Copier<'a> {
         Ok(ids)
     }
 
-    /// Takes the first records as a sample (ids are hashes, so it is a random one), and compares
-    /// all with the queries made of it.
+    /// Compares records with all queries, and keeps a sample of all that came by.
     fn remember(&mut self, records: Vec<Record>) {
-        if self.witnesses.is_empty() {
-            self.probes = Probes::between(&records, self.options.queries);
-        }
         self.probes.see(&records);
-        if self.witnesses.is_empty() {
-            self.witnesses = records;
+        self.witnesses.extend(records);
+        // Ids are hashes, and their last bytes have nothing to do with the order they come in.
+        let by_chance = |record: &Record| u128::from_le_bytes(record.item.id.to_bytes());
+        if self.witnesses.len() > BATCH {
+            self.witnesses.select_nth_unstable_by_key(BATCH - 1, by_chance);
+            self.witnesses.truncate(BATCH);
         }
     }
 
@@ -431,6 +446,32 @@ mod tests {
         let report = copy(&from, &to);
         assert_eq!(report.differing.len(), 2);
         assert!(!report.is_whole());
+    }
+
+    /// What is looked at once more is of all that was written.
+    #[test]
+    fn witnesses_are_from_all_over() {
+        let (from, to) = (MemoryStore::new(&space()), MemoryStore::new(&space()));
+        from.upsert(&records(3000)).expect("written");
+        let options = CopyOptions { queries: 0 };
+        let settled = || Ok(());
+        let mut copier = Copier::new(&from, &to, &options, &settled);
+        let mut after = None;
+        loop {
+            let items = from.scan(after, BATCH, &Filter::default()).expect("read");
+            let Some(last) = items.last() else { break };
+            after = Some(last.id);
+            copier.batch(items).expect("copied");
+        }
+        let mut firsts: Vec<u8> =
+            copier.witnesses.iter().map(|record| record.item.id.to_bytes()[0]).collect();
+        firsts.sort_unstable();
+        assert_eq!(firsts.len(), BATCH);
+        // About half of them, since ids are hashes.
+        let half = firsts.partition_point(|first| *first < 128);
+        assert!((150..350).contains(&half), "{half}");
+        firsts.dedup();
+        assert!(firsts.len() > 150, "{firsts:?}");
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! What can go wrong in the engine, and whose fault it is.
 
-use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError};
+use ekphrasis_embed::{EmbeddingError, EncodeError, PreprocessError, Space};
 use ekphrasis_index::StoreError;
 use ekphrasis_models::{DecodeError, ImportError, ModelError, RuntimeError};
 
@@ -78,6 +78,14 @@ pub enum EngineError {
     /// [`Serving`](crate::Serving), which asks that one.
     #[error("the store was moved to another model meanwhile; ask again")]
     Left,
+    /// A store that others share serves another model's vectors by now.
+    #[error("the store at {at} moved to the model of {space}; restart with that model (--model)")]
+    Moved {
+        /// Its address.
+        at: String,
+        /// The space of what it serves.
+        space: Space,
+    },
     /// A model was not imported.
     #[error("{0}")]
     Import(#[from] ImportError),
@@ -120,7 +128,27 @@ impl EngineError {
             // The folder that was named, or the name it was to have.
             Self::Import(_) => Fault::User,
             Self::Busy(_) | Self::Left => Fault::Busy,
-            Self::Store(_) | Self::Model(_) | Self::Runtime(_) | Self::Io(_) => Fault::Environment,
+            Self::Moved { .. }
+            | Self::Store(_)
+            | Self::Model(_)
+            | Self::Runtime(_)
+            | Self::Io(_) => Fault::Environment,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a store does not do is for whoever asks to put otherwise: 422 over HTTP.
+    #[test]
+    fn what_a_store_does_not_do_is_the_requests_fault() {
+        let (at, what) = ("milvus://h/c".into(), "hits beyond number 16384".into());
+        let error = EngineError::from(StoreError::Unsupported { at, what });
+        assert_eq!(error.fault(), Fault::User);
+        let (at, why) = ("milvus://h/c".into(), "nobody answers".into());
+        let error = EngineError::from(StoreError::Remote { at, doing: "search", why });
+        assert_eq!(error.fault(), Fault::Environment);
     }
 }

@@ -53,7 +53,7 @@ pub use api::{
 };
 pub use bridge::{BridgeOptions, OnTexts, Through, make_bridge};
 pub use confidence::{Anything, Confidence, Verdict};
-pub use config::{Config, ConfigError, Flags, HubSettings, S3Settings};
+pub use config::{Config, ConfigError, Flags, HubSettings, S3Settings, Secret};
 pub use copy::{CopyOptions, CopyReport, StoreAt};
 pub use doctor::{Check, diagnose};
 pub use duplicates::{Duplicate, DuplicateGroup, DuplicateReport};
@@ -106,7 +106,8 @@ pub use ekphrasis_index::{
 };
 #[cfg(feature = "milvus")]
 pub use ekphrasis_milvus::{
-    Address as MilvusAddress, Options as MilvusOptions, Token as MilvusToken,
+    Address as MilvusAddress, MilvusStore, Open as MilvusOpen, Options as MilvusOptions,
+    Token as MilvusToken,
 };
 pub use ekphrasis_models::{
     AcceptRate, Bridge, BridgeFigures, ImportOptions, Imported, LabelCalibration, Lexicon,

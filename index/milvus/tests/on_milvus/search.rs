@@ -1,6 +1,6 @@
 //! Who is found, compared with a store in memory that compares everybody.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use ekphrasis_embed::{Embedding, Space};
 use ekphrasis_index::conformance::{Random, record, space};
@@ -120,6 +120,88 @@ fn an_answer_that_the_server_cuts_is_never_taken_for_the_whole() {
     let query = Query { words: Some("alpha".into()), k: 10, filter, ..Query::default() };
     let error = store.search(&query).expect_err("more have the word than are told of");
     assert!(error.to_string().contains("narrow it by"), "{error}");
+}
+
+/// A server tells of so many hits and no more. What lies beyond is never an empty page.
+#[test]
+fn a_page_beyond_what_the_server_tells_of_is_refused() {
+    let mut random = Random(37);
+    let (oracle, address) = (MemoryStore::new(&space()), new_store(&space()).address().clone());
+    let options = Options { most_hits: 20, compared: 10, ..options() };
+    let store = MilvusStore::open(&address, &space(), Open::Existing, options).expect("opened");
+    let records: Vec<_> = (0..60)
+        .map(|n| {
+            let tags = if n < 3 { vec!["few".into()] } else { vec![] };
+            let item = Item { tags, ..Item::of_text(&format!("alpha number {n}")) };
+            Record { item, embedding: random.embedding(&space()) }
+        })
+        .collect();
+    store.upsert(&records).expect("written");
+    oracle.upsert(&records).expect("written");
+    let vector = Some(random.embedding(&space()));
+    let by_vector = Query { vector, k: 10, ..Query::default() };
+    let by_words = Query { words: Some("alpha".into()), vector: None, ..by_vector.clone() };
+    let by_both = Query { words: Some("alpha".into()), ..by_vector.clone() };
+    for query in [&by_vector, &by_words, &by_both] {
+        let last = Query { offset: 10, ..query.clone() };
+        assert_eq!(store.search(&last).expect("searched").len(), 10);
+        let beyond = Query { offset: 11, ..query.clone() };
+        let error = store.search(&beyond).expect_err("the 21st is not told of");
+        assert!(error.is_user_fault(), "{error}");
+        for part in ["beyond number 20", "to number 21", "narrow", &address.to_string()] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+        let filter: Filter = "tag:few".parse::<ekphrasis_index::Expr>().expect("a filter").into();
+        let beyond_all = Query { filter, ..beyond };
+        assert_eq!(store.search(&beyond_all).expect("all are told of").len(), 0);
+    }
+    // Compared here, it is as long as there are some.
+    let exact = Query { exact: true, offset: 15, ..by_vector };
+    let [here, there] =
+        [&store as &dyn StoreRead, &oracle].map(|s| s.search(&exact).expect("searched"));
+    let ids = |hits: &[ekphrasis_index::Hit]| hits.iter().map(|h| h.id).collect::<Vec<_>>();
+    assert_eq!((ids(&here), here.len()), (ids(&there), 10));
+}
+
+/// Whoever asks for what only this side can tell waits for a while, and is then told.
+#[test]
+fn going_through_everything_has_an_end() {
+    let mut random = Random(38);
+    let address = new_store(&space()).address().clone();
+    let open = |walking| {
+        let options = Options { walking, compared: 10, ..options() };
+        MilvusStore::open(&address, &space(), Open::Existing, options).expect("opened")
+    };
+    let (hurried, patient) = (open(Duration::ZERO), open(Duration::from_secs(600)));
+    let records: Vec<_> = (0..2500)
+        .map(|n| Record {
+            item: Item::of_text(&n.to_string()),
+            embedding: random.embedding(&space()),
+        })
+        .collect();
+    patient.upsert(&records).expect("written");
+    let filter: Filter = "camera:none".parse::<ekphrasis_index::Expr>().expect("a filter").into();
+    let vector = Some(random.embedding(&space()));
+    let by_filter = Query { vector, k: 10, filter: filter.clone(), ..Query::default() };
+    let exact = Query { exact: true, filter: Filter::default(), ..by_filter.clone() };
+    for error in [
+        hurried.search(&by_filter).err(),
+        hurried.search(&exact).err(),
+        hurried.count(&filter).err(),
+        hurried.scan(None, 10, &filter).err(),
+    ] {
+        let error = error.expect("not to the end");
+        assert!(error.is_user_fault(), "{error}");
+        for part in ["2500 items", "longer than 0 s", "narrow the filter", &address.to_string()] {
+            assert!(error.to_string().contains(part), "{part}: {error}");
+        }
+    }
+    assert_eq!(patient.search(&by_filter).expect("searched").len(), 0);
+    assert_eq!(patient.search(&exact).expect("searched").len(), 10);
+    // What is asked of the server alone takes as long as its calls do.
+    let near = Query { filter: Filter::default(), ..by_filter };
+    assert_eq!(hurried.search(&near).expect("searched").len(), 10);
+    assert_eq!(hurried.count(&Filter::default()).expect("counted"), 2500);
 }
 
 #[test]

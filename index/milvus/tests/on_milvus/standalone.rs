@@ -38,6 +38,28 @@ fn a_server_of_2_3_does_all_but_words() {
     }
 }
 
+/// Where no namespace can be had, that is said, and nothing fails.
+#[test]
+fn what_cannot_be_run_is_said() {
+    if set(INSIDE).is_some() {
+        return;
+    }
+    let folder = tempfile::tempdir().expect("a folder");
+    let unshare = folder.path().join("unshare");
+    fs_err::write(&unshare, "#!/bin/sh\necho 'unshare: not permitted here' >&2\nexit 1\n")
+        .expect("written");
+    let all = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    fs_err::set_permissions(&unshare, all).expect("executable");
+    let this = std::env::current_exe().expect("this test");
+    let mut again = Command::new(this);
+    let output = again.args([THIS, "--exact"]).env("PATH", folder.path()).output().expect("runs");
+    let [said, why] =
+        [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).into_owned());
+    assert!(output.status.success() && said.contains("1 passed"), "{said}{why}");
+    let expected = "SKIPPED a Milvus server proper: no network namespace: unshare: unshare: not permitted here";
+    assert!(why.contains(expected), "{why}");
+}
+
 /// Runs this test once more, in a namespace. Says why it cannot.
 fn outside() -> Result<(), String> {
     let failed = |why: &dyn Display| format!("no network namespace: unshare: {why}");

@@ -10,6 +10,15 @@ use ekphrasis_milvus::{Address, MilvusStore, Open, Options};
 use crate::milvus::Milvus;
 use crate::options;
 
+/// Raises a flag when it goes.
+struct Raise<'a>(&'a AtomicBool);
+
+impl Drop for Raise<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Under load, the server is killed and started again: calls meanwhile go through late, nobody
 /// is told "nothing found", what was acknowledged is there, and what is sent again is there once.
 #[test]
@@ -25,8 +34,11 @@ fn a_restart_never_looks_like_an_empty_store() {
     let (done, written, searched) =
         (AtomicBool::new(false), AtomicU64::new(100), AtomicU64::new(0));
     std::thread::scope(|scope| {
+        // However this ends: who writes and who searches have to end, or nobody would hear of it.
+        let raised = Raise(&done);
         let writer = scope.spawn(|| {
-            while searched.load(Ordering::Relaxed) < 3 {
+            // Or else the searcher failed, which is told once this one ends.
+            while searched.load(Ordering::Relaxed) < 3 && !done.load(Ordering::Relaxed) {
                 std::thread::sleep(Duration::from_millis(1));
             }
             for batch in records[100..].chunks(20) {
@@ -60,14 +72,10 @@ fn a_restart_never_looks_like_an_empty_store() {
             || written.load(Ordering::Relaxed) < 400)
             && !searcher.is_finished()
         {
-            if Instant::now() >= patience {
-                // The searcher has to end, or nobody would hear of it.
-                done.store(true, Ordering::Relaxed);
-                panic!("it does not go on after the restart");
-            }
+            assert!(Instant::now() < patience, "it does not go on after the restart");
             std::thread::sleep(Duration::from_millis(10));
         }
-        done.store(true, Ordering::Relaxed);
+        drop(raised);
     });
     // What it acknowledged is there before anything is sent again, and then each is there once.
     let there = store.count(&Filter::default()).expect("counted");

@@ -8,6 +8,8 @@ mod commit;
 mod contents;
 mod encode;
 mod memory;
+#[cfg(feature = "milvus")]
+mod part;
 mod prepare;
 mod queue;
 mod read;
@@ -27,7 +29,9 @@ use ekphrasis_index::{Failure, ItemId};
 pub use captions::{CaptionError, Captions};
 pub use clock::Stages;
 #[cfg(feature = "milvus")]
-pub use shared::{IndexPart, ParsePartError, SharedIndexOptions};
+pub use part::{IndexPart, ParsePartError};
+#[cfg(feature = "milvus")]
+pub use shared::SharedIndexOptions;
 pub(crate) use walk::{ENDINGS, mtime_ns};
 
 use crate::{Engine, EngineError, Progress};

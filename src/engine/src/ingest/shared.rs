@@ -7,21 +7,23 @@
 //! what two encode, or one encoded and did not send before it died, is stored once.
 
 use std::collections::{HashMap, HashSet};
-use std::fmt;
 use std::hash::{BuildHasher, RandomState};
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use ekphrasis_embed::ImageEncoder;
-use ekphrasis_index::{Expr, Facts, Failure, Filter, Item, ItemId, Kind, Pattern, Record, Term};
+use ekphrasis_index::{
+    Expr, Facts, Failure, Filter, Item, ItemId, Kind, Pattern, Record, StoreRead, StoreWrite, Term,
+};
+use ekphrasis_milvus::MilvusStore;
 
 use super::captions::{Captions, Words};
 use super::clock::Clock;
 use super::commit::{Outcome, joined, lines};
 use super::encode::{self, embed};
+use super::part::IndexPart;
 use super::prepare::picture;
 use super::read::{Seen, read_whole};
 use super::walk::{Listed, Walker};
@@ -41,50 +43,6 @@ const PIECES: usize = 64;
 const SENT: usize = 64;
 /// Items looked at at once for those whose files are gone.
 const SCANNED: usize = 1000;
-
-/// Which of how many workers one is. Each has the files whose ids lie in its stretch of all; ids
-/// are hashes, so the parts are about equal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct IndexPart {
-    number: u32,
-    of: u32,
-}
-
-/// Not a part.
-#[derive(Debug, thiserror::Error, PartialEq, Eq)]
-#[error("a part is written like 2/3, the second of three, of at most 65,536; got {0:?}")]
-pub struct ParsePartError(String);
-
-impl FromStr for IndexPart {
-    type Err = ParsePartError;
-
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
-        let numbers = text.split_once('/').map(|(number, of)| (number.parse(), of.parse()));
-        match numbers {
-            Some((Ok(number), Ok(of)))
-                if (1..=65_536).contains(&of) && (1..=of).contains(&number) =>
-            {
-                Ok(Self { number, of })
-            }
-            _ => Err(ParsePartError(text.into())),
-        }
-    }
-}
-
-impl fmt::Display for IndexPart {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.number, self.of)
-    }
-}
-
-impl IndexPart {
-    /// Whether an item is this one's.
-    pub fn has(self, id: ItemId) -> bool {
-        let [a, b, c, d, ..] = id.to_bytes();
-        let place = u64::from(u32::from_be_bytes([a, b, c, d])) * u64::from(self.of);
-        place >> 32 == u64::from(self.number - 1)
-    }
-}
 
 /// How to index into a shared store.
 #[derive(Clone, Debug)]
@@ -138,46 +96,32 @@ impl SharedEngine {
             Ok(clock.walk.elapsed(|| walker.list()))
         };
         let listed = list()?;
-        let (engine, report) = (self, IndexReport::default());
-        let mut run = Run {
-            engine,
-            captions: &captions,
-            options,
-            clock: &clock,
-            begun,
-            report,
-            on_progress,
-            stop,
-        };
-        for (path, reason) in &listed.failures {
-            run.fail(path.clone(), reason.clone());
-        }
-        let own: Vec<_> =
-            listed.files.iter().filter(|f| options.part.has(ItemId::for_path(&f.0))).collect();
-        let mut pieces: Vec<_> =
-            own.chunks((own.len() / PIECES).clamp(FEWEST, LOOKED_UP)).collect();
-        shuffle(&mut pieces);
-        for some in pieces {
-            if stop.load(Ordering::Relaxed) {
-                break;
+        loop {
+            let run = Run {
+                engine: self,
+                store: self.store()?,
+                captions: &captions,
+                options,
+                clock: &clock,
+                begun,
+                report: IndexReport::default(),
+                on_progress,
+                stop,
+            };
+            if let Some(mut report) = run.over(&listed, &list)? {
+                report.stopped = stop.load(Ordering::Relaxed);
+                report.progress.seconds = begun.elapsed().as_secs_f64();
+                report.stages = clock.stages();
+                return Ok(report);
             }
-            let (tasks, before) = run.what_is_new(some)?;
-            run.embed(tasks, &before)?;
         }
-        if !stop.load(Ordering::Relaxed) {
-            run.standalone_texts()?;
-            run.forget_the_gone(&listed, &list)?;
-        }
-        let mut report = run.report;
-        report.stopped = stop.load(Ordering::Relaxed);
-        report.progress.seconds = begun.elapsed().as_secs_f64();
-        report.stages = clock.stages();
-        Ok(report)
     }
 }
 
 struct Run<'a> {
     engine: &'a SharedEngine,
+    /// The generation that served when it began.
+    store: Arc<MilvusStore>,
     captions: &'a Captions,
     options: &'a SharedIndexOptions,
     clock: &'a Clock,
@@ -188,6 +132,54 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// Does all of it. `None` if another generation came to serve meanwhile: what is brought in
+    /// has to be looked up there from the start.
+    fn over(
+        mut self,
+        listed: &Listed,
+        list: &dyn Fn() -> Result<Listed, EngineError>,
+    ) -> Result<Option<IndexReport>, EngineError> {
+        for (path, reason) in &listed.failures {
+            self.fail(path.clone(), reason.clone());
+        }
+        let part = self.options.part;
+        let own: Vec<_> =
+            listed.files.iter().filter(|f| part.has(ItemId::for_path(&f.0))).collect();
+        let mut pieces: Vec<_> =
+            own.chunks((own.len() / PIECES).clamp(FEWEST, LOOKED_UP)).collect();
+        shuffle(&mut pieces);
+        for some in pieces {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            let (tasks, before) = self.what_is_new(some)?;
+            self.embed(tasks, &before)?;
+        }
+        for texts in self.standalone_texts().chunks(SENT) {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            self.send_standalone(texts)?;
+        }
+        if !self.stop.load(Ordering::Relaxed) {
+            if !self.still_serves()? {
+                return Ok(None);
+            }
+            self.forget_the_gone(listed, list)?;
+        }
+        Ok(Some(self.report))
+    }
+
+    fn still_serves(&self) -> Result<bool, EngineError> {
+        Ok(Arc::ptr_eq(&self.engine.store()?, &self.store))
+    }
+
     /// The files that are not in the store as they are now, and the items that they were. Those
     /// of which only the words changed are dealt with.
     fn what_is_new(
@@ -195,7 +187,7 @@ impl Run<'_> {
         files: &[&(PathBuf, Seen)],
     ) -> Result<(Vec<Task>, HashMap<PathBuf, Item>), EngineError> {
         let ids: Vec<ItemId> = files.iter().map(|file| ItemId::for_path(&file.0)).collect();
-        let known = self.engine.store.items(&ids)?;
+        let known = self.store.items(&ids)?;
         let (mut tasks, mut before) = (vec![], HashMap::new());
         let (mut reworded, mut beside) = (vec![], Beside::default());
         for ((path, seen), item) in files.iter().zip(known) {
@@ -223,7 +215,7 @@ impl Run<'_> {
             }
         }
         let ids: Vec<ItemId> = reworded.iter().map(|item| item.id).collect();
-        let vectors = self.engine.store.embeddings(&ids)?;
+        let vectors = self.store.embeddings(&ids)?;
         let records = reworded.into_iter().zip(vectors);
         let records = records.filter_map(|(item, own)| Some(Record { item, embedding: own? }));
         self.send(records.collect())?;
@@ -317,8 +309,8 @@ impl Run<'_> {
         // A text that the store does not keep is one of a picture that it does not keep.
         self.send_texts(items, false)?;
         let clock = self.clock;
-        let store = &*self.engine.store;
-        let refused = clock.commit.elapsed(|| upsert_what_can_be(store, &pictures))?;
+        let store = Arc::clone(&self.store);
+        let refused = clock.commit.elapsed(|| upsert_what_can_be(&*store, &pictures))?;
         for record in pictures {
             let path = record.item.path.unwrap_or_default();
             match refused.iter().find(|(id, _)| *id == record.item.id) {
@@ -335,7 +327,7 @@ impl Run<'_> {
     /// Stores texts; those that are there need not be encoded again, and are only written anew
     /// if they are to `replace` what differs.
     fn send_texts(&self, items: Vec<Item>, replace: bool) -> Result<SentTexts, EngineError> {
-        let store = &self.engine.store;
+        let store = &*self.store;
         let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
         let known = store.items(&ids)?;
         let is_due = |item: &Item, known: &Option<Item>| {
@@ -349,7 +341,7 @@ impl Run<'_> {
             let embedding = self.engine.embed_text(&text)?;
             records.push(Record { item, embedding });
         }
-        let refused = self.clock.commit.elapsed(|| upsert_what_can_be(&**store, &records))?;
+        let refused = self.clock.commit.elapsed(|| upsert_what_can_be(store, &records))?;
         let text_of = |id| records.iter().find(|r| r.item.id == id)?.item.text.clone();
         let named = |(id, what)| (text_of(id).unwrap_or_default(), what);
         Ok(SentTexts {
@@ -359,7 +351,8 @@ impl Run<'_> {
         })
     }
 
-    fn standalone_texts(&mut self) -> Result<(), EngineError> {
+    /// The own texts of the captions file that are of no picture.
+    fn standalone_texts(&self) -> Vec<Item> {
         let mut items = vec![];
         for Words { texts, tags, labels } in self.captions.standalone() {
             let Some(text) = joined(texts) else { continue };
@@ -368,7 +361,12 @@ impl Run<'_> {
                 items.push(item);
             }
         }
-        let sent = self.send_texts(items, true)?;
+        items
+    }
+
+    fn send_standalone(&mut self, items: &[Item]) -> Result<(), EngineError> {
+        let captions = self.options.files.captions.clone().unwrap_or_default();
+        let sent = self.send_texts(items.to_vec(), true)?;
         self.report.progress.indexed += sent.written;
         self.report.progress.unchanged += sent.unchanged;
         self.report.progress.seen += sent.written + sent.unchanged;
@@ -377,8 +375,10 @@ impl Run<'_> {
             let reason = format!(
                 "not supported by this store: {what} (the text that begins with {begins:?})"
             );
-            self.fail(self.options.files.captions.clone().unwrap_or_default(), reason);
+            self.fail(captions.clone(), reason);
         }
+        self.report.progress.seconds = self.begun.elapsed().as_secs_f64();
+        (self.on_progress)(&self.report.progress, &captions);
         Ok(())
     }
 
@@ -398,7 +398,7 @@ impl Run<'_> {
         let there = There::new(&again);
         let gone = missing.into_iter().filter(|(_, path)| there.lacks(path));
         let gone: Vec<ItemId> = gone.map(|(id, _)| id).collect();
-        self.report.progress.removed += self.engine.store.delete(&gone)?;
+        self.report.progress.removed += self.store.delete(&gone)?;
         Ok(())
     }
 
@@ -412,7 +412,7 @@ impl Run<'_> {
             let filter = Filter { kind: Some(Kind::Image), expr: folder.map(Expr::from) };
             let mut after = None;
             loop {
-                let items = self.engine.store.scan(after, SCANNED, &filter)?;
+                let items = self.store.scan(after, SCANNED, &filter)?;
                 let Some(last) = items.last() else { break };
                 after = Some(last.id);
                 let own = items.into_iter().filter(|item| self.options.part.has(item.id));
@@ -526,31 +526,6 @@ fn work(
             if give.send(outcome).is_err() {
                 return;
             }
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn parts_divide_everything_about_equally() {
-        for of in [1, 2, 3, 7] {
-            let parts: Vec<IndexPart> =
-                (1..=of).map(|n| format!("{n}/{of}").parse().expect("a part")).collect();
-            let mut counts = vec![0; of];
-            for n in 0..3000 {
-                let id = ItemId::for_text(&n.to_string());
-                let whose: Vec<_> = (0..of).filter(|&i| parts[i].has(id)).collect();
-                assert_eq!(whose.len(), 1, "each is one's");
-                counts[whose[0]] += 1;
-            }
-            let fair = 3000 / of;
-            assert!(counts.iter().all(|&n| n > fair * 8 / 10 && n < fair * 12 / 10), "{counts:?}");
-        }
-        for wrong in ["", "0/3", "4/3", "1", "1/0", "-1/3", "a/b", "1/70000"] {
-            assert!(wrong.parse::<IndexPart>().is_err(), "{wrong}");
         }
     }
 }

@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{FileFacts, Filter, Item, ItemId};
+use ekphrasis_index::{FileFacts, Filter, Item, ItemId, StoreRead};
 
 use super::{BlobKind, BlobName, Blobs, SharedEngine};
 use crate::engine::as_indexed;
@@ -35,7 +35,7 @@ impl SharedEngine {
     /// # Errors
     /// If it cannot.
     pub fn ready(&self) -> Result<(), EngineError> {
-        self.store.items(&[ItemId::for_text("")])?;
+        self.store()?.items(&[ItemId::for_text("")])?;
         Ok(())
     }
 
@@ -44,7 +44,7 @@ impl SharedEngine {
     /// # Errors
     /// If the store cannot be read.
     pub fn item(&self, id: ItemId) -> Result<Option<Item>, EngineError> {
-        Ok(self.store.items(&[id])?.pop().flatten())
+        Ok(self.store()?.items(&[id])?.pop().flatten())
     }
 
     /// The next items after `after` that the filter lets through, in the order of ids.
@@ -57,7 +57,7 @@ impl SharedEngine {
         limit: usize,
         filter: &Filter,
     ) -> Result<Vec<Item>, EngineError> {
-        Ok(self.store.scan(after, limit, filter)?)
+        Ok(self.store()?.scan(after, limit, filter)?)
     }
 
     /// The vector of an item.
@@ -65,7 +65,7 @@ impl SharedEngine {
     /// # Errors
     /// `NotFound` if there is no such item; otherwise if the store cannot be read.
     pub fn embedding_of(&self, id: ItemId) -> Result<Embedding, EngineError> {
-        let found = self.store.embeddings(&[id])?.pop().flatten();
+        let found = self.store()?.embeddings(&[id])?.pop().flatten();
         found.ok_or_else(|| absent(id))
     }
 
@@ -83,9 +83,9 @@ impl SharedEngine {
     /// # Errors
     /// `Invalid` for a `k` outside 1..=1000; otherwise as the model or the store fails.
     pub fn describe(&self, image: &Embedding, k: usize) -> Result<Vec<Description>, EngineError> {
-        let lexicon = self.towers.lexicon()?;
+        let (store, lexicon) = (self.store()?, self.towers.lexicon()?);
         let image = || Ok(image.clone());
-        described(&*self.towers, &image, Some(&*self.store), lexicon.as_deref(), k)
+        described(&*self.towers, &image, Some(&*store), lexicon.as_deref(), k)
     }
 
     /// Classifies a picture of this vector against words, as [`label_all`](crate::label_all).

@@ -7,12 +7,13 @@ mod blobs;
 mod content;
 mod recall;
 mod search;
+mod serving;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{Filter, Kind, StoreWrite};
+use ekphrasis_index::{Filter, Kind, StoreRead};
 use ekphrasis_milvus::{Consistency, MilvusStore, Open, Options};
 
 pub use self::blobs::{
@@ -20,6 +21,8 @@ pub use self::blobs::{
 };
 pub use self::content::SharedFile;
 pub use self::recall::SharedRecall;
+
+use self::serving::Served;
 
 use crate::queries::KnownTexts;
 use crate::{EngineError, StoreAt, Towers};
@@ -29,11 +32,9 @@ const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A model and a store that others read and write, too. Share it between threads with `Arc`.
 pub struct SharedEngine {
-    pub(crate) store: Box<dyn StoreWrite>,
+    served: Served,
     pub(crate) towers: Arc<dyn Towers>,
     at: String,
-    server: String,
-    finds_words: bool,
     known_texts: KnownTexts,
     /// Where thumbnails and files are kept, if they are.
     pub(crate) blobs: Option<Arc<dyn Blobs>>,
@@ -79,15 +80,22 @@ impl SharedEngine {
                     false => (Open::Existing, options.consistency),
                 };
                 let options = Options { consistency, ..options.clone() };
-                let store = MilvusStore::open(address, towers.space(), open, options)?;
                 // Nobody waits for an answer of theirs, and the work goes on after a restart.
-                let store = if make { store.waiting_for(PATIENCE) } else { store };
-                let (server, finds_words) = (store.server().to_string(), store.finds_words());
-                let (store, at) = (Box::new(store), at.name());
-                let known_texts = KnownTexts::default();
-                Ok(Self { store, towers, at, server, finds_words, known_texts, blobs: None })
+                let patience = make.then_some(PATIENCE);
+                let served = Served::open(address, options, towers.space(), open, patience)?;
+                let (at, known_texts) = (at.name(), KnownTexts::default());
+                Ok(Self { served, towers, at, known_texts, blobs: None })
             }
         }
+    }
+
+    /// The generation that serves. It is followed: a second after it was switched at the latest
+    /// this gives the other one.
+    ///
+    /// # Errors
+    /// `Moved` if that is of another model; otherwise if the store's server cannot be asked.
+    pub(crate) fn store(&self) -> Result<Arc<MilvusStore>, EngineError> {
+        self.served.now()
     }
 
     /// The state in short.
@@ -95,11 +103,12 @@ impl SharedEngine {
     /// # Errors
     /// If the store cannot be read.
     pub fn status(&self) -> Result<SharedStatus, EngineError> {
-        let count = |kind| self.store.count(&Filter::of_kind(kind));
+        let store = self.store()?;
+        let count = |kind| store.count(&Filter::of_kind(kind));
         Ok(SharedStatus {
             at: self.at.clone(),
-            server: self.server.clone(),
-            finds_words: self.finds_words,
+            server: store.server().to_string(),
+            finds_words: store.finds_words(),
             images: count(Kind::Image)?,
             texts: count(Kind::Text)?,
             model: self.towers.name().into(),

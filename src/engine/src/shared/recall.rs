@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ekphrasis_index::{Filter, ItemId, Record};
+use ekphrasis_index::{Filter, ItemId, Record, StoreRead};
 
 use super::SharedEngine;
 use crate::EngineError;
@@ -33,28 +33,27 @@ impl SharedEngine {
     /// # Errors
     /// `Invalid` for no queries or more than 499; otherwise if the store cannot be read.
     pub fn measure_recall(&self, queries: usize) -> Result<SharedRecall, EngineError> {
-        // They are made of the first items that are read.
         if !(1..READ).contains(&queries) {
             return Err(EngineError::Invalid(format!(
                 "expected 1 to {} queries, got {queries}",
                 READ - 1
             )));
         }
+        let store = self.store()?;
         let (mut after, mut vectors) = (None, 0);
-        let mut probes = None;
+        let mut probes = Probes::of(&*store, queries)?;
         loop {
-            let items = self.store.scan(after, READ, &Filter::default())?;
+            let items = store.scan(after, READ, &Filter::default())?;
             let Some(last) = items.last() else { break };
             after = Some(last.id);
             let ids: Vec<ItemId> = items.iter().map(|item| item.id).collect();
-            let own = items.into_iter().zip(self.store.embeddings(&ids)?);
+            let own = items.into_iter().zip(store.embeddings(&ids)?);
             let records: Vec<Record> =
                 own.filter_map(|(item, own)| Some(Record { item, embedding: own? })).collect();
             vectors += records.len() as u64;
-            probes.get_or_insert_with(|| Probes::between(&records, queries)).see(&records);
+            probes.see(&records);
         }
-        let probes = probes.unwrap_or_else(|| Probes::between(&[], 0));
-        let (recall, took) = probes.ask(&*self.store)?;
+        let (recall, took) = probes.ask(&*store)?;
         let at = |share: usize| {
             let index = (took.len() * share / 100).min(took.len().saturating_sub(1));
             took.get(index).copied().unwrap_or_default()

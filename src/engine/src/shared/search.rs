@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use ekphrasis_embed::Embedding;
-use ekphrasis_index::{ItemId, Query};
+use ekphrasis_index::{ItemId, Query, StoreRead};
 
 use super::SharedEngine;
 use crate::languages::doubt;
@@ -22,14 +22,15 @@ impl SharedEngine {
         let start = Instant::now();
         check(request)?;
         self.refuse(request)?;
+        let store = self.store()?;
         let told = words(&request.parts);
         let mut warnings = vec![];
         let mode = match request.mode {
             Mode::Hybrid if told.is_none() => Mode::Vector,
-            Mode::Hybrid if !self.finds_words => {
+            Mode::Hybrid if !store.finds_words() => {
                 warnings.push(format!(
                     "{} finds no words (BM25 needs Milvus 2.5 or newer), so this is a search by meaning alone",
-                    self.server
+                    store.server()
                 ));
                 Mode::Vector
             }
@@ -70,10 +71,10 @@ impl SharedEngine {
             exact: request.exact,
             explain: request.explain,
         };
-        let found = self.store.search(&query)?;
+        let found = store.search(&query)?;
         let ids: Vec<ItemId> = found.iter().map(|hit| hit.id).collect();
-        let items = self.store.items(&ids)?;
-        let vectors = if parts.is_empty() { vec![] } else { self.store.embeddings(&ids)? };
+        let items = store.items(&ids)?;
+        let vectors = if parts.is_empty() { vec![] } else { store.embeddings(&ids)? };
         let mut hits = Vec::with_capacity(found.len());
         for (position, (hit, item)) in found.into_iter().zip(items).enumerate() {
             // Deleted by somebody else a moment ago.
@@ -92,7 +93,7 @@ impl SharedEngine {
             hits,
             why: None,
             mode,
-            total_candidates: self.store.count(&query.filter)?,
+            total_candidates: store.count(&query.filter)?,
             space: self.towers.space().id().into(),
             anything: None,
             below_confidence: 0,

@@ -4,7 +4,16 @@
 mod forgetting;
 mod generations;
 mod known;
+#[cfg(feature = "milvus")]
+#[path = "../../../../tests/support/milvus.rs"]
+mod milvus;
 mod names;
+/// What needs a server; `test.sh` leaves it out by this name where none can be had.
+#[cfg(feature = "milvus")]
+mod on_milvus;
+#[cfg(feature = "milvus")]
+#[path = "../../../../tests/support/python.rs"]
+mod python;
 mod steering;
 
 use std::path::{Path, PathBuf};

@@ -8,13 +8,13 @@ use std::str::FromStr;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use ekphrasis_milvus::Blocking;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use object_store::path::Path as Key;
 use object_store::{
     BackoffConfig, ClientOptions, GetOptions, ObjectStore, ObjectStoreExt, PutMode, PutOptions,
     PutPayload, RetryConfig,
 };
-use tokio::runtime::Runtime;
 use tokio::time::timeout;
 
 use super::http::{Hyper, Unreachable};
@@ -102,17 +102,6 @@ pub struct S3Blobs {
     runtime: Blocking,
 }
 
-/// A runtime that ends without waiting, since it may be dropped where waiting is forbidden.
-struct Blocking(Option<Runtime>);
-
-impl Drop for Blocking {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
 /// Why a call failed.
 enum Trouble {
     Late,
@@ -178,12 +167,7 @@ impl S3Blobs {
         let of_amazon = || format!("https://s3.{region}.amazonaws.com");
         let endpoint = settings.endpoint.clone().unwrap_or_else(of_amazon);
         let store = builder.build().map_err(|e| EngineError::Invalid(format!("{address}: {e}")))?;
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(1)
-            .thread_name("blobs")
-            .enable_all()
-            .build()?;
-        let runtime = Blocking(Some(runtime));
+        let runtime = Blocking::new("blobs")?;
         Ok(Self { address, endpoint, store, options, away: Mutex::new(None), runtime })
     }
 
@@ -209,10 +193,7 @@ impl S3Blobs {
         {
             return Err(failed(io::ErrorKind::NotConnected, why));
         }
-        let Some(runtime) = &self.runtime.0 else {
-            return Err(failed(io::ErrorKind::NotConnected, "its connection was closed"));
-        };
-        let trouble = match runtime.block_on(work) {
+        let trouble = match self.runtime.block_on(work) {
             Ok(answer) => {
                 *away() = None;
                 return Ok(answer);
