@@ -3,8 +3,10 @@
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use ekphrasis_index::conformance::{Random, record};
-use ekphrasis_index::{Access, Failure, ItemId, Judged, LocalStore, Record, StoreRead, StoreWrite};
+use ekphrasis_index::conformance::{Random, record, space};
+use ekphrasis_index::{
+    Access, Failure, Filter, ItemId, Judged, Kind, LocalStore, Record, StoreRead, StoreWrite,
+};
 
 use crate::{open, writing};
 
@@ -161,4 +163,35 @@ fn items_are_found_by_what_their_files_hold() {
     assert_eq!(found([9; 32], 10), []);
     store.delete(&expected[..1]).expect("deleted");
     assert_eq!(found([0; 32], 10), expected[1..]);
+}
+
+#[test]
+fn first_vectors_are_those_of_the_first_items_by_id() {
+    let dir = tempfile::tempdir().expect("a temporary folder");
+    let seed = 30;
+    println!("seed {seed}");
+    let mut random = Random(seed);
+    let store = open(dir.path(), writing()).expect("opens");
+    assert_eq!(store.first_vectors(Kind::Image, 5).expect("reads"), []);
+    let mut records: Vec<Record> = (0..300).map(|name| record(&mut random, name)).collect();
+    store.upsert(&records).expect("written");
+    let (gone, left) = records.split_at_mut(100);
+    let gone: Vec<ItemId> = gone.iter().map(|record| record.item.id).collect();
+    store.delete(&gone).expect("deleted");
+    // The newest vector of one that was written twice.
+    for record in &mut left[..50] {
+        record.embedding = random.embedding(&space());
+    }
+    store.upsert(&left[..50]).expect("written");
+    for kind in [Kind::Image, Kind::Text] {
+        let all = store.scan(None, 1000, &Filter::of_kind(kind)).expect("reads");
+        assert!(all.len() > 20, "{} of this kind", all.len());
+        for count in [0, 1, 20, all.len(), 1000] {
+            let ids: Vec<_> = all.iter().take(count).map(|item| item.id).collect();
+            let expected: Vec<_> =
+                store.embeddings(&ids).expect("reads").into_iter().flatten().collect();
+            let got = store.first_vectors(kind, count).expect("reads");
+            assert_eq!(got, expected, "{kind:?}, {count}");
+        }
+    }
 }

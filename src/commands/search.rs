@@ -94,7 +94,7 @@ fn answer(global: &Global, request: &SearchRequest, store: Option<&str>) -> Resu
     }
     let engine = open_to_read(global)?;
     let found = std::thread::scope(|scope| {
-        scope.spawn(|| engine.warm_up());
+        scope.spawn(|| engine.warm_up(request));
         engine.search(request)
     });
     let reply = as_wire(&found?, request);

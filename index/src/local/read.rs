@@ -10,7 +10,7 @@ use crate::store::same_space;
 use crate::text::Understood;
 use crate::topk::Scored;
 use crate::vector::{Ask, Graph, QueryCodes, Rows, cosine, scan, scan_tail};
-use crate::{Filter, Hit, Item, ItemId, Query, Seq, StoreError, StoreRead, fusion};
+use crate::{Filter, Hit, Item, ItemId, Kind, Query, Seq, StoreError, StoreRead, fusion};
 
 impl StoreRead for LocalStore {
     fn space(&self) -> &Space {
@@ -130,6 +130,23 @@ impl LocalStore {
 }
 
 impl LocalStore {
+    /// The vectors of the `count` items of a kind with the smallest ids, in their order: ids are
+    /// hashes, so they are a sample by chance, and the same in equal stores, in whatever order
+    /// these came to be. Damaged ones are passed over. No item is read.
+    ///
+    /// # Errors
+    /// If the store cannot be read.
+    pub fn first_vectors(&self, kind: Kind, count: usize) -> Result<Vec<Embedding>, StoreError> {
+        self.refresh()?;
+        let rows = &self.inner.snapshot().rows;
+        let mut buffer = vec![];
+        let vector = |row| {
+            // What passes the checksum was an embedding when it was written.
+            Embedding::new(self.space(), rows.read(row, &mut buffer)?.to_vec()).ok()
+        };
+        Ok(rows.first_of(kind, count).into_iter().filter_map(vector).collect())
+    }
+
     /// Calls `each` with every item of one state by ascending id, its captions, and
     /// its vector unless that is damaged, until it says `false`.
     pub(crate) fn each_stored(

@@ -154,13 +154,13 @@ impl LocalStore {
         let rows = &self.inner.snapshot().rows;
         let of_kind = rows.count(&Pass::new(Some(kind), None)) as usize;
         let count = count.min(of_kind);
-        let (mut sample, mut seen, mut buffer) = (Vec::with_capacity(count), 0, vec![]);
+        let (mut sample, mut seen) = (Vec::with_capacity(count), 0);
         for row in 0..rows.len() {
             let Some((id, _)) = rows.live(row).filter(|(_, of)| *of == kind) else { continue };
             // The next one is due when the share of them that was taken falls behind.
             if (sample.len() * of_kind) <= seen * count
                 && sample.len() < count
-                && let Some(vector) = rows.read(row, &mut buffer)
+                && let Some(vector) = rows.vector(row)
                 && let Ok(embedding) = Embedding::new(&self.inner.space, vector.to_vec())
             {
                 sample.push((id, embedding));

@@ -5,6 +5,7 @@
 //! looked at; what fails is left out. Who is left out is found by reading all
 //! rows: [`Rows::damaged`].
 
+use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -229,6 +230,21 @@ impl Rows {
         }
         ids.sort_unstable();
         ids
+    }
+
+    /// The `count` living rows of a kind with the smallest ids; ascending by id.
+    pub(crate) fn first_of(&self, kind: Kind, count: usize) -> Vec<u64> {
+        let mut smallest = BinaryHeap::with_capacity(count + 1);
+        for row in 0..self.len {
+            let Some((id, _)) = self.live(row).filter(|live| live.1 == kind) else { continue };
+            if smallest.len() < count || smallest.peek().is_some_and(|(last, _)| id < *last) {
+                smallest.push((id, row));
+            }
+            if smallest.len() > count {
+                smallest.pop();
+            }
+        }
+        smallest.into_sorted_vec().into_iter().map(|(_, row)| row).collect()
     }
 
     /// Whose row this is, if it lives.

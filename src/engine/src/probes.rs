@@ -28,12 +28,15 @@ impl Probes {
     /// So many queries, each the middle between two of the records: it lies as items do and is
     /// none, which would be found more easily.
     fn between(records: &[Record], count: usize) -> Self {
-        let middle = |pair: &[Record]| {
+        let pairs = records.len().saturating_sub(1);
+        let count = count.min(pairs);
+        let middle = |n: usize| {
+            // Evenly, since there may be more records than it takes.
+            let pair = &records[n * pairs / count..][..2];
             let parts = [(&pair[0].embedding, 1.0), (&pair[1].embedding, 1.0)];
             Embedding::combine(pair[0].embedding.space(), &parts).ok()
         };
-        let queries = records.windows(2).filter_map(middle).take(count);
-        Self(queries.map(|query| (query, vec![])).collect())
+        Self((0..count).filter_map(middle).map(|query| (query, vec![])).collect())
     }
 
     /// Compares records with all queries. Each is to come once.
@@ -121,7 +124,12 @@ mod tests {
         let mut places: Vec<u8> = ids.iter().map(|id| id.to_bytes()[0] >> 5).collect();
         places.dedup();
         assert_eq!(places, [0, 1, 2, 3, 4, 5, 6, 7]);
-        assert_eq!(Probes::of(&store, 100).expect("made").0.len(), 100);
+        let probes = Probes::of(&store, 100).expect("made").0;
+        assert_eq!(probes.len(), 100);
+        // The last one is between two of the last stretch.
+        let last = sample.partition_point(|record| record.item.id.to_bytes()[0] >> 5 < 7);
+        let between = Probes::between(&sample[last..], usize::MAX).0;
+        assert!(between.iter().any(|(query, _)| *query == probes[99].0));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use super::evidence::{
     Evidence, HitEvidence, LOOKED_AT, Usual, agreement, excess, probability, telling_words,
 };
 use super::{Anything, Asked, Confidence, Shared, Verdict};
+use crate::search::{check, words};
 use crate::steering::item_of_source;
 use crate::{Engine, EngineError, Mode, PartQuery, SearchRequest};
 
@@ -93,8 +94,7 @@ impl LibraryUsual {
         {
             return Ok(usual);
         }
-        let sample = store.sample(Kind::Image, SAMPLE)?.into_iter();
-        let sample: Vec<Embedding> = sample.map(|(_, embedding)| embedding).collect();
+        let sample = store.first_vectors(Kind::Image, SAMPLE)?;
         let usual = match asked {
             Asked::Words => confidence.usual_for_words(&sample),
             Asked::Picture => confidence.usual_for_pictures(&sample),
@@ -133,18 +133,28 @@ pub(crate) struct Judged {
 }
 
 impl Engine {
-    /// Gets ready what a first search needs beside the text tower, while that is loaded by another
-    /// thread: what the library usually scores, and what the store makes when it is first asked.
-    /// What cannot be had is met again by the search, which says so.
-    pub fn warm_up(&self) {
-        let store = &self.store;
-        if let Ok(Some(confidence)) = self.towers.confidence() {
-            let _ = self.usual.get(&confidence, store, Asked::Words);
+    /// Gets ready what a first search needs beside the model's tower, while that is loaded by
+    /// another thread: what the library usually scores, and what the store makes when it is first
+    /// asked. What cannot be had is met again by the search, which says so.
+    pub fn warm_up(&self, request: &SearchRequest) {
+        if request.mode == Mode::Text || check(request).is_err() {
+            return;
         }
-        let Ok(sample) = store.sample(Kind::Image, 1) else { return };
-        for (_, like) in sample {
-            let query = Query { vector: Some(like), k: LOOKED_AT, ..Query::default() };
-            let _ = store.search(&query);
+        let store = &self.store;
+        let is_judged = request.kind != Some(Kind::Text) && request.bridge.is_none();
+        if is_judged && let Ok(Some(confidence)) = self.towers.confidence() {
+            let told = words(&request.parts).is_some();
+            let asked = if told { Asked::Words } else { Asked::Picture };
+            let _ = self.usual.get(&confidence, store, asked);
+        }
+        // Those that a filter lets through may be few.
+        if request.filter.is_none()
+            && let Ok(likes) = store.first_vectors(Kind::Image, 1)
+        {
+            for like in likes {
+                let query = Query { vector: Some(like), k: LOOKED_AT, ..Query::default() };
+                let _ = store.search(&query);
+            }
         }
     }
 

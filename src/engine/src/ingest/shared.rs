@@ -155,8 +155,12 @@ impl Run<'_> {
             if !self.still_serves()? {
                 return Ok(None);
             }
-            let (tasks, before) = self.what_is_new(some)?;
-            self.embed(tasks, &before)?;
+            let brought =
+                self.what_is_new(some).and_then(|(tasks, before)| self.embed(tasks, &before));
+            if let Err(error) = brought {
+                // The generation that was switched away may be gone by now.
+                return if self.still_serves()? { Err(error) } else { Ok(None) };
+            }
         }
         for texts in self.standalone_texts().chunks(SENT) {
             if self.stop.load(Ordering::Relaxed) {

@@ -1,7 +1,7 @@
 //! Which generation of a shared store serves now? Somebody may have the name point at another one
 //! while this process runs: then it goes on with that, if it is of the same model.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use ekphrasis_embed::Space;
@@ -48,13 +48,20 @@ impl Served {
     /// The one that served a second ago at the earliest. Whoever asks for several things that
     /// belong together asks them of what this gives once.
     pub(super) fn now(&self) -> Result<Arc<MilvusStore>, EngineError> {
-        // Held while it is asked, so that of many who come at once one asks.
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.state();
         if state.looked.elapsed() >= LOOK {
-            let looked = self.look(&mut state);
-            // Also if it could not be asked: or everybody would wait for that in turn.
+            // Of many who come at once one looks; the others go on with what was seen last, also
+            // where the server does not answer.
             state.looked = Instant::now();
-            looked?;
+            let store = Arc::clone(&state.store);
+            drop(state);
+            let seen = self.look(&store)?;
+            state = self.state();
+            match seen {
+                Seen::Same => state.moved = None,
+                Seen::Another(store) => (state.store, state.moved) = (Arc::new(store), None),
+                Seen::OfAnotherModel(space) => state.moved = Some(space),
+            }
         }
         match &state.moved {
             None => Ok(Arc::clone(&state.store)),
@@ -64,21 +71,28 @@ impl Served {
         }
     }
 
-    fn look(&self, state: &mut State) -> Result<(), StoreError> {
-        if !state.store.is_current()? {
-            let (address, options) = (&self.address, &self.options);
-            match opened(address, options, &self.space, Open::Existing, self.patience) {
-                Ok(store) => state.store = Arc::new(store),
-                Err(StoreError::SpaceMismatch { expected, .. }) => {
-                    state.moved = Some(expected);
-                    return Ok(());
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        state.moved = None;
-        Ok(())
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn look(&self, store: &MilvusStore) -> Result<Seen, StoreError> {
+        if store.is_current()? {
+            return Ok(Seen::Same);
+        }
+        let (address, options) = (&self.address, &self.options);
+        match opened(address, options, &self.space, Open::Existing, self.patience) {
+            Ok(store) => Ok(Seen::Another(store)),
+            Err(StoreError::SpaceMismatch { expected, .. }) => Ok(Seen::OfAnotherModel(expected)),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+/// Which generation serves.
+enum Seen {
+    Same,
+    Another(MilvusStore),
+    OfAnotherModel(Space),
 }
 
 fn opened(
