@@ -95,6 +95,8 @@ fn likes_and_dislikes_steer() {
     let browser = &page.browser;
     page.search("an animal or a vehicle");
     let press = |name: &str, key: &str| {
+        // What is drawn anew meanwhile would have the focus on another one.
+        page.wait("!document.querySelector('#box.busy')");
         browser.run(&format!(
             "[...document.querySelectorAll('#grid .tile')].find((tile) =>
                tile.querySelector('img').alt.startsWith('{name}')).querySelector('.entry').focus()"
