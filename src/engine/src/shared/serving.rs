@@ -59,7 +59,7 @@ impl Served {
             state = self.state();
             match seen {
                 Seen::Same => state.moved = None,
-                Seen::Another(store) => (state.store, state.moved) = (Arc::new(store), None),
+                Seen::Another(store) => (state.store, state.moved) = (store, None),
                 Seen::OfAnotherModel(space) => state.moved = Some(space),
             }
         }
@@ -81,7 +81,7 @@ impl Served {
         }
         let (address, options) = (&self.address, &self.options);
         match opened(address, options, &self.space, Open::Existing, self.patience) {
-            Ok(store) => Ok(Seen::Another(store)),
+            Ok(store) => Ok(Seen::Another(Arc::new(store))),
             Err(StoreError::SpaceMismatch { expected, .. }) => Ok(Seen::OfAnotherModel(expected)),
             Err(error) => Err(error),
         }
@@ -91,7 +91,7 @@ impl Served {
 /// Which generation serves.
 enum Seen {
     Same,
-    Another(MilvusStore),
+    Another(Arc<MilvusStore>),
     OfAnotherModel(Space),
 }
 
