@@ -97,9 +97,10 @@ impl SharedEngine {
         };
         let listed = list()?;
         loop {
+            let store = self.store()?;
             let run = Run {
                 engine: self,
-                store: self.store()?,
+                store: Arc::clone(&store),
                 captions: &captions,
                 options,
                 clock: &clock,
@@ -108,11 +109,17 @@ impl SharedEngine {
                 on_progress,
                 stop,
             };
-            if let Some(mut report) = run.over(&listed, &list)? {
-                report.stopped = stop.load(Ordering::Relaxed);
-                report.progress.seconds = begun.elapsed().as_secs_f64();
-                report.stages = clock.stages();
-                return Ok(report);
+            match run.over(&listed, &list) {
+                Ok(Some(mut report)) => {
+                    report.stopped = stop.load(Ordering::Relaxed);
+                    report.progress.seconds = begun.elapsed().as_secs_f64();
+                    report.stages = clock.stages();
+                    return Ok(report);
+                }
+                Ok(None) => {}
+                Err(error) if Arc::ptr_eq(&store, &self.store()?) => return Err(error),
+                // The generation that was switched away is gone by now.
+                Err(_) => {}
             }
         }
     }
@@ -155,12 +162,8 @@ impl Run<'_> {
             if !self.still_serves()? {
                 return Ok(None);
             }
-            let brought =
-                self.what_is_new(some).and_then(|(tasks, before)| self.embed(tasks, &before));
-            if let Err(error) = brought {
-                // The generation that was switched away may be gone by now.
-                return if self.still_serves()? { Err(error) } else { Ok(None) };
-            }
+            let (tasks, before) = self.what_is_new(some)?;
+            self.embed(tasks, &before)?;
         }
         for texts in self.standalone_texts().chunks(SENT) {
             if self.stop.load(Ordering::Relaxed) {
