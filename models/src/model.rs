@@ -30,6 +30,8 @@ pub struct Model {
     dir: PathBuf,
     manifest: Arc<Manifest>,
     prepared: Option<PathBuf>,
+    /// Whether what was prepared is loaded for one answer only.
+    brief: bool,
 }
 
 /// Why a model could not be opened or one of its encoders not be made.
@@ -135,7 +137,7 @@ impl Model {
         for (file, entry) in manifest.files() {
             checked::check_size(&dir.join(file), entry.bytes)?;
         }
-        Ok(Self { dir: dir.into(), manifest: Arc::new(manifest), prepared: None })
+        Ok(Self { dir: dir.into(), manifest: Arc::new(manifest), prepared: None, brief: false })
     }
 
     /// The same model, but what ONNX Runtime makes of its graphs is kept in
@@ -147,8 +149,20 @@ impl Model {
         self
     }
 
+    /// The same model for a process that asks once and ends: its encoders are there sooner, and
+    /// each answer takes longer. ONNX Runtime does not lay out the weights anew for its kernels.
+    #[must_use]
+    pub fn for_one_answer(mut self) -> Self {
+        self.brief = true;
+        self
+    }
+
     pub(crate) fn prepared(&self) -> Option<&Path> {
         self.prepared.as_deref()
+    }
+
+    pub(crate) fn is_for_one_answer(&self) -> bool {
+        self.brief
     }
 
     /// The folder, as given.

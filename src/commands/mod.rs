@@ -97,13 +97,21 @@ fn config(global: &Global) -> Result<Config, Failure> {
 }
 
 fn towers(global: &Global, config: &Config, sessions: usize) -> Result<Arc<OnnxTowers>, Failure> {
+    Ok(Arc::new(unshared_towers(global, config, sessions)?))
+}
+
+fn unshared_towers(
+    global: &Global,
+    config: &Config,
+    sessions: usize,
+) -> Result<OnnxTowers, Failure> {
     let quiet = global.quiet;
     let log = move |line: &str| {
         if !quiet {
             output::note(line);
         }
     };
-    Ok(Arc::new(OnnxTowers::open(config, sessions, log)?))
+    Ok(OnnxTowers::open(config, sessions, log)?)
 }
 
 /// The store if there is one; for what has an answer without.
@@ -119,6 +127,13 @@ fn open_if_there(global: &Global) -> Result<Option<Engine>, Failure> {
 fn open_to_read(global: &Global) -> Result<Engine, Failure> {
     let config = config(global)?;
     let towers = towers(global, &config, 1)?;
+    Ok(Engine::open(&config.data, towers, OpenFor::Reading)?)
+}
+
+/// As [`open_to_read`], for a process that ends with its first answer.
+fn open_to_ask_once(global: &Global) -> Result<Engine, Failure> {
+    let config = config(global)?;
+    let towers = Arc::new(unshared_towers(global, &config, 1)?.for_one_answer());
     Ok(Engine::open(&config.data, towers, OpenFor::Reading)?)
 }
 

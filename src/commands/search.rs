@@ -9,7 +9,7 @@ use ekphrasis_engine::{
 use ekphrasis_web::wire;
 use serde_json::Value;
 
-use super::{Done, config, open_to_read, shared};
+use super::{Done, config, open_to_ask_once, shared};
 use crate::cli::{ForArg, Global, ModeArg, SearchArgs};
 use crate::client;
 use crate::failure::Failure;
@@ -92,7 +92,7 @@ fn answer(global: &Global, request: &SearchRequest, store: Option<&str>) -> Resu
     {
         return Ok(reply);
     }
-    let engine = open_to_read(global)?;
+    let engine = open_to_ask_once(global)?;
     let found = std::thread::scope(|scope| {
         scope.spawn(|| engine.warm_up(request));
         engine.search(request)

@@ -22,6 +22,10 @@ use crate::runtime::Runtime;
 /// Runtime 1.20.
 const EXTERNAL_FOLDER: &str = "session.model_external_initializers_file_folder_path";
 
+/// Whether weights stay as they are in the file instead of being laid out anew for the kernels
+/// when a session is made.
+const AS_THEY_ARE: &str = "session.disable_prepacking";
+
 /// Named inputs of one run.
 pub(super) type Inputs<'a> = Vec<(Cow<'a, str>, SessionInputValue<'a>)>;
 
@@ -90,15 +94,16 @@ impl Graph {
             let sums: Vec<_> = files().map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
         });
+        let brief = model.is_for_one_answer();
         let mapped = match &place {
             // What was prepared has a checksum of its own, and is named by those that the files have
             // to have. That they do is found out meanwhile, in pieces: they are not needed.
             Some(place) => std::thread::scope(|scope| {
                 let verified = scope.spawn(|| files().try_for_each(|file| model.verify(file)));
                 // It was whole, so it is the runtime that does not take it any more.
-                let mapped = place
-                    .open()
-                    .and_then(|bytes| map(runtime, bytes).inspect_err(|_| place.discard()).ok());
+                let mapped = place.open().and_then(|bytes| {
+                    map(runtime, bytes, brief).inspect_err(|_| place.discard()).ok()
+                });
                 joined(verified).map(|()| mapped)
             })?,
             None => None,
@@ -124,7 +129,7 @@ impl Graph {
         let (file, external) = (file.to_owned(), external.to_vec());
         let pool = Pool::new(first, sessions, move || {
             if let Some(bytes) = place.as_ref().and_then(Place::open)
-                && let Ok(live) = map(&runtime, bytes)
+                && let Ok(live) = map(&runtime, bytes, brief)
             {
                 return Ok(live);
             }
@@ -279,14 +284,19 @@ fn prepare(
     }
 }
 
-/// A session over a prepared graph, whose weights it reads where they are.
-fn map(runtime: &Runtime, bytes: Bytes) -> Result<Live, ort::Error> {
+/// A session over a prepared graph, whose weights it reads where they are. If it is there for
+/// one answer only (`brief`), they are not laid out anew: that takes longer than it saves.
+fn map(runtime: &Runtime, bytes: Bytes, brief: bool) -> Result<Live, ort::Error> {
     let content = bytes.get();
     // SAFETY: the memory belongs to `bytes`, which is kept beside the session and
     // dropped after it; a clone of `Bytes` maps the same memory.
     let content: &'static [u8] =
         unsafe { std::slice::from_raw_parts(content.as_ptr(), content.len()) };
-    let session = builder(runtime)?.commit_from_memory_directly(content)?;
+    let mut builder = builder(runtime)?;
+    if brief {
+        builder = builder.with_config_entry(AS_THEY_ARE, "1")?;
+    }
+    let session = builder.commit_from_memory_directly(content)?;
     Ok(Live::Mapped { session, _bytes: bytes })
 }
 

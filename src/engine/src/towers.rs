@@ -328,6 +328,13 @@ impl OnnxTowers {
         })
     }
 
+    /// The same towers for a process that asks once and ends; see [`Model::for_one_answer`].
+    #[must_use]
+    pub fn for_one_answer(mut self) -> Self {
+        self.model = self.model.for_one_answer();
+        self
+    }
+
     /// ONNX Runtime, loaded (and fetched) at the first call.
     ///
     /// # Errors
