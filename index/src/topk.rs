@@ -66,6 +66,11 @@ impl TopK {
         self
     }
 
+    /// How many it takes.
+    pub(crate) fn k(&self) -> usize {
+        self.k
+    }
+
     /// The worst of the best `k`, once there are so many.
     pub(crate) fn worst(&self) -> Option<Scored> {
         if self.heap.len() < self.k { None } else { self.heap.peek().map(|w| w.0) }

@@ -20,6 +20,6 @@ pub(crate) use pass::Pass;
 pub(crate) use pattern::{InFolder, folder_names};
 pub use pattern::{PathPattern, Pattern};
 pub use place::{Distance, Near, Place};
-pub(crate) use plan::{Facts as PlanFacts, Plan, Width};
+pub(crate) use plan::{Facts as PlanFacts, Plan};
 pub(crate) use rowset::RowSet;
 pub use span::{Bytes, Dimensions, Hundredths, Micros, Span};

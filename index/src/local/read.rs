@@ -234,9 +234,10 @@ impl Inner {
     ) -> Plan {
         let Options { graph_from, graph_work: work, .. } = self.options;
         let (graph, passing) = (graph.size(), rows.estimate(pass));
+        let named = pass.named().is_some();
         // One ranking for all usual pages.
         let deep = deep.checked_next_power_of_two().unwrap_or(deep);
-        PlanFacts { graph, passing, deep, keep, work, graph_from }.plan()
+        PlanFacts { graph, passing, named, deep, keep, work, graph_from }.plan()
     }
 
     /// The nearest rows: by the graph where that pays, else by looking at all.
@@ -257,11 +258,11 @@ impl Inner {
         let graph = graph.filter(|g| g.covered() <= rows.len() && g.seq() <= snapshot.seq);
         if let Some(ef) = ef
             && let Some(graph) = graph
-            && let Plan::Graph(width) = self.plan(graph, rows, pass, count, ef)
+            && let Plan::Graph(keep) = self.plan(graph, rows, pass, count, ef)
         {
             let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
             let tail = scan_tail(rows, graph.covered(), query, count, pass);
-            match graph.search(&ask, width, tail) {
+            match graph.search(&ask, keep, tail) {
                 Ok(Some(top)) => {
                     let ranking = top.into_ranking();
                     if ranking.len() >= count {

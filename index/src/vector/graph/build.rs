@@ -9,6 +9,7 @@ use super::super::Rows;
 use super::super::hnsw::{self, Layers};
 use super::super::quantised::{CodeBlock, Codes};
 use super::collapse::collapse;
+use super::grown::grown;
 use super::layout::{Head, Layout, Part, Sections};
 use super::refine::{Distances, refine};
 use super::segment::{Segment, last_crc};
@@ -117,6 +118,7 @@ impl Draft {
         let distances = Distances::of(view.block);
         let mut ground = pool.install(|| refine(&view, &vectors, &distances, cancel))?;
         let order = in_reach(&mut ground, layers.entry);
+        let order = grown(&ground, &order);
         drop(distances);
         draft.ground = ground;
         Some(draft.in_order(&order, &vectors))
@@ -136,8 +138,7 @@ impl Draft {
         }
     }
 
-    /// The same with its nodes in another order: nodes that lead to one another lie near
-    /// one another. `order` tells the old number at each new place.
+    /// The same with its nodes in another order; `order` tells the old number at each new place.
     fn in_order(self, order: &[u32], vectors: &[&[f32]]) -> Self {
         let mut place = vec![0u32; order.len()];
         for (new, &old) in (0..).zip(order) {

@@ -11,6 +11,7 @@
 
 mod build;
 mod collapse;
+mod grown;
 mod layout;
 mod named;
 mod noted;
@@ -34,7 +35,6 @@ pub(crate) use self::trust::Damaged;
 use super::Rows;
 use crate::Seq;
 use crate::disk::Disk;
-use crate::filter::Width;
 use crate::topk::{Sieve, TopK};
 
 /// A segment is built anew with those behind it when they are more than one in so many of it.
@@ -121,20 +121,20 @@ impl Graph {
         &self.segments
     }
 
-    /// Adds to `top` the best of about as many rows of each segment and kind near the query
-    /// that live and that may be found. `None` if so few that a filter names are there
-    /// that others, further away, may be missing.
+    /// Adds to `top` the best of `keep` rows of each segment and kind near the query that live
+    /// and that may be found, or the best of those that a filter names. `None` if these are to be
+    /// scanned.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; it is not to be asked again.
     pub(crate) fn search(
         &self,
         ask: &Ask<'_>,
-        width: Width,
+        keep: usize,
         mut top: TopK,
     ) -> Result<Option<TopK>, Damaged> {
         for segment in &self.segments {
-            if !segment.search(ask, width, &mut top)? {
+            if !segment.search(ask, keep, &mut top)? {
                 return Ok(None);
             }
         }

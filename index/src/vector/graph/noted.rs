@@ -54,22 +54,17 @@ impl Nodes {
         self.count
     }
 
-    /// A bit for each of 32 nodes that follow each other, the lowest for the first.
-    pub(super) fn by_32(&self) -> impl Iterator<Item = u32> {
-        self.bits.iter().flat_map(|&word| [word as u32, (word >> 32) as u32])
+    /// A bit for each of the 32 nodes from the `32 * i`-th on, the lowest for the first; none for
+    /// those that are not there.
+    #[inline(always)]
+    pub(super) fn of_32(&self, i: usize) -> u32 {
+        self.bits.get(i / 2).map_or(0, |word| (word >> (i % 2 * 32)) as u32)
     }
 
     /// Node and row of the twins that are named, ascending. Rows are counted from the segment's
     /// first.
     pub(super) fn twins(&self) -> &[(u32, u32)] {
         &self.twins
-    }
-
-    /// # Panics
-    /// If the part has no such node.
-    #[inline(always)]
-    pub(super) fn contains(&self, node: u32) -> bool {
-        self.bits[node as usize / 64] >> (node % 64) & 1 == 1
     }
 }
 

@@ -117,7 +117,7 @@ fn choose(
 ) -> Vec<Near> {
     let asked = QueryCodes::of(vectors[node as usize]);
     // Nothing is read from a file here that could be damaged.
-    let _ = walk(view, &asked, EF, scratch, &Proven, |_| true);
+    let _ = walk(view, &asked, EF, scratch, &Proven);
     let links = view.ground[node as usize * DEGREE..][..DEGREE].iter().copied();
     let links = links.take_while(|link| *link != NONE);
     let candidates = scratch.found().map(|(other, _)| other).chain(links);

@@ -14,18 +14,14 @@ use super::layout::{Head, Layout, Part, words};
 use super::noted::Noted;
 use super::sketched::Sketched;
 use super::trust::{BLOCK, Blocks, Checks, Damaged, Proven, Trust};
-use super::walk::{PROBED, Scratch, View, walk};
+use super::walk::{Scratch, View, walk};
 use crate::Seq;
 use crate::disk::{self, Disk};
-use crate::filter::{Pass, Width};
+use crate::filter::Pass;
 use crate::topk::{Scored, Sieve, TopK};
 
 /// Blocks that each search checks in passing until all are: some megabytes a second at least.
 const SCRUB: usize = 16;
-/// A walk through all is of use if this part of those that pass are among the nearest that would
-/// be if they lay anywhere. Fewer are some in a corner of where it went, and others as near are
-/// where it did not go.
-const NEAR: f64 = 0.5;
 /// Searches that do not wait for each other's memory.
 const POOLED: usize = 64;
 
@@ -237,29 +233,29 @@ impl Segment {
         )
     }
 
-    /// Adds to `top` the best of about as many rows of each kind near the query, and says
-    /// whether there were enough that may be found.
+    /// Adds to `top` the best of `keep` rows of each kind near the query, or the best of those
+    /// that a filter names; `false` if these are to be scanned.
     ///
     /// # Errors
     /// `Damaged` if something that was read is; `top` may have got something by then.
     pub(crate) fn search(
         &self,
         ask: &Ask<'_>,
-        width: Width,
+        keep: usize,
         top: &mut TopK,
     ) -> Result<bool, Damaged> {
         if self.checks.is_proven() {
-            return self.search_trusting(ask, width, top, &Proven);
+            return self.search_trusting(ask, keep, top, &Proven);
         }
         let blocks = self.blocks();
         blocks.scrub(SCRUB)?;
-        self.search_trusting(ask, width, top, &blocks)
+        self.search_trusting(ask, keep, top, &blocks)
     }
 
     fn search_trusting(
         &self,
         ask: &Ask<'_>,
-        width: Width,
+        keep: usize,
         top: &mut TopK,
         trust: &impl Trust,
     ) -> Result<bool, Damaged> {
@@ -267,7 +263,7 @@ impl Segment {
         let mut scratch = pooled.unwrap_or_default();
         let mut enough = true;
         for piece in self.pieces(ask.pass) {
-            enough = self.search_piece(ask, &piece, width, &mut scratch, top, trust)?;
+            enough = self.search_piece(ask, &piece, keep, &mut scratch, top, trust)?;
             if !enough {
                 break;
             }
@@ -279,74 +275,43 @@ impl Segment {
         Ok(enough)
     }
 
-    /// Adds to `top` the best rows of a piece, and says whether there were enough. Those that a
-    /// filter names are found by a walk through all, unless too few are where the query is; then
-    /// by their sketches.
+    /// Adds to `top` the best rows of a piece; `false` if those that a filter names are to be
+    /// scanned.
     fn search_piece(
         &self,
         ask: &Ask<'_>,
         piece: &Piece<'_>,
-        width: Width,
+        keep: usize,
         scratch: &mut Scratch,
         top: &mut TopK,
         trust: &impl Trust,
     ) -> Result<bool, Damaged> {
         let Some(named) = ask.pass.named() else {
-            walk(&piece.view, ask.codes, width.keep, scratch, trust, |_| true)?;
-            return self.rescore(ask, piece, true, scratch, top, trust);
+            walk(&piece.view, ask.codes, keep, scratch, trust)?;
+            self.rescore(ask, piece, scratch, top, trust)?;
+            return Ok(true);
         };
         let nodes = self.nodes_named(piece, named, trust)?;
         if nodes.count() == 0 {
             return Ok(true);
         }
-        let share = nodes.count() as f64 / piece.part.nodes.max(1) as f64;
-        // Of the nearest `of`, is this part of what there would be if they lay anywhere?
-        let are_near = |scratch: &Scratch, of: usize, part: f64| {
-            let near = scratch.found().take(of).filter(|(node, _)| nodes.contains(*node)).count();
-            near as f64 >= part * share * of as f64
-        };
-        let goes_on = |scratch: &Scratch| are_near(scratch, PROBED, NEAR / 2.0);
-        if walk(&piece.view, ask.codes, width.keep, scratch, trust, goes_on)? {
-            let found = scratch.found().len();
-            let all = found >= piece.part.nodes;
-            if all || are_near(scratch, found / 2, NEAR) {
-                let before = top.clone();
-                if self.rescore(ask, piece, all, scratch, top, trust)? {
-                    return Ok(true);
-                }
-                *top = before;
-            }
-        }
-        if !width.sketched {
-            return Ok(false);
-        }
         self.search_sketched(ask, piece, &nodes, &mut scratch.vector, top, trust)
     }
 
     /// Compares what a walk found with the vectors themselves, the likeliest first, as
-    /// long as that may change the best. Unless `all` that is near was found, says whether
-    /// the best are among its nearer half: where few pass near the query, the nearest that
-    /// pass are where the walk saw only some.
+    /// long as that may change the best.
     fn rescore(
         &self,
         ask: &Ask<'_>,
         piece: &Piece<'_>,
-        all: bool,
         scratch: &mut Scratch,
         top: &mut TopK,
         trust: &impl Trust,
-    ) -> Result<bool, Damaged> {
+    ) -> Result<(), Damaged> {
         trust.in_numbers(piece.view.block.centre)?;
         let against = ask.codes.against(piece.view.block, 0.0);
         let mut buffer = std::mem::take(&mut scratch.vector);
-        let half = if all { usize::MAX } else { scratch.found().len() / 2 };
-        let mut enough = true;
-        for (i, (node, likeness)) in scratch.found().enumerate() {
-            let nearer = |worst: Scored| against.about(likeness) < worst.score;
-            if i == half && !top.worst().is_some_and(nearer) {
-                enough = false;
-                break;
-            }
+        for (node, likeness) in scratch.found() {
             let hopeless = against.hardly_above(node as usize, likeness) + piece.part.spread;
             if top.worst().is_some_and(|worst| hopeless < worst.score) {
                 break;
@@ -360,7 +325,7 @@ impl Segment {
             }
         }
         scratch.vector = buffer;
-        Ok(enough)
+        Ok(())
     }
 
     /// How many nodes there are to [`Segment::sift`].

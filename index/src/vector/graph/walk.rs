@@ -141,8 +141,7 @@ impl Visited {
     }
 }
 
-/// Puts the best `ef` nodes near the query into `scratch`, in order of likeness. When the best
-/// [`PROBED`] are all looked at, `goes_on` is asked with them; says `false` if it did.
+/// Puts the best `ef` nodes near the query into `scratch`, in order of likeness.
 ///
 /// # Errors
 /// `Damaged` if `trust` is lost in something that is read.
@@ -152,24 +151,17 @@ pub(super) fn walk(
     ef: usize,
     scratch: &mut Scratch,
     trust: &impl Trust,
-    goes_on: impl FnOnce(&Scratch) -> bool,
-) -> Result<bool, Damaged> {
+) -> Result<(), Damaged> {
     scratch.start(view.nodes());
     if view.nodes() == 0 || ef == 0 {
-        return Ok(true);
+        return Ok(());
     }
     let start = descend(view, asked, scratch, trust)?;
     scratch.visited.add(start.node());
     scratch.kept.push(start);
     let kernel = Kernel::best();
-    let (mut next, mut goes_on) = (0, Some(goes_on));
+    let mut next = 0;
     while let Some(&seen) = scratch.kept.get(next) {
-        if next >= PROBED
-            && let Some(goes_on) = goes_on.take()
-            && !goes_on(scratch)
-        {
-            return Ok(false);
-        }
         if seen.looked_at() {
             next += 1;
             continue;
@@ -183,11 +175,8 @@ pub(super) fn walk(
         let first = keep(view, asked, kernel, ef, count, scratch);
         next = if first <= next { first } else { next + 1 };
     }
-    Ok(true)
+    Ok(())
 }
-
-/// So many of the nearest tell whether a walk is worth going on with.
-pub(super) const PROBED: usize = 64;
 
 /// Compares the first `count` nodes of the batch, keeps those that are among the best `ef`,
 /// and says at which place the best of them came.

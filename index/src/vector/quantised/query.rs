@@ -41,8 +41,8 @@ impl QueryCodes {
         let (mut norm, mut error) = (0f64, 0f64);
         for ((&q, coarse), fine) in query.iter().zip(&mut coarse).zip(&mut fine) {
             let steps = q * inverse;
-            let whole = steps.round_ties_even().clamp(-127.0, 127.0);
-            let rest = ((steps - whole) * FINER).round_ties_even().clamp(-127.0, 127.0);
+            let whole = rounded(steps).clamp(-127.0, 127.0);
+            let rest = rounded((steps - whole) * FINER).clamp(-127.0, 127.0);
             (*coarse, *fine) = (whole as i8, rest as i8);
             let said = f64::from(scale) * (f64::from(whole) + f64::from(rest) / f64::from(FINER));
             norm += said * said;
@@ -106,6 +106,14 @@ impl QueryCodes {
             fixed: spread + rounding,
         }
     }
+}
+
+/// To the nearest whole number, of two the even one; for numbers below 2²² only. Where nothing is
+/// known of the processor, `round_ties_even` is a call of a function for each number.
+#[inline(always)]
+fn rounded(x: f32) -> f32 {
+    const SHIFT: f32 = 12_582_912.0;
+    (x + SHIFT) - SHIFT
 }
 
 /// A query set against the rows of a block.

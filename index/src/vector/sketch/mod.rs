@@ -18,15 +18,19 @@
 //! Gao and Long, "RaBitQ: quantizing high-dimensional vectors with a theoretical error bound for
 //! approximate nearest neighbor search", 2024; the kept product with the centre is ours.
 
+mod cells;
 mod kernel;
 mod rotation;
 
 use memmap2::MmapMut;
 use rayon::prelude::*;
 
-use self::kernel::{Asked, Block, Lookup, PAIR, ROWS, TOP};
+use self::kernel::{Asked, Block, Lookup, PAIR, TOP};
 use self::rotation::turn;
 use super::quantised::{CodeBlock, LINE, ZERO, prefetch, stride_of};
+
+pub(crate) use self::cells::Cells;
+pub(crate) use self::kernel::ROWS;
 
 /// A row is passed over if its estimate is so many deviations short.
 const DEVIATIONS: f32 = 3.0;
@@ -46,12 +50,75 @@ pub(crate) struct Sketches {
     dim: usize,
 }
 
-/// What a query looks for in sketches.
+/// A query, turned as the vectors of sketches are.
 #[derive(Debug)]
 pub(crate) struct QuerySketch {
+    /// What its product with a sketch is, as estimated.
     asked: Asked,
     /// Its product with the centre.
     centre: f32,
+    /// The square of its distance from the centre,
+    square: f32,
+    /// and of the deviation that rounding adds to a sum.
+    rounding: f32,
+}
+
+impl QuerySketch {
+    /// `query`, to be compared with sketches that were made around `centre`.
+    ///
+    /// # Panics
+    /// If they are of other dimensions.
+    pub(crate) fn of(query: &[f32], centre: &[f32]) -> Self {
+        assert!(query.len() == centre.len(), "vectors of other dimensions");
+        let stride = stride_of(query.len());
+        let mut turned: Vec<f32> = query.iter().zip(centre).map(|(q, c)| q - c).collect();
+        turned.resize(stride, 0.0);
+        turn(&mut turned, 1, &mut vec![0.0; stride]);
+        let size = |four: &[f32]| four.iter().map(|q| q.abs()).sum::<f32>();
+        let (fours, _) = turned.as_chunks::<FOUR>();
+        // So that no sum of all is above 16 bits.
+        let top = (u16::MAX as usize / fours.len()).min(usize::from(TOP)) as f32;
+        let unit = fours.iter().map(|four| size(four)).fold(0.0, f32::max) * 2.0 / top;
+        let inverse = if unit > 0.0 { unit.recip() } else { 0.0 };
+        let (unit, inverse) = if inverse.is_finite() { (unit, inverse) } else { (0.0, 0.0) };
+        let table = |four: &[f32; FOUR]| {
+            let size = size(four);
+            std::array::from_fn(|bits| {
+                let signed = |(i, q): (usize, &f32)| if bits >> i & 1 == 1 { *q } else { -q };
+                let sum: f32 = four.iter().enumerate().map(signed).sum();
+                // Adding a half and cutting off rounds, all being positive.
+                ((sum + size) * inverse + 0.5).min(top) as u8
+            })
+        };
+        let all: f32 = fours.iter().map(|four| size(four)).sum();
+        Self {
+            asked: Asked::new(fours.iter().map(table), unit, -all),
+            centre: query.iter().zip(centre).map(|(q, c)| q * c).sum(),
+            square: turned.iter().map(|q| q * q).sum(),
+            // Evenly spread over a whole unit, a twelfth of a square each.
+            rounding: unit * unit * fours.len() as f32 / 12.0,
+        }
+    }
+}
+
+/// A query set against sketches.
+#[derive(Debug)]
+pub(crate) struct Against<'a> {
+    sketches: &'a Sketches,
+    asked: Asked,
+    centre: f32,
+}
+
+impl Against<'_> {
+    /// A bit for each row of block `block`, the lowest for the first: whether its cosine may be
+    /// `least` or more, by all likelihood.
+    ///
+    /// # Panics
+    /// If there is no such block.
+    #[inline]
+    pub(crate) fn reaching(&self, block: usize, least: f32) -> u32 {
+        Lookup::best().reaching(&self.asked, self.sketches.block(block), least - self.centre)
+    }
 }
 
 impl Sketches {
@@ -78,51 +145,13 @@ impl Sketches {
         self.blocks
     }
 
-    /// `query`, to be compared with these sketches, which were made around `centre`.
+    /// `query` set against these sketches, which were made around its centre.
     ///
     /// # Panics
     /// If they are of other dimensions.
-    pub(crate) fn asked(&self, query: &[f32], centre: &[f32]) -> QuerySketch {
-        assert!(query.len() == self.dim && centre.len() == self.dim, "vectors of other dimensions");
-        let stride = stride_of(self.dim);
-        let mut turned: Vec<f32> = query.iter().zip(centre).map(|(q, c)| q - c).collect();
-        turned.resize(stride, 0.0);
-        turn(&mut turned, 1, &mut vec![0.0; stride]);
-        let size = |four: &[f32]| four.iter().map(|q| q.abs()).sum::<f32>();
-        let (fours, _) = turned.as_chunks::<FOUR>();
-        // So that no sum of all is above 16 bits.
-        let top = (u16::MAX as usize / fours.len()).min(usize::from(TOP)) as f32;
-        let unit = fours.iter().map(|four| size(four)).fold(0.0, f32::max) * 2.0 / top;
-        let inverse = if unit > 0.0 { unit.recip() } else { 0.0 };
-        let (unit, inverse) = if inverse.is_finite() { (unit, inverse) } else { (0.0, 0.0) };
-        let table = |four: &[f32; FOUR]| {
-            let size = size(four);
-            std::array::from_fn(|bits| {
-                let signed = |(i, q): (usize, &f32)| if bits >> i & 1 == 1 { *q } else { -q };
-                let sum: f32 = four.iter().enumerate().map(signed).sum();
-                ((sum + size) * inverse).round_ties_even().clamp(0.0, top) as u8
-            })
-        };
-        let all: f32 = fours.iter().map(|four| size(four)).sum();
-        let square: f32 = turned.iter().map(|q| q * q).sum();
-        // Rounding to whole units is evenly spread, a twelfth of a square each.
-        let rounding = unit * unit * fours.len() as f32 / 12.0;
-        let spread = DEVIATIONS * (square * self.blur * self.blur + rounding).sqrt();
-        let products = query.iter().zip(centre).map(|(q, c)| q * c);
-        QuerySketch {
-            asked: Asked::new(fours.iter().map(table), unit, spread - all),
-            centre: products.sum(),
-        }
-    }
-
-    /// A bit for each row of block `block`, the lowest for the first: whether its cosine may be
-    /// `least` or more, by all likelihood.
-    ///
-    /// # Panics
-    /// If there is no such block.
-    #[inline]
-    pub(crate) fn reaching(&self, query: &QuerySketch, block: usize, least: f32) -> u32 {
-        Lookup::best().reaching(&query.asked, self.block(block), least - query.centre)
+    pub(crate) fn against(&self, query: &QuerySketch) -> Against<'_> {
+        let spread = DEVIATIONS * (query.square * self.blur * self.blur + query.rounding).sqrt();
+        Against { sketches: self, asked: query.asked.shifted(spread), centre: query.centre }
     }
 
     fn block(&self, block: usize) -> Block<'_> {

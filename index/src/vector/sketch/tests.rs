@@ -94,13 +94,14 @@ fn reach_is_what_the_text_says_and_hardly_ever_too_short() {
         let plain: Vec<Plain> = (0..rows.len()).map(|row| Plain::of(block, row)).collect();
         let (mut short, mut asked, mut passed) = (0, 0, 0);
         for query in queries {
-            let sketch = sketches.asked(query, block.centre);
+            let sketch = QuerySketch::of(query, block.centre);
+            let against = sketches.against(&sketch);
             let mut cosines: Vec<(f64, usize)> =
                 rows.iter().map(|row| dot(query, row)).zip(0..).collect();
             cosines.sort_by(|a, b| b.0.total_cmp(&a.0));
             let tenth = cosines[9].0 as f32;
             let reach: Vec<u32> =
-                (0..sketches.blocks()).map(|b| sketches.reaching(&sketch, b, tenth)).collect();
+                (0..sketches.blocks()).map(|b| against.reaching(b, tenth)).collect();
             let reaches = |row: usize| reach[row / ROWS] >> (row % ROWS) & 1 == 1;
             assert!((rows.len()..reach.len() * ROWS).all(|row| !reaches(row)), "no such rows");
             let turned = turned(query.iter().zip(block.centre).map(|(q, c)| q - c), dim);
@@ -132,11 +133,12 @@ fn vectors_that_are_no_different_or_not_there() {
     let codes = Codes::of(dim, [Some(&one[..]), None, Some(&one[..])].into_iter());
     let sketches = Sketches::of(codes.block()).expect("memory");
     for query in [[0.6, 0.8, 0.0], [0.0, 0.0, 1.0], [-0.6, -0.8, 0.0]] {
-        let sketch = sketches.asked(&query, codes.block().centre);
+        let sketch = QuerySketch::of(&query, codes.block().centre);
+        let against = sketches.against(&sketch);
         let cosine = dot(&query, &one) as f32;
-        assert_eq!(sketches.reaching(&sketch, 0, cosine - 1e-4), 0b101, "{query:?}");
-        assert_eq!(sketches.reaching(&sketch, 0, cosine + 1e-4), 0, "{query:?}");
-        assert_eq!(sketches.reaching(&sketch, 0, f32::NEG_INFINITY), 0b101, "{query:?}");
+        assert_eq!(against.reaching(0, cosine - 1e-4), 0b101, "{query:?}");
+        assert_eq!(against.reaching(0, cosine + 1e-4), 0, "{query:?}");
+        assert_eq!(against.reaching(0, f32::NEG_INFINITY), 0b101, "{query:?}");
     }
     let none = Codes::of(dim, std::iter::empty());
     assert_eq!(Sketches::of(none.block()).expect("memory").blocks(), 0);

@@ -10,10 +10,13 @@
 //! André, Kermarrec and Le Scouarnec, "Cache locality is not enough: high-performance nearest
 //! neighbor search with product quantization fast scan", 2015.
 
+#[cfg(target_arch = "x86_64")]
+mod x86;
+
 use std::sync::OnceLock;
 
 /// Rows in a block.
-pub(super) const ROWS: usize = 32;
+pub(crate) const ROWS: usize = 32;
 /// Bytes that two fours of a block's rows take, and so do two tables.
 pub(super) const PAIR: usize = 32;
 /// Greatest entry of a table: as many as are added in a byte before they are widened fit it.
@@ -28,9 +31,10 @@ const _: () = assert!(ADDED * TOP as usize <= u8::MAX as usize);
 pub(super) struct Lookup {
     /// Whether this processor has the instructions, asked before the rest is ever called.
     has: fn() -> bool,
-    // SAFETY (of calling): `has()`; tables and block are equally long, a whole number of `ADDED`
-    // pairs.
+    // SAFETY (of calling both): `has()`; tables and block are equally long, a whole number of
+    // `ADDED` pairs.
     reaching: unsafe fn(asked: &Asked, block: Block<'_>, least: f32) -> u32,
+    reach: unsafe fn(asked: &Asked, block: Block<'_>) -> [f32; ROWS],
 }
 
 /// What is asked of blocks.
@@ -66,9 +70,19 @@ impl Lookup {
     /// All of this architecture, the portable one first.
     fn every() -> [Self; EVERY] {
         [
-            Self { has: || true, reaching: reaching_portable },
+            Self { has: || true, reaching: reaching_portable, reach: reach_portable },
             #[cfg(target_arch = "x86_64")]
-            Self { has: || is_x86_feature_detected!("avx2"), reaching: reaching_256 },
+            Self {
+                has: || is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx2"),
+                reaching: x86::reaching_512,
+                reach: x86::reach_256,
+            },
+            #[cfg(target_arch = "x86_64")]
+            Self {
+                has: || is_x86_feature_detected!("avx2"),
+                reaching: x86::reaching_256,
+                reach: x86::reach_256,
+            },
         ]
     }
 
@@ -85,15 +99,30 @@ impl Lookup {
     /// If tables and block are not equally long, or no whole number of four pairs.
     #[inline]
     pub(super) fn reaching(&self, asked: &Asked, block: Block<'_>, least: f32) -> u32 {
-        let length = block.fours.len();
-        assert!(asked.tables.len() == length && length.is_multiple_of(ADDED * PAIR));
+        check(asked, block);
         // SAFETY: a set in use is one the processor has; the rest was checked just now.
         unsafe { (self.reaching)(asked, block, least) }
     }
+
+    /// What is compared in [`Lookup::reaching`], of each row.
+    ///
+    /// # Panics
+    /// As there.
+    pub(super) fn reach(&self, asked: &Asked, block: Block<'_>) -> [f32; ROWS] {
+        check(asked, block);
+        // SAFETY: a set in use is one the processor has; the rest was checked just now.
+        unsafe { (self.reach)(asked, block) }
+    }
+}
+
+#[inline]
+fn check(asked: &Asked, block: Block<'_>) {
+    let length = block.fours.len();
+    assert!(asked.tables.len() == length && length.is_multiple_of(ADDED * PAIR));
 }
 
 #[cfg(target_arch = "x86_64")]
-const EVERY: usize = 2;
+const EVERY: usize = 3;
 #[cfg(not(target_arch = "x86_64"))]
 const EVERY: usize = 1;
 
@@ -101,6 +130,11 @@ impl Asked {
     /// With a table for each four. Entries above [`TOP`] are cut down to it.
     pub(super) fn new(tables: impl Iterator<Item = [u8; 16]>, unit: f32, shift: f32) -> Self {
         Self { tables: tables.flatten().map(|entry| entry.min(TOP)).collect(), unit, shift }
+    }
+
+    /// The same with `more` added to all.
+    pub(super) fn shifted(&self, more: f32) -> Self {
+        Self { shift: self.shift + more, ..self.clone() }
     }
 }
 
@@ -111,7 +145,7 @@ pub(super) fn put(block: &mut [u8], four: usize, row: usize, bits: u8) {
     block[four * half + row % half] |= bits << (row / half * 4);
 }
 
-fn reaching_portable(asked: &Asked, block: Block<'_>, least: f32) -> u32 {
+fn reach_portable(asked: &Asked, block: Block<'_>) -> [f32; ROWS] {
     let half = PAIR / 2;
     let mut sums = [0u16; ROWS];
     let (low, high) = sums.split_at_mut(half);
@@ -121,72 +155,13 @@ fn reaching_portable(asked: &Asked, block: Block<'_>, least: f32) -> u32 {
             *high = high.wrapping_add(u16::from(table[usize::from(bits >> 4)]));
         }
     }
-    let mut reaching = 0;
-    for (row, sum) in sums.into_iter().enumerate() {
-        let signs = f32::from(sum) * asked.unit + asked.shift;
-        reaching |= u32::from(signs * block.steps[row] + block.along[row] >= least) << row;
-    }
-    reaching
+    std::array::from_fn(|row| {
+        let signs = f32::from(sums[row]) * asked.unit + asked.shift;
+        signs * block.steps[row] + block.along[row]
+    })
 }
 
-/// # Safety
-/// As [`Lookup`] says of `reaching`.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx2")]
-unsafe fn reaching_256(asked: &Asked, block: Block<'_>, least: f32) -> u32 {
-    use std::arch::x86_64::*;
-    let (tables, fours) = (asked.tables.as_ptr(), block.fours.as_ptr());
-    let (four, byte) = (_mm256_set1_epi8(15), _mm256_set1_epi16(255));
-    // Of rows 0 to 15 those of even and of odd number, and the same of the others.
-    let mut sums = [_mm256_setzero_si256(); 4];
-    for at in (0..block.fours.len()).step_by(ADDED * PAIR) {
-        let (mut low, mut high) = (_mm256_setzero_si256(), _mm256_setzero_si256());
-        for pair in 0..ADDED {
-            // SAFETY: both are equally long, a whole number of `ADDED` pairs.
-            let (table, bits) = unsafe {
-                let at = at + pair * PAIR;
-                (
-                    _mm256_loadu_si256(tables.add(at).cast()),
-                    _mm256_loadu_si256(fours.add(at).cast()),
-                )
-            };
-            let upper = _mm256_and_si256(_mm256_srli_epi16::<4>(bits), four);
-            let lower = _mm256_and_si256(bits, four);
-            low = _mm256_add_epi8(low, _mm256_shuffle_epi8(table, lower));
-            high = _mm256_add_epi8(high, _mm256_shuffle_epi8(table, upper));
-        }
-        sums[0] = _mm256_add_epi16(sums[0], _mm256_and_si256(low, byte));
-        sums[1] = _mm256_add_epi16(sums[1], _mm256_srli_epi16::<8>(low));
-        sums[2] = _mm256_add_epi16(sums[2], _mm256_and_si256(high, byte));
-        sums[3] = _mm256_add_epi16(sums[3], _mm256_srli_epi16::<8>(high));
-    }
-    // The first fours of each pair are in one half, the second in the other.
-    let total =
-        |s: __m256i| _mm_add_epi16(_mm256_castsi256_si128(s), _mm256_extracti128_si256::<1>(s));
-    let [even, odd, even_high, odd_high] = sums.map(total);
-    let in_order = [
-        _mm_unpacklo_epi16(even, odd),
-        _mm_unpackhi_epi16(even, odd),
-        _mm_unpacklo_epi16(even_high, odd_high),
-        _mm_unpackhi_epi16(even_high, odd_high),
-    ];
-    let (unit, shift) = (_mm256_set1_ps(asked.unit), _mm256_set1_ps(asked.shift));
-    let least = _mm256_set1_ps(least);
-    let mut reaching = 0;
-    for (i, sums) in in_order.into_iter().enumerate() {
-        // SAFETY: there are 32 of each, and i is below 4.
-        let (steps, along) = unsafe {
-            (
-                _mm256_loadu_ps(block.steps.as_ptr().add(8 * i)),
-                _mm256_loadu_ps(block.along.as_ptr().add(8 * i)),
-            )
-        };
-        // Rounded at each step, as the portable one does.
-        let sums = _mm256_cvtepi32_ps(_mm256_cvtepu16_epi32(sums));
-        let signs = _mm256_add_ps(_mm256_mul_ps(sums, unit), shift);
-        let all = _mm256_add_ps(_mm256_mul_ps(signs, steps), along);
-        let reach = _mm256_movemask_ps(_mm256_cmp_ps::<_CMP_GE_OQ>(all, least));
-        reaching |= (reach as u32) << (8 * i);
-    }
-    reaching
+fn reaching_portable(asked: &Asked, block: Block<'_>, least: f32) -> u32 {
+    let reach = (0..).zip(reach_portable(asked, block));
+    reach.fold(0, |reaching, (row, reach)| reaching | u32::from(reach >= least) << row)
 }

@@ -1,0 +1,91 @@
+//! In which order do nodes lie, so that those beside each other are near each other?
+//!
+//! Groups are grown along links, from a node to those it leads to and from these on, and each
+//! begins beside the one before. A walk then finds the nodes that it goes through in fewer places,
+//! and sketches of whole groups say much of their rows ([`super::super::sketch::Cells`]).
+
+use super::walk::{DEGREE, NONE};
+
+/// Nodes of a group: as many as have a common mean in what sketches are looked at by.
+const GROUP: usize = super::super::sketch::ROWS;
+/// So many nodes are looked at, at least, before a group that is not full yet goes on elsewhere.
+const LOOKED_AT: usize = 1024;
+
+/// All nodes in their order. Of those that no links of a group lead to, the first in `order` is where it
+/// goes on.
+pub(super) fn grown(ground: &[u32], order: &[u32]) -> Vec<u32> {
+    // By which search each was met last.
+    let (mut met, mut placed) = (vec![NONE; order.len()], vec![false; order.len()]);
+    let mut grown = Vec::with_capacity(order.len());
+    let (mut queue, mut others) = (Vec::<u32>::new(), order.iter().copied());
+    for search in 0.. {
+        let free = |node: &u32| !placed[*node as usize];
+        let Some(seed) = queue.iter().copied().find(free).or_else(|| others.find(free)) else {
+            break;
+        };
+        queue.clear();
+        queue.push(seed);
+        met[seed as usize] = search;
+        let mut next = 0;
+        while let Some(&node) = queue.get(next) {
+            next += 1;
+            if !std::mem::replace(&mut placed[node as usize], true) {
+                grown.push(node);
+                if grown.len() % GROUP == 0 {
+                    break;
+                }
+            }
+            if queue.len() < LOOKED_AT {
+                let links = &ground[node as usize * DEGREE..][..DEGREE];
+                for &link in links.iter().take_while(|link| **link != NONE) {
+                    if std::mem::replace(&mut met[link as usize], search) != search {
+                        queue.push(link);
+                    }
+                }
+            }
+        }
+    }
+    grown
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::testing::Random;
+    use super::*;
+
+    #[test]
+    fn all_are_there_once_and_those_that_are_linked_lie_beside_each_other() {
+        let seed = 20_261_129;
+        println!("seed {seed}");
+        let mut random = Random(seed);
+        // Islands of 64 nodes, whose numbers are given by chance, each with ten links within its own
+        // and some with one to another.
+        let (islands, size) = (40usize, 64usize);
+        let count = islands * size;
+        let mut numbers: Vec<u32> = (0..count as u32).collect();
+        for i in (1..count).rev() {
+            numbers.swap(i, random.below(i + 1));
+        }
+        let mut ground = vec![NONE; count * DEGREE];
+        for (i, &node) in numbers.iter().enumerate() {
+            let links = &mut ground[node as usize * DEGREE..][..DEGREE];
+            let away = if i % 7 == 0 { random.below(count) } else { i };
+            let near = (0..10).map(|_| i / size * size + random.below(size)).chain([away]);
+            links.iter_mut().zip(near).for_each(|(link, other)| *link = numbers[other]);
+        }
+        let mut order: Vec<u32> = (0..count as u32).collect();
+        for i in (1..count).rev() {
+            order.swap(i, random.below(i + 1));
+        }
+        let grown = grown(&ground, &order);
+        let mut island = vec![0; count];
+        numbers.iter().enumerate().for_each(|(i, &node)| island[node as usize] = i / size);
+        let beside = grown.windows(2).filter(|w| island[w[0] as usize] == island[w[1] as usize]);
+        let beside = beside.count() as f64 / count as f64;
+        println!("{beside} of all lie beside one of their island");
+        assert!(beside > 0.6, "by chance it is {}", 1.0 / islands as f64);
+        let mut all = grown;
+        all.sort_unstable();
+        assert_eq!(all, (0..count as u32).collect::<Vec<_>>());
+    }
+}
