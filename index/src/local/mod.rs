@@ -75,9 +75,9 @@ pub struct Options {
     /// 0.99 of 200,000, also where texts ask for pictures; pictures ask for pictures with 64:
     /// `cargo bench -p ekphrasis-index --bench peers -- --rows 200000`.
     pub graph_ef: usize,
-    /// How many rows that a filter names are scanned in the time that the graph takes for
-    /// one such candidate: what decides whether they are few enough to scan. 20, by the
-    /// same bench: 0.5 to 0.7 µs for a candidate, 0.03 for a row.
+    /// How many rows are scanned in the time that the graph takes for one such candidate:
+    /// what decides whether there are few enough to scan. 20, by the same bench: 0.5 to 0.7 µs
+    /// for a candidate, 0.03 for a row.
     pub graph_work: usize,
     /// Threads that build the graph. With one, building is deterministic.
     pub graph_threads: usize,
