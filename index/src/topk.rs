@@ -38,7 +38,6 @@ impl PartialEq for Scored {
 impl Eq for Scored {}
 
 /// The best `k` of what was pushed.
-#[derive(Clone)]
 pub(crate) struct TopK {
     k: usize,
     heap: BinaryHeap<Reverse<Scored>>,

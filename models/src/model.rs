@@ -149,8 +149,9 @@ impl Model {
         self
     }
 
-    /// The same model for a process that asks once and ends: its encoders are there sooner, and
-    /// each answer takes longer. ONNX Runtime does not lay out the weights anew for its kernels.
+    /// The same model for a process that embeds a text or two and ends: its text encoder is there
+    /// sooner, and each answer takes longer. ONNX Runtime does not lay out the weights anew for its
+    /// kernels.
     #[must_use]
     pub fn for_one_answer(mut self) -> Self {
         self.brief = true;

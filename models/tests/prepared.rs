@@ -61,7 +61,6 @@ fn prepared_graphs_answer_like_the_graphs_themselves() {
     agree(&pictures(&prepared), &plain_pictures, "pictures, prepared");
     let once = prepared.clone().for_one_answer();
     agree(&texts(&once), &plain_texts, "texts, with weights as they are");
-    agree(&pictures(&once), &plain_pictures, "pictures, with weights as they are");
     assert_eq!(files(&folder), kept, "nothing is prepared twice");
 
     // A damaged one is made anew.

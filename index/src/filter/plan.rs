@@ -41,7 +41,9 @@ impl Facts {
         {
             return Plan::Scan;
         }
-        if self.named && passing.saturating_mul(SKETCHES) < self.graph {
+        // Who has a walk keep so many that a scan of all is less wants nothing to be missed.
+        let exact = self.keep.saturating_mul(self.work) >= all;
+        if self.named && (exact || passing.saturating_mul(SKETCHES) < self.graph) {
             return Plan::Scan;
         }
         let share = (passing as f64 / self.graph as f64).min(1.0);
@@ -108,6 +110,8 @@ mod tests {
             assert_eq!(plan(graph, graph as u64), Plan::Graph(64));
         }
         assert_eq!(facts(1_000_000, 100_000, 50_000, true).plan(), Plan::Scan);
+        let exact = Facts { keep: 50_000, ..facts(1_000_000, 900_000, 10, true) };
+        assert_eq!(exact.plan(), Plan::Scan);
     }
 
     /// More rows that pass never turn a graph search into a scan.

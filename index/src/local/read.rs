@@ -235,8 +235,7 @@ impl Inner {
         let Options { graph_from, graph_work: work, .. } = self.options;
         let (graph, passing) = (graph.size(), rows.estimate(pass));
         let named = pass.named().is_some();
-        // One ranking for all usual pages.
-        let deep = deep.checked_next_power_of_two().unwrap_or(deep);
+        let deep = rounded(deep);
         PlanFacts { graph, passing, named, deep, keep, work, graph_from }.plan()
     }
 
@@ -261,11 +260,15 @@ impl Inner {
             && let Plan::Graph(keep) = self.plan(graph, rows, pass, count, ef)
         {
             let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
-            let tail = scan_tail(rows, graph.covered(), query, count, pass);
+            // A walk keeps as many for all usual pages; what else is passed over depends on how
+            // many are wanted.
+            let wanted = if pass.named().is_some() { rounded(count) } else { count };
+            let tail = scan_tail(rows, graph.covered(), query, wanted, pass);
             match graph.search(&ask, keep, tail) {
                 Ok(Some(top)) => {
-                    let ranking = top.into_ranking();
+                    let mut ranking = top.into_ranking();
                     if ranking.len() >= count {
+                        ranking.truncate(count);
                         return ranking;
                     }
                 }
@@ -275,6 +278,11 @@ impl Inner {
         }
         scan(rows, graph, query, count, pass).into_ranking()
     }
+}
+
+/// As many as are looked for, so that all usual pages are of one ranking.
+fn rounded(count: usize) -> usize {
+    count.checked_next_power_of_two().unwrap_or(count)
 }
 
 /// Which rows are looked for.

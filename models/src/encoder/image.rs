@@ -31,7 +31,7 @@ impl OrtImageEncoder {
         sessions: usize,
     ) -> Result<Self, ModelError> {
         let tower = model.manifest().image().clone();
-        let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions)?;
+        let graph = Graph::open(model, &tower.file, &tower.external, runtime, (sessions, false))?;
         let bad = |problem| ModelError::Graph { path: model.path(&tower.file), problem };
         let size = i64::from(tower.preprocess.size());
         let wanted =

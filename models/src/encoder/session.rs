@@ -76,13 +76,13 @@ impl Beside {
 
 impl Graph {
     /// Reads and verifies `file` of `model` and loads it, or what an earlier run made
-    /// of it, if the model has a cache and it is there.
+    /// of it, if the model has a cache and it is there; that for one answer only if it is `brief`.
     pub(super) fn open(
         model: &Model,
         file: &str,
         external: &[String],
         runtime: &Runtime,
-        sessions: usize,
+        (sessions, brief): (usize, bool),
     ) -> Result<Self, ModelError> {
         let graph_error = |problem: String| ModelError::Graph { path: model.path(file), problem };
         let files = || std::iter::once(file).chain(external.iter().map(String::as_str));
@@ -94,7 +94,6 @@ impl Graph {
             let sums: Vec<_> = files().map(|f| &*model.manifest().files()[f].sha256).collect();
             Place::new(folder, &sums.join("+"), runtime)
         });
-        let brief = model.is_for_one_answer();
         let mapped = match &place {
             // What was prepared has a checksum of its own, and is named by those that the files have
             // to have. That they do is found out meanwhile, in pieces: they are not needed.

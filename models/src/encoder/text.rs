@@ -45,7 +45,8 @@ impl OrtTextEncoder {
         // Side by side: either takes some tens of milliseconds of a first query.
         let (tokens, graph) = std::thread::scope(|scope| {
             let tokens = scope.spawn(|| Tokens::read(model, &tower));
-            let graph = Graph::open(model, &tower.file, &tower.external, runtime, sessions);
+            let how = (sessions, model.is_for_one_answer());
+            let graph = Graph::open(model, &tower.file, &tower.external, runtime, how);
             (joined(tokens), graph)
         });
         let (tokens, graph) = (tokens?, graph?);

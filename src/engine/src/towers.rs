@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use ekphrasis_embed::{EmbeddingError, ImageEncoder, Space, TextEncoder};
 use ekphrasis_models::{
-    LabelCalibration, Lexicon, Model, Provided, Provider, Runtime, RuntimeError, RuntimeSearch,
-    Verification, Vocabulary,
+    LabelCalibration, Lexicon, Model, Provided, Provider, ProviderChoice, Runtime, RuntimeError,
+    RuntimeSearch, Verification, Vocabulary,
 };
 
 use crate::bridge::{self, Through};
@@ -328,10 +328,15 @@ impl OnnxTowers {
         })
     }
 
-    /// The same towers for a process that asks once and ends; see [`Model::for_one_answer`].
+    /// The same towers for a process that asks once and ends; see [`Model::for_one_answer`]. A
+    /// model without a calibration has its scores judged by many texts, and providers are
+    /// compared by many: nothing changes for these.
     #[must_use]
     pub fn for_one_answer(mut self) -> Self {
-        self.model = self.model.for_one_answer();
+        let by_cpu = self.search.provider == ProviderChoice::Only(Provider::Cpu);
+        if by_cpu && self.model.manifest().confidence().is_some() {
+            self.model = self.model.for_one_answer();
+        }
         self
     }
 

@@ -118,7 +118,7 @@ impl Draft {
         let distances = Distances::of(view.block);
         let mut ground = pool.install(|| refine(&view, &vectors, &distances, cancel))?;
         let order = in_reach(&mut ground, layers.entry);
-        let order = grown(&ground, &order);
+        let order = grown(&ground, &order, |a, b| distances.between(a, b), cancel)?;
         drop(distances);
         draft.ground = ground;
         Some(draft.in_order(&order, &vectors))

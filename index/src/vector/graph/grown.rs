@@ -1,39 +1,54 @@
 //! In which order do nodes lie, so that those beside each other are near each other?
 //!
-//! Groups are grown along links, from a node to those it leads to and from these on, and each
-//! begins beside the one before. A walk then finds the nodes that it goes through in fewer places,
+//! A group is a node and the nearest of those that links lead to from it, over several if need be;
+//! the next begins beside it. A walk then finds the nodes that it goes through in fewer places,
 //! and sketches of whole groups say much of their rows ([`super::super::sketch::Cells`]).
+
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::walk::{DEGREE, NONE};
 
 /// Nodes of a group: as many as have a common mean in what sketches are looked at by.
 const GROUP: usize = super::super::sketch::ROWS;
-/// So many nodes are looked at, at least, before a group that is not full yet goes on elsewhere.
+/// Nodes that a group is chosen from.
+const CHOSEN_FROM: usize = 4 * GROUP;
+/// So many nodes are looked at, at most, to find these: those that are in groups already are
+/// passed through.
 const LOOKED_AT: usize = 1024;
 
-/// All nodes in their order. Of those that no links of a group lead to, the first in `order` is where it
-/// goes on.
-pub(super) fn grown(ground: &[u32], order: &[u32]) -> Vec<u32> {
+/// All nodes in their order. Where links lead to none that is free, the first in `order` is where
+/// it goes on. `None` if cancelled.
+pub(super) fn grown(
+    ground: &[u32],
+    order: &[u32],
+    between: impl Fn(u32, u32) -> f32,
+    cancel: &AtomicBool,
+) -> Option<Vec<u32>> {
     // By which search each was met last.
     let (mut met, mut placed) = (vec![NONE; order.len()], vec![false; order.len()]);
     let mut grown = Vec::with_capacity(order.len());
-    let (mut queue, mut others) = (Vec::<u32>::new(), order.iter().copied());
+    let (mut queue, mut free) = (Vec::<u32>::new(), Vec::<(f32, u32)>::new());
+    let mut others = order.iter().copied();
     for search in 0.. {
-        let free = |node: &u32| !placed[*node as usize];
-        let Some(seed) = queue.iter().copied().find(free).or_else(|| others.find(free)) else {
+        // Relaxed: it only has to be seen some time.
+        if cancel.load(Ordering::Relaxed) {
+            return None;
+        }
+        // The nearest that was left over, if any was.
+        let beside = free.first().map(|near| near.1);
+        let Some(seed) = beside.or_else(|| others.find(|&node| !placed[node as usize])) else {
             break;
         };
-        queue.clear();
+        (queue.clear(), free.clear());
         queue.push(seed);
         met[seed as usize] = search;
         let mut next = 0;
-        while let Some(&node) = queue.get(next) {
+        while free.len() < CHOSEN_FROM
+            && let Some(&node) = queue.get(next)
+        {
             next += 1;
-            if !std::mem::replace(&mut placed[node as usize], true) {
-                grown.push(node);
-                if grown.len() % GROUP == 0 {
-                    break;
-                }
+            if !placed[node as usize] {
+                free.push((between(seed, node), node));
             }
             if queue.len() < LOOKED_AT {
                 let links = &ground[node as usize * DEGREE..][..DEGREE];
@@ -44,8 +59,14 @@ pub(super) fn grown(ground: &[u32], order: &[u32]) -> Vec<u32> {
                 }
             }
         }
+        free.sort_unstable_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
+        let group = free.drain(..free.len().min(GROUP - grown.len() % GROUP));
+        grown.extend(group.map(|(_, node)| {
+            placed[node as usize] = true;
+            node
+        }));
     }
-    grown
+    Some(grown)
 }
 
 #[cfg(test)]
@@ -77,9 +98,12 @@ mod tests {
         for i in (1..count).rev() {
             order.swap(i, random.below(i + 1));
         }
-        let grown = grown(&ground, &order);
         let mut island = vec![0; count];
         numbers.iter().enumerate().for_each(|(i, &node)| island[node as usize] = i / size);
+        let never = AtomicBool::new(false);
+        let apart =
+            |a: u32, b: u32| if island[a as usize] == island[b as usize] { 0.0 } else { 1.0 };
+        let grown = grown(&ground, &order, apart, &never).expect("not cancelled");
         let beside = grown.windows(2).filter(|w| island[w[0] as usize] == island[w[1] as usize]);
         let beside = beside.count() as f64 / count as f64;
         println!("{beside} of all lie beside one of their island");

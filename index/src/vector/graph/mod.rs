@@ -133,6 +133,16 @@ impl Graph {
         keep: usize,
         mut top: TopK,
     ) -> Result<Option<TopK>, Damaged> {
+        if ask.pass.named().is_some() {
+            // All are asked, so that all make them.
+            let mut sketched = true;
+            for segment in &self.segments {
+                sketched &= segment.is_sketched(ask.pass)?;
+            }
+            if !sketched {
+                return Ok(None);
+            }
+        }
         for segment in &self.segments {
             if !segment.search(ask, keep, &mut top)? {
                 return Ok(None);

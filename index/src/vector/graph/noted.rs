@@ -11,6 +11,7 @@ use crate::filter::RowSet;
 
 /// Filters whose nodes are noted, those of each kind by themselves.
 const NOTED: usize = 16;
+
 /// The nodes of a part whose row, or that of a twin, is named.
 #[derive(Debug)]
 pub(super) struct Nodes {

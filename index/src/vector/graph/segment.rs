@@ -233,6 +233,19 @@ impl Segment {
         )
     }
 
+    /// Whether rows that a filter names are found by sketches here, or are to be scanned.
+    ///
+    /// # Errors
+    /// `Damaged` if something that was read is.
+    pub(super) fn is_sketched(&self, pass: &Pass) -> Result<bool, Damaged> {
+        let blocks = self.blocks();
+        let mut all = true;
+        for piece in self.pieces(pass) {
+            all &= piece.sketched.is_ready(&piece, &blocks)?;
+        }
+        Ok(all)
+    }
+
     /// Adds to `top` the best of `keep` rows of each kind near the query, or the best of those
     /// that a filter names; `false` if these are to be scanned.
     ///

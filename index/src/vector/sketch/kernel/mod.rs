@@ -73,7 +73,11 @@ impl Lookup {
             Self { has: || true, reaching: reaching_portable, reach: reach_portable },
             #[cfg(target_arch = "x86_64")]
             Self {
-                has: || is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx2"),
+                has: || {
+                    is_x86_feature_detected!("avx2")
+                        && is_x86_feature_detected!("avx512f")
+                        && is_x86_feature_detected!("avx512bw")
+                },
                 reaching: x86::reaching_512,
                 reach: x86::reach_256,
             },
