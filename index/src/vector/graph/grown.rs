@@ -39,7 +39,8 @@ pub(super) fn grown(
         let Some(seed) = beside.or_else(|| others.find(|&node| !placed[node as usize])) else {
             break;
         };
-        (queue.clear(), free.clear());
+        queue.clear();
+        free.clear();
         queue.push(seed);
         met[seed as usize] = search;
         let mut next = 0;
