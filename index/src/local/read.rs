@@ -260,8 +260,8 @@ impl Inner {
             && let Plan::Graph(keep) = self.plan(graph, rows, pass, count, ef)
         {
             let ask = Ask { rows, query, codes: &QueryCodes::of(query), pass };
-            // A walk keeps as many for all usual pages; what else is passed over depends on how
-            // many are wanted.
+            // A walk keeps as many for all usual pages; what sketches pass over depends on how many
+            // are wanted, so pages are of few rankings.
             let wanted = if pass.named().is_some() { rounded(count) } else { count };
             let tail = scan_tail(rows, graph.covered(), query, wanted, pass);
             match graph.search(&ask, keep, tail) {
@@ -280,7 +280,7 @@ impl Inner {
     }
 }
 
-/// As many as are looked for, so that all usual pages are of one ranking.
+/// As many as are looked for, so that usual pages are of one ranking or a few.
 fn rounded(count: usize) -> usize {
     count.checked_next_power_of_two().unwrap_or(count)
 }

@@ -49,7 +49,8 @@ pub(super) fn grown(
         {
             next += 1;
             if !placed[node as usize] {
-                free.push((between(seed, node), node));
+                // Itself surely: nothing else may lead back to it.
+                free.push((if node == seed { -1.0 } else { between(seed, node) }, node));
             }
             if queue.len() < LOOKED_AT {
                 let links = &ground[node as usize * DEGREE..][..DEGREE];
@@ -67,6 +68,7 @@ pub(super) fn grown(
             node
         }));
     }
+    assert_eq!(grown.len(), order.len(), "every node has its place");
     Some(grown)
 }
 
@@ -74,6 +76,20 @@ pub(super) fn grown(
 mod tests {
     use super::super::super::testing::Random;
     use super::*;
+
+    /// All nodes as near as can be, each with one link that leads on: many are met by no search but
+    /// their own.
+    #[test]
+    fn none_is_lost_among_those_that_are_alike() {
+        let (mut random, count) = (Random(20_261_130), 3000usize);
+        let mut ground = vec![NONE; count * DEGREE];
+        (0..count).for_each(|node| ground[node * DEGREE] = random.below(count) as u32);
+        let order: Vec<u32> = (0..count as u32).rev().collect();
+        let never = AtomicBool::new(false);
+        let mut all = grown(&ground, &order, |_, _| 0.0, &never).expect("not cancelled");
+        all.sort_unstable();
+        assert_eq!(all, (0..count as u32).collect::<Vec<_>>());
+    }
 
     #[test]
     fn all_are_there_once_and_those_that_are_linked_lie_beside_each_other() {

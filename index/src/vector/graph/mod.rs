@@ -136,8 +136,9 @@ impl Graph {
         if ask.pass.named().is_some() {
             // All are asked, so that all make them.
             let mut sketched = true;
+            let others = self.segments.iter().any(|segment| segment.has_sketches());
             for segment in &self.segments {
-                sketched &= segment.is_sketched(ask.pass)?;
+                sketched &= segment.is_sketched(others, ask.pass)?;
             }
             if !sketched {
                 return Ok(None);

@@ -233,15 +233,21 @@ impl Segment {
         )
     }
 
-    /// Whether rows that a filter names are found by sketches here, or are to be scanned.
+    /// Whether any of it has sketches.
+    pub(super) fn has_sketches(&self) -> bool {
+        self.sketched.iter().any(Sketched::is_made)
+    }
+
+    /// Whether rows that a filter names are found by sketches here, or are to be scanned. `others`:
+    /// whether some of the graph are found by sketches already.
     ///
     /// # Errors
     /// `Damaged` if something that was read is.
-    pub(super) fn is_sketched(&self, pass: &Pass) -> Result<bool, Damaged> {
+    pub(super) fn is_sketched(&self, others: bool, pass: &Pass) -> Result<bool, Damaged> {
         let blocks = self.blocks();
         let mut all = true;
         for piece in self.pieces(pass) {
-            all &= piece.sketched.is_ready(&piece, &blocks)?;
+            all &= piece.sketched.is_ready(others, &piece, &blocks)?;
         }
         Ok(all)
     }

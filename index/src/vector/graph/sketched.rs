@@ -5,7 +5,7 @@
 //! their nodes' sketches that may have one among the best after that, and those nodes by their
 //! codes that still may.
 
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Mutex, OnceLock, TryLockError};
 
 use super::super::quantised::Scope;
 use super::super::sketch::{Cells, QuerySketch, Sketches};
@@ -19,7 +19,7 @@ use crate::topk::{Sieve, TopK};
 const BATCH: usize = 64;
 /// Blocks of sketches that are on the way while one is looked at.
 const AHEAD: usize = 2;
-/// Blocks that are looked at, at least, before it is decided which others are: what the best of
+/// Blocks that are looked at, about, before it is decided which others are: what the best of
 /// their rows reach, the others' have to. Few in tests, so that small graphs have others.
 const FIRST: usize = if cfg!(test) { 4 } else { 64 };
 /// They have so many times as many named rows as are wanted.
@@ -27,6 +27,9 @@ const TIMES: usize = 4;
 /// So often rows are scanned before sketches are made: a program that asks a question or two
 /// spends nothing on them.
 const WORTH: usize = 8;
+/// Nodes of a part that has come beside larger ones: making its sketches takes some milliseconds,
+/// scanning the others more.
+const SMALL: usize = 20_000;
 
 /// The sketches of a part's nodes, once they are worth it.
 #[derive(Debug, Default)]
@@ -37,15 +40,32 @@ pub(super) struct Sketched {
 }
 
 impl Sketched {
-    /// Whether they are there. They are not the first few times, while another thread is making
-    /// them, nor without the memory.
-    pub(super) fn is_ready(&self, piece: &Piece<'_>, trust: &impl Trust) -> Result<bool, Damaged> {
+    /// Whether they were made.
+    pub(super) fn is_made(&self) -> bool {
+        self.made.get().is_some()
+    }
+
+    /// Whether they are there. They are not the first few times, unless it is a small part and
+    /// `others` have theirs, while another thread is making them, nor without the memory.
+    ///
+    /// # Errors
+    /// `Damaged` if something that was read is.
+    pub(super) fn is_ready(
+        &self,
+        others: bool,
+        piece: &Piece<'_>,
+        trust: &impl Trust,
+    ) -> Result<bool, Damaged> {
         if self.made.get().is_some() {
             return Ok(true);
         }
-        let Ok(mut asked) = self.asked.try_lock() else { return Ok(false) };
+        let mut asked = match self.asked.try_lock() {
+            Ok(asked) => asked,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => return Ok(false),
+        };
         *asked += 1;
-        if *asked <= WORTH {
+        if *asked <= WORTH && !(others && piece.part.nodes <= SMALL) {
             return Ok(false);
         }
         // Whether or not it comes to something: it is not tried again at once.
@@ -119,11 +139,18 @@ impl Segment {
         // Of all rows, for so many that are named.
         let rows = TIMES.saturating_mul(top.k()).saturating_mul(piece.part.nodes) / nodes.count();
         let first = FIRST.max(rows / u32::BITS as usize);
-        for i in likely.likeliest(first, |i| named(i) != 0) {
-            look_at(i, &mut sieve, &mut batch)?;
-            likely.forget(i);
+        // Once more if they had too few.
+        while sieve.floor() == f32::NEG_INFINITY {
+            let likeliest = likely.likeliest(first, |i| named(i) != 0);
+            if likeliest.is_empty() {
+                break;
+            }
+            for i in likeliest {
+                look_at(i, &mut sieve, &mut batch)?;
+                likely.forget(i);
+            }
+            compare(&mut batch, &mut sieve)?;
         }
-        compare(&mut batch, &mut sieve)?;
         let others = likely.reaching(sieve.floor(), |i| named(i) != 0);
         for (at, &i) in others.iter().enumerate() {
             if let Some(&soon) = others.get(at + AHEAD) {

@@ -65,13 +65,14 @@ impl Cells {
                 };
                 sketched.push(cell.as_ref().map(told).as_deref());
                 let own = (block * ROWS).div_ceil(step) * step..rows.min((block + 1) * ROWS);
-                for row in own.step_by(step).filter(|&row| !codes.scales[row].is_nan()) {
+                for row in own.step_by(step).filter(|&row| codes.scales[row].is_finite()) {
                     some.extend(cell.iter().flat_map(|cell| cell.direction_of(codes, row)));
                 }
                 cells.push(cell.as_ref().map_or(Spread::default(), |cell| cell.spread));
             }
         }
-        let square = cells.iter().map(|cell| cell.all).sum::<f32>() / rows.max(1) as f32;
+        let there = cells.iter().map(|cell| cell.count).sum::<f32>();
+        let square = cells.iter().map(|cell| cell.all).sum::<f32>() / there.max(1.0);
         let (means, squares) = (Sketches::of(sketched.block())?, with_strays(&cells));
         Some(Self { means, squares, square, some })
     }
@@ -151,7 +152,8 @@ impl Likely<'_> {
         let reach = |block: usize| self.means[block] + DEVIATIONS * self.deviations[block];
         let some = (0..self.means.len()).step_by(step).filter(|&block| asked(block));
         let mut some: Vec<f32> = some.map(reach).filter(|reach| !reach.is_nan()).collect();
-        let place = most.div_ceil(step);
+        // Of very many, chance says little about the very first of a sample.
+        let place = if step > 1 { most.div_ceil(step).max(8) } else { most };
         let least = if some.len() > place {
             *some.select_nth_unstable_by(place, |a, b| b.total_cmp(a)).1
         } else {
@@ -183,13 +185,15 @@ struct Spread {
     greatest: f32,
     /// From the centre, in sum.
     all: f32,
+    /// Of so many.
+    count: f32,
 }
 
 impl Cell {
     /// `None` of a block that has no rows.
     fn of(codes: CodeBlock<'_>, block: usize) -> Option<Self> {
         let rows = block * ROWS..codes.scales.len().min((block + 1) * ROWS);
-        let there: Vec<usize> = rows.filter(|&row| !codes.scales[row].is_nan()).collect();
+        let there: Vec<usize> = rows.filter(|&row| codes.scales[row].is_finite()).collect();
         if there.is_empty() {
             return None;
         }
@@ -205,7 +209,7 @@ impl Cell {
             .map(|&row| square(row))
             .fold((0f32, 0f32), |(sum, greatest), square| (sum + square, greatest.max(square)));
         let all = sum + count * mean.iter().map(|x| x * x).sum::<f32>();
-        Some(Self { mean, spread: Spread { usual: sum / count, greatest, all } })
+        Some(Self { mean, spread: Spread { usual: sum / count, greatest, all, count } })
     }
 
     /// The difference of a row of the block from the mean, of unit length; none of a row that is at
@@ -213,7 +217,7 @@ impl Cell {
     fn direction_of(&self, codes: CodeBlock<'_>, row: usize) -> Vec<f32> {
         let mut away: Vec<f32> = told(codes, row).zip(&self.mean).map(|(x, m)| x - m).collect();
         let length = away.iter().map(|x| x * x).sum::<f32>().sqrt();
-        if length == 0.0 {
+        if length == 0.0 || !length.is_finite() {
             return vec![];
         }
         away.iter_mut().for_each(|x| *x /= length);
