@@ -15,7 +15,7 @@ use crate::support::{Home, Server, picture};
 /// Kills and files of the short form.
 const SHORT: (u64, usize) = (9, 500);
 /// Files of the long form.
-const MANY: usize = 2000;
+const MANY: usize = 4000;
 
 /// SplitMix64.
 pub(crate) struct Random(pub(crate) u64);
